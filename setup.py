@@ -1,0 +1,50 @@
+"""Build the two native cores; everything else is declared in pyproject.toml.
+
+The wheel is portable: nothing is compiled for the building machine. Hot kernels pick their
+instruction set when they run (see ``include/nativekit/simd.hpp``). Threads come from the C++
+standard library, so no OpenMP runtime is needed or loaded. ``NATIVE_SANITIZE=address,undefined``
+builds instrumented cores.
+"""
+
+import os
+import sys
+from glob import glob
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+if sys.platform == "win32":
+    compile_args = ["/std:c++17", "/O2", "/EHsc"]
+    link_args: list[str] = []
+else:
+    # No fused multiply-add contraction: the same bits on every instruction set. Never -ffast-math:
+    # it would change the denormal mode of the whole process.
+    compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
+                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    link_args = ["-pthread"]
+    if sanitize := os.environ.get("NATIVE_SANITIZE"):
+        compile_args += [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]
+        link_args += [f"-fsanitize={sanitize}"]
+
+
+def core(package: str) -> Extension:
+    """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
+    sources = sorted(glob(f"{package}/native/*.cpp"))
+    headers = sorted(glob(f"{package}/native/*.hpp") + glob("include/nativekit/*.hpp"))
+    return Extension(
+        f"{package}._core",
+        [f"{package}/_core.pyx", *sources],
+        depends=headers,
+        include_dirs=[numpy.get_include(), "include", f"{package}/native"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        language="c++",
+    )
+
+
+packages = [package for package in ("imondrian", "pointmetrics") if os.path.exists(f"{package}/_core.pyx")]
+setup(ext_modules=cythonize([core(package) for package in packages],
+                            compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False,
+                                                 "freethreading_compatible": True}))
