@@ -21,7 +21,7 @@ else:
     # No fused multiply-add contraction: the same bits on every instruction set. Never -ffast-math:
     # it would change the denormal mode of the whole process.
     compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
-                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-maybe-uninitialized"]
     link_args = ["-pthread"]
     if sanitize := os.environ.get("NATIVE_SANITIZE"):
         compile_args += [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]

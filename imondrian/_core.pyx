@@ -1,0 +1,263 @@
+# distutils: language = c++
+"""Thin binding of the native core: fill a view, release the GIL, call, turn the status into an error."""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libcpp cimport bool as cbool
+
+cnp.import_array()
+
+
+cdef extern from "core.hpp" namespace "imondrian" nogil:
+    cdef enum class Status(int):
+        kOk
+        kNoMemory
+        kNoRoom
+
+    cdef enum class Score(int):
+        kDepth
+        kInsertion
+
+    cdef struct Fault:
+        int invariant
+        int64_t tree
+        int64_t slot
+
+    cdef cppclass View "imondrian::ForestView":
+        int64_t n_trees, capacity, n_features, width, n_rows
+        int32_t* feature
+        void* threshold
+        int32_t* child
+        int32_t* parent
+        double* time
+        double* mass
+        void* lower
+        void* upper
+        int32_t* leaf_parent
+        double* leaf_mass
+        int32_t* leaf_point
+        int32_t* header
+        uint64_t* rng
+        void* rate
+        void* points
+        int memory
+        double decay
+        int64_t window
+        int32_t* member_leaf
+        double* member_key
+        int64_t* stream
+        int32_t* refs
+        int32_t* free_rows
+        int64_t* n_free_rows
+
+    double hidden_depth_of(double mass)
+    Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
+    Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
+    Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
+                                      double*, int64_t*, int)
+    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, int64_t*, int)
+    Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
+    Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
+
+
+HEADER_SIZE = 6
+PACK_BYTES = 32
+
+_INVARIANTS = {
+    1: "nodes and leaves do not form one tree",
+    2: "a link between parent and child is broken",
+    3: "masses do not add up",
+    4: "a box is not the union of its children's",
+    5: "split times do not increase downward",
+    6: "a cut does not separate its children",
+    7: "used and free slots do not add up",
+    8: "a leaf or member points at nothing",
+    9: "a number is not finite",
+}
+
+
+cdef int raise_status(Status status) except -1:
+    if status == Status.kNoMemory:
+        raise MemoryError("not enough memory for the forest's scratch space")
+    return 0
+
+
+cdef void* pointer(dict columns, str name, object dtype, tuple shape, bint optional=False) except? NULL:
+    """Address of a column, which must be exactly what its name promises: the core trusts it."""
+    column = columns.get(name)
+    if column is None and optional:
+        return NULL
+    if not isinstance(column, np.ndarray):
+        raise ValueError(f"column {name!r} must be an array, got {type(column).__name__}")
+    if column.dtype != dtype or column.shape != shape or not column.flags.c_contiguous:
+        raise ValueError(f"column {name!r} must be a contiguous {np.dtype(dtype)} array of shape {shape}, "
+                         f"got {column.dtype} {column.shape}")
+    return cnp.PyArray_DATA(<cnp.ndarray>column)
+
+
+cdef class ForestView:
+    """The native view of a forest's columns. Keeps them alive; never owns or copies them."""
+
+    cdef View view
+    cdef cbool is64
+    cdef readonly dict columns
+    cdef readonly object dtype
+
+    def __cinit__(self, dict columns, int n_features, int memory, double decay):
+        self.columns = columns
+        points, feature = columns["points"], columns["feature"]
+        if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
+            raise ValueError("column 'points' must be a float32 or float64 array of shape (rows, width)")
+        if not isinstance(feature, np.ndarray) or feature.ndim != 2:
+            raise ValueError("column 'feature' must be an array of shape (trees, capacity)")
+        t, k = feature.shape
+        rows, width = points.shape
+        lanes = PACK_BYTES // points.dtype.itemsize
+        if n_features < 1 or width != -(-n_features // lanes) * lanes or t < 1 or k < 1:
+            raise ValueError(f"a forest of {t} trees, {k} slots and {n_features} features cannot have rows of {width}")
+        kind = self.dtype = points.dtype
+        self.is64 = kind == np.float64
+        self.view.n_trees, self.view.capacity, self.view.n_features = t, k, n_features
+        self.view.width, self.view.n_rows = width, rows
+        self.view.feature = <int32_t*>pointer(columns, "feature", np.int32, (t, k))
+        self.view.threshold = pointer(columns, "threshold", kind, (t, k))
+        self.view.child = <int32_t*>pointer(columns, "child", np.int32, (t, k, 2))
+        self.view.parent = <int32_t*>pointer(columns, "parent", np.int32, (t, k))
+        self.view.time = <double*>pointer(columns, "time", np.float64, (t, k))
+        self.view.mass = <double*>pointer(columns, "mass", np.float64, (t, k))
+        self.view.lower = pointer(columns, "lower", kind, (t, k, width), True)
+        self.view.upper = pointer(columns, "upper", kind, (t, k, width), True)
+        self.view.leaf_parent = <int32_t*>pointer(columns, "leaf_parent", np.int32, (t, k))
+        self.view.leaf_mass = <double*>pointer(columns, "leaf_mass", np.float64, (t, k))
+        self.view.leaf_point = <int32_t*>pointer(columns, "leaf_point", np.int32, (t, k))
+        self.view.header = <int32_t*>pointer(columns, "header", np.int32, (t, HEADER_SIZE))
+        self.view.rng = <uint64_t*>pointer(columns, "rng", np.uint64, (t, 4))
+        self.view.rate = pointer(columns, "rate", kind, (t, width))
+        self.view.points = pointer(columns, "points", kind, (rows, width))
+        self._fill_stream(columns, t, rows, memory, decay)
+
+    def _fill_stream(self, dict columns, int t, int rows, int memory, double decay):
+        self.view.memory, self.view.decay = memory, decay
+        member = columns.get("member_leaf")
+        if (memory != 0) != (member is not None):
+            raise ValueError("a bounded forest, and no other, must have the column 'member_leaf'")
+        window = 0
+        if member is not None:
+            if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] <= self.view.capacity:
+                raise ValueError("column 'member_leaf' must have shape (trees, window)")
+            window = member.shape[1]
+        self.view.window = window
+        self.view.member_leaf = <int32_t*>pointer(columns, "member_leaf", np.int32, (t, window), memory == 0)
+        self.view.member_key = <double*>pointer(columns, "member_key", np.float64, (t, window), memory != 2)
+        self.view.stream = <int64_t*>pointer(columns, "stream", np.int64, (t, 3))
+        self.view.refs = <int32_t*>pointer(columns, "refs", np.int32, (rows,), True)
+        self.view.free_rows = <int32_t*>pointer(columns, "free_rows", np.int32, (rows,), True)
+        self.view.n_free_rows = <int64_t*>pointer(columns, "n_free_rows", np.int64, (1,), True)
+
+
+cdef const void* rows_of(ForestView forest, cnp.ndarray X) except? NULL:
+    if X.ndim != 2 or X.dtype != forest.dtype or not X.flags.c_contiguous or X.shape[1] != forest.view.n_features:
+        raise ValueError(f"X must be a contiguous {forest.dtype} array of shape (n, {forest.view.n_features})")
+    return cnp.PyArray_DATA(X)
+
+
+cdef const double* weights_of(object weight, int64_t n) except? NULL:
+    if weight is None:
+        return NULL
+    if weight.dtype != np.float64 or weight.shape != (n,) or not weight.flags.c_contiguous:
+        raise ValueError(f"sample_weight must be a contiguous float64 array of shape ({n},)")
+    return <const double*>cnp.PyArray_DATA(<cnp.ndarray>weight)
+
+
+def hidden_depth(double mass):
+    """Return c(mass), the expected depth a leaf of that mass hides."""
+    return hidden_depth_of(mass)
+
+
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):
+    """Build every tree from (a subsample of) the rows of X."""
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    cdef const double* w = weights_of(weight, n)
+    if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
+        raise ValueError("the forest's columns are too small for this sample")
+    cdef Status status
+    with nogil:
+        status = c_fit(forest.view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+    raise_status(status)
+
+
+def fill_boxes(ForestView forest, int n_threads):
+    """Compute the boxes of a forest that kept none."""
+    cdef Status status
+    with nogil:
+        status = c_fill_boxes(forest.view, forest.is64, n_threads)
+    raise_status(status)
+
+
+def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads):
+    """Learn rows in order; with the arrays depth and norm, score each one before it is learnt.
+
+    Return how many were learnt: fewer than n once the store is full, the rest can follow when it has grown.
+    """
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    cdef const double* w = weights_of(weight, n)
+    cdef double* depth_out = <double*>weights_of(depth, n)
+    cdef double* norm_out = <double*>weights_of(norm, n)
+    if (depth_out == NULL) != (norm_out == NULL) or forest.view.lower == NULL or forest.view.refs == NULL:
+        raise ValueError("the forest is not ready to learn")
+    cdef Status status
+    cdef int64_t learnt = 0
+    with nogil:
+        status = c_learn(forest.view, forest.is64, x, n, w, <Score>score, depth_out, norm_out, &learnt, n_threads)
+    if status != Status.kNoRoom:
+        raise_status(status)
+    return learnt
+
+
+def forget(ForestView forest, cnp.ndarray X, int n_threads):
+    """Remove each row once from every tree that holds it; return how many trees did."""
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    removed = np.zeros(n, dtype=np.int64)
+    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>removed)
+    if forest.view.lower == NULL or forest.view.refs == NULL or forest.view.memory != 0:
+        raise ValueError("the forest is not ready to forget")
+    cdef Status status
+    with nogil:
+        status = c_forget(forest.view, forest.is64, x, n, out, n_threads)
+    raise_status(status)
+    return removed
+
+
+def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
+    """Return the mean depth of each row (n,) and the trees' mean c(mass)."""
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    depth = np.empty(n, dtype=np.float64)
+    cdef double* out = <double*>cnp.PyArray_DATA(<cnp.ndarray>depth)
+    cdef double norm = 0.0
+    if score == <int>Score.kInsertion and forest.view.lower == NULL:
+        raise ValueError("the insertion score needs boxes")
+    cdef Status status
+    with nogil:
+        status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)
+    raise_status(status)
+    return depth, norm
+
+
+def audit(ForestView forest, int n_threads):
+    """Raise ValueError naming tree, slot and invariant unless every column is consistent."""
+    cdef Fault fault
+    fault.invariant = 0
+    cdef Status status
+    with nogil:
+        status = c_audit(forest.view, forest.is64, &fault, n_threads)
+    raise_status(status)
+    if fault.invariant:
+        place = f"node {fault.slot}" if fault.slot >= 0 else f"leaf {-fault.slot - 1}"
+        raise ValueError(f"damaged forest: tree {fault.tree}, {place}: {_INVARIANTS[fault.invariant]} "
+                         f"(invariant I{fault.invariant})")

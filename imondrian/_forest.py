@@ -1,0 +1,293 @@
+"""The forest: numpy columns, and the operations of the native core on them.
+
+A :class:`Forest` is the one representation behind batch fitting, streaming, scoring and pickling.
+Its columns are named and laid out in ``native/view.hpp``, with the invariants they keep; every tree
+is a disjoint slice of each column. Arguments are trusted here: the public classes validate.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._scoring import SCORES, anomaly_scores
+
+UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
+_BLOCK = 256  # rows the core learns at a time; a bounded store keeps room for two blocks
+_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "lower", "upper")
+_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_point")
+_PADDED = ("lower", "upper", "rate", "points")
+_DERIVED = ("refs", "free_rows", "n_free_rows")
+_NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
+STATE_VERSION = 1
+
+
+def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
+    """Draw every tree's generator state (n_trees, 4) at once, so that threads cannot change results."""
+    states = rng.randint(0, np.iinfo(np.uint64).max, size=(n_trees, 4), dtype=np.uint64)
+    states[:, 0] |= np.uint64(1)  # the all-zero state is the generator's only fixed point
+    return states
+
+
+class Forest:
+    """Mondrian trees over shared points.
+
+    Parameters
+    ----------
+    n_features : int
+    dtype : numpy.float32 or numpy.float64
+        Precision of points, boxes and thresholds.
+    states : ndarray (n_trees, 4), uint64
+        Generator states.
+    capacity : int
+        Leaves a tree has room for; grows by itself while nothing bounds the forest.
+    n_rows : int
+        Rows the shared store has room for; grows by itself.
+    memory : {UNBOUNDED, SLIDING, RESERVOIR}
+        What each tree keeps of a stream; the last two keep ``capacity`` points.
+    decay : float
+        How fast a reservoir forgets: a point's weight falls by ``exp(-decay)`` with every later one.
+    boxes : bool
+        Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
+    """
+
+    def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
+                 memory: int = UNBOUNDED, decay: float = 0.0, boxes: bool = True) -> None:
+        dtype = np.dtype(dtype)
+        n_trees = len(states)
+        lanes = _core.PACK_BYTES // dtype.itemsize
+        width = -(-n_features // lanes) * lanes
+        self.n_features, self.memory, self.decay = n_features, memory, decay
+        shape = (n_trees, capacity)
+        self.columns: dict[str, np.ndarray] = {
+            "feature": np.zeros(shape, np.int32),
+            "threshold": np.zeros(shape, dtype),
+            "child": np.zeros((*shape, 2), np.int32),
+            "parent": np.zeros(shape, np.int32),
+            "time": np.zeros(shape),
+            "mass": np.zeros(shape),
+            "leaf_parent": np.zeros(shape, np.int32),
+            "leaf_mass": np.zeros(shape),
+            "leaf_point": np.zeros(shape, np.int32),
+            "header": np.tile(np.array([-1, 0, -1, -1, 0, 0], np.int32), (n_trees, 1)),
+            "rng": np.ascontiguousarray(states, dtype=np.uint64),
+            "rate": np.zeros((n_trees, width), dtype),
+            "points": np.zeros((n_rows, width), dtype),
+            "stream": np.zeros((n_trees, 3), np.int64),
+        }
+        self.columns["rate"][:, :n_features] = 1
+        if memory != UNBOUNDED:
+            self.columns["member_leaf"] = np.zeros(shape, np.int32)
+        if memory == RESERVOIR:
+            self.columns["member_key"] = np.zeros(shape)
+        if boxes:
+            self._add_boxes()
+        self._renew_view()
+
+    # -- columns -----------------------------------------------------------------------------------
+
+    @property
+    def n_trees(self) -> int:
+        """Trees in the forest."""
+        return len(self.columns["feature"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of points, boxes and thresholds."""
+        return self.columns["points"].dtype
+
+    @property
+    def n_leaves(self) -> np.ndarray:
+        """Distinct points in each tree, (n_trees,)."""
+        return self.columns["header"][:, _LEAVES]
+
+    @property
+    def n_seen(self) -> int:
+        """Points learnt one by one so far."""
+        return int(self.columns["stream"][0, 0])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return sum(column.nbytes for column in self.columns.values())
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
+
+    def _renew_view(self) -> None:
+        self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay)
+
+    def _add_boxes(self) -> None:
+        shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
+        self.columns["lower"] = np.zeros(shape, self.dtype)
+        self.columns["upper"] = np.zeros(shape, self.dtype)
+
+    def _ensure_boxes(self, n_threads: int) -> None:
+        if "lower" not in self.columns:
+            self._add_boxes()
+            self._renew_view()
+            _core.fill_boxes(self._view, n_threads)
+
+    def _prepare_updates(self, n_threads: int) -> None:
+        """Own every column, and count the leaves of every stored row."""
+        if "refs" in self.columns:
+            return
+        for name, column in self.columns.items():
+            if not column.flags.writeable:
+                self.columns[name] = column.copy()
+        live = self.columns["leaf_point"][self._live_leaves()]
+        n_rows = len(self.columns["points"])
+        self.columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
+        self.columns["free_rows"] = np.zeros(n_rows, np.int32)
+        self.columns["n_free_rows"] = np.zeros(1, np.int64)
+        self._renew_view()
+        self._ensure_boxes(n_threads)
+
+    def _live_leaves(self) -> np.ndarray:
+        marks = self.columns["header"][:, _LEAF_MARK, None]
+        points = self.columns["leaf_point"]
+        return (np.arange(points.shape[1]) < marks) & (points >= 0)
+
+    def _grow_slots(self, capacity: int) -> None:
+        old = self.columns["feature"].shape[1]
+        if capacity <= old:
+            return
+        capacity = max(capacity, 2 * old)
+        for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
+            if name in self.columns:
+                column = self.columns[name]
+                grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+                grown[:, :old] = column
+                self.columns[name] = grown
+        self._renew_view()
+
+    def _grow_rows(self, n_more: int) -> None:
+        old = len(self.columns["points"])
+        n_rows = max(old + n_more, old + old // 2)
+        if n_rows > np.iinfo(np.int32).max:
+            raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
+        for name in ("points", "refs", "free_rows"):
+            column = self.columns[name]
+            grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
+            grown[:old] = column
+            self.columns[name] = grown
+        self._renew_view()
+
+    # -- operations --------------------------------------------------------------------------------
+
+    @classmethod
+    def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
+              boxes: bool = True, n_threads: int = 1) -> Forest:
+        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all."""
+        n, n_features = X.shape
+        n_sample = min(n, max_samples)
+        own_rows = n > len(states) * n_sample
+        n_rows = len(states) * n_sample if own_rows else n
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, boxes=boxes)
+        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
+        return forest
+
+    def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
+              n_threads: int = 1) -> np.ndarray | None:
+        """Learn rows in order; with ``score``, return each row's score from just before it was learnt."""
+        self._prepare_updates(n_threads)
+        n = len(X)
+        if self.memory == UNBOUNDED:
+            self._grow_slots(int(self.columns["header"][:, _LEAF_MARK].max()) + n)
+        depth = norm = None
+        if score is not None:
+            depth, norm = np.empty(n), np.empty(n)
+        done = 0
+        while True:
+            part = slice(done, n)
+            done += _core.learn(self._view, X[part], None if weight is None else weight[part],
+                                SCORES[score or "depth"], None if depth is None else depth[part],
+                                None if norm is None else norm[part], n_threads)
+            if done == n:
+                break
+            self._grow_rows(min(n - done, _BLOCK) if self.memory else n - done)
+        return None if depth is None or norm is None else anomaly_scores(depth, norm)
+
+    def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
+        """Return the anomaly score of each row, in (0, 1], high for anomalies."""
+        if score != "depth":
+            self._ensure_boxes(n_threads)
+        return anomaly_scores(*_core.score(self._view, X, SCORES[score], n_threads))
+
+    def depths(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
+        """Return each row's mean depth over the trees, and the trees' mean c(mass)."""
+        if score != "depth":
+            self._ensure_boxes(n_threads)
+        return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
+        self._prepare_updates(n_threads)
+        return _core.forget(self._view, X, n_threads)
+
+    def check(self, n_threads: int = 1) -> None:
+        """Raise ValueError naming tree and slot if an invariant does not hold."""
+        _core.audit(self._view, n_threads)
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain arrays without spare room, padding or what follows from the rest."""
+        marks = self.columns["header"].max(axis=0)
+        live = self._live_leaves()
+        rows, renumbered = np.unique(self.columns["leaf_point"][live], return_inverse=True)
+        state = {}
+        for name, column in self.columns.items():
+            if name in _DERIVED:
+                continue
+            if name in _NODE_COLUMNS:
+                column = column[:, :marks[_NODE_MARK]]
+            elif name in _LEAF_COLUMNS:
+                column = column[:, :marks[_LEAF_MARK]]
+            elif name == "points":
+                column = column[rows]
+            state[name] = column[..., :self.n_features] if name in _PADDED else column
+        leaf_point = self.columns["leaf_point"].copy()
+        leaf_point[live] = renumbered
+        state["leaf_point"] = leaf_point[:, :marks[_LEAF_MARK]]
+        return {"version": STATE_VERSION, "n_features": self.n_features, "memory": self.memory,
+                "decay": self.decay, "capacity": self.columns["feature"].shape[1],
+                "columns": {name: np.ascontiguousarray(column) for name, column in state.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild from plain arrays, trusting none of them: ValueError names what is damaged."""
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
+        self.check()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["version"] != STATE_VERSION:
+            raise ValueError(f"this forest has state version {state['version']!r}; "
+                             f"this imondrian reads version {STATE_VERSION}")
+        saved = state["columns"]
+        self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
+        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not self.decay >= 0:
+            raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
+        bounded = self.memory != UNBOUNDED
+        capacity = int(saved["member_leaf"].shape[1]) if bounded else max(1, saved["leaf_point"].shape[1])
+        n_rows = max(1, len(saved["points"]))
+        if not 1 <= self.n_features == saved["points"].shape[1]:
+            raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
+        spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
+                       memory=self.memory, decay=self.decay, boxes="lower" in saved)
+        self.columns = spare.columns
+        for name, column in self.columns.items():
+            source = saved[name]
+            if source.dtype != column.dtype or source.ndim != column.ndim:
+                raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
+                                 f"expected {column.dtype} with {column.ndim} axes")
+            if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
+                    len(source) != len(column) and name != "points":
+                raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
+            column[tuple(slice(size) for size in source.shape)] = source
+        self._renew_view()

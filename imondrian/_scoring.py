@@ -1,0 +1,29 @@
+"""From depths to scores and labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SCORES = {"depth": 0, "insertion": 1}  # the core's numbers
+DEFAULT_SCORE = "insertion"
+AUTO_OFFSET = -0.5
+
+
+def resolve_score(score: str) -> str:
+    """Return the score that a name stands for."""
+    if score == "default":
+        return DEFAULT_SCORE
+    if score not in SCORES:
+        raise ValueError(f"score must be one of {['default', *SCORES]}, got {score!r}")
+    return score
+
+
+def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
+    """Return 2 ** (-depth / norm), in (0, 1], high for anomalies.
+
+    Liu, Ting and Zhou (2008), equation 2; ``norm`` is c(n), the mean of the trees'. A forest of one
+    point can tell nothing apart: its norm is 0 and every score 0.5.
+    """
+    norm = np.broadcast_to(np.asarray(norm, dtype=np.float64), depth.shape)
+    ratio = np.divide(depth, norm, out=np.ones_like(depth), where=norm > 0)
+    return np.exp2(-ratio)

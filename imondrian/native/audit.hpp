@@ -1,0 +1,185 @@
+// The invariants of view.hpp, checked without trusting anything: before columns from outside are
+// walked, and after every random sequence in the tests.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "box.hpp"
+
+namespace imondrian {
+
+// Which invariant (1-9) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+struct Fault {
+  int invariant = 0;
+  std::int64_t tree = -1;
+  std::int64_t slot = 0;
+};
+
+template <class T>
+class Auditor {
+ public:
+  Auditor(const ForestView& forest, std::int64_t t)
+      : forest_(forest), t_(t), tree_(forest, t),
+        node_seen_(static_cast<std::size_t>(forest.capacity), 0),
+        leaf_seen_(static_cast<std::size_t>(forest.capacity), 0) {}
+
+  Fault run() {
+    if (check_header() && check_links() && check_free_lists()) {
+      check_numbers() && check_masses() && check_boxes() && check_members();
+    }
+    return fault_;
+  }
+
+ private:
+  bool fail(int invariant, std::int64_t slot) {
+    fault_ = {invariant, t_, slot};
+    return false;
+  }
+
+  bool check_header() {
+    const std::int32_t* h = tree_.header;
+    const bool sane = h[kLeafMark] >= 0 && h[kLeafMark] <= tree_.capacity && h[kNodeMark] >= 0 &&
+                      h[kNodeMark] <= tree_.capacity && h[kLeaves] >= 0 && h[kLeaves] <= h[kLeafMark];
+    return sane || fail(7, 0);
+  }
+
+  bool valid(std::int32_t v) const {
+    return v >= 0 ? v < tree_.header[kNodeMark] : ~v < tree_.header[kLeafMark];
+  }
+
+  // Reach everything from the root, once; order_ keeps parents before children.
+  bool check_links() {
+    if (tree_.empty()) return true;
+    std::vector<std::int32_t> stack{tree_.root()};
+    if (!valid(tree_.root())) return fail(1, tree_.root());
+    if (tree_.parent_of(tree_.root()) != kNobody) return fail(2, tree_.root());
+    std::int64_t n_leaves = 0;
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      char& seen = v >= 0 ? node_seen_[v] : leaf_seen_[~v];
+      if (seen) return fail(1, v);
+      seen = 1;
+      if (v < 0) {
+        ++n_leaves;
+        if (tree_.leaf_point[~v] < 0 || tree_.leaf_point[~v] >= forest_.n_rows) return fail(8, v);
+        continue;
+      }
+      if (tree_.feature[v] < 0 || tree_.feature[v] >= tree_.n_features) return fail(2, v);
+      order_.push_back(v);
+      for (int side = 1; side >= 0; --side) {
+        const std::int32_t c = tree_.child[2 * std::int64_t{v} + side];
+        if (!valid(c)) return fail(2, v);
+        if (tree_.parent_of(c) != v) return fail(2, c);
+        stack.push_back(c);
+      }
+    }
+    if (n_leaves != tree_.header[kLeaves]) return fail(1, 0);
+    return true;
+  }
+
+  bool check_free_lists() {
+    std::int64_t n_free = 0;
+    for (std::int32_t v = tree_.header[kFreeNode]; v != kNobody; v = tree_.child[2 * std::int64_t{v}]) {
+      if (v < 0 || v >= tree_.header[kNodeMark] || node_seen_[v] || tree_.feature[v] != kFree) return fail(7, v);
+      node_seen_[v] = 1;
+      ++n_free;
+    }
+    if (n_free + static_cast<std::int64_t>(order_.size()) != tree_.header[kNodeMark]) return fail(7, 0);
+    n_free = 0;
+    for (std::int32_t s = tree_.header[kFreeLeaf]; s != kNobody; s = tree_.leaf_parent[s]) {
+      if (s < 0 || s >= tree_.header[kLeafMark] || leaf_seen_[s] || tree_.leaf_point[s] != kFree) return fail(7, ~s);
+      leaf_seen_[s] = 1;
+      ++n_free;
+    }
+    return n_free + tree_.header[kLeaves] == tree_.header[kLeafMark] || fail(7, 0);
+  }
+
+  bool check_numbers() {
+    constexpr double kMax = std::numeric_limits<double>::max();
+    for (const std::int32_t v : order_) {
+      if (!std::isfinite(tree_.threshold[v])) return fail(9, v);
+      const std::int32_t p = tree_.parent[v];
+      const double born = p == kNobody ? 0.0 : tree_.time[p];
+      const bool saturated = born == kMax && tree_.time[v] == kMax;
+      if (!(tree_.time[v] > born || saturated) || !(tree_.time[v] <= kMax)) return fail(5, v);
+    }
+    for (std::int64_t j = 0; j < tree_.width; ++j) {
+      if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (j >= tree_.n_features && tree_.rate[j] != 0)) return fail(9, j);
+    }
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      if (tree_.leaf_point[s] == kFree) continue;
+      const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
+      for (std::int64_t j = 0; j < tree_.width; ++j) {
+        if (!std::isfinite(x[j])) return fail(9, ~s);
+      }
+    }
+    return true;
+  }
+
+  bool check_masses() {
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      const bool live = tree_.leaf_point[s] != kFree;
+      if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
+    }
+    for (const std::int32_t v : order_) {
+      const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
+      // Fractional weights may be added in another order than along the path.
+      if (!(std::abs(tree_.mass[v] - sum) <= 1e-9 * sum)) return fail(3, v);
+    }
+    return true;
+  }
+
+  // Boxes bottom-up from the points (also where the forest keeps none), for I4 and I6.
+  bool check_boxes() {
+    const std::int64_t width = tree_.width;
+    std::vector<T> lower(static_cast<std::size_t>(tree_.header[kNodeMark] * width));
+    std::vector<T> upper(lower.size());
+    const auto lower_of = [&](std::int32_t v) { return v < 0 ? tree_.lower_of(v) : lower.data() + v * width; };
+    const auto upper_of = [&](std::int32_t v) { return v < 0 ? tree_.upper_of(v) : upper.data() + v * width; };
+    for (std::size_t i = order_.size(); i-- > 0;) {
+      const std::int32_t v = order_[i];
+      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      const std::int32_t f = tree_.feature[v];
+      if (!(upper_of(left)[f] <= tree_.threshold[v] && tree_.threshold[v] < lower_of(right)[f])) return fail(6, v);
+      T* lo = lower.data() + v * width;
+      T* hi = upper.data() + v * width;
+      for (std::int64_t j = 0; j < width; ++j) {
+        lo[j] = std::min(lower_of(left)[j], lower_of(right)[j]);
+        hi[j] = std::max(upper_of(left)[j], upper_of(right)[j]);
+      }
+      if (!tree_.lower) continue;
+      for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+        if (tree_.lower[v * width + j] != lo[j] || tree_.upper[v * width + j] != hi[j]) return fail(4, v);
+      }
+    }
+    return true;
+  }
+
+  bool check_members() {
+    if (forest_.memory == static_cast<int>(Memory::kUnbounded)) return true;
+    const std::int64_t held = forest_.stream[3 * t_ + 1];
+    if (held < 0 || held > forest_.window) return fail(8, 0);
+    std::vector<double> counts(leaf_seen_.size(), 0.0);
+    for (std::int64_t i = 0; i < held; ++i) {
+      const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
+      counts[leaf] += 1.0;
+    }
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+    }
+    return true;
+  }
+
+  const ForestView& forest_;
+  std::int64_t t_;
+  Tree<T> tree_;
+  std::vector<char> node_seen_, leaf_seen_;
+  std::vector<std::int32_t> order_;
+  Fault fault_;
+};
+
+}  // namespace imondrian

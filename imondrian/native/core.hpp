@@ -1,0 +1,44 @@
+// What the binding calls. Every function returns a Status; nothing throws, prints or aborts, and
+// nothing that outlives a call is allocated here.
+#pragma once
+
+#include <cstdint>
+
+#include "audit.hpp"
+#include "view.hpp"
+
+namespace imondrian {
+
+enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2 };
+enum class Score : int { kDepth = 0, kInsertion = 1 };
+
+// c(n), the expected depth a leaf of mass n hides.
+double hidden_depth_of(double mass);
+
+// Build every tree from `x` (n, d): `n_sample` rows a tree without replacement (all when
+// n_sample >= n), in proportion to `weight` where given. own_rows: points hold each tree's sample,
+// n_sample rows a tree; else points hold all of x.
+Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
+           std::int64_t n_sample, bool own_rows, int n_threads);
+
+// Fill lower and upper of a forest that kept none.
+Status fill_boxes(const ForestView& forest, bool is64, int n_threads);
+
+// Learn the rows of x (n, d) in order. weight may be null (each row weighs 1). With `depth` and
+// `norm` (n each), also score every row just before it is learnt: mean depth and mean c(mass).
+// kNoRoom: the store is full after `learnt` rows; the rest can follow once it has grown.
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
+             const double* weight, Score score, double* depth, double* norm, std::int64_t* learnt,
+             int n_threads);
+
+// Remove each row of x (n, d) once from every tree that holds it; removed[i] says whether any did.
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n,
+              std::int64_t* removed, int n_threads);
+
+// Mean depth of each row over the trees, and the mean c(mass) of the trees.
+Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
+             double* depth, double* norm, int n_threads);
+
+Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads);
+
+}  // namespace imondrian

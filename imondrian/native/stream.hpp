@@ -1,0 +1,148 @@
+// Learning point by point: what every tree keeps, and the rows of the shared store.
+//
+// Unbounded trees keep every point. A sliding window keeps the last `window` points, in a ring.
+// A reservoir keeps `window` points a tree drawn with weight exp(decay * arrival) (decay 0:
+// uniformly), by the largest Gumbel keys (Efraimidis and Spirakis 2006, in logarithms): a heap with
+// the smallest key on top. The arrival of the next point that beats it is drawn ahead from the
+// exact law, so a tree that keeps its sample pays nothing for a point.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "extend.hpp"
+#include "nativekit/atomic.hpp"
+#include "paths.hpp"
+#include "remove.hpp"
+
+namespace imondrian {
+
+// One tree's members. Nothing here looks at coordinates, so what is kept cannot depend on them.
+template <class T>
+class TreeStream {
+ public:
+  TreeStream(const ForestView& forest, std::int64_t t)
+      : tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay),
+        window_(forest.window),
+        leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
+        key_(forest.member_key ? forest.member_key + t * window_ : nullptr),
+        seen_(forest.stream[3 * t]), held_(forest.stream[3 * t + 1]),
+        next_(forest.stream[3 * t + 2]), refs_(forest.refs) {}
+
+  Tree<T>& tree() { return tree_; }
+  bool keeps_next() const {
+    return memory_ != Memory::kReservoir || held_ < window_ || seen_ >= next_;
+  }
+  void skip(std::int64_t n) { seen_ += n; }
+  // Arrivals that change nothing, from the next one on; at most `most`.
+  std::int64_t idle(std::int64_t most) const {
+    return keeps_next() ? 0 : std::min(most, next_ - seen_);
+  }
+
+  NK_INLINE void learn(std::int32_t row, double mass) {
+    switch (memory_) {
+      case Memory::kUnbounded: add(row, mass); break;
+      case Memory::kSliding: slide(row); break;
+      case Memory::kReservoir: sample(row); break;
+    }
+    ++seen_;
+  }
+
+ private:
+  NK_INLINE std::int32_t add(std::int32_t row, double mass) {
+    bool created;
+    const std::int32_t leaf = insert(tree_, row, mass, created);
+    if (created) nativekit::atomic_add(refs_ + row, 1);
+    return leaf;
+  }
+
+  NK_INLINE void evict(std::int32_t leaf) {
+    const std::int32_t row = tree_.leaf_point[leaf];
+    if (remove(tree_, leaf, 1.0)) nativekit::atomic_add(refs_ + row, -1);
+  }
+
+  NK_INLINE void slide(std::int32_t row) {
+    const std::int64_t place = seen_ % window_;
+    if (held_ == window_) {
+      evict(leaf_[place]);
+    } else {
+      ++held_;
+    }
+    leaf_[place] = add(row, 1.0);
+  }
+
+  NK_INLINE void sample(std::int32_t row) {
+    const double arrival = decay_ * static_cast<double>(seen_);
+    if (held_ < window_) {
+      const double key = arrival - std::log(Rng(tree_.rng).exponential());
+      sift_up(held_++, key, add(row, 1.0));
+    } else if (seen_ >= next_) {
+      // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
+      const double most = std::exp(arrival - key_[0]);
+      const double u = Rng(tree_.rng).uniform();
+      const double key = arrival - std::log(-std::log1p(u * std::expm1(-most)) + 1e-300);
+      evict(leaf_[0]);
+      sift_down(std::max(key, key_[0]), add(row, 1.0));
+    } else {
+      return;
+    }
+    if (held_ == window_) draw_next();
+  }
+
+  // The first arrival n > seen with sum over k in (seen, n] of exp(decay k - smallest key) above a
+  // unit exponential: later arrivals beat the key with hazard exp(decay k - key) each.
+  void draw_next() {
+    const double wait = Rng(tree_.rng).exponential();
+    const double start = decay_ * static_cast<double>(seen_ + 1);
+    const double scaled = wait * std::exp(key_[0] - start);
+    const double steps =
+        decay_ > 0.0 ? std::log1p(scaled * std::expm1(decay_)) / decay_ : scaled;
+    constexpr double kFar = 4e18;
+    next_ = seen_ + std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(std::min(steps, kFar))));
+  }
+
+  void sift_up(std::int64_t i, double key, std::int32_t leaf) {
+    for (; i > 0 && key_[(i - 1) / 2] > key; i = (i - 1) / 2) {
+      key_[i] = key_[(i - 1) / 2];
+      leaf_[i] = leaf_[(i - 1) / 2];
+    }
+    key_[i] = key;
+    leaf_[i] = leaf;
+  }
+
+  void sift_down(double key, std::int32_t leaf) {
+    std::int64_t i = 0;
+    for (std::int64_t c; (c = 2 * i + 1) < held_; i = c) {
+      if (c + 1 < held_ && key_[c + 1] < key_[c]) ++c;
+      if (!(key_[c] < key)) break;
+      key_[i] = key_[c];
+      leaf_[i] = leaf_[c];
+    }
+    key_[i] = key;
+    leaf_[i] = leaf;
+  }
+
+  Tree<T> tree_;
+  Memory memory_;
+  double decay_;
+  std::int64_t window_;
+  std::int32_t* leaf_;
+  double* key_;
+  std::int64_t& seen_;
+  std::int64_t& held_;
+  std::int64_t& next_;
+  std::int32_t* refs_;
+};
+
+// Rows no leaf points at, from the lowest: cheap, because it runs once for many points.
+inline void sweep_rows(const ForestView& forest) {
+  std::int64_t n = 0;
+  for (std::int64_t row = forest.n_rows - 1; row >= 0; --row) {
+    if (forest.refs[row] == 0) forest.free_rows[n++] = static_cast<std::int32_t>(row);
+  }
+  *forest.n_free_rows = n;
+}
+
+}  // namespace imondrian

@@ -1,0 +1,119 @@
+// The forest as the core sees it: columns owned by numpy, and one tree's slices of them.
+//
+// Every tree has the same room: `capacity` node slots and `capacity` leaf slots. A child is a node
+// slot (>= 0) or a leaf, written ~slot (< 0). Row j of a box or point is padded to `width` values,
+// a whole number of SIMD packs; `rate` is zero in the padding, so what stands there never counts.
+//
+// Invariants (audit.hpp checks them; comments elsewhere cite them by number):
+//   I1 live nodes = live leaves - 1, and each is reached exactly once from the root.
+//   I2 both children are live; parent[child] names the node that holds it; the root's parent is -1.
+//   I3 mass[node] = mass(left) + mass(right); leaves weigh more than zero.
+//   I4 a node's box is the union of its children's boxes; a leaf's box is its point.
+//   I5 time[parent] < time[child], all finite and positive (both may saturate at the largest double).
+//   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
+//   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
+//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs.
+//   I9 thresholds, masses and boxes are finite.
+#pragma once
+
+#include <cstdint>
+
+namespace imondrian {
+
+constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a free leaf slot
+constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
+constexpr int kPackBytes = 32;        // rows are padded to this many bytes
+
+enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
+
+// What keeps a stream bounded: everything, the last points, or a decayed sample per tree.
+enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
+
+struct ForestView {
+  std::int64_t n_trees, capacity, n_features, width, n_rows;
+  std::int32_t* feature;     // (t, k)
+  void* threshold;           // (t, k) T; x <= threshold goes left
+  std::int32_t* child;       // (t, k, 2)
+  std::int32_t* parent;      // (t, k)
+  double* time;              // (t, k)
+  double* mass;              // (t, k)
+  void* lower;               // (t, k, width) T, or null while no boxes are kept
+  void* upper;               // (t, k, width) T
+  std::int32_t* leaf_parent; // (t, k); links the free list in free slots
+  double* leaf_mass;         // (t, k)
+  std::int32_t* leaf_point;  // (t, k); row of `points`
+  std::int32_t* header;      // (t, kHeaderSize)
+  std::uint64_t* rng;        // (t, 4)
+  void* rate;                // (t, width) T; cuts per unit of length
+  void* points;              // (n_rows, width) T; shared by all trees
+  // Streams only (null or zero otherwise).
+  int memory;
+  double decay;               // reservoir keys grow by this much a point
+  std::int64_t window;        // members a tree keeps
+  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key
+  double* member_key;         // (t, window)
+  std::int64_t* stream;       // (t, 3): points seen, members held, next accepted point
+  std::int32_t* refs;         // (n_rows,) leaves that point at the row
+  std::int32_t* free_rows;    // (n_rows,) stack of unused rows
+  std::int64_t* n_free_rows;  // (1,)
+};
+
+template <class T>
+struct Tree {
+  std::int64_t capacity, n_features, width;
+  std::int32_t* feature;
+  T* threshold;
+  std::int32_t* child;
+  std::int32_t* parent;
+  double* time;
+  double* mass;
+  T* lower;
+  T* upper;
+  std::int32_t* leaf_parent;
+  double* leaf_mass;
+  std::int32_t* leaf_point;
+  std::int32_t* header;
+  std::uint64_t* rng;
+  const T* rate;
+  const T* points;
+
+  Tree(const ForestView& f, std::int64_t t)
+      : capacity(f.capacity), n_features(f.n_features), width(f.width),
+        feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
+        child(f.child + t * capacity * 2), parent(f.parent + t * capacity),
+        time(f.time + t * capacity), mass(f.mass + t * capacity),
+        lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
+        upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
+        leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
+        leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize),
+        rng(f.rng + t * 4), rate(static_cast<const T*>(f.rate) + t * width),
+        points(static_cast<const T*>(f.points)) {}
+
+  static bool is_leaf(std::int32_t v) { return v < 0; }
+  bool empty() const { return header[kLeaves] == 0; }
+  std::int32_t root() const { return header[kRoot]; }
+  double mass_of(std::int32_t v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
+  double total_mass() const { return empty() ? 0.0 : mass_of(root()); }
+  std::int32_t& parent_of(std::int32_t v) { return v < 0 ? leaf_parent[~v] : parent[v]; }
+  // The box of a leaf is its point (I4): no leaf stores one.
+  const T* lower_of(std::int32_t v) const {
+    return v < 0 ? points + std::int64_t{leaf_point[~v]} * width : lower + v * width;
+  }
+  const T* upper_of(std::int32_t v) const {
+    return v < 0 ? points + std::int64_t{leaf_point[~v]} * width : upper + v * width;
+  }
+  std::int32_t next(std::int32_t v, const T* x) const {
+    return child[2 * std::int64_t{v} + (x[feature[v]] > threshold[v])];
+  }
+  // Point whatever held `old` (the parent `p`, or the root when p is -1) at `fresh`.
+  void replace_child(std::int32_t p, std::int32_t old, std::int32_t fresh) {
+    if (p == kNobody) {
+      header[kRoot] = fresh;
+    } else {
+      child[2 * std::int64_t{p} + (child[2 * std::int64_t{p}] == old ? 0 : 1)] = fresh;
+    }
+    parent_of(fresh) = p;
+  }
+};
+
+}  // namespace imondrian
