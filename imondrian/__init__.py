@@ -1,0 +1,37 @@
+"""Isolation Mondrian forests: anomaly detection for batches and for streams.
+
+:class:`IsolationMondrianForest` is a scikit-learn outlier detector with ``partial_fit``;
+``imondrian.river.OnlineIsolationMondrianForest`` is the same forest as a river detector.
+
+A Mondrian tree is a random binary tree over points. Its root is the bounding box of all points; a
+cut falls on a box after an exponential time whose rate is the sum of the box's sides, on a side drawn
+in proportion to its length, at a uniform place; both halves shrink to the boxes of their points and
+go on. Because time is kept, a new point can be added exactly: walking down, it is cut off above a
+node with the probability that a fresh build would have cut there. Removing a point is as exact. So
+a tree that has followed a stream has the law of a tree built from what it holds.
+
+Where to start reading: ``native/view.hpp`` (the columns a forest consists of, and their
+invariants), ``native/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the laws), ``native/paths.hpp``
+(the scores), ``native/stream.hpp`` (what a stream keeps), then ``_forest.py`` and the two facades.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["IsolationMondrianForest"]
+
+if TYPE_CHECKING:
+    from ._estimator import IsolationMondrianForest
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn takes most of a second to import; those who only stream need not pay for it.
+    if name == "IsolationMondrianForest":
+        from ._estimator import IsolationMondrianForest
+
+        return IsolationMondrianForest
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -73,7 +73,7 @@ class Forest:
             "leaf_mass": np.zeros(shape),
             "leaf_point": np.zeros(shape, np.int32),
             "header": np.tile(np.array([-1, 0, -1, -1, 0, 0], np.int32), (n_trees, 1)),
-            "rng": np.ascontiguousarray(states, dtype=np.uint64),
+            "rng": np.array(states, dtype=np.uint64, order="C"),
             "rate": np.zeros((n_trees, width), dtype),
             "points": np.zeros((n_rows, width), dtype),
             "stream": np.zeros((n_trees, 3), np.int64),
@@ -103,6 +103,14 @@ class Forest:
     def n_leaves(self) -> np.ndarray:
         """Distinct points in each tree, (n_trees,)."""
         return self.columns["header"][:, _LEAVES]
+
+    @property
+    def mass(self) -> float:
+        """Mass of the first tree: the points it holds, repeats counted."""
+        root, n_leaves = self.columns["header"][0, :2]
+        if n_leaves == 0:
+            return 0.0
+        return float(self.columns["mass"][0, root] if root >= 0 else self.columns["leaf_mass"][0, ~root])
 
     @property
     def n_seen(self) -> int:
@@ -222,6 +230,28 @@ class Forest:
         if score != "depth":
             self._ensure_boxes(n_threads)
         return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
+        live = self._live_leaves()
+        rows, which = np.unique(self.columns["leaf_point"][live], return_inverse=True)
+        mass = np.bincount(which, weights=self.columns["leaf_mass"][live])
+        return np.ascontiguousarray(self.columns["points"][rows, :self.n_features]), mass
+
+    def add_features(self, n_more: int) -> None:
+        """Widen every row by features that no point so far has a value for."""
+        old, new = self.n_features, self.n_features + n_more
+        lanes = _core.PACK_BYTES // self.dtype.itemsize
+        width = -(-new // lanes) * lanes
+        for name in _PADDED:
+            if name in self.columns:
+                column = self.columns[name]
+                wide = np.zeros((*column.shape[:-1], width), self.dtype)
+                wide[..., :old] = column[..., :old]
+                wide[..., old:new] = 1 if name == "rate" else np.nan
+                self.columns[name] = wide
+        self.n_features = new
+        self._renew_view()
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""

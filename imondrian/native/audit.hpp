@@ -38,6 +38,8 @@ class Auditor {
     return false;
   }
 
+  static bool differs(T a, T b) { return a != b && (a == a || b == b); }
+
   bool check_header() {
     const std::int32_t* h = tree_.header;
     const bool sane = h[kLeafMark] >= 0 && h[kLeafMark] <= tree_.capacity && h[kNodeMark] >= 0 &&
@@ -113,7 +115,7 @@ class Auditor {
       if (tree_.leaf_point[s] == kFree) continue;
       const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
       for (std::int64_t j = 0; j < tree_.width; ++j) {
-        if (!std::isfinite(x[j])) return fail(9, ~s);
+        if (std::isinf(x[j])) return fail(9, ~s);
       }
     }
     return true;
@@ -143,16 +145,19 @@ class Auditor {
       const std::int32_t v = order_[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
       const std::int32_t f = tree_.feature[v];
-      if (!(upper_of(left)[f] <= tree_.threshold[v] && tree_.threshold[v] < lower_of(right)[f])) return fail(6, v);
+      // Written so that a side without a value of f (missing) passes.
+      if (upper_of(left)[f] > tree_.threshold[v] || lower_of(right)[f] <= tree_.threshold[v]) return fail(6, v);
       T* lo = lower.data() + v * width;
       T* hi = upper.data() + v * width;
+      copy_row(lo, lower_of(left), width);
+      copy_row(hi, upper_of(left), width);
       for (std::int64_t j = 0; j < width; ++j) {
-        lo[j] = std::min(lower_of(left)[j], lower_of(right)[j]);
-        hi[j] = std::max(upper_of(left)[j], upper_of(right)[j]);
+        lo[j] = std::fmin(lo[j], lower_of(right)[j]);
+        hi[j] = std::fmax(hi[j], upper_of(right)[j]);
       }
       if (!tree_.lower) continue;
       for (std::int64_t j = 0; j < tree_.n_features; ++j) {
-        if (tree_.lower[v * width + j] != lo[j] || tree_.upper[v * width + j] != hi[j]) return fail(4, v);
+        if (differs(tree_.lower[v * width + j], lo[j]) || differs(tree_.upper[v * width + j], hi[j])) return fail(4, v);
       }
     }
     return true;

@@ -24,7 +24,8 @@ NK_INLINE double sum_lanes(const T* lanes) {
   return total;
 }
 
-// How far x is outside [lo, hi] along one feature, in cuts: never negative; lo <= hi.
+// How far x is outside [lo, hi] along one feature, in cuts: never negative; lo <= hi. Missing values
+// make every comparison false, and the distance 0.
 template <class T>
 NK_INLINE T excess(T x, T lo, T hi, T rate) {
   const T below = lo - x, above = x - hi;
@@ -66,8 +67,9 @@ template <class T>
 NK_INLINE void grow_box(T* NK_RESTRICT lo, T* NK_RESTRICT hi, const T* NK_RESTRICT x,
                         std::int64_t width) {
   for (std::int64_t j = 0; j < width; ++j) {
-    lo[j] = x[j] < lo[j] ? x[j] : lo[j];
-    hi[j] = x[j] > hi[j] ? x[j] : hi[j];
+    // `lo != lo`: no value yet, so the first one is the box (view.hpp).
+    lo[j] = (x[j] < lo[j]) | (lo[j] != lo[j]) ? x[j] : lo[j];
+    hi[j] = (x[j] > hi[j]) | (hi[j] != hi[j]) ? x[j] : hi[j];
   }
 }
 

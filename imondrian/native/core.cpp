@@ -218,6 +218,22 @@ double mean_norm(const ForestView& forest) {
   return sum / static_cast<double>(forest.n_trees);
 }
 
+// Blocks compare, and nothing compares with a missing value: such rows walk the trees.
+template <class T>
+void walk_missing(const ForestView& forest, const T* x, std::int64_t n, double* depth) {
+  const std::int64_t d = forest.n_features;
+  for (std::int64_t i = 0; i < n; ++i) {
+    bool missing = false;
+    for (std::int64_t j = 0; j < d; ++j) missing |= x[i * d + j] != x[i * d + j];
+    if (!missing) continue;
+    depth[i] = 0.0;
+    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+      const Tree<T> tree(forest, t);
+      if (!tree.empty()) depth[i] += leaf_depth(tree, x + i * d);
+    }
+  }
+}
+
 template <class T>
 Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score score, double* depth,
                 int n_threads) {
@@ -261,6 +277,7 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
         add_depths(tree, padded.data(), count, score, out);
       }
     }
+    if (packed) walk_missing(forest, x + begin * d, count, out);
     for (std::int64_t i = 0; i < count; ++i) out[i] /= static_cast<double>(trees);
   });
   return no_memory ? Status::kNoMemory : Status::kOk;

@@ -20,11 +20,11 @@ NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
   const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
   T* lo = tree.lower + v * width;
   T* hi = tree.upper + v * width;
-  const T *a = tree.lower_of(left), *b = tree.lower_of(right);
-  const T *c = tree.upper_of(left), *d = tree.upper_of(right);
+  const T *left_lo = tree.lower_of(left), *left_hi = tree.upper_of(left);
+  const T *right_lo = tree.lower_of(right), *right_hi = tree.upper_of(right);
   for (std::int64_t j = 0; j < width; ++j) {
-    lo[j] = a[j] < b[j] ? a[j] : b[j];
-    hi[j] = c[j] > d[j] ? c[j] : d[j];
+    lo[j] = (right_lo[j] < left_lo[j]) | (left_lo[j] != left_lo[j]) ? right_lo[j] : left_lo[j];
+    hi[j] = (right_hi[j] > left_hi[j]) | (left_hi[j] != left_hi[j]) ? right_hi[j] : left_hi[j];
   }
 }
 
@@ -36,7 +36,7 @@ NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
   while (v >= 0) v = tree.next(v, x);
   const T* held = tree.lower_of(v);
   for (std::int64_t j = 0; j < tree.n_features; ++j) {
-    if (held[j] != x[j]) return kNobody;
+    if (held[j] != x[j] && (held[j] == held[j] || x[j] == x[j])) return kNobody;
   }
   return ~v;
 }

@@ -13,7 +13,10 @@
 //   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
 //   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
 //   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs.
-//   I9 thresholds, masses and boxes are finite.
+//   I9 thresholds and masses are finite; coordinates are finite or missing.
+//
+// A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child.
+// A box that has seen no value of a feature holds NaN there.
 #pragma once
 
 #include <cstdint>
@@ -103,7 +106,13 @@ struct Tree {
     return v < 0 ? points + std::int64_t{leaf_point[~v]} * width : upper + v * width;
   }
   std::int32_t next(std::int32_t v, const T* x) const {
-    return child[2 * std::int64_t{v} + (x[feature[v]] > threshold[v])];
+    const T value = x[feature[v]];
+    if (value != value) return heavier_child(v);
+    return child[2 * std::int64_t{v} + (value > threshold[v])];
+  }
+  std::int32_t heavier_child(std::int32_t v) const {
+    const std::int32_t left = child[2 * std::int64_t{v}], right = child[2 * std::int64_t{v} + 1];
+    return mass_of(right) > mass_of(left) ? right : left;
   }
   // Point whatever held `old` (the parent `p`, or the root when p is -1) at `fresh`.
   void replace_child(std::int32_t p, std::int32_t old, std::int32_t fresh) {

@@ -1,0 +1,301 @@
+"""The forest as a scikit-learn outlier detector."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest, seed_states
+from ._scoring import AUTO_OFFSET, resolve_score
+from ._validation import contamination_share, is_ready, positive_int, sample_size, thread_count
+
+
+class IsolationMondrianForest(OutlierMixin, BaseEstimator):
+    """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
+
+    Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
+    drawn in proportion to their sides, until every distinct point stands alone. Outliers are cut off
+    early, near the root. New points extend the trees exactly: after ``partial_fit`` a tree has the
+    law of one built from all its points at once.
+
+    Parameters
+    ----------
+    n_estimators : int, default=100
+        Trees.
+    max_samples : "auto", int or float, default="auto"
+        Rows drawn without replacement for each tree by ``fit``: "auto" is ``min(256, n)``, a float
+        a share of the rows. ``partial_fit`` gives every row to every tree.
+    score : {"default", "depth", "insertion"}, default="default"
+        "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
+        "insertion" is the mean depth at which the point would hang if it were inserted, so it also
+        sees how far outside the boxes a point lies. "default" is the best of them, at present
+        "insertion".
+    window : None, int or "reservoir", default=None
+        What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
+        the last ``window`` points, in every tree. "reservoir": for each tree an independent uniform
+        sample of ``max_samples`` of all points seen, in bounded memory.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
+        sets ``offset_`` to that quantile of the scores of the points learnt.
+    n_jobs : int or None, default=None
+        Threads. None is 1, -1 is all cores. Results do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the trees.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    max_samples_ : int
+        Rows ``fit`` gave each tree (0 if only ``partial_fit`` was called).
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only when X had string column names.
+
+    Notes
+    -----
+    Scores follow scikit-learn's sign: **low is abnormal**. They are ``-2 ** (-E[h] / c(n))``, in
+    [-1, 0), as in isolation forests.
+
+    Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t d log psi) for
+    "insertion", with t trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and
+    the sampled rows with "depth". Cuts are drawn in proportion to ranges, so features should have
+    comparable units: put a scaler before the forest when they do not.
+
+    With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
+    subsampled, weights are the odds of being drawn and a drawn row counts once.
+
+    References
+    ----------
+    .. [1] H. Ma, B. Ghojogh, M. N. Samad, D. Zheng, M. Crowley, "Isolation Mondrian Forest for Batch and
+       Online Anomaly Detection", IEEE SMC 2020, arXiv:2003.03692.
+    .. [2] B. Lakshminarayanan, D. M. Roy, Y. W. Teh, "Mondrian Forests: Efficient Online Random
+       Forests", NeurIPS 2014, Algorithms 1-4.
+    .. [3] F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008, equations 1-2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imondrian import IsolationMondrianForest
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> forest = IsolationMondrianForest(random_state=0).fit(X)
+    >>> forest.predict([[0.0, 0.0], [6.0, 6.0]])
+    array([ 1, -1])
+    >>> forest.partial_fit(X + 6.0).predict([[6.0, 6.0]])
+    array([1])
+    """
+
+    def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
+                 window: Any = None, contamination: Any = "auto", n_jobs: int | None = None,
+                 random_state: Any = None) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.score = score
+        self.window = window
+        self.contamination = contamination
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # -- parameters --------------------------------------------------------------------------------
+
+    @property
+    def score(self) -> str:
+        """Always absent: scikit-learn takes an attribute of this name for a scoring *method*.
+
+        The parameter is kept in the instance's dictionary and read with ``get_params()["score"]``.
+        """
+        raise AttributeError("'score' is a parameter of IsolationMondrianForest, not a method: "
+                             "read it with get_params()['score']")
+
+    @score.setter
+    def score(self, value: str) -> None:
+        self.__dict__["score"] = value
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; ``deep`` changes nothing, no parameter is an estimator."""
+        return {name: self.__dict__[name] for name in self._get_param_names()}
+
+    def _score_name(self) -> str:
+        return resolve_score(self.__dict__["score"])
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
+        """Build every tree from a subsample of X; forget what was learnt before.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            float32 and float64 are kept, anything else becomes float64.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative. Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Bad parameters; X empty, infinite, missing values, sparse or not two-dimensional;
+            negative weights, or none above 0.
+        """
+        settings = self._settings()
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        X, weight = self._weighted(X, sample_weight)
+        forest = self._build(X, weight, settings)
+        self._adopt(forest, min(len(X), self._sample_size(len(X))), settings)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
+        """Add rows to the trees, in order.
+
+        Several calls over chunks give exactly the forest of one call over their concatenation. The
+        first call on an unfitted forest starts from empty trees.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; with a ``window``, only 0 and 1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As for ``fit``, and when X has other features than before. The forest is unchanged.
+        """
+        settings = self._settings()
+        first = not hasattr(self, "forest_")
+        dtype = [np.float64, np.float32] if first else self.forest_.dtype
+        X = validate_data(self, X, dtype=dtype, order="C", reset=first)
+        X, weight = self._weighted(X, sample_weight)
+        forest = self._empty(X, settings) if first else self.forest_
+        forest.learn(X, weight, n_threads=settings["n_threads"])
+        self._adopt(forest, 0 if first else self.max_samples_, settings)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        """Check every parameter before anything changes."""
+        window = self.window
+        if window is not None and window != "reservoir":
+            if isinstance(window, str):
+                raise ValueError(f"window must be None, an int or 'reservoir', got {window!r}")
+            window = positive_int("window", window)
+        sample_size(self.max_samples, 1)
+        return {
+            "n_trees": positive_int("n_estimators", self.n_estimators),
+            "window": window,
+            "score": self._score_name(),
+            "contamination": contamination_share(self.contamination),
+            "n_threads": thread_count(self.n_jobs),
+        }
+
+    def _sample_size(self, n: int) -> int:
+        return sample_size(self.max_samples, n)
+
+    def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Drop rows of weight 0, and weights that say nothing."""
+        if sample_weight is None:
+            return X, None
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
+        kept = weight > 0
+        X, weight = (X, weight) if kept.all() else (np.ascontiguousarray(X[kept]), weight[kept])
+        if (weight == 1).all():
+            return X, None
+        if self.window is not None:
+            raise ValueError("sample_weight must be 0 or 1 when window is set: "
+                             f"a window keeps points, got {weight[weight != 1][0]}")
+        return X, np.ascontiguousarray(weight)
+
+    def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
+        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
+        window = settings["window"]
+        if window is None:
+            return Forest(X.shape[1], X.dtype, states, 64, 64)
+        memory = RESERVOIR if window == "reservoir" else SLIDING
+        capacity = max(1, sample_size(self.max_samples, 256)) if memory == RESERVOIR else window
+        if memory == RESERVOIR and not isinstance(self.max_samples, str):
+            capacity = positive_int("max_samples with window='reservoir'", self.max_samples)
+        return Forest(X.shape[1], X.dtype, states, capacity, capacity + 512, memory=memory)
+
+    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
+        if settings["window"] is not None:
+            forest = self._empty(X, settings)
+            forest.learn(X, n_threads=settings["n_threads"])
+            return forest
+        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
+        return Forest.build(X, weight, states, self._sample_size(len(X)),
+                            boxes=settings["score"] != "depth", n_threads=settings["n_threads"])
+
+    def _take(self, forest: Forest, names: list[Any]) -> None:
+        """Become the fitted estimator around a forest that learnt elsewhere."""
+        self.n_features_in_ = forest.n_features
+        if all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self._adopt(forest, 0, self._settings())
+
+    def _adopt(self, forest: Forest, max_samples: int, settings: dict[str, Any]) -> None:
+        self.forest_ = forest
+        self.max_samples_ = max_samples
+        self.offset_ = AUTO_OFFSET
+        share = settings["contamination"]
+        if share is not None:
+            points, weight = forest.stored_points()
+            scores = -forest.scores(points, settings["score"], settings["n_threads"])
+            self.offset_ = float(np.quantile(scores, share, weights=weight, method="inverted_cdf"))
+
+    # -- scoring -----------------------------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return the score of each row: in [-1, 0), low is abnormal.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Cast to the precision the forest was fitted with.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            X is empty, has another width, or is not finite.
+        """
+        forest: Forest | None = getattr(self, "forest_", None)
+        if forest is None:
+            check_is_fitted(self, "forest_")
+        assert forest is not None
+        if not is_ready(X, forest.dtype, self.n_features_in_) or hasattr(self, "feature_names_in_"):
+            X = validate_data(self, X, dtype=forest.dtype, order="C", reset=False)
+        return -forest.scores(X, self._score_name(), thread_count(self.n_jobs))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return ``score_samples(X) - offset_``: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 for inliers and -1 for outliers, (n_samples,)."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    # -- the object itself -------------------------------------------------------------------------
+
+    def __sizeof__(self) -> int:
+        forest = getattr(self, "forest_", None)
+        return object.__sizeof__(self) + (sys.getsizeof(forest) if forest is not None else 0)

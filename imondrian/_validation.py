@@ -1,0 +1,67 @@
+"""What comes in at the public door: parameters, rows, weights, threads.
+
+Messages name the argument, what was expected and what came. Data is checked by scikit-learn's own
+validator, in its own words; plain arrays that already are what it would return skip it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return ``value`` as an int >= 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
+
+
+def sample_size(value: Any, n: int) -> int:
+    """Return how many of ``n`` rows ``max_samples`` asks for."""
+    if isinstance(value, str):
+        if value == "auto":
+            return min(256, n)
+        raise ValueError(f"max_samples must be 'auto', an int or a float in (0, 1], got {value!r}")
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        if not 0.0 < value <= 1.0:
+            raise ValueError(f"max_samples must be in (0, 1] when it is a float, got {value}")
+        return max(1, int(value * n))
+    return min(positive_int("max_samples", value), n)
+
+
+def contamination_share(value: Any) -> float | None:
+    """Return the share of outliers asked for; None for "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < value <= 0.5:
+        raise ValueError(f"contamination must be 'auto' or a float in (0, 0.5], got {value!r}")
+    return float(value)
+
+
+def thread_count(n_jobs: Any) -> int:
+    """Return how many threads ``n_jobs`` stands for, in joblib's terms."""
+    if n_jobs is None or n_jobs == 1:
+        return 1
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral):
+        raise TypeError(f"n_jobs must be None or an int, got {n_jobs!r}")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: use None or 1 for one thread, -1 for all cores")
+    from joblib import effective_n_jobs
+
+    return max(1, effective_n_jobs(int(n_jobs)))
+
+
+def is_ready(X: Any, dtype: np.dtype, n_features: int) -> bool:
+    """Whether X is a plain finite array that validation would return as it is."""
+    if type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != n_features:
+        return False
+    if not X.flags.c_contiguous or len(X) == 0:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        # One pass without a temporary: a sum that is finite has no infinite or missing term.
+        return bool(np.isfinite(np.add.reduce(X, axis=None)))

@@ -1,0 +1,279 @@
+"""The forest as a river anomaly detector. The only module that imports river."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+try:
+    from river.base import AnomalyDetector
+    from river.utils.dataframe import into_frame, to_numpy
+except ImportError as error:
+    raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
+
+from ._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest, seed_states
+from ._scoring import resolve_score
+from ._validation import positive_int, thread_count
+
+if TYPE_CHECKING:
+    from ._estimator import IsolationMondrianForest
+
+__all__ = ["OnlineIsolationMondrianForest"]
+
+_WARM_UP = 32
+
+
+class OnlineIsolationMondrianForest(AnomalyDetector):
+    """Isolation Mondrian forest for endless streams, in bounded memory.
+
+    ``score_one`` is in [0, 1] and **high for anomalies**; it is exactly 0 during warm-up (until 32
+    points, or a full window if that is shorter, were learnt).
+
+    Parameters
+    ----------
+    n_trees : int, default=100
+    window : int, "reservoir" or None, default=256
+        What every tree keeps. An int: exactly the last ``window`` points. "reservoir": for each tree an
+        independent uniform sample of 256 of all points seen. None: every point, in memory that grows.
+    score : {"default", "depth", "insertion"}, default="default"
+        As in :class:`imondrian.IsolationMondrianForest`.
+    seed : int or None, default=None
+    n_jobs : int or None, default=None
+        Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
+
+    Notes
+    -----
+    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing,
+    and follows the side of a cut where more points are. A key that was never seen before widens the
+    forest; nothing is forgotten. The order of keys means nothing.
+
+    Memory is bounded by ``t w (40 + 4 b d) + (t or 1) w b d`` bytes for t trees, windows of w points, d
+    features and b = 8 bytes a number; ``sys.getsizeof(model)`` tells it.
+
+    river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
+    (as of river 0.26): leave that option at its default.
+
+    References
+    ----------
+    See :class:`imondrian.IsolationMondrianForest`.
+
+    Examples
+    --------
+    >>> from river import datasets
+    >>> from imondrian.river import OnlineIsolationMondrianForest
+    >>> model = OnlineIsolationMondrianForest(n_trees=25, seed=1)
+    >>> for x, _ in datasets.Shuttle().take(500):
+    ...     score = model.score_one(x)
+    ...     model.learn_one(x)
+    >>> bool(model.score_one(x) < 0.6 < model.score_one({key: 500 for key in x}))
+    True
+    """
+
+    def __init__(self, n_trees: int = 100, window: Any = 256, score: str = "default",
+                 seed: int | None = None, n_jobs: int | None = None) -> None:
+        self.n_trees = n_trees
+        self.window = window
+        self.score = score
+        self.seed = seed
+        self.n_jobs = n_jobs
+        self._n_trees = positive_int("n_trees", n_trees)
+        self._memory, self._capacity = _memory_of(window)
+        self._score = resolve_score(score)
+        self._n_threads = thread_count(n_jobs)
+        self._keys: dict[Any, int] = {}
+        self._forest: Forest | None = None
+
+    # -- river's interface -------------------------------------------------------------------------
+
+    @property
+    def _is_stochastic(self) -> bool:
+        return True
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Learn one point, and forget the oldest if the window is full.
+
+        Parameters
+        ----------
+        x : dict
+            Numbers by feature. Raises TypeError or ValueError for anything else; nothing is learnt then.
+        """
+        row = self._row(x, grow=True)
+        if row is not None and self._forest is not None:
+            self._forest.learn(row)
+
+    def score_one(self, x: dict[Any, Any]) -> float:
+        """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
+        row = self._row(x, grow=False)
+        if row is None or self._forest is None or not self._is_ready:
+            return 0.0
+        return float(self._forest.scores(row, self._score)[0])
+
+    def learn_many(self, X: Any) -> None:
+        """Learn rows in order: the same as a ``learn_one`` loop.
+
+        Parameters
+        ----------
+        X : dataframe (pandas, polars, pyarrow, ...) or ndarray of shape (n, n_features)
+            Columns of an array are named 0, 1, ...
+        """
+        rows = self._rows(X, grow=True)
+        if rows is not None and self._forest is not None:
+            self._forest.learn(rows, n_threads=self._n_threads)
+
+    def score_many(self, X: Any) -> np.ndarray:
+        """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
+        rows = self._rows(X, grow=False)
+        if rows is None or self._forest is None or not self._is_ready:
+            return np.zeros(len(X))
+        return self._forest.scores(rows, self._score, self._n_threads)
+
+    def score_learn_many(self, X: Any) -> np.ndarray:
+        """Score each row, then learn it, in order; return the scores, ndarray (n,).
+
+        The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
+        """
+        rows = self._rows(X, grow=True)
+        if rows is None or self._forest is None:
+            return np.zeros(len(X))
+        warming_up = max(0, self._warm_up - int(self._forest.mass))
+        scores = self._forest.learn(rows, score=self._score, n_threads=self._n_threads)
+        assert scores is not None
+        scores[:warming_up] = 0.0
+        return scores
+
+    # -- to and from scikit-learn ------------------------------------------------------------------
+
+    @classmethod
+    def from_estimator(cls, estimator: IsolationMondrianForest,
+                       feature_names: Iterable[Any] | None = None) -> OnlineIsolationMondrianForest:
+        """Continue a fitted scikit-learn forest under river; the estimator keeps its own copy.
+
+        ``feature_names`` (default: the estimator's ``feature_names_in_``, or 0, 1, ...) are the keys of
+        the dicts to come. Scores are those of ``-score_samples``.
+        """
+        import copy
+
+        forest: Forest = copy.deepcopy(estimator.forest_)
+        params = estimator.get_params()
+        model = cls(n_trees=forest.n_trees, window=params["window"], score=params["score"],
+                    n_jobs=params["n_jobs"])
+        if feature_names is None:
+            feature_names = getattr(estimator, "feature_names_in_", range(forest.n_features))
+        model._keys = {key: place for place, key in enumerate(feature_names)}
+        if len(model._keys) != forest.n_features:
+            raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
+        model._forest = forest
+        return model
+
+    def to_estimator(self) -> IsolationMondrianForest:
+        """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
+        import copy
+
+        from ._estimator import IsolationMondrianForest
+
+        if self._forest is None:
+            raise ValueError("the model has learnt nothing yet")
+        estimator = IsolationMondrianForest(self._n_trees, window=self.window, score=self.score,
+                                            n_jobs=self.n_jobs, random_state=self.seed)
+        estimator._take(copy.deepcopy(self._forest), list(self._keys))
+        return estimator
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._forest is not None and self._forest.mass >= self._warm_up
+
+    @property
+    def _warm_up(self) -> int:
+        return min(_WARM_UP, self._capacity or _WARM_UP)
+
+    def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
+        """Return x as an array (1, d) in the schema's order; None while there is no schema."""
+        try:
+            values = {key: float("nan") if value is None else float(value) for key, value in x.items()}
+        except (TypeError, ValueError):
+            bad = next((key, value) for key, value in x.items() if not _is_number(value))
+            raise TypeError(f"x[{bad[0]!r}] must be a number, got {bad[1]!r}") from None
+        infinite = [key for key, value in values.items() if value in (float("inf"), float("-inf"))]
+        if infinite:
+            raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
+        if grow and not values.keys() <= self._keys.keys():
+            self._grow(values)
+        if self._forest is None:
+            return None
+        row = np.full((1, self._forest.n_features), np.nan, dtype=self._forest.dtype)
+        for key, value in values.items():
+            place = self._keys.get(key)
+            if place is not None:
+                row[0, place] = value
+        return row
+
+    def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
+        if isinstance(X, np.ndarray):
+            if X.ndim != 2:
+                raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
+            keys: list[Any] = list(range(X.shape[1]))
+            values = np.asarray(X, dtype=np.float64)
+        else:
+            frame = into_frame(X)
+            keys, values = list(frame.columns), to_numpy(frame)
+        if np.isinf(values).any():
+            row, column = np.argwhere(np.isinf(values))[0]
+            raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
+        if grow and not set(keys) <= self._keys.keys():
+            self._grow(keys)
+        if self._forest is None:
+            return None
+        places = [self._keys.get(key) for key in keys]
+        if places == list(range(self._forest.n_features)):
+            return np.ascontiguousarray(values, dtype=self._forest.dtype)
+        rows = np.full((len(values), self._forest.n_features), np.nan, dtype=self._forest.dtype)
+        for column, place in enumerate(places):
+            if place is not None:
+                rows[:, place] = values[:, column]
+        return rows
+
+    def _grow(self, keys: Iterable[Any]) -> None:
+        """Add unseen keys, in an order that does not depend on the dict's."""
+        new = sorted((key for key in keys if key not in self._keys), key=lambda key: (str(type(key)), str(key)))
+        if isinstance(next(iter(new)), int):
+            new.sort()
+        if self._forest is None:
+            states = seed_states(np.random.RandomState(self.seed), self._n_trees)
+            capacity = self._capacity or 64
+            self._forest = Forest(len(new), np.float64, states, capacity, capacity + 512, memory=self._memory)
+        else:
+            self._forest.add_features(len(new))
+        for key in new:
+            self._keys[key] = len(self._keys)
+
+    def __sizeof__(self) -> int:
+        size = object.__sizeof__(self) + sys.getsizeof(self._keys)
+        return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterable[dict[str, Any]]:
+        yield {"n_trees": 10, "seed": 42}
+
+
+def _memory_of(window: Any) -> tuple[int, int | None]:
+    """Return the forest's memory mode and how many points a tree keeps (None: all)."""
+    if window is None:
+        return UNBOUNDED, None
+    if isinstance(window, str):
+        if window != "reservoir":
+            raise ValueError(f"window must be None, an int or 'reservoir', got {window!r}")
+        return RESERVOIR, 256
+    return SLIDING, positive_int("window", window)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return value is None
+    return True
