@@ -246,9 +246,10 @@ class Forest:
         for name in _PADDED:
             if name in self.columns:
                 column = self.columns[name]
-                wide = np.zeros((*column.shape[:-1], width), self.dtype)
+                wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
                 wide[..., :old] = column[..., :old]
-                wide[..., old:new] = 1 if name == "rate" else np.nan
+                if name == "rate":
+                    wide[..., old:new] = 1
                 self.columns[name] = wide
         self.n_features = new
         self._renew_view()
@@ -320,4 +321,6 @@ class Forest:
                     len(source) != len(column) and name != "points":
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             column[tuple(slice(size) for size in source.shape)] = source
+            if name in _PADDED and name != "rate":
+                column[..., self.n_features:] = np.nan
         self._renew_view()

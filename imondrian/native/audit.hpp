@@ -115,7 +115,8 @@ class Auditor {
       if (tree_.leaf_point[s] == kFree) continue;
       const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
       for (std::int64_t j = 0; j < tree_.width; ++j) {
-        if (std::isinf(x[j])) return fail(9, ~s);
+        const bool padding = j >= tree_.n_features;
+        if (std::isinf(x[j]) || (padding && x[j] == x[j])) return fail(9, ~s);
       }
     }
     return true;
@@ -149,14 +150,12 @@ class Auditor {
       if (upper_of(left)[f] > tree_.threshold[v] || lower_of(right)[f] <= tree_.threshold[v]) return fail(6, v);
       T* lo = lower.data() + v * width;
       T* hi = upper.data() + v * width;
-      copy_row(lo, lower_of(left), width);
-      copy_row(hi, upper_of(left), width);
       for (std::int64_t j = 0; j < width; ++j) {
-        lo[j] = std::fmin(lo[j], lower_of(right)[j]);
-        hi[j] = std::fmax(hi[j], upper_of(right)[j]);
+        lo[j] = std::fmin(lower_of(left)[j], lower_of(right)[j]);
+        hi[j] = std::fmax(upper_of(left)[j], upper_of(right)[j]);
       }
       if (!tree_.lower) continue;
-      for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+      for (std::int64_t j = 0; j < width; ++j) {
         if (differs(tree_.lower[v * width + j], lo[j]) || differs(tree_.upper[v * width + j], hi[j])) return fail(4, v);
       }
     }

@@ -1,76 +1,89 @@
 // Boxes: how far a point lies outside, and where a Mondrian cut falls.
 //
-// Sums run over fixed lanes and are added in a fixed order, so every instruction set gives the same
-// bits. Rows are padded to whole packs (view.hpp) and `rate` is zero there.
+// Rows are padded to whole packs with missing values (view.hpp), which count nothing anywhere.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
+#include "nativekit/pack.hpp"
 #include "nativekit/simd.hpp"
 #include "rng.hpp"
 #include "view.hpp"
 
 namespace imondrian {
 
-template <class T>
-constexpr int kLanes = kPackBytes / static_cast<int>(sizeof(T));
+using nativekit::Pack;
 
+// How far x is outside [lo, hi] along one feature: never negative; lo <= hi. Missing values make
+// every comparison false, and the distance 0.
 template <class T>
-NK_INLINE double sum_lanes(const T* lanes) {
-  double total = 0.0;
-  for (int k = 0; k < kLanes<T>; ++k) total += static_cast<double>(lanes[k]);
-  return total;
-}
-
-// How far x is outside [lo, hi] along one feature, in cuts: never negative; lo <= hi. Missing values
-// make every comparison false, and the distance 0.
-template <class T>
-NK_INLINE T excess(T x, T lo, T hi, T rate) {
+NK_INLINE T excess(T x, T lo, T hi) {
   const T below = lo - x, above = x - hi;
   const T outside = below > above ? below : above;
-  return (outside > T(0) ? outside : T(0)) * rate;
+  return outside > T(0) ? outside : T(0);
 }
 
 // The rate at which a cut would separate x from the box: its L1 distance, in cuts per unit of time.
 template <class T>
-NK_INLINE double separation_rate(const T* NK_RESTRICT x, const T* NK_RESTRICT lo,
-                                 const T* NK_RESTRICT hi, const T* NK_RESTRICT rate,
+NK_INLINE double separation_rate(const T* x, const T* lo, const T* hi, const T* rate,
                                  std::int64_t width) {
-  T acc[kLanes<T>] = {};
-  for (std::int64_t j = 0; j < width; j += kLanes<T>) {
-    for (int k = 0; k < kLanes<T>; ++k) {
-      acc[k] += excess(x[j + k], lo[j + k], hi[j + k], rate[j + k]);
-    }
+  using P = Pack<T>;
+  P sum = P::zero();
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    const P at = P::load(x + j);
+    const P outside = larger(P::load(lo + j) - at, at - P::load(hi + j));
+    sum = sum + larger(outside, P::zero()) * P::load(rate + j);
   }
-  return sum_lanes(acc);
+  return static_cast<double>(sum.sum());
 }
 
-// The rate at which cuts fall on a box: the sum of its sides.
+// The rate at which cuts fall on a box: the sum of its sides. A side without values counts nothing.
 template <class T>
-NK_INLINE double cut_rate(const T* NK_RESTRICT lo, const T* NK_RESTRICT hi,
-                          const T* NK_RESTRICT rate, std::int64_t width) {
-  T acc[kLanes<T>] = {};
-  for (std::int64_t j = 0; j < width; j += kLanes<T>) {
-    for (int k = 0; k < kLanes<T>; ++k) acc[k] += (hi[j + k] - lo[j + k]) * rate[j + k];
+NK_INLINE double cut_rate(const T* lo, const T* hi, const T* rate, std::int64_t width) {
+  using P = Pack<T>;
+  P sum = P::zero();
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    sum = sum + larger(P::load(hi + j) - P::load(lo + j), P::zero()) * P::load(rate + j);
   }
-  return sum_lanes(acc);
-}
-
-template <class T>
-NK_INLINE void copy_row(T* NK_RESTRICT to, const T* NK_RESTRICT from, std::int64_t width) {
-  for (std::int64_t j = 0; j < width; ++j) to[j] = from[j];
+  return static_cast<double>(sum.sum());
 }
 
 template <class T>
-NK_INLINE void grow_box(T* NK_RESTRICT lo, T* NK_RESTRICT hi, const T* NK_RESTRICT x,
-                        std::int64_t width) {
-  for (std::int64_t j = 0; j < width; ++j) {
-    // `lo != lo`: no value yet, so the first one is the box (view.hpp).
-    lo[j] = (x[j] < lo[j]) | (lo[j] != lo[j]) ? x[j] : lo[j];
-    hi[j] = (x[j] > hi[j]) | (hi[j] != hi[j]) ? x[j] : hi[j];
+NK_INLINE void copy_row(T* to, const T* from, std::int64_t width) {
+  for (std::int64_t j = 0; j < width; j += Pack<T>::kLanes) Pack<T>::load(from + j).store(to + j);
+}
+
+template <class T>
+NK_INLINE void grow_box(T* lo, T* hi, const T* x, std::int64_t width) {
+  using P = Pack<T>;
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    const P at = P::load(x + j);
+    least(P::load(lo + j), at).store(lo + j);
+    most(P::load(hi + j), at).store(hi + j);
   }
+}
+
+// Make [lo, hi] the union of two boxes.
+template <class T>
+NK_INLINE void unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* lo_b, const T* hi_b,
+                           std::int64_t width) {
+  using P = Pack<T>;
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    least(P::load(lo_a + j), P::load(lo_b + j)).store(lo + j);
+    most(P::load(hi_a + j), P::load(hi_b + j)).store(hi + j);
+  }
+}
+
+// Whether x lies on the border of the box around it.
+template <class T>
+NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t width) {
+  using P = Pack<T>;
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    if (P::any_outside_open(P::load(x + j), P::load(lo + j), P::load(hi + j))) return true;
+  }
+  return false;
 }
 
 // A feature drawn in proportion to weight(feature). Weights may overflow when summed: then they are

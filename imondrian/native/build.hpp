@@ -25,23 +25,17 @@ struct BuildScratch {
 
 template <class T>
 NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n,
-                            std::int64_t width, T* NK_RESTRICT lower, T* NK_RESTRICT upper) {
-  constexpr int kL = kLanes<T>;
-  for (std::int64_t j = 0; j < width; j += kL) {
-    T lo[kL], hi[kL];
-    const T* first = points + std::int64_t{rows[0]} * width + j;
-    for (int k = 0; k < kL; ++k) lo[k] = hi[k] = first[k];
+                            std::int64_t width, T* lower, T* upper) {
+  using P = Pack<T>;
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    P lo = P::load(points + std::int64_t{rows[0]} * width + j), hi = lo;
     for (std::int64_t i = 1; i < n; ++i) {
-      const T* x = points + std::int64_t{rows[i]} * width + j;
-      for (int k = 0; k < kL; ++k) {
-        lo[k] = x[k] < lo[k] ? x[k] : lo[k];
-        hi[k] = x[k] > hi[k] ? x[k] : hi[k];
-      }
+      const P x = P::load(points + std::int64_t{rows[i]} * width + j);
+      lo = least(lo, x);
+      hi = most(hi, x);
     }
-    for (int k = 0; k < kL; ++k) {
-      lower[j + k] = lo[k];
-      upper[j + k] = hi[k];
-    }
+    lo.store(lower + j);
+    hi.store(upper + j);
   }
 }
 
@@ -159,10 +153,8 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
   for (std::size_t i = order.size(); i-- > 0;) {
     const std::int64_t v = order[i];
     const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
-    copy_row(tree.lower + v * width, tree.lower_of(left), width);
-    copy_row(tree.upper + v * width, tree.upper_of(left), width);
-    grow_box(tree.lower + v * width, tree.upper + v * width, tree.lower_of(right), width);
-    grow_box(tree.lower + v * width, tree.upper + v * width, tree.upper_of(right), width);
+    unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
+                tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "core.hpp"
 
+#include <limits>
 #include <new>
 #include <vector>
 
@@ -21,7 +22,7 @@ constexpr std::int64_t kPackFrom = 64;      // rows from which packing the trees
 template <class T>
 void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t width) {
   for (std::int64_t j = 0; j < n_features; ++j) to[j] = from[j];
-  for (std::int64_t j = n_features; j < width; ++j) to[j] = T(0);
+  for (std::int64_t j = n_features; j < width; ++j) to[j] = std::numeric_limits<T>::quiet_NaN();
 }
 
 // The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.

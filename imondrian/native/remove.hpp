@@ -8,24 +8,11 @@
 namespace imondrian {
 
 template <class T>
-NK_INLINE bool touches(const T* x, const T* lo, const T* hi, std::int64_t n_features) {
-  bool any = false;
-  for (std::int64_t j = 0; j < n_features; ++j) any |= (x[j] <= lo[j]) | (x[j] >= hi[j]);
-  return any;
-}
-
-template <class T>
 NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
   const std::int64_t width = tree.width;
   const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  T* lo = tree.lower + v * width;
-  T* hi = tree.upper + v * width;
-  const T *left_lo = tree.lower_of(left), *left_hi = tree.upper_of(left);
-  const T *right_lo = tree.lower_of(right), *right_hi = tree.upper_of(right);
-  for (std::int64_t j = 0; j < width; ++j) {
-    lo[j] = (right_lo[j] < left_lo[j]) | (left_lo[j] != left_lo[j]) ? right_lo[j] : left_lo[j];
-    hi[j] = (right_hi[j] > left_hi[j]) | (left_hi[j] != left_hi[j]) ? right_hi[j] : left_hi[j];
-  }
+  unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
+              tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
 }
 
 // The leaf that holds exactly x, or -1.
@@ -67,7 +54,7 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass) {
     tree.mass[up] = tree.mass_of(tree.child[2 * std::int64_t{up}]) +
                     tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
     // A point inside a box is inside every box around it: nothing above can change.
-    if (shrinking) shrinking = touches(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.n_features);
+    if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
     if (shrinking) unite_children(tree, up);
   }
   if (dies) give_leaf(tree, leaf);

@@ -2,7 +2,7 @@
 //
 // Every tree has the same room: `capacity` node slots and `capacity` leaf slots. A child is a node
 // slot (>= 0) or a leaf, written ~slot (< 0). Row j of a box or point is padded to `width` values,
-// a whole number of SIMD packs; `rate` is zero in the padding, so what stands there never counts.
+// a whole number of SIMD packs; the padding of points and boxes is NaN, "missing", that of `rate` is 0.
 //
 // Invariants (audit.hpp checks them; comments elsewhere cite them by number):
 //   I1 live nodes = live leaves - 1, and each is reached exactly once from the root.
