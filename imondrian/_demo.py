@@ -88,8 +88,7 @@ def _streams(console: Console, stream: list[Any], y: np.ndarray) -> tuple[Table,
     """Score each point, then learn it, one dict at a time."""
     # No scaler in front of the forest: its trees keep points, and a running scaler would move them.
     models = {
-        "OnlineIsolationMondrianForest": compose.Pipeline(
-            compose.SelectType((int, float)), OnlineIsolationMondrianForest(seed=SEED)),
+        "OnlineIsolationMondrianForest": compose.Select(*stream[0][0]) | OnlineIsolationMondrianForest(seed=SEED),
         "HalfSpaceTrees (river), 10 trees": preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=SEED),
         "LODA (river)": preprocessing.StandardScaler() | anomaly.LODA(seed=SEED),
     }
