@@ -22,11 +22,17 @@ struct Pack {
   }
   NK_INLINE void store(T* to) const { std::memcpy(to, &v, sizeof v); }
   static NK_INLINE Pack zero() { return {Lanes{}}; }
+  static NK_INLINE Pack of(T value) { return {Lanes{} + value}; }
   friend NK_INLINE Pack operator+(Pack a, Pack b) { return {a.v + b.v}; }
   friend NK_INLINE Pack operator-(Pack a, Pack b) { return {a.v - b.v}; }
   friend NK_INLINE Pack operator*(Pack a, Pack b) { return {a.v * b.v}; }
-  // The larger; the second where either is NaN.
+  // The larger or smaller; the second where either is NaN.
   friend NK_INLINE Pack larger(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+  friend NK_INLINE Pack smaller(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
+  // `nan` where a lane is `value`.
+  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
+    return {a.v == (Lanes{} + value) ? Lanes{} + nan : a.v};
+  }
   // The smaller or larger of two where NaN means "none": NaN only where both are.
   friend NK_INLINE Pack least(Pack a, Pack b) { return {((b.v < a.v) | (a.v != a.v)) ? b.v : a.v}; }
   friend NK_INLINE Pack most(Pack a, Pack b) { return {((b.v > a.v) | (a.v != a.v)) ? b.v : a.v}; }
@@ -46,6 +52,11 @@ struct Pack {
   }
   NK_INLINE void store(T* to) const { std::memcpy(to, v, sizeof v); }
   static NK_INLINE Pack zero() { return Pack{}; }
+  static NK_INLINE Pack of(T value) {
+    Pack p;
+    for (T& lane : p.v) lane = value;
+    return p;
+  }
   template <class F>
   static NK_INLINE Pack map(const Pack& a, const Pack& b, F f) {
     Pack p;
@@ -56,6 +67,10 @@ struct Pack {
   friend NK_INLINE Pack operator-(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x - y; }); }
   friend NK_INLINE Pack operator*(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x * y; }); }
   friend NK_INLINE Pack larger(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x > y ? x : y; }); }
+  friend NK_INLINE Pack smaller(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x < y ? x : y; }); }
+  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
+    return map(a, a, [value, nan](T x, T) { return x == value ? nan : x; });
+  }
   friend NK_INLINE Pack least(Pack a, Pack b) {
     return map(a, b, [](T x, T y) { return y < x || x != x ? y : x; });
   }
