@@ -16,10 +16,11 @@ template <class T>
 struct BuildScratch {
   struct Task {
     std::int32_t begin, end, parent;
-    int side;
+    std::int32_t side;
     double time;
+    std::int32_t* rows;  // the buffer its rows are in; partitioning moves them to the other
   };
-  std::vector<std::int32_t> right;
+  std::vector<std::int32_t> other;
   std::vector<Task> stack;
   std::vector<T> lower, upper;
 };
@@ -43,21 +44,20 @@ NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int6
   }
 }
 
-// Rows that go left first; returns how many. Branch-free: half of the branches would be missed.
+// Copy rows that go left to the front of `to`, the others to its back; returns how many went left.
+// Branch-free: half of the branches would be missed.
 template <class T>
-NK_INLINE std::int32_t partition(const T* points, std::int32_t* rows, std::int32_t n,
+NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std::int32_t n,
                                  std::int64_t width, std::int64_t feature, T threshold,
-                                 std::int32_t* right) {
-  std::int32_t n_left = 0, n_right = 0;
+                                 std::int32_t* to) {
+  std::int32_t n_left = 0;
   for (std::int32_t i = 0; i < n; ++i) {
     const std::int32_t row = rows[i];
     const bool goes_right = points[std::int64_t{row} * width + feature] > threshold;
-    rows[n_left] = row;
-    right[n_right] = row;
+    to[n_left] = row;
+    to[n - 1 - i + n_left] = row;
     n_left += !goes_right;
-    n_right += goes_right;
   }
-  std::copy(right, right + n_right, rows + n_left);
   return n_left;
 }
 
@@ -81,7 +81,32 @@ NK_INLINE void sum_masses(Tree<T>& tree) {
   }
 }
 
-// Build `tree` over n >= 1 rows of its points; permutes `rows`. row_mass (by row of points) may be
+// Link v under its parent.
+template <class T>
+NK_INLINE void hang(Tree<T>& tree, std::int32_t v, std::int32_t parent, std::int32_t side) {
+  tree.parent_of(v) = parent;
+  if (parent == kNobody) {
+    tree.header[kRoot] = v;
+  } else {
+    tree.child[2 * std::int64_t{parent} + side] = v;
+  }
+}
+
+// Draw node v's cut of a box with sides, which cuts hit at `rate`.
+template <class T>
+NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo, const T* hi,
+                        double rate, Rng& rng) {
+  tree.time[v] = later(born, rng.exponential(), rate);
+  const std::int64_t f =
+      draw_feature(tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
+        return (static_cast<double>(hi[j]) * scale - static_cast<double>(lo[j]) * scale) *
+               static_cast<double>(tree.rate[j]);
+      });
+  tree.feature[v] = static_cast<std::int32_t>(f);
+  tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
+}
+
+// Build `tree` over n >= 1 rows of its points; uses up `rows`. row_mass (by row of points) may be
 // null: every row weighs 1. Boxes are written when the tree keeps them.
 template <class T>
 NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* row_mass,
@@ -89,56 +114,54 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
   clear(tree);
   const std::int64_t width = tree.width;
   Rng rng(tree.rng);
-  scratch.right.resize(static_cast<std::size_t>(n));
+  scratch.other.resize(static_cast<std::size_t>(n));
   scratch.lower.resize(static_cast<std::size_t>(width));
   scratch.upper.resize(static_cast<std::size_t>(width));
+  std::int32_t* const other = scratch.other.data();
   auto& stack = scratch.stack;
   stack.clear();
-  typename BuildScratch<T>::Task task{0, n, kNobody, 0, 0.0};
-  for (bool more = true; more;) {
-    const std::int32_t count = task.end - task.begin;
-    std::int32_t* own = rows + task.begin;
-    T* lo = scratch.lower.data();
-    T* hi = scratch.upper.data();
-    double rate = 0.0;
-    if (count > 1) {
-      if (tree.lower) {
-        lo = tree.lower + tree.header[kNodeMark] * width;
-        hi = tree.upper + tree.header[kNodeMark] * width;
+  stack.push_back({0, n, kNobody, 0, 0.0, rows});
+  while (!stack.empty()) {
+    auto task = stack.back();
+    stack.pop_back();
+    while (true) {  // down the left side: preorder
+      const std::int32_t count = task.end - task.begin;
+      const std::int32_t* own = task.rows + task.begin;
+      T* lo = scratch.lower.data();
+      T* hi = scratch.upper.data();
+      double rate = 0.0;
+      if (count > 1) {
+        if (tree.lower) {
+          lo = tree.lower + tree.header[kNodeMark] * width;
+          hi = tree.upper + tree.header[kNodeMark] * width;
+        }
+        bounding_box(tree.points, own, count, width, lo, hi);
+        rate = cut_rate(lo, hi, tree.rate, width);
       }
-      bounding_box(tree.points, own, count, width, lo, hi);
-      rate = cut_rate(lo, hi, tree.rate, width);
-    }
-    const bool cut = rate > 0.0;
-    const std::int32_t v = cut ? tree.header[kNodeMark]++ : build_leaf(tree, own, count, row_mass);
-    tree.parent_of(v) = task.parent;
-    if (task.parent == kNobody) {
-      tree.header[kRoot] = v;
-    } else {
-      tree.child[2 * std::int64_t{task.parent} + task.side] = v;
-    }
-    if (cut) {
-      const double time = later(task.time, rng.exponential(), rate);
-      const std::int64_t f = draw_feature(
-          tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
-            return (static_cast<double>(hi[j]) * scale - static_cast<double>(lo[j]) * scale) *
-                   static_cast<double>(tree.rate[j]);
-          });
-      const T threshold = draw_threshold(lo[f], hi[f], rng.uniform());
-      const std::int32_t n_left = partition(tree.points, own, count, width, f, threshold,
-                                            scratch.right.data());
-      tree.feature[v] = static_cast<std::int32_t>(f);
-      tree.threshold[v] = threshold;
-      tree.time[v] = time;
+      if (!(rate > 0.0)) {
+        hang(tree, build_leaf(tree, own, count, row_mass), task.parent, task.side);
+        break;
+      }
+      const std::int32_t v = tree.header[kNodeMark]++;
+      hang(tree, v, task.parent, task.side);
+      draw_cut(tree, v, task.time, lo, hi, rate, rng);
       tree.mass[v] = count;
-      stack.push_back({task.begin + n_left, task.end, v, 1, time});
-      task = {task.begin, task.begin + n_left, v, 0, time};  // preorder: left before right
-    } else {
-      more = !stack.empty();
-      if (more) {
-        task = stack.back();
-        stack.pop_back();
+      const std::int32_t f = tree.feature[v];
+      if (count == 2) {  // a third of all nodes: no need to partition
+        const bool swap = tree.points[own[0] * width + f] > tree.threshold[v];
+        hang(tree, build_leaf(tree, own + swap, 1, row_mass), v, 0);
+        hang(tree, build_leaf(tree, own + !swap, 1, row_mass), v, 1);
+        break;
       }
+      std::int32_t* to = task.rows == rows ? other : rows;
+      const std::int32_t middle =
+          task.begin + partition(tree.points, own, count, width, f, tree.threshold[v], to + task.begin);
+      if (task.end - middle == 1) {
+        hang(tree, build_leaf(tree, to + middle, 1, row_mass), v, 1);
+      } else {
+        stack.push_back({middle, task.end, v, 1, tree.time[v], to});
+      }
+      task = {task.begin, middle, v, 0, tree.time[v], to};
     }
   }
   if (row_mass) sum_masses(tree);
