@@ -145,7 +145,7 @@ cdef class ForestView:
             raise ValueError("a bounded forest, and no other, must have the column 'member_leaf'")
         window = 0
         if member is not None:
-            if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] <= self.view.capacity:
+            if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] < self.view.capacity:
                 raise ValueError("column 'member_leaf' must have shape (trees, window)")
             window = member.shape[1]
         self.view.window = window

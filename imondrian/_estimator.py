@@ -229,7 +229,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         capacity = max(1, sample_size(self.max_samples, 256)) if memory == RESERVOIR else window
         if memory == RESERVOIR and not isinstance(self.max_samples, str):
             capacity = positive_int("max_samples with window='reservoir'", self.max_samples)
-        return Forest(X.shape[1], X.dtype, states, capacity, capacity + 512, memory=memory)
+        return Forest(X.shape[1], X.dtype, states, capacity + 1, capacity + 512, memory=memory)
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
         if settings["window"] is not None:

@@ -43,11 +43,12 @@ class Forest:
     states : ndarray (n_trees, 4), uint64
         Generator states.
     capacity : int
-        Leaves a tree has room for; grows by itself while nothing bounds the forest.
+        Leaves a tree has room for; grows by itself while nothing bounds the forest. A bounded tree
+        needs one more than it keeps: a point arrives before another one leaves.
     n_rows : int
         Rows the shared store has room for; grows by itself.
     memory : {UNBOUNDED, SLIDING, RESERVOIR}
-        What each tree keeps of a stream; the last two keep ``capacity`` points.
+        What each tree keeps of a stream; the last two keep ``capacity - 1`` points.
     decay : float
         How fast a reservoir forgets: a point's weight falls by ``exp(-decay)`` with every later one.
     boxes : bool
@@ -80,9 +81,9 @@ class Forest:
         }
         self.columns["rate"][:, :n_features] = 1
         if memory != UNBOUNDED:
-            self.columns["member_leaf"] = np.zeros(shape, np.int32)
+            self.columns["member_leaf"] = np.zeros((n_trees, capacity - 1), np.int32)
         if memory == RESERVOIR:
-            self.columns["member_key"] = np.zeros(shape)
+            self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
             self._add_boxes()
         self._renew_view()
@@ -285,7 +286,7 @@ class Forest:
         leaf_point[live] = renumbered
         state["leaf_point"] = leaf_point[:, :marks[_LEAF_MARK]]
         return {"version": STATE_VERSION, "n_features": self.n_features, "memory": self.memory,
-                "decay": self.decay, "capacity": self.columns["feature"].shape[1],
+                "decay": self.decay,
                 "columns": {name: np.ascontiguousarray(column) for name, column in state.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -305,7 +306,7 @@ class Forest:
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not self.decay >= 0:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
-        capacity = int(saved["member_leaf"].shape[1]) if bounded else max(1, saved["leaf_point"].shape[1])
+        capacity = int(saved["member_leaf"].shape[1]) + 1 if bounded else max(1, saved["leaf_point"].shape[1])
         n_rows = max(1, len(saved["points"]))
         if not 1 <= self.n_features == saved["points"].shape[1]:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")

@@ -244,7 +244,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             new.sort()
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            capacity = self._capacity or 64
+            capacity = self._capacity + 1 if self._capacity else 64
             self._forest = Forest(len(new), np.float64, states, capacity, capacity + 512, memory=self._memory)
         else:
             self._forest.add_features(len(new))

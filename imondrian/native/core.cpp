@@ -35,8 +35,17 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
                                            double* out) {                                          \
     for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);      \
   }                                                                                                \
-  NK_CLONES void learn_##SUFFIX(TreeStream<T>& stream, std::int32_t row, double mass) {            \
-    stream.learn(row, mass);                                                                       \
+  NK_CLONES double learn_##SUFFIX(TreeStream<T>& stream, std::int32_t row, double mass,            \
+                                  Gather gather) {                                                 \
+    if (gather == Gather::kDepth) return stream.template learn<Gather::kDepth>(row, mass);         \
+    if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, mass); \
+    return stream.template learn<Gather::kNothing>(row, mass);                                     \
+  }                                                                                                \
+  NK_CLONES void insertion_rows_##SUFFIX(const Tree<T>& tree, const std::int32_t* rows,            \
+                                         std::int64_t n, double* out) {                            \
+    for (std::int64_t i = 0; i < n; ++i) {                                                         \
+      out[i] = insertion_depth(tree, tree.points + std::int64_t{rows[i]} * tree.width);            \
+    }                                                                                              \
   }                                                                                                \
   NK_CLONES bool remove_##SUFFIX(Tree<T>& tree, std::int32_t leaf, double mass) {                  \
     return remove(tree, leaf, mass);                                                               \
@@ -53,6 +62,7 @@ struct Kernels<float> {
   static constexpr auto build = build_f32;
   static constexpr auto insertion_depths = insertion_depths_f32;
   static constexpr auto learn = learn_f32;
+  static constexpr auto insertion_rows = insertion_rows_f32;
   static constexpr auto remove = remove_f32;
   static constexpr auto boxes = boxes_f32;
 };
@@ -61,6 +71,7 @@ struct Kernels<double> {
   static constexpr auto build = build_f64;
   static constexpr auto insertion_depths = insertion_depths_f64;
   static constexpr auto learn = learn_f64;
+  static constexpr auto insertion_rows = insertion_rows_f64;
   static constexpr auto remove = remove_f64;
   static constexpr auto boxes = boxes_f64;
 };
@@ -126,35 +137,42 @@ Status boxes_as(const ForestView& forest, int n_threads) {
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
+// Add the depths of n padded rows to out.
 template <class T>
 void add_depths(const Tree<T>& tree, const T* x, std::int64_t n, Score score, double* out) {
-  if (tree.empty()) return;
   if (score == Score::kInsertion) return Kernels<T>::insertion_depths(tree, x, n, out);
-  for (std::int64_t i = 0; i < n; ++i) out[i] += leaf_depth(tree, x + i * tree.width);
+  leaf_depths(tree, n, [&](std::int64_t i) { return x + i * tree.width; },
+              [&](std::int64_t i, double depth) { out[i] += depth; });
 }
 
-// One tree through one block of new rows; partial (n) takes its depths, norms (n) its c(mass).
+// Depths of stored rows, on a tree that they leave as it is.
+template <class T>
+void stored_depths(const Tree<T>& tree, const std::int32_t* rows, std::int64_t n, Gather gather,
+                   double* out) {
+  if (gather == Gather::kInsertion) return Kernels<T>::insertion_rows(tree, rows, n, out);
+  leaf_depths(tree, n, [&](std::int64_t i) { return tree.points + std::int64_t{rows[i]} * tree.width; },
+              [&](std::int64_t i, double depth) { out[i] = depth; });
+}
+
+// One tree through one block of new rows; depths (n) and norms (n, c(mass)) unless nothing is
+// gathered.
 template <class T>
 void learn_block(const ForestView& forest, std::int64_t t, const std::int32_t* rows,
-                 const double* weight, std::int64_t n, Score score, double* partial, double* norms) {
+                 const double* weight, std::int64_t n, Gather gather, double* depths, double* norms) {
   TreeStream<T> stream(forest, t);
-  Tree<T>& tree = stream.tree();
+  const Tree<T>& tree = stream.tree();
+  const bool scored = gather != Gather::kNothing;
   for (std::int64_t i = 0; i < n;) {
-    const std::int64_t idle = stream.idle(n - i), scored = std::max<std::int64_t>(idle, 1);
-    if (partial) {
-      const double norm = hidden_depth(tree.total_mass());
-      for (std::int64_t k = i; k < i + scored; ++k) {
-        partial[k] = 0.0;
-        norms[k] = norm;
-        add_depths(tree, tree.points + std::int64_t{rows[k]} * tree.width, 1, score, partial + k);
-      }
-    }
+    const std::int64_t idle = stream.idle(n - i), step = std::max<std::int64_t>(idle, 1);
+    if (scored) std::fill(norms + i, norms + i + step, hidden_depth(tree.total_mass()));
     if (idle == 0) {
-      Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0);
+      const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather);
+      if (scored) depths[i] = depth;
     } else {
+      if (scored) stored_depths(tree, rows + i, idle, gather, depths + i);
       stream.skip(idle);
     }
-    i += scored;
+    i += step;
   }
 }
 
@@ -174,12 +192,13 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
       rows[i] = forest.free_rows[--*forest.n_free_rows];
       copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features, forest.width);
     }
-    double* depths = depth ? partial.data() : nullptr;
-    double* norms = depth ? partial.data() + trees * count : nullptr;
+    double* depths = partial.data();
+    double* norms = partial.data() + (depth ? trees * count : 0);
+    const Gather gather = depth ? static_cast<Gather>(score) : Gather::kNothing;
     const int threads = count * trees < 2000 ? 1 : n_threads;
     nativekit::parallel_for(trees, threads, [&](std::int64_t t) {
-      learn_block<T>(forest, t, rows.data(), weight ? weight + begin : nullptr, count, score,
-                     depths ? depths + t * count : nullptr, norms ? norms + t * count : nullptr);
+      learn_block<T>(forest, t, rows.data(), weight ? weight + begin : nullptr, count, gather,
+                     depths + (depth ? t * count : 0), norms + (depth ? t * count : 0));
     });
     for (std::int64_t i = 0; depth && i < count; ++i) {
       double sum = 0.0, sum_norm = 0.0;

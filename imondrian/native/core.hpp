@@ -5,12 +5,12 @@
 #include <cstdint>
 
 #include "audit.hpp"
+#include "paths.hpp"
 #include "view.hpp"
 
 namespace imondrian {
 
 enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2 };
-enum class Score : int { kDepth = 0, kInsertion = 1 };
 
 // c(n), the expected depth a leaf of mass n hides.
 double hidden_depth_of(double mass);

@@ -6,7 +6,10 @@
 // while node v is alive, is the point's distance from v's box.
 #pragma once
 
+#include <algorithm>
+
 #include "box.hpp"
+#include "paths.hpp"
 #include "pool.hpp"
 
 namespace imondrian {
@@ -47,54 +50,73 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
+struct Inserted {
+  std::int32_t leaf;  // the slot that holds the point now
+  bool created;       // false: the point was there already, and the leaf weighs more
+  double depth;       // its score from just before (0 when none was asked for)
+};
+
+// What insert() gathers on its way: scores read the path that insertion walks anyway.
+enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
+
+template <Gather kGather, class T>
+NK_INLINE double finish(const Tree<T>& tree, const T* x, const Walk& walk) {
+  if (kGather == Gather::kDepth) return finish_depth(tree, x, walk);
+  if (kGather == Gather::kInsertion) return finish_insertion(tree, x, walk);
+  return 0.0;
+}
+
 // Insert the stored point `row` with `mass` > 0; the tree keeps boxes and has a free node and leaf.
-// Returns the leaf slot that holds it: `created` says whether it is new (else x was there already).
-template <class T>
-NK_INLINE std::int32_t insert(Tree<T>& tree, std::int32_t row, double mass, bool& created) {
+template <Gather kGather, class T>
+NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
   const std::int64_t width = tree.width;
   const T* x = tree.points + std::int64_t{row} * width;
-  created = true;
   if (tree.empty()) {
     const std::int32_t leaf = take_leaf(tree, row, mass);
     tree.leaf_parent[leaf] = kNobody;
     tree.header[kRoot] = ~leaf;
-    return leaf;
+    return {leaf, true, 0.0};
   }
   Rng rng(tree.rng);
   double wait = rng.exponential();
-  double born = 0.0;
-  std::int32_t v = tree.root();
-  while (v >= 0) {
+  Walk walk{tree.root()};
+  while (walk.node >= 0) {
+    const std::int32_t v = walk.node;
     T* lo = tree.lower + v * width;
     T* hi = tree.upper + v * width;
     const double distance = separation_rate(x, lo, hi, tree.rate, width);
+    const double lifetime = tree.time[v] - walk.born;
     if (distance > 0.0) {
-      const double lifetime = tree.time[v] - born;
       if (wait < distance * lifetime) {
-        double time = later(born, wait, distance);
+        double time = later(walk.born, wait, distance);
         // Rounding may land on the node's own time; a parent must be strictly older (I5).
         if (time >= tree.time[v]) time = std::nextafter(tree.time[v], 0.0);
-        if (time > born) {
-          const std::int32_t leaf = split_above(tree, v, x, row, mass, distance, time, rng);
-          return leaf;
+        if (time > walk.born) {
+          const double depth = finish<kGather>(tree, x, walk);
+          return {split_above(tree, v, x, row, mass, distance, time, rng), true, depth};
         }
       }
-      wait -= distance * lifetime;
-      if (!(wait > 0.0)) wait = 0x1.0p-54;
+      wait = std::max(wait - distance * lifetime, 0x1.0p-54);
       grow_box(lo, hi, x, width);
     }
+    if (kGather == Gather::kInsertion) {
+      walk.pass(distance, lifetime);
+    } else if (kGather == Gather::kDepth) {
+      walk.depth += 1.0;
+    }
     tree.mass[v] += mass;
-    born = tree.time[v];
-    v = tree.next(v, x);
+    walk.born = tree.time[v];
+    walk.node = tree.next(v, x);
   }
-  const T* held = tree.lower_of(v);
+  const double depth = finish<kGather>(tree, x, walk);
+  const T* held = tree.lower_of(walk.node);
   const double distance = separation_rate(x, held, held, tree.rate, width);
   if (distance > 0.0) {
-    return split_above(tree, v, x, row, mass, distance, later(born, wait, distance), rng);
+    const double time = later(walk.born, wait, distance);
+    return {split_above(tree, walk.node, x, row, mass, distance, time, rng), true, depth};
   }
-  created = false;
-  tree.leaf_mass[~v] += mass;
-  return ~v;
+  tree.leaf_mass[~walk.node] += mass;
+  return {~walk.node, false, depth};
 }
 
 }  // namespace imondrian

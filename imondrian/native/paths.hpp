@@ -17,17 +17,62 @@ inline double hidden_depth(double n) {
   return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
 }
 
+enum class Score : int { kDepth = 0, kInsertion = 1 };
+
+// Where a walk from the root stands: at `node`, born at `born`, with what the path has given so far.
+struct Walk {
+  std::int32_t node;
+  double depth = 0.0;
+  double born = 0.0;
+  double reached = 1.0;   // insertion score: the probability of getting here uncut,
+  double expected = 0.0;  // and the depth gathered by cuts above
+
+  // Pass a node at `distance`, for `lifetime`: the share that is cut off here hangs one below.
+  void pass(double distance, double lifetime) {
+    depth += 1.0;
+    if (distance > 0.0) {
+      const double stays = std::exp(-distance * lifetime);
+      expected += reached * (1.0 - stays) * depth;
+      reached *= stays;
+    }
+  }
+  // End in a leaf of `mass`, at its point or not.
+  double end(bool at_point, double mass) const {
+    return expected + reached * (depth + (at_point ? hidden_depth(mass) : 1.0));
+  }
+};
+
+template <class T>
+NK_INLINE double finish_depth(const Tree<T>& tree, const T* x, Walk walk) {
+  while (walk.node >= 0) {
+    walk.node = tree.next(walk.node, x);
+    walk.depth += 1.0;
+  }
+  const double mass = tree.leaf_mass[~walk.node];
+  return mass > 1.0 ? walk.depth + hidden_depth(mass) : walk.depth;
+}
+
+template <class T>
+NK_INLINE double finish_insertion(const Tree<T>& tree, const T* x, Walk walk) {
+  const std::int64_t width = tree.width;
+  while (walk.node >= 0) {
+    const std::int64_t at = walk.node * width;
+    walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width),
+              tree.time[walk.node] - walk.born);
+    // What is left can change the sum by less than rounding does.
+    if (walk.reached < 1e-17) return walk.expected;
+    walk.born = tree.time[walk.node];
+    walk.node = tree.next(walk.node, x);
+  }
+  const T* held = tree.lower_of(walk.node);
+  const bool at_point = !(separation_rate(x, held, held, tree.rate, width) > 0.0);
+  return walk.end(at_point, tree.leaf_mass[~walk.node]);
+}
+
 // Leaf depth + c(leaf mass).
 template <class T>
 NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
-  std::int32_t v = tree.root();
-  double depth = 0.0;
-  while (v >= 0) {
-    v = tree.next(v, x);
-    depth += 1.0;
-  }
-  const double mass = tree.leaf_mass[~v];
-  return mass > 1.0 ? depth + hidden_depth(mass) : depth;
+  return finish_depth(tree, x, Walk{tree.root()});
 }
 
 // Expected depth of x if it were inserted: at a node reached with probability p and left at
@@ -35,26 +80,39 @@ NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
 // hang one below. A point that is already stored keeps its leaf: depth + c(mass).
 template <class T>
 NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
-  const std::int64_t width = tree.width;
-  double expected = 0.0, reached = 1.0, depth = 0.0, born = 0.0;
-  std::int32_t v = tree.root();
-  while (v >= 0) {
-    const double distance =
-        separation_rate(x, tree.lower + v * width, tree.upper + v * width, tree.rate, width);
-    depth += 1.0;
-    if (distance > 0.0) {
-      const double stays = std::exp(-distance * (tree.time[v] - born));
-      expected += reached * (1.0 - stays) * depth;
-      reached *= stays;
-      // What is left can change the sum by less than rounding does.
-      if (reached < 1e-17) return expected;
+  return finish_insertion(tree, x, Walk{tree.root()});
+}
+
+// Leaf depths of several rows, eight side by side to hide the latency of each.
+// row(i) is the address of row i; add(i, depth) takes the result.
+template <class T, class RowOf, class Add>
+NK_INLINE void leaf_depths(const Tree<T>& tree, std::int64_t n, const RowOf& row, const Add& add) {
+  constexpr int kRows = 8;
+  std::int64_t i = 0;
+  for (; tree.root() >= 0 && i + kRows <= n; i += kRows) {
+    std::int32_t at[kRows], depth[kRows] = {};
+    for (int r = 0; r < kRows; ++r) at[r] = tree.root();
+    bool missing = false;
+    for (std::int32_t all = 0; all >= 0;) {
+      all = -1;
+      for (int r = 0; r < kRows; ++r) {
+        const std::int64_t v = at[r] < 0 ? 0 : at[r];
+        const T value = row(i + r)[tree.feature[v]];
+        missing |= value != value;
+        const std::int32_t next = tree.child[2 * v + (value > tree.threshold[v])];
+        depth[r] += at[r] >= 0;
+        at[r] = at[r] < 0 ? at[r] : next;
+        all &= at[r];
+      }
     }
-    born = tree.time[v];
-    v = tree.next(v, x);
+    for (int r = 0; r < kRows; ++r) {
+      // Slot 0 may ask about a feature the row's own path does not; a walk alone is right either way.
+      const double mass = tree.leaf_mass[~at[r]];
+      add(i + r, missing ? leaf_depth(tree, row(i + r))
+                         : depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0));
+    }
   }
-  const T* held = tree.lower_of(v);
-  const bool outside = separation_rate(x, held, held, tree.rate, width) > 0.0;
-  return expected + reached * (depth + (outside ? 1.0 : hidden_depth(tree.leaf_mass[~v])));
+  for (; i < n; ++i) add(i, leaf_depth(tree, row(i)));
 }
 
 }  // namespace imondrian

@@ -33,6 +33,7 @@ NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
 template <class T>
 NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass) {
   const bool dies = !(tree.leaf_mass[leaf] > mass);
+  if (dies) mass = tree.leaf_mass[leaf];
   std::int32_t up = tree.leaf_parent[leaf];
   if (!dies) {
     tree.leaf_mass[leaf] -= mass;
@@ -51,8 +52,7 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass) {
   const T* x = tree.points + std::int64_t{tree.leaf_point[leaf]} * tree.width;
   bool shrinking = dies;
   for (; up != kNobody; up = tree.parent[up]) {
-    tree.mass[up] = tree.mass_of(tree.child[2 * std::int64_t{up}]) +
-                    tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
+    tree.mass[up] -= mass;
     // A point inside a box is inside every box around it: nothing above can change.
     if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
     if (shrinking) unite_children(tree, up);

@@ -41,21 +41,25 @@ class TreeStream {
     return keeps_next() ? 0 : std::min(most, next_ - seen_);
   }
 
-  NK_INLINE void learn(std::int32_t row, double mass) {
+  // Learn the stored point `row`; returns its depth from just before, as `kGather` asks.
+  template <Gather kGather>
+  NK_INLINE double learn(std::int32_t row, double mass) {
+    double depth = 0.0;
     switch (memory_) {
-      case Memory::kUnbounded: add(row, mass); break;
-      case Memory::kSliding: slide(row); break;
-      case Memory::kReservoir: sample(row); break;
+      case Memory::kUnbounded: depth = add<kGather>(row, mass).depth; break;
+      case Memory::kSliding: depth = slide<kGather>(row); break;
+      case Memory::kReservoir: depth = sample<kGather>(row); break;
     }
     ++seen_;
+    return depth;
   }
 
  private:
-  NK_INLINE std::int32_t add(std::int32_t row, double mass) {
-    bool created;
-    const std::int32_t leaf = insert(tree_, row, mass, created);
-    if (created) nativekit::atomic_add(refs_ + row, 1);
-    return leaf;
+  template <Gather kGather>
+  NK_INLINE Inserted add(std::int32_t row, double mass) {
+    const Inserted inserted = insert<kGather>(tree_, row, mass);
+    if (inserted.created) nativekit::atomic_add(refs_ + row, 1);
+    return inserted;
   }
 
   NK_INLINE void evict(std::int32_t leaf) {
@@ -63,32 +67,39 @@ class TreeStream {
     if (remove(tree_, leaf, 1.0)) nativekit::atomic_add(refs_ + row, -1);
   }
 
-  NK_INLINE void slide(std::int32_t row) {
+  // The newcomer is inserted before the old point goes: its score still saw the full window.
+  template <Gather kGather>
+  NK_INLINE double slide(std::int32_t row) {
     const std::int64_t place = seen_ % window_;
+    const Inserted inserted = add<kGather>(row, 1.0);
     if (held_ == window_) {
       evict(leaf_[place]);
     } else {
       ++held_;
     }
-    leaf_[place] = add(row, 1.0);
+    leaf_[place] = inserted.leaf;
+    return inserted.depth;
   }
 
-  NK_INLINE void sample(std::int32_t row) {
+  template <Gather kGather>
+  NK_INLINE double sample(std::int32_t row) {
     const double arrival = decay_ * static_cast<double>(seen_);
+    Inserted inserted;
     if (held_ < window_) {
       const double key = arrival - std::log(Rng(tree_.rng).exponential());
-      sift_up(held_++, key, add(row, 1.0));
-    } else if (seen_ >= next_) {
+      inserted = add<kGather>(row, 1.0);
+      sift_up(held_++, key, inserted.leaf);
+    } else {
       // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
       const double most = std::exp(arrival - key_[0]);
       const double u = Rng(tree_.rng).uniform();
       const double key = arrival - std::log(-std::log1p(u * std::expm1(-most)) + 1e-300);
+      inserted = add<kGather>(row, 1.0);
       evict(leaf_[0]);
-      sift_down(std::max(key, key_[0]), add(row, 1.0));
-    } else {
-      return;
+      sift_down(std::max(key, key_[0]), inserted.leaf);
     }
     if (held_ == window_) draw_next();
+    return inserted.depth;
   }
 
   // The first arrival n > seen with sum over k in (seen, n] of exp(decay k - smallest key) above a
