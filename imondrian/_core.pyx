@@ -64,6 +64,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
 
 HEADER_SIZE = 6
 PACK_BYTES = 32
+STREAM_SIZE = 4
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -151,7 +152,7 @@ cdef class ForestView:
         self.view.window = window
         self.view.member_leaf = <int32_t*>pointer(columns, "member_leaf", np.int32, (t, window), memory == 0)
         self.view.member_key = <double*>pointer(columns, "member_key", np.float64, (t, window), memory != 2)
-        self.view.stream = <int64_t*>pointer(columns, "stream", np.int64, (t, 3))
+        self.view.stream = <int64_t*>pointer(columns, "stream", np.int64, (t, STREAM_SIZE))
         self.view.refs = <int32_t*>pointer(columns, "refs", np.int32, (rows,), True)
         self.view.free_rows = <int32_t*>pointer(columns, "free_rows", np.int32, (rows,), True)
         self.view.n_free_rows = <int64_t*>pointer(columns, "n_free_rows", np.int64, (1,), True)

@@ -50,7 +50,8 @@ class Forest:
     memory : {UNBOUNDED, SLIDING, RESERVOIR}
         What each tree keeps of a stream; the last two keep ``capacity - 1`` points.
     decay : float
-        How fast a reservoir forgets: a point's weight falls by ``exp(-decay)`` with every later one.
+        Reservoir: a point's weight falls by ``exp(-decay)`` with every later one. Sliding: a point
+        enters a full tree with probability ``1 - exp(-decay)``; 0 means always.
     boxes : bool
         Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
     """
@@ -77,7 +78,7 @@ class Forest:
             "rng": np.array(states, dtype=np.uint64, order="C"),
             "rate": np.zeros((n_trees, width), dtype),
             "points": np.zeros((n_rows, width), dtype),
-            "stream": np.zeros((n_trees, 3), np.int64),
+            "stream": np.zeros((n_trees, _core.STREAM_SIZE), np.int64),
         }
         self.columns["rate"][:, :n_features] = 1
         if memory != UNBOUNDED:

@@ -164,8 +164,10 @@ class Auditor {
 
   bool check_members() {
     if (forest_.memory == static_cast<int>(Memory::kUnbounded)) return true;
-    const std::int64_t held = forest_.stream[3 * t_ + 1];
-    if (held < 0 || held > forest_.window) return fail(8, 0);
+    const std::int64_t* state = forest_.stream + kStreamSize * t_;
+    const std::int64_t held = state[kHeld];
+    if (held < 0 || held > forest_.window || state[kSeen] < 0) return fail(8, 0);
+    if (state[kOldest] < 0 || state[kOldest] >= forest_.window) return fail(8, state[kOldest]);
     std::vector<double> counts(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
       const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];

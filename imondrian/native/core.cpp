@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "blocks.hpp"
@@ -41,12 +42,6 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
     if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, mass); \
     return stream.template learn<Gather::kNothing>(row, mass);                                     \
   }                                                                                                \
-  NK_CLONES void insertion_rows_##SUFFIX(const Tree<T>& tree, const std::int32_t* rows,            \
-                                         std::int64_t n, double* out) {                            \
-    for (std::int64_t i = 0; i < n; ++i) {                                                         \
-      out[i] = insertion_depth(tree, tree.points + std::int64_t{rows[i]} * tree.width);            \
-    }                                                                                              \
-  }                                                                                                \
   NK_CLONES bool remove_##SUFFIX(Tree<T>& tree, std::int32_t leaf, double mass) {                  \
     return remove(tree, leaf, mass);                                                               \
   }                                                                                                \
@@ -62,7 +57,6 @@ struct Kernels<float> {
   static constexpr auto build = build_f32;
   static constexpr auto insertion_depths = insertion_depths_f32;
   static constexpr auto learn = learn_f32;
-  static constexpr auto insertion_rows = insertion_rows_f32;
   static constexpr auto remove = remove_f32;
   static constexpr auto boxes = boxes_f32;
 };
@@ -71,7 +65,6 @@ struct Kernels<double> {
   static constexpr auto build = build_f64;
   static constexpr auto insertion_depths = insertion_depths_f64;
   static constexpr auto learn = learn_f64;
-  static constexpr auto insertion_rows = insertion_rows_f64;
   static constexpr auto remove = remove_f64;
   static constexpr auto boxes = boxes_f64;
 };
@@ -145,36 +138,67 @@ void add_depths(const Tree<T>& tree, const T* x, std::int64_t n, Score score, do
               [&](std::int64_t i, double depth) { out[i] += depth; });
 }
 
-// Depths of stored rows, on a tree that they leave as it is.
+// Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
+// tree, unless nothing is gathered. Trees that a row leaves as they are score it side by side.
 template <class T>
-void stored_depths(const Tree<T>& tree, const std::int32_t* rows, std::int64_t n, Gather gather,
-                   double* out) {
-  if (gather == Gather::kInsertion) return Kernels<T>::insertion_rows(tree, rows, n, out);
-  leaf_depths(tree, n, [&](std::int64_t i) { return tree.points + std::int64_t{rows[i]} * tree.width; },
-              [&](std::int64_t i, double depth) { out[i] = depth; });
-}
-
-// One tree through one block of new rows; depths (n) and norms (n, c(mass)) unless nothing is
-// gathered.
-template <class T>
-void learn_block(const ForestView& forest, std::int64_t t, const std::int32_t* rows,
-                 const double* weight, std::int64_t n, Gather gather, double* depths, double* norms) {
-  TreeStream<T> stream(forest, t);
-  const Tree<T>& tree = stream.tree();
-  const bool scored = gather != Gather::kNothing;
-  for (std::int64_t i = 0; i < n;) {
-    const std::int64_t idle = stream.idle(n - i), step = std::max<std::int64_t>(idle, 1);
-    if (scored) std::fill(norms + i, norms + i + step, hidden_depth(tree.total_mass()));
-    if (idle == 0) {
-      const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather);
-      if (scored) depths[i] = depth;
-    } else {
-      if (scored) stored_depths(tree, rows + i, idle, gather, depths + i);
-      stream.skip(idle);
-    }
-    i += step;
+class GroupLearner {
+ public:
+  GroupLearner(const ForestView& forest, std::int64_t first, Gather gather)
+      : n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))),
+        gather_(gather) {
+    for (int k = 0; k < n_trees_; ++k) streams_[k].emplace(forest, first + k);
   }
-}
+
+  void learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
+             double* norms) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (gather_ != Gather::kNothing) {
+        for (int k = 0; k < n_trees_; ++k) norms[k * n + i] = norm(k);
+      }
+      const Tree<T>* idle[kTreesAbreast];
+      int owner[kTreesAbreast], n_idle = 0;
+      for (int k = 0; k < n_trees_; ++k) {
+        TreeStream<T>& stream = *streams_[k];
+        if (stream.keeps_next()) {
+          const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather_);
+          if (gather_ != Gather::kNothing) depths[k * n + i] = depth;
+        } else {
+          owner[n_idle] = k;
+          idle[n_idle++] = &stream.tree();
+          stream.skip();
+        }
+      }
+      if (gather_ == Gather::kNothing || n_idle == 0) continue;
+      double found[kTreesAbreast] = {};
+      const T* x = idle[0]->points + std::int64_t{rows[i]} * idle[0]->width;
+      score_idle(idle, n_idle, x, found);
+      for (int k = 0; k < n_idle; ++k) depths[owner[k] * n + i] = found[k];
+    }
+  }
+
+ private:
+  void score_idle(const Tree<T>* const* idle, int n, const T* x, double* found) const {
+    bool nodes = gather_ == Gather::kDepth;
+    for (int k = 0; k < n; ++k) nodes &= idle[k]->root() >= 0;
+    if (nodes) return leaf_depths_across(idle, n, x, found);
+    const Score score = static_cast<Score>(gather_);
+    for (int k = 0; k < n; ++k) add_depths(*idle[k], x, 1, score, found + k);
+  }
+
+  double norm(int k) {
+    const double mass = streams_[k]->tree().total_mass();
+    if (mass != mass_[k]) {
+      mass_[k] = mass;
+      norm_[k] = hidden_depth(mass);
+    }
+    return norm_[k];
+  }
+
+  int n_trees_;
+  Gather gather_;
+  std::optional<TreeStream<T>> streams_[kTreesAbreast];
+  double mass_[kTreesAbreast] = {}, norm_[kTreesAbreast] = {};
+};
 
 template <class T>
 Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
@@ -196,9 +220,10 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
     double* norms = partial.data() + (depth ? trees * count : 0);
     const Gather gather = depth ? static_cast<Gather>(score) : Gather::kNothing;
     const int threads = count * trees < 2000 ? 1 : n_threads;
-    nativekit::parallel_for(trees, threads, [&](std::int64_t t) {
-      learn_block<T>(forest, t, rows.data(), weight ? weight + begin : nullptr, count, gather,
-                     depths + (depth ? t * count : 0), norms + (depth ? t * count : 0));
+    nativekit::parallel_for((trees + kTreesAbreast - 1) / kTreesAbreast, threads, [&](std::int64_t g) {
+      const std::int64_t first = g * kTreesAbreast, offset = depth ? first * count : 0;
+      GroupLearner<T>(forest, first, gather)
+          .learn(rows.data(), weight ? weight + begin : nullptr, count, depths + offset, norms + offset);
     });
     for (std::int64_t i = 0; depth && i < count; ++i) {
       double sum = 0.0, sum_norm = 0.0;

@@ -96,7 +96,7 @@ NK_INLINE void leaf_depths(const Tree<T>& tree, std::int64_t n, const RowOf& row
     for (std::int32_t all = 0; all >= 0;) {
       all = -1;
       for (int r = 0; r < kRows; ++r) {
-        const std::int64_t v = at[r] < 0 ? 0 : at[r];
+        const std::int64_t v = at[r] < 0 ? tree.root() : at[r];  // done: wait at the root
         const T value = row(i + r)[tree.feature[v]];
         missing |= value != value;
         const std::int32_t next = tree.child[2 * v + (value > tree.threshold[v])];
@@ -106,13 +106,39 @@ NK_INLINE void leaf_depths(const Tree<T>& tree, std::int64_t n, const RowOf& row
       }
     }
     for (int r = 0; r < kRows; ++r) {
-      // Slot 0 may ask about a feature the row's own path does not; a walk alone is right either way.
       const double mass = tree.leaf_mass[~at[r]];
       add(i + r, missing ? leaf_depth(tree, row(i + r))
                          : depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0));
     }
   }
   for (; i < n; ++i) add(i, leaf_depth(tree, row(i)));
+}
+
+// Leaf depths of one row in up to kTreesAbreast trees, side by side for the same reason. Every root
+// is a node.
+constexpr int kTreesAbreast = 8;
+template <class T>
+NK_INLINE void leaf_depths_across(const Tree<T>* const* trees, int n, const T* x, double* out) {
+  std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
+  bool missing = false;
+  for (int r = 0; r < n; ++r) at[r] = trees[r]->root();
+  for (std::int32_t all = 0; all >= 0;) {
+    all = -1;
+    for (int r = 0; r < n; ++r) {
+      const Tree<T>& tree = *trees[r];
+      const std::int64_t v = at[r] < 0 ? tree.root() : at[r];  // done: wait at the root
+      const T value = x[tree.feature[v]];
+      missing |= value != value;
+      const std::int32_t next = tree.child[2 * v + (value > tree.threshold[v])];
+      depth[r] += at[r] >= 0;
+      at[r] = at[r] < 0 ? at[r] : next;
+      all &= at[r];
+    }
+  }
+  for (int r = 0; r < n; ++r) {
+    const double mass = trees[r]->leaf_mass[~at[r]];
+    out[r] = missing ? leaf_depth(*trees[r], x) : depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
+  }
 }
 
 }  // namespace imondrian

@@ -1,6 +1,8 @@
 // Learning point by point: what every tree keeps, and the rows of the shared store.
 //
-// Unbounded trees keep every point. A sliding window keeps the last `window` points, in a ring.
+// Unbounded trees keep every point. A sliding window keeps the last `window` points that entered, in
+// a ring; with decay > 0 each point enters a full tree with probability 1 - exp(-decay), so that
+// trees hold different points and reach further back.
 // A reservoir keeps `window` points a tree drawn with weight exp(decay * arrival) (decay 0:
 // uniformly), by the largest Gumbel keys (Efraimidis and Spirakis 2006, in logarithms): a heap with
 // the smallest key on top. The arrival of the next point that beats it is drawn ahead from the
@@ -28,18 +30,14 @@ class TreeStream {
         window_(forest.window),
         leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
         key_(forest.member_key ? forest.member_key + t * window_ : nullptr),
-        seen_(forest.stream[3 * t]), held_(forest.stream[3 * t + 1]),
-        next_(forest.stream[3 * t + 2]), refs_(forest.refs) {}
+        seen_(forest.stream[kStreamSize * t + kSeen]), held_(forest.stream[kStreamSize * t + kHeld]),
+        next_(forest.stream[kStreamSize * t + kNext]),
+        oldest_(forest.stream[kStreamSize * t + kOldest]), refs_(forest.refs) {}
 
   Tree<T>& tree() { return tree_; }
-  bool keeps_next() const {
-    return memory_ != Memory::kReservoir || held_ < window_ || seen_ >= next_;
-  }
-  void skip(std::int64_t n) { seen_ += n; }
-  // Arrivals that change nothing, from the next one on; at most `most`.
-  std::int64_t idle(std::int64_t most) const {
-    return keeps_next() ? 0 : std::min(most, next_ - seen_);
-  }
+  // Whether the next point changes the tree.
+  bool keeps_next() const { return memory_ == Memory::kUnbounded || held_ < window_ || seen_ >= next_; }
+  void skip() { ++seen_; }
 
   // Learn the stored point `row`; returns its depth from just before, as `kGather` asks.
   template <Gather kGather>
@@ -70,14 +68,16 @@ class TreeStream {
   // The newcomer is inserted before the old point goes: its score still saw the full window.
   template <Gather kGather>
   NK_INLINE double slide(std::int32_t row) {
-    const std::int64_t place = seen_ % window_;
     const Inserted inserted = add<kGather>(row, 1.0);
-    if (held_ == window_) {
-      evict(leaf_[place]);
+    if (held_ < window_) {
+      leaf_[held_++] = inserted.leaf;
+      oldest_ = 0;
     } else {
-      ++held_;
+      evict(leaf_[oldest_]);
+      leaf_[oldest_] = inserted.leaf;
+      oldest_ = oldest_ + 1 == window_ ? 0 : oldest_ + 1;
     }
-    leaf_[place] = inserted.leaf;
+    if (held_ == window_ && decay_ > 0.0) draw_next();
     return inserted.depth;
   }
 
@@ -102,14 +102,17 @@ class TreeStream {
     return inserted.depth;
   }
 
-  // The first arrival n > seen with sum over k in (seen, n] of exp(decay k - smallest key) above a
+  // The next arrival that enters. Sliding: geometric. Reservoir: the first n > seen with sum over k in (seen, n] of exp(decay k - smallest key) above a
   // unit exponential: later arrivals beat the key with hazard exp(decay k - key) each.
   void draw_next() {
-    const double wait = Rng(tree_.rng).exponential();
-    const double start = decay_ * static_cast<double>(seen_ + 1);
-    const double scaled = wait * std::exp(key_[0] - start);
-    const double steps =
-        decay_ > 0.0 ? std::log1p(scaled * std::expm1(decay_)) / decay_ : scaled;
+    double steps = Rng(tree_.rng).exponential();
+    if (memory_ == Memory::kSliding) {
+      steps /= decay_;
+    } else {
+      const double start = decay_ * static_cast<double>(seen_ + 1);
+      steps *= std::exp(key_[0] - start);
+      if (decay_ > 0.0) steps = std::log1p(steps * std::expm1(decay_)) / decay_;
+    }
     constexpr double kFar = 4e18;
     next_ = seen_ + std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(std::min(steps, kFar))));
   }
@@ -144,6 +147,7 @@ class TreeStream {
   std::int64_t& seen_;
   std::int64_t& held_;
   std::int64_t& next_;
+  std::int64_t& oldest_;
   std::int32_t* refs_;
 };
 

@@ -29,6 +29,8 @@ constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
 enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
 
+enum StreamState : int { kSeen, kHeld, kNext, kOldest, kStreamSize };
+
 // What keeps a stream bounded: everything, the last points, or a decayed sample per tree.
 enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
 
@@ -51,11 +53,12 @@ struct ForestView {
   void* points;              // (n_rows, width) T; shared by all trees
   // Streams only (null or zero otherwise).
   int memory;
-  double decay;               // reservoir keys grow by this much a point
+  double decay;               // how fast a reservoir forgets, or a sliding window is thinned
   std::int64_t window;        // members a tree keeps
   std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key
   double* member_key;         // (t, window)
-  std::int64_t* stream;       // (t, 3): points seen, members held, next accepted point
+  std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
+                              // the oldest in the ring
   std::int32_t* refs;         // (n_rows,) leaves that point at the row
   std::int32_t* free_rows;    // (n_rows,) stack of unused rows
   std::int64_t* n_free_rows;  // (1,)
