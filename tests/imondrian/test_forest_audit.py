@@ -336,9 +336,10 @@ def test_a_column_of_another_kind_raises(kind, change):
             "scalar": lambda c=column: c.ravel()[0],
             "trees": lambda c=column: c[:1],
         }[change]()
-        if (name == "points" and change == "long") or (name == "upper" and "lower" not in state["columns"]):
-            continue  # rows that no leaf names do no harm
-        with pytest.raises(ValueError, match=r"\w+"):
+        if (name, change) in {("points", "long"), ("leaf_point", "wide")}:
+            load(state).check()  # rows that no leaf names, and spare room, do no harm
+            continue
+        with pytest.raises(ValueError, match=f"damaged forest|{name}|cannot have rows"):
             load(state)
 
 
@@ -350,7 +351,7 @@ def test_a_wrong_scalar_raises(key, value):
     if key == "decay" and value in (7, 10 ** 12):
         load(state).check()
         return
-    with pytest.raises(ValueError, match=r"\w+"):
+    with pytest.raises(ValueError, match="damaged forest|state version"):
         load(state)
 
 

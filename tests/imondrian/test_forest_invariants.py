@@ -176,6 +176,17 @@ def test_weights_add_up_over_a_long_stream():
     assert forest.mass == pytest.approx(weight.sum(), rel=1e-9)
 
 
+def test_forgetting_heavy_points_leaves_light_ones_exact():
+    X, rng = case("normal", 40, 2), np.random.default_rng(0)
+    weight = np.where(np.arange(40) % 2 == 0, 1.0, rng.uniform(1e-12, 1e-9, size=40))
+    forest = empty(2, n_trees=5)
+    forest.learn(X, weight)
+    forest.forget(X[::2].copy())
+    forest.check()
+    assert forest.mass == pytest.approx(weight[1::2].sum(), rel=1e-9)
+    restored(forest)
+
+
 def test_boxes_filled_in_late_are_the_boxes_kept_from_the_start():
     X = case("normal", 100, 5)
     late, early = (Forest.build(X, None, states(0, 3), 100, boxes=boxes) for boxes in (False, True))
