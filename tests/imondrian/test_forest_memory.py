@@ -34,8 +34,8 @@ def simulated(n, decay, n_samples=20_000):
     rng = np.random.default_rng(1)
     # Drawing in proportion to weight, w times without replacement, is the order of the first w events
     # of independent exponential clocks whose rates are the weights.
-    clocks = rng.exponential(size=(n_samples, n)) / np.exp(decay * (np.arange(n) - n))
-    return np.sort(np.argpartition(clocks, WINDOW, axis=1)[:, :WINDOW], axis=1)
+    log_clocks = np.log(rng.exponential(size=(n_samples, n))) - decay * (np.arange(n) - n)
+    return np.sort(np.argpartition(log_clocks, WINDOW, axis=1)[:, :WINDOW], axis=1)
 
 
 def p_values(a, b):
