@@ -113,7 +113,7 @@ def test_weighted_chunks_equal_one_call(X):
     whole, parts = IsolationMondrianForest(**SMALL), IsolationMondrianForest(**SMALL)
     whole.partial_fit(X[:500], sample_weight=weight)
     for begin in range(0, 500, 90):
-        parts.partial_fit(X[begin:begin + 90], sample_weight=weight[begin:begin + 90])
+        parts.partial_fit(X[begin:min(begin + 90, 500)], sample_weight=weight[begin:begin + 90])
     assert_same_forest(parts.forest_, whole.forest_)
 
 
