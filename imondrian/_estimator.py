@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest, seed_states
+from ._forest import Forest, seed_states
 from ._scoring import AUTO_OFFSET, resolve_score
-from ._validation import contamination_share, is_ready, positive_int, sample_size, thread_count
+from ._validation import contamination_share, is_ready, positive_int, retention, sample_size, thread_count
 
 
 class IsolationMondrianForest(OutlierMixin, BaseEstimator):
@@ -35,10 +35,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         "insertion" is the mean depth at which the point would hang if it were inserted, so it also
         sees how far outside the boxes a point lies. "default" is the best of them, at present
         "insertion".
-    window : None, int or "reservoir", default=None
+    window : None, int, "reservoir", "decayed" or "thinned", default=None
         What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
-        the last ``window`` points, in every tree. "reservoir": for each tree an independent uniform
-        sample of ``max_samples`` of all points seen, in bounded memory.
+        the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for
+        "auto", else an int), different ones in each tree. "reservoir": a uniform sample of all points
+        seen. "decayed": a sample in which a point's odds fall by a factor of e every ``horizon``
+        points. "thinned": points drawn from about the last ``horizon``, the oldest leaving first.
+    horizon : int, default=1024
+        How far back, in points, "decayed" and "thinned" windows reach.
     contamination : "auto" or float in (0, 0.5], default="auto"
         "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
         sets ``offset_`` to that quantile of the scores of the points learnt.
@@ -91,12 +95,13 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     """
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, contamination: Any = "auto", n_jobs: int | None = None,
-                 random_state: Any = None) -> None:
+                 window: Any = None, horizon: int = 1024, contamination: Any = "auto",
+                 n_jobs: int | None = None, random_state: Any = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
         self.window = window
+        self.horizon = horizon
         self.contamination = contamination
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -187,15 +192,13 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     def _settings(self) -> dict[str, Any]:
         """Check every parameter before anything changes."""
-        window = self.window
-        if window is not None and window != "reservoir":
-            if isinstance(window, str):
-                raise ValueError(f"window must be None, an int or 'reservoir', got {window!r}")
-            window = positive_int("window", window)
         sample_size(self.max_samples, 1)
+        points = 256
+        if isinstance(self.window, str) and self.max_samples != "auto":
+            points = positive_int(f"max_samples with window={self.window!r}", self.max_samples)
         return {
             "n_trees": positive_int("n_estimators", self.n_estimators),
-            "window": window,
+            "retention": retention(self.window, self.horizon, points),
             "score": self._score_name(),
             "contamination": contamination_share(self.contamination),
             "n_threads": thread_count(self.n_jobs),
@@ -222,17 +225,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        window = settings["window"]
-        if window is None:
-            return Forest(X.shape[1], X.dtype, states, 64, 64)
-        memory = RESERVOIR if window == "reservoir" else SLIDING
-        capacity = max(1, sample_size(self.max_samples, 256)) if memory == RESERVOIR else window
-        if memory == RESERVOIR and not isinstance(self.max_samples, str):
-            capacity = positive_int("max_samples with window='reservoir'", self.max_samples)
-        return Forest(X.shape[1], X.dtype, states, capacity + 1, capacity + 512, memory=memory)
+        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"])
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
-        if settings["window"] is not None:
+        if self.window is not None:
             forest = self._empty(X, settings)
             forest.learn(X, n_threads=settings["n_threads"])
             return forest

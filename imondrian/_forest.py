@@ -200,6 +200,14 @@ class Forest:
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
         return forest
 
+    @classmethod
+    def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
+                   decay: float) -> Forest:
+        """Return an empty forest that will keep ``points`` a tree (None: all)."""
+        if points is None:
+            return cls(n_features, dtype, states, 64, 64)
+        return cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay)
+
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
               n_threads: int = 1) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt."""

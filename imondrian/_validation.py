@@ -6,10 +6,13 @@ validator, in its own words; plain arrays that already are what it would return 
 
 from __future__ import annotations
 
+import math
 import numbers
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -32,6 +35,31 @@ def sample_size(value: Any, n: int) -> int:
             raise ValueError(f"max_samples must be in (0, 1] when it is a float, got {value}")
         return max(1, int(value * n))
     return min(positive_int("max_samples", value), n)
+
+
+class Retention(NamedTuple):
+    """What trees keep of a stream, in the core's terms."""
+
+    memory: int
+    points: int | None  # a tree, None: all
+    decay: float
+
+
+def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
+    """Return what ``window`` and ``horizon`` ask for; named windows keep ``points`` a tree."""
+    if window is None:
+        return Retention(UNBOUNDED, None, 0.0)
+    if not isinstance(window, str):
+        return Retention(SLIDING, positive_int("window", window), 0.0)
+    horizon = positive_int("horizon", horizon)
+    if window == "reservoir":
+        return Retention(RESERVOIR, points, 0.0)
+    if window == "decayed":
+        return Retention(RESERVOIR, points, 1.0 / horizon)
+    if window == "thinned":
+        # 1 - exp(-decay) = points / horizon: a full tree takes in what it loses in one horizon.
+        return Retention(SLIDING, points, -math.log1p(-points / horizon) if horizon > points else 0.0)
+    raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
 
 
 def contamination_share(value: Any) -> float | None:

@@ -14,9 +14,9 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
-from ._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest, seed_states
+from ._forest import Forest, seed_states
 from ._scoring import resolve_score
-from ._validation import positive_int, thread_count
+from ._validation import positive_int, retention, thread_count
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
@@ -30,14 +30,19 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
 
     ``score_one`` is in [0, 1] and **high for anomalies**; it is exactly 0 during warm-up (until 32
-    points, or a full window if that is shorter, were learnt).
+    points were learnt, or the window is full if it is shorter).
 
     Parameters
     ----------
     n_trees : int, default=100
-    window : int, "reservoir" or None, default=256
-        What every tree keeps. An int: exactly the last ``window`` points. "reservoir": for each tree an
-        independent uniform sample of 256 of all points seen. None: every point, in memory that grows.
+    window : "thinned", "decayed", "reservoir", int or None, default="thinned"
+        What every tree keeps. The names keep 256 points, different ones in each tree, which is what
+        makes an ensemble: "thinned" draws them from about the last ``horizon`` points and lets the oldest
+        leave first, "decayed" is a sample in which a point's odds fall by a factor of e every
+        ``horizon`` points, "reservoir" a uniform sample of all points seen. An int keeps exactly the
+        last ``window`` points in every tree; None keeps every point, in memory that grows.
+    horizon : int, default=1024
+        How far back, in points, "thinned" and "decayed" windows reach.
     score : {"default", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`.
     seed : int or None, default=None
@@ -72,15 +77,16 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     True
     """
 
-    def __init__(self, n_trees: int = 100, window: Any = 256, score: str = "default",
-                 seed: int | None = None, n_jobs: int | None = None) -> None:
+    def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
+                 score: str = "default", seed: int | None = None, n_jobs: int | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
+        self.horizon = horizon
         self.score = score
         self.seed = seed
         self.n_jobs = n_jobs
         self._n_trees = positive_int("n_trees", n_trees)
-        self._memory, self._capacity = _memory_of(window)
+        self._retention = retention(window, horizon)
         self._score = resolve_score(score)
         self._n_threads = thread_count(n_jobs)
         self._keys: dict[Any, int] = {}
@@ -158,8 +164,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
         forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
-        model = cls(n_trees=forest.n_trees, window=params["window"], score=params["score"],
-                    n_jobs=params["n_jobs"])
+        model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
+                    score=params["score"], n_jobs=params["n_jobs"])
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         model._keys = {key: place for place, key in enumerate(feature_names)}
@@ -176,8 +182,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
-        estimator = IsolationMondrianForest(self._n_trees, window=self.window, score=self.score,
-                                            n_jobs=self.n_jobs, random_state=self.seed)
+        estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
+                                            score=self.score, n_jobs=self.n_jobs, random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         return estimator
 
@@ -189,7 +195,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     @property
     def _warm_up(self) -> int:
-        return min(_WARM_UP, self._capacity or _WARM_UP)
+        return min(_WARM_UP, self._retention.points or _WARM_UP)
 
     def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
         """Return x as an array (1, d) in the schema's order; None while there is no schema."""
@@ -244,8 +250,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             new.sort()
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            capacity = self._capacity + 1 if self._capacity else 64
-            self._forest = Forest(len(new), np.float64, states, capacity, capacity + 512, memory=self._memory)
+            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention)
         else:
             self._forest.add_features(len(new))
         for key in new:
@@ -258,17 +263,6 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     @classmethod
     def _unit_test_params(cls) -> Iterable[dict[str, Any]]:
         yield {"n_trees": 10, "seed": 42}
-
-
-def _memory_of(window: Any) -> tuple[int, int | None]:
-    """Return the forest's memory mode and how many points a tree keeps (None: all)."""
-    if window is None:
-        return UNBOUNDED, None
-    if isinstance(window, str):
-        if window != "reservoir":
-            raise ValueError(f"window must be None, an int or 'reservoir', got {window!r}")
-        return RESERVOIR, 256
-    return SLIDING, positive_int("window", window)
 
 
 def _is_number(value: Any) -> bool:
