@@ -30,7 +30,8 @@ SMALL = {"n_estimators": 20, "random_state": 0}
 # everything can pass the equivalence of weights and copies, and only they are asked to.
 WEIGHTED = [IsolationMondrianForest(**SMALL, score=score) for score in ("default", "depth", "insertion")]
 WINDOWED = [IsolationMondrianForest(**SMALL, window=64), IsolationMondrianForest(**SMALL, window=64, score="depth"),
-            IsolationMondrianForest(**SMALL, window="reservoir")]
+            IsolationMondrianForest(**SMALL, window="reservoir"),
+            IsolationMondrianForest(**SMALL, window="thinned", max_samples=32, horizon=100)]
 
 
 @parametrize_with_checks(WEIGHTED)
@@ -117,7 +118,7 @@ def test_grid_search_and_cross_validation(blobs):
 
 
 def test_clone_and_parameters(fitted):
-    params = {"n_estimators": 7, "max_samples": 0.25, "score": "depth", "window": 12, "contamination": 0.1,
+    params = {"n_estimators": 7, "max_samples": 0.25, "score": "depth", "window": 12, "horizon": 99, "contamination": 0.1,
               "n_jobs": 2, "random_state": 5}
     forest = IsolationMondrianForest(**params)
     assert forest.get_params() == params == clone(forest).get_params()

@@ -13,7 +13,7 @@ from imondrian._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 from imondrian.river import OnlineIsolationMondrianForest
 
 SCORES = ["depth", "insertion"]
-WINDOWS = [None, 50, "reservoir"]
+WINDOWS = [None, 50, "reservoir", "decayed", "thinned"]
 MEMORIES = [UNBOUNDED, SLIDING, RESERVOIR]
 DTYPES = [np.float64, np.float32]
 SMALL = {"n_estimators": 12, "random_state": 0}
@@ -118,7 +118,7 @@ def test_weighted_chunks_equal_one_call(X):
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("window", [20, 300, None, "reservoir"])
+@pytest.mark.parametrize("window", [20, 300, None, "reservoir", "decayed", "thinned"])
 def test_scoring_then_learning_many_is_the_loop(X, window, score):
     X = X[:700]
     loop, many = (OnlineIsolationMondrianForest(8, window=window, score=score, seed=0) for _ in range(2))

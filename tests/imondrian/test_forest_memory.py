@@ -123,6 +123,37 @@ def test_a_sliding_window_keeps_exactly_the_last_points(n, chunk):
     assert forest.mass == min(n, WINDOW) and forest.n_seen == n
 
 
+def thinned(n, decay, *, chunk=None):
+    forest = empty(1, n_trees=N_TREES, capacity=WINDOW, memory=SLIDING, decay=decay)
+    stream = np.arange(float(n))[:, None]
+    for begin in range(0, n, chunk or n):
+        forest.learn(stream[begin:begin + (chunk or n)])
+    forest.check()
+    return held_points(forest).astype(int)
+
+
+def simulated_thinning(n, decay, n_samples=5000):
+    """The first points all enter, later ones by a coin each; the last that entered are held."""
+    enters = np.random.default_rng(2).random((n_samples, n)) < -np.expm1(-decay)
+    enters[:, :WINDOW] = True
+    return np.array([np.flatnonzero(row)[-WINDOW:] for row in enters])
+
+
+@pytest.mark.parametrize(("n", "decay"), [(17, 0.5), (60, 0.05), (60, 0.5), (700, 0.02), (700, 2.0)])
+def test_a_thinned_window_tosses_a_coin_for_every_point(n, decay):
+    held, expected = thinned(n, decay), simulated_thinning(n, decay)
+    found = p_values(held, expected)
+    found["gap"] = stats.ks_2samp(held[:, -1] - held[:, -2], expected[:, -1] - expected[:, -2]).pvalue
+    assert min(found.values()) > ACCEPT, found
+    assert (thinned(n, decay, chunk=13) == held).all()
+
+
+def test_a_wrong_thinning_is_rejected():
+    held = thinned(700, 0.05)
+    for wrong in (0.04, 0.06):
+        assert min(p_values(held, simulated_thinning(700, wrong)).values()) < REJECT
+
+
 def test_bounded_memory_is_bounded():
     for memory in (SLIDING, RESERVOIR):
         forest = empty(3, n_trees=10, capacity=WINDOW, memory=memory, decay=0.01 if memory == RESERVOIR else 0.0)

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from imondrian import IsolationMondrianForest
 from imondrian.river import OnlineIsolationMondrianForest
 
-WINDOWS = [None, 64, "reservoir"]
+WINDOWS = [None, 64, "reservoir", "decayed", "thinned"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def frame():
 @pytest.mark.parametrize("window", WINDOWS)
 def test_there_and_back(frame, window, score, dtype):
     frame = frame.astype(dtype)
-    fitted = IsolationMondrianForest(15, window=window, score=score, random_state=0).fit(frame[:200])
+    fitted = IsolationMondrianForest(15, window=window, horizon=400, score=score, random_state=0).fit(frame[:200])
     before = pickle.dumps(fitted)
     model = OnlineIsolationMondrianForest.from_estimator(fitted)
     rows = frame.to_dict("records")

@@ -44,7 +44,8 @@ def checks_of(model):
 
 
 MODELS = [OnlineIsolationMondrianForest(**SMALL), OnlineIsolationMondrianForest(**SMALL, score="depth"),
-          OnlineIsolationMondrianForest(**SMALL, window="reservoir")]
+          OnlineIsolationMondrianForest(**SMALL, window="reservoir"), OnlineIsolationMondrianForest(**SMALL, window=64),
+          OnlineIsolationMondrianForest(**SMALL, window="decayed", horizon=300)]
 # Trees that keep every point are for short streams: memory that grows is what they promise.
 UNBOUNDED = OnlineIsolationMondrianForest(n_trees=3, window=None, seed=0)
 CHECKS = [pytest.param(model, check, id=f"{model.window}-{model.score}-{check.__name__}")
@@ -75,14 +76,15 @@ def test_learn_many_matches_learn_one_as_features_come_and_go(model):
 
 def test_the_signature_is_rivers():
     model = OnlineIsolationMondrianForest(5, window=17, seed=3)
-    assert model._get_params() == {"n_trees": 5, "window": 17, "score": "default", "seed": 3, "n_jobs": None}
+    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 1024, "score": "default", "seed": 3,
+                                   "n_jobs": None}
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
     assert model.learn_one(x={"a": 1.0}) is None and model.learn_many(X=pd.DataFrame({"a": [1.0]})) is None
 
 
 def test_scores_are_floats_that_start_at_zero(shuttle):
-    for window, warm_up in ((256, 32), (5, 5), (None, 32), ("reservoir", 32)):
+    for window, warm_up in ((256, 32), (5, 5), (None, 32), ("reservoir", 32), ("thinned", 32)):
         model = OnlineIsolationMondrianForest(**SMALL, window=window)
         assert model.score_one({}) == model.score_one(shuttle[0]) == 0.0
         for i, x in enumerate(shuttle[:50]):
@@ -130,7 +132,7 @@ def test_pipelines_learn_and_score(shuttle):
     assert 0 < batch.score_one(shuttle[100]) < 1
 
 
-@pytest.mark.parametrize("window", [16, 300, None, "reservoir"])
+@pytest.mark.parametrize("window", [16, 300, None, "reservoir", "decayed", "thinned"])
 def test_many_is_a_loop_of_one(shuttle, window):
     one, many, both, chunks = (OnlineIsolationMondrianForest(**SMALL, window=window) for _ in range(4))
     X = np.array([list(x.values()) for x in shuttle])
@@ -172,7 +174,7 @@ def test_the_order_of_keys_means_nothing(shuttle):
     assert_array_equal(forward.score_many(frame), backward.score_many(frame[frame.columns[::-1]]))
 
 
-@pytest.mark.parametrize("window", [40, None, "reservoir"])
+@pytest.mark.parametrize("window", [40, None, "reservoir", "thinned"])
 def test_keys_that_come_and_go(shuttle, window):
     rng = np.random.default_rng(0)
     model, keys = OnlineIsolationMondrianForest(**SMALL, window=window), list(shuttle[0])
@@ -215,14 +217,16 @@ def test_reading_changes_nothing_and_input_is_left_alone(shuttle):
     assert pickle.dumps(model) == before
 
 
-def test_memory_is_bounded_and_told(shuttle):
-    model = OnlineIsolationMondrianForest(n_trees=20, seed=0)
+@pytest.mark.parametrize("window", [256, "thinned", "decayed", "reservoir"])
+def test_memory_is_bounded_and_told(shuttle, window):
+    model = OnlineIsolationMondrianForest(n_trees=8, window=window, seed=0)
     X = pd.DataFrame(shuttle)
-    model.learn_many(X)
-    size = sys.getsizeof(model)
-    assert model._forest.nbytes < size < model._forest.nbytes + 5000
-    for _ in range(5):
+    for _ in range(8):
         model.learn_many(X)
-    assert sys.getsizeof(model) == size
-    t, w, d, b = 20, 256, 9, 8
-    assert size < t * w * (40 + 4 * b * d) + (t or 1) * w * b * d
+        size = sys.getsizeof(model)
+        assert model._forest.nbytes < size < model._forest.nbytes + 5000
+        # Columns of 8 trees and 256 points, and a shared store with room for all of them and two blocks.
+        width, points = 12, 8 * 257
+        assert size < points * (64 + 2 * 8 * width) + 1.5 * (points + 512) * (8 * width + 8) + 10_000
+    if window == 256:
+        assert len(model._forest.columns["points"]) < 1100
