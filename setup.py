@@ -21,7 +21,8 @@ else:
     # No fused multiply-add contraction: the same bits on every instruction set. Never -ffast-math:
     # it would change the denormal mode of the whole process.
     compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
-                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-maybe-uninitialized"]
+                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter",
+                    "-Wno-maybe-uninitialized"]  # GCC 12 warns inside its own intrinsics headers
     link_args = ["-pthread"]
     if sanitize := os.environ.get("NATIVE_SANITIZE"):
         compile_args += [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]
@@ -45,6 +46,5 @@ def core(package: str) -> Extension:
 
 
 packages = [package for package in ("imondrian", "pointmetrics") if os.path.exists(f"{package}/_core.pyx")]
-setup(ext_modules=cythonize([core(package) for package in packages],
-                            compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False,
-                                                 "freethreading_compatible": True}))
+directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
+setup(ext_modules=cythonize([core(package) for package in packages], compiler_directives=directives))

@@ -34,7 +34,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
         "insertion" is the mean depth at which the point would hang if it were inserted, so it also
         sees how far outside the boxes a point lies. "default" is the best of them, at present
-        "insertion".
+        "depth".
     window : None, int, "reservoir", "decayed" or "thinned", default=None
         What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
         the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for

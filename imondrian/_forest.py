@@ -328,7 +328,7 @@ class Forest:
                 raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
                                  f"expected {column.dtype} with {column.ndim} axes")
             if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
-                    len(source) != len(column) and name != "points":
+                    (len(source) != len(column) and name != "points"):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 SCORES = {"depth": 0, "insertion": 1}  # the core's numbers
-DEFAULT_SCORE = "insertion"
+DEFAULT_SCORE = "depth"
 AUTO_OFFSET = -0.5
 
 

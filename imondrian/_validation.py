@@ -31,9 +31,10 @@ def sample_size(value: Any, n: int) -> int:
             return min(256, n)
         raise ValueError(f"max_samples must be 'auto', an int or a float in (0, 1], got {value!r}")
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-        if not 0.0 < value <= 1.0:
+        share = float(value)
+        if not 0.0 < share <= 1.0:
             raise ValueError(f"max_samples must be in (0, 1] when it is a float, got {value}")
-        return max(1, int(value * n))
+        return max(1, int(share * n))
     return min(positive_int("max_samples", value), n)
 
 
@@ -66,7 +67,7 @@ def contamination_share(value: Any) -> float | None:
     """Return the share of outliers asked for; None for "auto"."""
     if isinstance(value, str) and value == "auto":
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < value <= 0.5:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < float(value) <= 0.5:
         raise ValueError(f"contamination must be 'auto' or a float in (0, 0.5], got {value!r}")
     return float(value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,9 +166,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
                     score=params["score"], n_jobs=params["n_jobs"])
-        if feature_names is None:
-            feature_names = getattr(estimator, "feature_names_in_", range(forest.n_features))
-        model._keys = {key: place for place, key in enumerate(feature_names)}
+        names = getattr(estimator, "feature_names_in_", range(forest.n_features))
+        model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
         if len(model._keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
@@ -245,9 +244,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     def _grow(self, keys: Iterable[Any]) -> None:
         """Add unseen keys, in an order that does not depend on the dict's."""
-        new = sorted((key for key in keys if key not in self._keys), key=lambda key: (str(type(key)), str(key)))
-        if isinstance(next(iter(new)), int):
+        new = [key for key in keys if key not in self._keys]
+        try:
             new.sort()
+        except TypeError:  # keys of several types
+            new.sort(key=lambda key: (type(key).__name__, str(key)))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
             self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention)
@@ -261,7 +262,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
 
     @classmethod
-    def _unit_test_params(cls) -> Iterable[dict[str, Any]]:
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"n_trees": 10, "seed": 42}
 
 

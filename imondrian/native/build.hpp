@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "box.hpp"
@@ -23,19 +24,22 @@ struct BuildScratch {
   std::vector<T> lower, upper;
 };
 
+// Missing values are passed over; a feature without any value gets NaN.
 template <class T>
 NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n,
                             std::int64_t width, T* lower, T* upper) {
   using P = Pack<T>;
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
-    P lo = P::load(points + std::int64_t{rows[0]} * width + j), hi = lo;
-    for (std::int64_t i = 1; i < n; ++i) {
+    P lo = P::of(kInfinity), hi = P::of(-kInfinity);
+    for (std::int64_t i = 0; i < n; ++i) {
       const P x = P::load(points + std::int64_t{rows[i]} * width + j);
-      lo = least(lo, x);
-      hi = most(hi, x);
+      lo = smaller(x, lo);
+      hi = larger(x, hi);
     }
-    lo.store(lower + j);
-    hi.store(upper + j);
+    unless_equal(lo, kInfinity, kMissing).store(lower + j);
+    unless_equal(hi, -kInfinity, kMissing).store(upper + j);
   }
 }
 
@@ -90,13 +94,10 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
   scratch.upper.resize(static_cast<std::size_t>(width));
   auto& stack = scratch.stack;
   stack.clear();
-  stack.push_back({0, n, kNobody, 0, 0.0});
-  while (!stack.empty()) {
-    const auto task = stack.back();
-    stack.pop_back();
+  typename BuildScratch<T>::Task task{0, n, kNobody, 0, 0.0};
+  for (bool more = true; more;) {
     const std::int32_t count = task.end - task.begin;
     std::int32_t* own = rows + task.begin;
-    std::int32_t v;
     T* lo = scratch.lower.data();
     T* hi = scratch.upper.data();
     double rate = 0.0;
@@ -108,10 +109,15 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
       bounding_box(tree.points, own, count, width, lo, hi);
       rate = cut_rate(lo, hi, tree.rate, width);
     }
-    if (!(rate > 0.0)) {
-      v = build_leaf(tree, own, count, row_mass);
+    const bool cut = rate > 0.0;
+    const std::int32_t v = cut ? tree.header[kNodeMark]++ : build_leaf(tree, own, count, row_mass);
+    tree.parent_of(v) = task.parent;
+    if (task.parent == kNobody) {
+      tree.header[kRoot] = v;
     } else {
-      v = tree.header[kNodeMark]++;
+      tree.child[2 * std::int64_t{task.parent} + task.side] = v;
+    }
+    if (cut) {
       const double time = later(task.time, rng.exponential(), rate);
       const std::int64_t f = draw_feature(
           tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
@@ -126,13 +132,13 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
       tree.time[v] = time;
       tree.mass[v] = count;
       stack.push_back({task.begin + n_left, task.end, v, 1, time});
-      stack.push_back({task.begin, task.begin + n_left, v, 0, time});
-    }
-    tree.parent_of(v) = task.parent;
-    if (task.parent == kNobody) {
-      tree.header[kRoot] = v;
+      task = {task.begin, task.begin + n_left, v, 0, time};  // preorder: left before right
     } else {
-      tree.child[2 * std::int64_t{task.parent} + task.side] = v;
+      more = !stack.empty();
+      if (more) {
+        task = stack.back();
+        stack.pop_back();
+      }
     }
   }
   if (row_mass) sum_masses(tree);

@@ -87,6 +87,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
   }
   T* points = static_cast<T*>(forest.points);
   for (std::int64_t i = 0; i < k; ++i) {
+    if (own_rows) NK_PREFETCH(x + drawn[std::min(i + 12, k - 1)] * tree.n_features);
     const std::int64_t row = own_rows ? t * k + i : (k < n ? drawn[i] : i);
     if (own_rows) copy_padded(points + row * tree.width, x + drawn[i] * tree.n_features, tree.n_features, tree.width);
     rows[i] = static_cast<std::int32_t>(row);

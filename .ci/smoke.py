@@ -1,0 +1,28 @@
+"""Exercise an installed package end to end; run from a folder that does not hold its source."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import imondrian
+from imondrian import IsolationMondrianForest
+from imondrian.river import OnlineIsolationMondrianForest
+
+source = Path(imondrian.__file__).resolve()
+assert "site-packages" in source.parts, f"imported from {source}, not from an installation"
+
+X = np.random.default_rng(0).normal(size=(2000, 5))
+X[0] = 9.0
+forest = IsolationMondrianForest(n_jobs=2, random_state=0).fit(X)
+assert forest.score_samples(X).argmin() == 0
+again = pickle.loads(pickle.dumps(forest))
+assert np.array_equal(again.score_samples(X), forest.score_samples(X))
+forest.partial_fit(X[:100])
+
+model = OnlineIsolationMondrianForest(n_trees=25, seed=0)
+for row in X[1:300]:
+    model.learn_one(dict(enumerate(row)))
+assert model.score_one(dict(enumerate(X[0]))) > model.score_one(dict(enumerate(X[300])))
+print(f"imondrian {imondrian.__version__} works on Python {sys.version.split()[0]}, from {source.parent}")

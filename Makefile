@@ -1,0 +1,53 @@
+# Each target does all of its set-up: `make demo` and `make test` work on a machine that has only
+# Python >= 3.11, a C++ compiler and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
+NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/* pointmetrics/_core.pyx pointmetrics/native/* \
+           include/nativekit/*) setup.py pyproject.toml constraints.txt
+BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
+
+.PHONY: demo test lint bench quality clean
+
+demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-output/
+	$(BIN)/python -m imondrian demo
+
+test: $(VENV)/.test  ## the whole test suite, and every benchmark once, tiny
+	$(BIN)/python -m pytest tests bench
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
+
+bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
+	$(BENCH) --benchmark-json=bench.json
+	$(BIN)/python bench/report.py bench.json
+
+quality: $(VENV)/.peers  ## the detection quality in bench/RESULTS.md
+	$(BIN)/python bench/quality_forest.py adbench
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(NATIVE) | $(VENV)/bin/python
+	$(PIP) -e '.[river,plot,cli]'
+	@touch $@
+
+$(VENV)/.test: $(NATIVE) | $(VENV)/bin/python
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.test
+	$(PIP) -e '.[peers]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info imondrian/_core*.so pointmetrics/_core*.so \
+	    imondrian/_core.cpp pointmetrics/_core.cpp

@@ -1,0 +1,5 @@
+"""``python -m imondrian``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,97 @@
+// A 32-byte SIMD pack with a fixed number of lanes, so that sums round alike on every processor.
+//
+// GCC and Clang lower it to whatever the function's target offers; elsewhere plain loops do.
+#pragma once
+
+#include <cstring>
+
+#include "simd.hpp"
+
+namespace nativekit {
+
+template <class T>
+struct Pack {
+  static constexpr int kLanes = 32 / static_cast<int>(sizeof(T));
+#if defined(__GNUC__)
+  typedef T Lanes __attribute__((vector_size(32)));
+  Lanes v;
+  static NK_INLINE Pack load(const T* from) {
+    Pack p;
+    std::memcpy(&p.v, from, sizeof p.v);
+    return p;
+  }
+  NK_INLINE void store(T* to) const { std::memcpy(to, &v, sizeof v); }
+  static NK_INLINE Pack zero() { return {Lanes{}}; }
+  static NK_INLINE Pack of(T value) { return {Lanes{} + value}; }
+  friend NK_INLINE Pack operator+(Pack a, Pack b) { return {a.v + b.v}; }
+  friend NK_INLINE Pack operator-(Pack a, Pack b) { return {a.v - b.v}; }
+  friend NK_INLINE Pack operator*(Pack a, Pack b) { return {a.v * b.v}; }
+  // The larger or smaller; the second where either is NaN.
+  friend NK_INLINE Pack larger(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
+  friend NK_INLINE Pack smaller(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
+  // `nan` where a lane is `value`.
+  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
+    return {a.v == (Lanes{} + value) ? Lanes{} + nan : a.v};
+  }
+  // The smaller or larger of two where NaN means "none": NaN only where both are.
+  friend NK_INLINE Pack least(Pack a, Pack b) { return {((b.v < a.v) | (a.v != a.v)) ? b.v : a.v}; }
+  friend NK_INLINE Pack most(Pack a, Pack b) { return {((b.v > a.v) | (a.v != a.v)) ? b.v : a.v}; }
+  // Whether any lane of x is at or beyond [lo, hi].
+  static NK_INLINE bool any_outside_open(Pack x, Pack lo, Pack hi) {
+    const auto mask = (x.v <= lo.v) | (x.v >= hi.v);
+    long long words[4];
+    std::memcpy(words, &mask, sizeof words);
+    return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
+  }
+#else
+  T v[kLanes];
+  static NK_INLINE Pack load(const T* from) {
+    Pack p;
+    std::memcpy(p.v, from, sizeof p.v);
+    return p;
+  }
+  NK_INLINE void store(T* to) const { std::memcpy(to, v, sizeof v); }
+  static NK_INLINE Pack zero() { return Pack{}; }
+  static NK_INLINE Pack of(T value) {
+    Pack p;
+    for (T& lane : p.v) lane = value;
+    return p;
+  }
+  template <class F>
+  static NK_INLINE Pack map(const Pack& a, const Pack& b, F f) {
+    Pack p;
+    for (int k = 0; k < kLanes; ++k) p.v[k] = f(a.v[k], b.v[k]);
+    return p;
+  }
+  friend NK_INLINE Pack operator+(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x + y; }); }
+  friend NK_INLINE Pack operator-(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x - y; }); }
+  friend NK_INLINE Pack operator*(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x * y; }); }
+  friend NK_INLINE Pack larger(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x > y ? x : y; }); }
+  friend NK_INLINE Pack smaller(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x < y ? x : y; }); }
+  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
+    return map(a, a, [value, nan](T x, T) { return x == value ? nan : x; });
+  }
+  friend NK_INLINE Pack least(Pack a, Pack b) {
+    return map(a, b, [](T x, T y) { return y < x || x != x ? y : x; });
+  }
+  friend NK_INLINE Pack most(Pack a, Pack b) {
+    return map(a, b, [](T x, T y) { return y > x || x != x ? y : x; });
+  }
+  static NK_INLINE bool any_outside_open(Pack x, Pack lo, Pack hi) {
+    bool any = false;
+    for (int k = 0; k < kLanes; ++k) any |= (x.v[k] <= lo.v[k]) | (x.v[k] >= hi.v[k]);
+    return any;
+  }
+#endif
+  // Halves are added until one lane is left: the same order everywhere.
+  NK_INLINE T sum() const {
+    T lane[kLanes];
+    store(lane);
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) lane[k] += lane[k + half];
+    }
+    return lane[0];
+  }
+};
+
+}  // namespace nativekit
