@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from imondrian import IsolationMondrianForest
+from imondrian._scoring import resolve_score
 
 SMALL = {"n_estimators": 20, "random_state": 0}
 # A window keeps points, so weights other than 0 and 1 mean nothing to it: only trees that keep
@@ -70,7 +71,7 @@ def test_outliers_score_low_and_scores_are_the_negated_paper_score(blobs, fitted
     assert scores.dtype == np.float64 and scores.shape == (330,)
     assert ((scores >= -1) & (scores < 0)).all()
     assert np.median(scores[y == 1]) > np.median(scores[y == -1]) + 0.1
-    assert_array_equal(scores, -fitted.forest_.scores(X, "insertion"))
+    assert_array_equal(scores, -fitted.forest_.scores(X, resolve_score("default")))
 
 
 @pytest.mark.parametrize("contamination", ["auto", 0.05, 0.1, 0.5])
@@ -207,7 +208,7 @@ def test_integers_become_float64():
 
 def test_the_size_of_a_forest_is_told():
     X = np.random.default_rng(0).normal(size=(2000, 10)).astype(np.float32)
-    forest = IsolationMondrianForest(random_state=0).fit(X)
+    forest = IsolationMondrianForest(random_state=0, score="insertion").fit(X)
     light = IsolationMondrianForest(random_state=0, score="depth").fit(X)
     assert len(pickle.dumps(light)) < len(pickle.dumps(forest)) < 6_000_000
     assert forest.forest_.nbytes <= sys.getsizeof(forest) < forest.forest_.nbytes + 2000

@@ -24,7 +24,7 @@ def run(command, timeout=300, **options):
 def test_the_core_is_clean(sanitizer, tmp_path):
     if not COMPILER:
         pytest.skip("needs g++, or a compiler named by CXX")
-    flags = ["-std=c++17", "-O1", "-g", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    flags = ["-std=c++17", "-O0", "-g1", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
              "-w", f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer", f"-I{ROOT / 'include'}", f"-I{CORE}"]
     if "undefined" in sanitizer:
         flags.append("-fno-sanitize-recover=all")

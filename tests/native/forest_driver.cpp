@@ -95,10 +95,10 @@ template <class T>
 constexpr bool kIs64 = sizeof(T) == 8;
 
 template <class T>
-void audit(Columns<T>& columns, int threads, bool strict) {
+void audit(Columns<T>& columns, int threads) {
   imondrian::Fault fault;
   require(imondrian::audit(columns.view(), kIs64<T>, &fault, threads) == Status::kOk, "audit ran out of memory");
-  if (strict && fault.invariant != 0) {
+  if (fault.invariant != 0) {
     std::fprintf(stderr, "tree %lld slot %lld: I%d\n", static_cast<long long>(fault.tree),
                  static_cast<long long>(fault.slot), fault.invariant);
     require(false, "an invariant does not hold");
@@ -125,7 +125,7 @@ double score_all(Columns<T>& columns, const std::vector<T>& x, int threads) {
 
 template <class T>
 double stream(std::int64_t d, int kind, Memory memory, double decay, int threads) {
-  constexpr std::int64_t kTrees = 6, kWindow = 40, kRows = 700;
+  constexpr std::int64_t kTrees = 3, kWindow = 40, kRows = 300;
   std::mt19937_64 random(7 + d);
   const bool bounded = memory != Memory::kUnbounded;
   Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d,
@@ -141,23 +141,23 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, int threads
                              round == 1 ? Score::kDepth : Score::kInsertion, scored ? depth.data() : nullptr,
                              scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk, "no room to learn");
     require(learnt == kRows, "not every row was learnt");
-    audit(columns, threads, kind != 4);
+    audit(columns, threads);
     if (!bounded) {
       std::vector<std::int64_t> removed(kRows / 2);
       require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows / 2, removed.data(), threads) ==
                   Status::kOk, "forget failed");
-      audit(columns, threads, kind != 4);
+      audit(columns, threads);
       for (const std::int64_t count : removed) total += static_cast<double>(count);
     }
     for (std::int64_t i = 0; i < kRows; ++i) total += depth[i] + norm[i];
-    total += score_all(columns, random_rows<T>(random, 300, d, kind == 4 ? 0 : kind), threads);
+    total += score_all(columns, random_rows<T>(random, 80, d, kind), threads);
   }
   return total;
 }
 
 template <class T>
 double batch(std::int64_t d, int kind, bool weighted, int threads) {
-  constexpr std::int64_t kRows = 500, kTrees = 6;
+  constexpr std::int64_t kRows = 200, kTrees = 3;
   std::mt19937_64 random(3 + d);
   const std::vector<T> x = random_rows<T>(random, kRows, d, kind);
   const std::vector<double> weight(kRows, 2.0);
@@ -168,7 +168,7 @@ double batch(std::int64_t d, int kind, bool weighted, int threads) {
     require(imondrian::fit(columns.view(), kIs64<T>, x.data(), kRows, weighted ? weight.data() : nullptr, sample,
                            own_rows, threads) == Status::kOk, "fit failed");
     require(imondrian::fill_boxes(columns.view(), kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
-    audit(columns, threads, true);
+    audit(columns, threads);
     total += score_all(columns, x, threads);
   }
   return total;
@@ -176,7 +176,7 @@ double batch(std::int64_t d, int kind, bool weighted, int threads) {
 
 template <class T>
 void run() {
-  for (const std::int64_t d : {1, 3, 16, 17}) {
+  for (const std::int64_t d : {1, 3, 17}) {
     for (int kind = 0; kind < 5; ++kind) {
       const bool same = kind == 4 || batch<T>(d, kind, kind % 2 == 1, 1) == batch<T>(d, kind, kind % 2 == 1, 4);
       require(same, "threads changed a batch result");
