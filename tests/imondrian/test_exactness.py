@@ -1,6 +1,7 @@
 """What must hold to the last bit: threads, chunks, loops, copies, pickles and subsets change nothing."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_chunks_equal_one_call(X, fitted, window, score, dtype):
         parts.fit(X[:300])
     whole.partial_fit(X)
     cuts = [0, 1, 2, *sorted(rng.integers(3, 900, size=6).tolist()), 900]
-    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for begin, end in itertools.pairwise(cuts):
         if end > begin:
             parts.partial_fit(X[begin:end])
     assert_same_forest(parts.forest_, whole.forest_)

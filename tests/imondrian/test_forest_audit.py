@@ -46,7 +46,9 @@ def inner(forest, t=T):
 
 
 def leaf_under(forest, v, t=T):
-    return next(~c for u in inner(forest, t)[inner(forest, t).index(v):] for c in forest.columns["child"][t, u] if c < 0)
+    """A leaf slot whose parent is v, or comes after it."""
+    nodes = inner(forest, t)
+    return next(~c for u in nodes[nodes.index(v):] for c in forest.columns["child"][t, u] if c < 0)
 
 
 def set_root(c, v, leaf):
@@ -355,13 +357,13 @@ def test_a_wrong_scalar_raises(key, value):
     if key == "decay" and value in (7, 10 ** 12):
         load(state).check()
         return
-    with pytest.raises(ValueError, match="damaged forest|state version"):
+    with pytest.raises(ValueError, match=r"damaged forest|state version"):
         load(state)
 
 
 @pytest.mark.parametrize("state", [None, 3, "x", [], {}, {"version": 1}, {"version": 2}, {"version": 1, "columns": {}}])
 def test_what_is_no_state_raises(state):
-    with pytest.raises(ValueError, match="version|damaged"):
+    with pytest.raises(ValueError, match=r"version|damaged"):
         load(state)
 
 

@@ -120,7 +120,7 @@ def test_filters(wrap):
 
 
 def test_pipelines_learn_and_score(shuttle):
-    pipeline = compose.Select(*[key for key in shuttle[0]][:4]) | preprocessing.MinMaxScaler() | \
+    pipeline = compose.Select(*list(shuttle[0])[:4]) | preprocessing.MinMaxScaler() | \
         OnlineIsolationMondrianForest(**SMALL)
     for x in shuttle[:100]:
         pipeline.learn_one(x)
