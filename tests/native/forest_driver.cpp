@@ -1,0 +1,201 @@
+// The forest core without Python, for sanitizers: random histories in both precisions and all three
+// memories, several threads, exact-sized heap columns so that a step outside one is seen. Prints one
+// line and returns 0 when every audit passes and every thread count gives the same bits.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "core.hpp"
+
+namespace {
+
+using imondrian::ForestView;
+using imondrian::Memory;
+using imondrian::Score;
+using imondrian::Status;
+
+void require(bool ok, const char* what) {
+  if (ok) return;
+  std::fprintf(stderr, "forest_driver: %s\n", what);
+  std::exit(1);
+}
+
+template <class T>
+struct Columns {
+  std::int64_t trees, capacity, features, width, rows;
+  std::vector<std::int32_t> feature, child, parent, leaf_parent, leaf_point, header, member_leaf, refs, free_rows;
+  std::vector<double> time, mass, leaf_mass, member_key;
+  std::vector<T> threshold, lower, upper, rate, points;
+  std::vector<std::uint64_t> rng;
+  std::vector<std::int64_t> stream, n_free_rows;
+  Memory memory;
+  double decay;
+
+  Columns(std::int64_t t, std::int64_t k, std::int64_t d, std::int64_t n, Memory m, double decay_rate)
+      : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate) {
+    const auto lanes = static_cast<std::int64_t>(imondrian::kPackBytes / sizeof(T));
+    width = (d + lanes - 1) / lanes * lanes;
+    for (auto* column : {&feature, &parent, &leaf_parent, &leaf_point}) column->assign(t * k, 0);
+    child.assign(2 * t * k, 0);
+    for (auto* column : {&time, &mass, &leaf_mass}) column->assign(t * k, 0.0);
+    threshold.assign(t * k, T(0));
+    lower.assign(t * k * width, T(0));
+    upper.assign(t * k * width, T(0));
+    points.assign(n * width, T(0));
+    rate.assign(t * width, T(0));
+    stream.assign(imondrian::kStreamSize * t, 0);
+    refs.assign(n, 0);
+    free_rows.assign(n, 0);
+    n_free_rows.assign(1, 0);
+    if (m != Memory::kUnbounded) member_leaf.assign(t * (k - 1), 0);
+    if (m == Memory::kReservoir) member_key.assign(t * (k - 1), 0.0);
+    std::mt19937_64 seed(1);
+    for (std::int64_t i = 0; i < t; ++i) {
+      for (const std::int32_t value : {-1, 0, -1, -1, 0, 0}) header.push_back(value);
+      for (int j = 0; j < 4; ++j) rng.push_back(seed() | 1);
+      for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(1);
+    }
+  }
+
+  ForestView view() {
+    ForestView v{};
+    v.n_trees = trees, v.capacity = capacity, v.n_features = features, v.width = width, v.n_rows = rows;
+    v.feature = feature.data(), v.threshold = threshold.data(), v.child = child.data();
+    v.parent = parent.data(), v.time = time.data(), v.mass = mass.data();
+    v.lower = lower.data(), v.upper = upper.data();
+    v.leaf_parent = leaf_parent.data(), v.leaf_mass = leaf_mass.data(), v.leaf_point = leaf_point.data();
+    v.header = header.data(), v.rng = rng.data(), v.rate = rate.data(), v.points = points.data();
+    v.memory = static_cast<int>(memory), v.decay = decay;
+    v.window = memory == Memory::kUnbounded ? 0 : capacity - 1;
+    v.member_leaf = member_leaf.empty() ? nullptr : member_leaf.data();
+    v.member_key = member_key.empty() ? nullptr : member_key.data();
+    v.stream = stream.data(), v.refs = refs.data(), v.free_rows = free_rows.data();
+    v.n_free_rows = n_free_rows.data();
+    return v;
+  }
+};
+
+template <class T>
+std::vector<T> random_rows(std::mt19937_64& random, std::int64_t n, std::int64_t d, int kind) {
+  std::normal_distribution<double> normal;
+  std::vector<T> x(static_cast<std::size_t>(n * d));
+  for (T& value : x) {
+    const double z = normal(random);
+    value = static_cast<T>(kind == 0 ? z : kind == 1 ? std::round(z) : kind == 2 ? 1e6 + z : std::ldexp(z, 60));
+    if (kind == 4 && random() % 3 == 0) value = std::numeric_limits<T>::quiet_NaN();
+  }
+  return x;
+}
+
+template <class T>
+constexpr bool kIs64 = sizeof(T) == 8;
+
+template <class T>
+void audit(Columns<T>& columns, int threads) {
+  imondrian::Fault fault;
+  require(imondrian::audit(columns.view(), kIs64<T>, &fault, threads) == Status::kOk, "audit ran out of memory");
+  if (fault.invariant != 0) {
+    std::fprintf(stderr, "tree %lld slot %lld: I%d\n", static_cast<long long>(fault.tree),
+                 static_cast<long long>(fault.slot), fault.invariant);
+    require(false, "an invariant does not hold");
+  }
+}
+
+// Scores of every batch size class: plain walks, one block of rows, many.
+template <class T>
+double score_all(Columns<T>& columns, const std::vector<T>& x, int threads) {
+  double total = 0.0;
+  const auto n = static_cast<std::int64_t>(x.size()) / columns.features;
+  for (const Score kind : {Score::kDepth, Score::kInsertion}) {
+    for (const std::int64_t rows : {std::int64_t{1}, std::int64_t{63}, std::int64_t{64}, n}) {
+      std::vector<double> depth(static_cast<std::size_t>(rows));
+      double norm;
+      require(imondrian::score(columns.view(), kIs64<T>, x.data(), rows, kind, depth.data(), &norm, threads) ==
+                  Status::kOk, "score ran out of memory");
+      for (const double value : depth) total += value;
+      total += norm;
+    }
+  }
+  return total;
+}
+
+template <class T>
+double stream(std::int64_t d, int kind, Memory memory, double decay, int threads) {
+  constexpr std::int64_t kTrees = 3, kWindow = 40, kRows = 300;
+  std::mt19937_64 random(7 + d);
+  const bool bounded = memory != Memory::kUnbounded;
+  Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d,
+                     bounded ? kWindow * kTrees + 600 : 5 * kRows, memory, decay);
+  double total = 0.0;
+  for (int round = 0; round < 3; ++round) {
+    const std::vector<T> x = random_rows<T>(random, kRows, d, kind);
+    std::vector<double> depth(kRows), norm(kRows), weight(kRows, 1.0);
+    for (double& w : weight) w = 0.5 * static_cast<double>(1 + random() % 4);
+    std::int64_t learnt = 0;
+    const bool scored = round > 0;
+    require(imondrian::learn(columns.view(), kIs64<T>, x.data(), kRows, bounded ? nullptr : weight.data(),
+                             round == 1 ? Score::kDepth : Score::kInsertion, scored ? depth.data() : nullptr,
+                             scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk, "no room to learn");
+    require(learnt == kRows, "not every row was learnt");
+    audit(columns, threads);
+    if (!bounded) {
+      std::vector<std::int64_t> removed(kRows / 2);
+      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows / 2, removed.data(), threads) ==
+                  Status::kOk, "forget failed");
+      audit(columns, threads);
+      for (const std::int64_t count : removed) total += static_cast<double>(count);
+    }
+    for (std::int64_t i = 0; i < kRows; ++i) total += depth[i] + norm[i];
+    total += score_all(columns, random_rows<T>(random, 80, d, kind), threads);
+  }
+  return total;
+}
+
+template <class T>
+double batch(std::int64_t d, int kind, bool weighted, int threads) {
+  constexpr std::int64_t kRows = 200, kTrees = 3;
+  std::mt19937_64 random(3 + d);
+  const std::vector<T> x = random_rows<T>(random, kRows, d, kind);
+  const std::vector<double> weight(kRows, 2.0);
+  double total = 0.0;
+  for (const std::int64_t sample : {std::int64_t{1}, std::int64_t{64}, kRows}) {
+    const bool own_rows = kRows > kTrees * sample;
+    Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0);
+    require(imondrian::fit(columns.view(), kIs64<T>, x.data(), kRows, weighted ? weight.data() : nullptr, sample,
+                           own_rows, threads) == Status::kOk, "fit failed");
+    require(imondrian::fill_boxes(columns.view(), kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
+    audit(columns, threads);
+    total += score_all(columns, x, threads);
+  }
+  return total;
+}
+
+template <class T>
+void run() {
+  for (const std::int64_t d : {1, 3, 17}) {
+    for (int kind = 0; kind < 5; ++kind) {
+      const bool same = kind == 4 || batch<T>(d, kind, kind % 2 == 1, 1) == batch<T>(d, kind, kind % 2 == 1, 4);
+      require(same, "threads changed a batch result");
+      for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {
+        for (const double decay : {0.0, 0.02}) {
+          if (memory == Memory::kUnbounded && decay > 0.0) continue;
+          const double one = stream<T>(d, kind, memory, decay, 1), four = stream<T>(d, kind, memory, decay, 4);
+          require(one == four, "threads changed a streamed result");
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  run<float>();
+  run<double>();
+  std::puts("forest_driver: ok");
+  return 0;
+}
