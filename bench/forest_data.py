@@ -19,6 +19,10 @@ NO_FOLDER = ("no folder of .npz sets: name one with --data or IMONDRIAN_DATA; "
              "only the sets bundled with scikit-learn and river are used")
 
 
+class TooFewAnomaliesError(ValueError):
+    """What was sampled of a set holds too few anomalies to split; another seed may do."""
+
+
 class DataSet(NamedTuple):
     """Rows X (n, d), float64, with y (n,) = 1 for anomalies."""
 
@@ -149,6 +153,9 @@ def at_most(data: DataSet, n_rows: int | None, seed: int) -> DataSet:
 
 def split_70_30(data: DataSet, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return X_train, X_test, y_train, y_test: stratified, 30 % for testing."""
+    if min(data.y.sum(), len(data.y) - data.y.sum()) < 2:
+        raise TooFewAnomaliesError(f"{int(data.y.sum())} anomalies among {len(data.y)} rows of {data.name} (seed {seed}); "
+                                   "a stratified split needs 2 of each kind")
     return tuple(train_test_split(data.X, data.y, test_size=0.3, stratify=data.y, random_state=seed))
 
 

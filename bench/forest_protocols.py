@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from forest_data import DataSet, at_most, split_70_30
+from forest_data import DataSet, TooFewAnomaliesError, at_most, split_70_30
 from forest_detectors import Detector
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -43,7 +43,8 @@ def folds(y: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, 
     """Yield training and test rows of a shuffled stratified k-fold; fewer folds if anomalies are fewer."""
     n_folds = min(n_folds, int(np.bincount(y, minlength=2).min()))
     if n_folds < 2:
-        raise ValueError(f"cross-validation needs at least 2 anomalies, got {int(y.sum())}")
+        raise TooFewAnomaliesError(f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); "
+                                   "stratified folds need 2 of each kind")
     yield from StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(y[:, None], y)
 
 

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from forest_protocols import Figure
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a markdown table, padded so that it also reads well in a terminal."""
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-             for line in (header, *rows)]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+from markdown_table import markdown
 
 
 def _means(figures: Sequence[Figure], measure: str) -> dict[tuple[str, str, str], tuple[float, float]]:

@@ -30,8 +30,8 @@ Differences from the paper
   half-space trees need [0, 1] and get a running min-max scaler).
 - Later stages are learnt row by row by every tree; only the first stage is subsampled (256 rows a tree).
 - osPCA is not run (no maintained package); the incremental peers above stand in its place.
-- Folds are stratified, so that each holds anomalies; sets above ``--max-rows`` rows are sampled (one-class SVM and LOF are
-  quadratic). The mean and spread are over folds, or seeds.
+- Folds are stratified, so that each holds anomalies (fewer folds where anomalies are fewer); sets above ``--max-rows`` rows are sampled (one-class SVM and LOF are
+  quadratic), and a seed whose sample holds fewer than two anomalies is left out, saying so. The mean and spread are over folds, or seeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pathlib import Path
 from typing import Any
 
 import forest_protocols as protocols
-from forest_data import NO_FOLDER, data_folder, data_sets
+from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
 from forest_detectors import ADBENCH, BATCH, ONLINE, available
 from forest_protocols import Figure
 from forest_tables import details, summary
@@ -95,6 +95,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
     seeds = defaults["seeds"] if seeds is None else seeds
     loaders = list(data_sets(folder, sets, bundled))
     figures: list[Figure] = []
+    left_out: dict[str, None] = {}  # in order, each once
     total, done = len(loaders) * len(entries) * seeds, 0
     for load in loaders:
         loaded = load()
@@ -102,8 +103,13 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
             for seed in range(seeds):
                 if progress:
                     progress(done, total, f"{loaded.name}: {name}")
-                figures += function(loaded, name, entry.make, seed, max_rows=max_rows or defaults["max_rows"])
+                try:
+                    figures += function(loaded, name, entry.make, seed, max_rows=max_rows or defaults["max_rows"])
+                except TooFewAnomaliesError as error:
+                    left_out[f"{loaded.name}: {error}"] = None
                 done += 1
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr)
     return figures
 
 
@@ -149,6 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                           max_rows=options.max_rows, bundled=options.bundled, progress=progress)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
+    if not figures:
+        parser.error("nothing could be measured")
     text = f"{summary(figures)}\n\n{details(figures)}"
     print(text)
     if options.markdown:
