@@ -3,8 +3,8 @@
     pytest bench/bench_forest_batch.py --benchmark-enable --benchmark-json batch.json
     python bench/report.py batch.json
 
-100 trees of 256 points over the same 100,000 x 10 float64 rows; the groups name the threads. Every model is checked
-against planted anomalies before it is timed.
+100 trees of 256 points over the same 100,000 x 10 float64 rows; the groups name the threads. Every model is
+checked against planted anomalies before it is timed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Library(NamedTuple):
 
 
 def _ours(n_threads: int, score: str) -> Any:
-    return IsolationMondrianForest(N_TREES, max_samples=N_SAMPLES, score=score, n_jobs=n_threads, random_state=0)
+    return IsolationMondrianForest(N_TREES, max_samples=N_SAMPLES, score=score, n_jobs=n_threads,
+                                   random_state=0)
 
 
 def _sklearn(n_threads: int) -> Any:
@@ -123,7 +124,7 @@ def test_score_one_row(benchmark: Any, data: DataSet, name: str) -> None:
 def test_pickled_model(benchmark: Any, data: DataSet, name: str) -> None:
     library = LIBRARIES[name]
     need(library.module)
-    label(benchmark, f"pickle a model, {N_TREES} trees x {N_SAMPLES}, d = {N_FEATURES}, float32 data", name, 1)
+    label(benchmark, f"pickle a model, {N_TREES} trees x {N_SAMPLES}, d = {N_FEATURES}, float32", name, 1)
     model = library.make(1).fit(data.X.astype(np.float32))
     size = pickled_bytes(model)
     if size is None:

@@ -3,9 +3,9 @@
     pytest bench/bench_forest_stream.py --benchmark-enable --benchmark-json stream.json
     python bench/report.py stream.json
 
-A run starts from an empty model. ROC-AUC and average precision of its scores are recorded beside the time. Plain arrays
-come in chunks; rcf3 has no call for many points and gets lists one at a time, made beforehand (faster for it than arrays).
-Its OnlineIForest is asked to score before it learns, as all the others are.
+A run starts from an empty model. ROC-AUC and average precision of its scores are recorded beside the time.
+Plain arrays come in chunks; rcf3 has no call for many points and gets lists one at a time, made beforehand
+(faster for it than arrays). Its OnlineIForest is asked to score before it learns, as all the others are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from forest_data import DataSet, shuttle
 from forest_timing import check_scores, label, measure, need
 
-pytest.importorskip("river", reason="needs river, which ships the Shuttle stream (pip install 'imondrian[river]')")
+pytest.importorskip("river", reason="needs river, which ships the Shuttle stream")
 
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -99,7 +99,8 @@ def half_space_trees(height: int) -> Any:
     """Make river's detector as its documentation advises: scaled to [0, 1] first."""
     from river import anomaly, compose, preprocessing
 
-    return compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(n_trees=25, height=height, seed=0))
+    return compose.Pipeline(preprocessing.MinMaxScaler(),
+                            anomaly.HalfSpaceTrees(n_trees=25, height=height, seed=0))
 
 
 def _ours_name(score: str, window: Any) -> str:
@@ -107,7 +108,7 @@ def _ours_name(score: str, window: Any) -> str:
 
 
 OURS = [(score, window) for score in ("depth", "insertion") for window in (WINDOW, "reservoir")]
-each_of_ours = pytest.mark.parametrize(("score", "window"), OURS, ids=[_ours_name(*params) for params in OURS])
+each_of_ours = pytest.mark.parametrize(("score", "window"), OURS, ids=[_ours_name(*pair) for pair in OURS])
 
 
 # -- benchmarks ------------------------------------------------------------------------------------------
@@ -128,13 +129,14 @@ def _workload(data: DataSet, n_threads: int = 1) -> str:
 @each_of_ours
 def test_score_learn_many(benchmark: Any, stream: DataSet, score: str, window: Any, n_threads: int) -> None:
     label(benchmark, _workload(stream, n_threads), _ours_name(score, window), len(stream.X))
-    _time(benchmark, stream, stream.X, partial(score_learn_many, score=score, window=window, n_jobs=n_threads))
+    run = partial(score_learn_many, score=score, window=window, n_jobs=n_threads)
+    _time(benchmark, stream, stream.X, run)
 
 
 @each_of_ours
 def test_score_many_then_learn_many(benchmark: Any, stream: DataSet, score: str, window: Any) -> None:
-    label(benchmark, f"stream: score_many then learn_many, Shuttle {len(stream.X):,} x 9, chunks of {CHUNK:,}, 1 thread",
-          _ours_name(score, window), len(stream.X))
+    workload = f"stream: score_many then learn_many, Shuttle {len(stream.X):,} x 9, chunks of {CHUNK}"
+    label(benchmark, workload, _ours_name(score, window), len(stream.X))
     _time(benchmark, stream, stream.X, partial(score_many_learn_many, score=score, window=window))
 
 
@@ -142,15 +144,16 @@ def test_score_many_then_learn_many(benchmark: Any, stream: DataSet, score: str,
 def test_rcf3_online_iforest(benchmark: Any, stream: DataSet, n_trees: int) -> None:
     need("rcf3")
     label(benchmark, _workload(stream), f"rcf3 OnlineIForest {n_trees} trees", len(stream.X))
-    _time(benchmark, stream, stream.X.tolist(), partial(rcf3_stream, make=partial(online_iforest, n_trees=n_trees)))
+    run = partial(rcf3_stream, make=partial(online_iforest, n_trees=n_trees))
+    _time(benchmark, stream, stream.X.tolist(), run)
 
 
 @pytest.mark.parametrize("n_trees", [100, 50])
 def test_rcf3_random_cut_forest(benchmark: Any, stream: DataSet, n_trees: int) -> None:
     need("rcf3")
     label(benchmark, _workload(stream), f"rcf3 Forest {n_trees} trees x {WINDOW}", len(stream.X))
-    _time(benchmark, stream, stream.X.tolist(), partial(rcf3_stream, make=partial(random_cut_forest, n_trees=n_trees)),
-          rounds=1)
+    run = partial(rcf3_stream, make=partial(random_cut_forest, n_trees=n_trees))
+    _time(benchmark, stream, stream.X.tolist(), run, rounds=1)
 
 
 def _dicts(data: DataSet) -> list[dict[str, float]]:
@@ -158,14 +161,16 @@ def _dicts(data: DataSet) -> list[dict[str, float]]:
     return [dict(zip(names, row, strict=True)) for row in data.X.tolist()]
 
 
-def _time_dicts(benchmark: Any, data: DataSet, library: str, make: Callable[[], Any], rounds: int = 3) -> None:
+def _time_dicts(benchmark: Any, data: DataSet, library: str, make: Callable[[], Any],
+                rounds: int = 3) -> None:
     """Time scoring and learning of all but the first points, which are learnt before.
 
-    Half-space trees build all their nodes at the first point (seconds at height 15) and score 0 for the first window: that
-    is left out, in their favour.
+    Half-space trees build all their nodes at the first point (seconds at height 15) and score 0 for the first
+    window: that is left out, in their favour.
     """
     points, y = _dicts(data), data.y[N_WARM:]
-    label(benchmark, f"stream: score_one then learn_one, Shuttle {len(y):,} x 9, river dicts", library, len(y))
+    workload = f"stream: score_one then learn_one, Shuttle {len(y):,} x 9, river dicts"
+    label(benchmark, workload, library, len(y))
     scores = []
 
     def warmed() -> tuple[tuple[Any, list[dict[str, float]]], dict[str, Any]]:

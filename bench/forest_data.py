@@ -1,4 +1,4 @@
-"""Labelled data sets for the forest's quality protocols and benchmarks: bundled ones, and folders of ``.npz``.
+"""Labelled data sets for the forest's quality protocols and benchmarks: bundled, and folders of ``.npz``.
 
 Nothing is downloaded. Every set is the same on every machine: what is sampled away is chosen by a fixed seed.
 """
@@ -80,7 +80,7 @@ BUNDLED: dict[str, Callable[[], DataSet]] = {
 
 
 def data_folder(named: str | os.PathLike[str] | None = None) -> Path | None:
-    """Return the folder of ``.npz`` sets: the named one, else ``IMONDRIAN_DATA``, else the fallback, else None.
+    """Return the folder of ``.npz`` sets: the one named, ``IMONDRIAN_DATA``, the fallback, or None.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def data_folder(named: str | os.PathLike[str] | None = None) -> Path | None:
 
 
 def load_npz(path: Path) -> DataSet:
-    """Read one file with ``X`` (n, d) and ``y`` (n,), 1 = anomaly; a leading number in its name is dropped."""
+    """Read one file with ``X`` (n, d) and ``y`` (n,), 1 = anomaly; drop a leading number from its name."""
     with np.load(path, allow_pickle=False) as arrays:
         missing = {"X", "y"} - set(arrays.files)
         if missing:
@@ -154,12 +154,12 @@ def at_most(data: DataSet, n_rows: int | None, seed: int) -> DataSet:
 def split_70_30(data: DataSet, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return X_train, X_test, y_train, y_test: stratified, 30 % for testing."""
     if min(data.y.sum(), len(data.y) - data.y.sum()) < 2:
-        raise TooFewAnomaliesError(f"{int(data.y.sum())} anomalies among {len(data.y)} rows of {data.name} (seed {seed}); "
+        raise TooFewAnomaliesError(f"{int(data.y.sum())} anomalies among {len(data.y)} rows (seed {seed}); "
                                    "a stratified split needs 2 of each kind")
     return tuple(train_test_split(data.X, data.y, test_size=0.3, stratify=data.y, random_state=seed))
 
 
-def planted(n: int, n_features: int = 10, share: float = 0.01, seed: int = 0, dtype: str = "float64") -> DataSet:
+def planted(n: int, n_features: int = 10, share: float = 0.01, seed: int = 0) -> DataSet:
     """Return correlated Gaussian clusters with a share of uniform anomalies around them; for timing."""
     rng = np.random.default_rng(seed)
     n_anomalies = max(2, int(n * share))
@@ -169,4 +169,4 @@ def planted(n: int, n_features: int = 10, share: float = 0.01, seed: int = 0, dt
     y = np.zeros(n, dtype=np.int64)
     y[rng.choice(n, n_anomalies, replace=False)] = 1
     X[y == 1] = rng.uniform(-12.0, 12.0, size=(n_anomalies, n_features))
-    return DataSet(f"planted {n} x {n_features}", X.astype(dtype), y)
+    return DataSet(f"planted {n} x {n_features}", X, y)

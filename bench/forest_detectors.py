@@ -1,7 +1,7 @@
 """Detectors the forest is compared with, behind two small interfaces. High scores mean anomalous here.
 
-Batch: ``fit(X)``, ``scores(X)``. Incremental: also ``learn(X)``, which adds rows to what was learnt. A peer that is not
-installed is left out of the tables (:func:`available`), never an error.
+Batch: ``fit(X)``, ``scores(X)``. Incremental: also ``learn(X)``, which adds rows to what was learnt. A peer
+that is not installed is left out of the tables (:func:`available`), never an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Detector:
     def fit(self, X: np.ndarray) -> Detector:
         """Forget everything and learn X."""
         with warnings.catch_warnings():
-            # EllipticEnvelope warns of singular covariances on sets with constant features: its result stands.
+            # EllipticEnvelope warns of singular covariances where features are constant: its result stands.
             warnings.simplefilter("ignore")
             self.model.fit(X)
         return self
@@ -56,7 +56,7 @@ class Refitted(Detector):
 class IncrementalLof(Refitted):
     """Incremental LOF by refitting: Pokrajac et al. (2007) prove that their updates give exactly this result.
 
-    Rows it has learnt get their own factor (they are not their own neighbours), as in the incremental algorithm.
+    Rows it has learnt get their own factor (they are not their own neighbours), as the algorithm keeps it.
     """
 
     def __init__(self, n_neighbors: int = 10) -> None:
@@ -167,8 +167,9 @@ def _fair_cut(seed: int) -> Detector:
     from isotree import IsolationForest
 
     # isotree's own settings for the fair-cut forest, from its documentation.
-    return Isotree(IsolationForest(ndim=2, sample_size=256, max_depth=None, ntrees=200, missing_action="fail",
-                                   coefs="normal", ntry=1, prob_pick_pooled_gain=1, random_seed=seed + 1, nthreads=1))
+    return Isotree(IsolationForest(ndim=2, sample_size=256, max_depth=None, ntrees=200, ntry=1,
+                                   missing_action="fail", coefs="normal", prob_pick_pooled_gain=1,
+                                   random_seed=seed + 1, nthreads=1))
 
 
 def _pyod(seed: int, module: str, name: str, seeded: bool = False) -> Detector:
@@ -220,8 +221,9 @@ ONLINE: dict[str, Entry] = {
 }
 
 
-def available(entries: dict[str, Entry], names: Iterable[str] | None = None) -> tuple[dict[str, Entry], list[str]]:
-    """Return the entries (only those named, if any) whose modules are installed, and what the others lack.
+def available(entries: dict[str, Entry],
+              names: Iterable[str] | None = None) -> tuple[dict[str, Entry], list[str]]:
+    """Return the entries (of those named, if any) whose modules are installed, and what the others lack.
 
     Raises
     ------
@@ -232,5 +234,5 @@ def available(entries: dict[str, Entry], names: Iterable[str] | None = None) -> 
     for name in names:
         if name not in entries:
             raise ValueError(f"no detector named {name!r}; there are {'; '.join(entries)}")
-    found = {name: entries[name] for name in names if importlib.util.find_spec(entries[name].needs) is not None}
+    found = {name: entries[name] for name in names if importlib.util.find_spec(entries[name].needs)}
     return found, [f"{name} (needs {entries[name].needs})" for name in names if name not in found]

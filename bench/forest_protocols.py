@@ -16,7 +16,7 @@ N_STAGES = 5
 
 
 class Figure(NamedTuple):
-    """One measurement: ``part`` is what was scored ("test", "train", "stage 3"), ``repeat`` the fold or seed."""
+    """One measurement; ``part`` is what was scored ("test", "stage 3"), ``repeat`` the fold or seed."""
 
     data: str
     method: str
@@ -35,8 +35,10 @@ def measure(data: str, method: str, part: str, repeat: int, y: np.ndarray, score
         A score is not finite: an average over the rest would hide it.
     """
     if not np.isfinite(scores).all():
-        raise ValueError(f"{method} gave {int((~np.isfinite(scores)).sum())} scores of {data} that are not finite")
-    return Figure(data, method, part, repeat, float(roc_auc_score(y, scores)), float(average_precision_score(y, scores)))
+        n_bad = int((~np.isfinite(scores)).sum())
+        raise ValueError(f"{method} gave {n_bad} scores of {data} that are not finite")
+    auc, ap = roc_auc_score(y, scores), average_precision_score(y, scores)
+    return Figure(data, method, part, repeat, float(auc), float(ap))
 
 
 def folds(y: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -49,7 +51,7 @@ def folds(y: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, 
 
 
 def stages(y: np.ndarray, n_stages: int, seed: int) -> list[np.ndarray]:
-    """Split the rows into stratified stages: disjoint, together all rows, each with its share of anomalies."""
+    """Split the rows into stratified stages: disjoint, all rows, each with its share of anomalies."""
     return [test for _, test in folds(y, n_stages, seed)]
 
 
@@ -60,7 +62,8 @@ def batch(data: DataSet, name: str, make: Callable[[int], Detector], seed: int =
     for fold, (train, test) in enumerate(folds(data.y, n_folds, seed)):
         detector = make(seed * n_folds + fold).fit(data.X[train])
         for part, rows in (("train", train), ("test", test)):
-            yield measure(data.name, name, part, seed * n_folds + fold, data.y[rows], detector.scores(data.X[rows]))
+            scores = detector.scores(data.X[rows])
+            yield measure(data.name, name, part, seed * n_folds + fold, data.y[rows], scores)
 
 
 def online(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,

@@ -36,8 +36,9 @@ def short(value: float) -> str:
 def summary(figures: Sequence[Figure]) -> str:
     """Return one row a method: mean AUC and AP over sets for each part, spread, median, and sets won.
 
-    The spread is the standard deviation, over repeats, of the mean over sets: how much the row itself would move with
-    another seed. Wins are sets where the method's AUC is above IsolationForest's (or the first method's) by > .002.
+    The spread is the standard deviation, over repeats, of the mean over sets: how much the row itself would
+    move with another seed. Wins are sets where the method's AUC is above IsolationForest's (or the first
+    method's) by > .002.
     """
     methods, parts = _ordered([f.method for f in figures]), _ordered([f.part for f in figures])
     sets = _ordered([f.data for f in figures])
@@ -46,9 +47,7 @@ def summary(figures: Sequence[Figure]) -> str:
     last = parts[-1]
     rows = []
     for method in methods:
-        row = [method]
-        for part in parts:
-            row.append(short(np.mean([auc[name, part, method][0] for name in sets])))
+        row = [method, *(short(np.mean([auc[name, part, method][0] for name in sets])) for part in parts)]
         row.append(short(_spread(figures, method, last)))
         row.append(short(np.median([auc[name, last, method][0] for name in sets])))
         row.append(short(np.mean([ap[name, last, method][0] for name in sets])))
@@ -73,7 +72,7 @@ def _spread(figures: Sequence[Figure], method: str, part: str) -> float:
 
 
 def details(figures: Sequence[Figure]) -> str:
-    """Return one row a set: AUC mean ± spread over repeats of every method, for each part that was measured last."""
+    """Return one row a set: AUC mean ± spread over repeats of every method, for what was scored last."""
     methods, sets = _ordered([f.method for f in figures]), _ordered([f.data for f in figures])
     parts = _ordered([f.part for f in figures])
     shown = parts if len(parts) <= 2 else parts[-1:]

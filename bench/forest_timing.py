@@ -25,7 +25,7 @@ def label(benchmark: Any, workload: str, library: str, n_items: int, **extra: An
 
 
 def check_scores(benchmark: Any, y: np.ndarray, scores: np.ndarray, least_auc: float) -> None:
-    """Record ROC-AUC and average precision; fail if scores are not finite or rank worse than ``least_auc``."""
+    """Record ROC-AUC and average precision; fail where scores are not finite or below ``least_auc``."""
     scores = np.asarray(scores, dtype=np.float64)
     assert scores.shape == y.shape, f"{scores.shape} scores for {y.shape} labels"
     assert np.isfinite(scores).all()

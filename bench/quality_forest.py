@@ -4,34 +4,35 @@
     python bench/quality_forest.py batch --sets wine_class0,glass
     python bench/quality_forest.py online --data ~/sets --markdown online.md
 
-Sets: those bundled with scikit-learn and river, and the ``.npz`` files (``X``, ``y`` = 1 for anomalies) of the folder
-that ``--data`` or ``IMONDRIAN_DATA`` names. ``--quick`` is a smoke test of a few seconds.
+Sets: those bundled with scikit-learn and river, and the ``.npz`` files (``X``, ``y`` = 1 for anomalies) of
+the folder that ``--data`` or ``IMONDRIAN_DATA`` names. ``--quick`` is a smoke test of a few seconds.
 
 Protocols
 ---------
 batch
-    Ma et al. (2020), arXiv 2003.03692: 10-fold cross-validation, ROC-AUC on the training folds and on the test fold,
-    against isolation forest, one-class SVM, LOF (10 neighbours) and elliptic envelope.
+    Ma et al. (2020), arXiv 2003.03692: 10-fold cross-validation, ROC-AUC on the training folds and on the
+    test fold, against isolation forest, one-class SVM, LOF (10 neighbours) and elliptic envelope.
 online
-    The same paper's: five stratified stages; the first is fitted, each later one is learnt in addition, AUC on everything
-    seen so far after every stage. Incremental peers: half-space trees (river, behind a MinMaxScaler), online isolation
-    forest (rcf3), incremental LOF (by refitting: the incremental algorithm gives exactly the refitted factors). For
-    reference, an isolation forest refitted on everything seen.
+    The same paper's: five stratified stages; the first is fitted, each later one is learnt in addition; AUC
+    on everything seen so far after every stage. Incremental peers: half-space trees (river, behind a
+    MinMaxScaler), online isolation forest (rcf3), incremental LOF (by refitting: the incremental algorithm
+    gives exactly the refitted factors). For reference, an isolation forest refitted on everything seen.
 adbench
-    At most 10,000 rows drawn with ``default_rng(seed)``, a stratified 70/30 split with that seed, fitted without labels on
-    the 70 %; ROC-AUC and average precision on the 30 %; the mean over the seeds.
+    At most 10,000 rows drawn with ``default_rng(seed)``, a stratified 70/30 split with that seed, fitted
+    without labels on the 70 %; ROC-AUC and average precision on the 30 %; the mean over the seeds.
 
 Differences from the paper
 --------------------------
-- Its published online script never learns stages 2-5: it inserts rows of the first stage again. Here every stage is learnt,
-  so its online figures are not to be expected.
+- Its published online script never learns stages 2-5: it inserts rows of the first stage again. Here every
+  stage is learnt, so its online figures are not to be expected.
 - Two of its data sets load another's file; here each set is what its file says.
-- Its features are not scaled although cuts depend on ranges. They are left raw here too, for every detector (river's
-  half-space trees need [0, 1] and get a running min-max scaler).
+- Its features are not scaled although cuts depend on ranges. They are left raw here too, for every detector
+  (river's half-space trees need [0, 1] and get a running min-max scaler).
 - Later stages are learnt row by row by every tree; only the first stage is subsampled (256 rows a tree).
 - osPCA is not run (no maintained package); the incremental peers above stand in its place.
-- Folds are stratified, so that each holds anomalies (fewer folds where anomalies are fewer); sets above ``--max-rows`` rows are sampled (one-class SVM and LOF are
-  quadratic), and a seed whose sample holds fewer than two anomalies is left out, saying so. The mean and spread are over folds, or seeds.
+- Folds are stratified, so that each holds anomalies (fewer folds where anomalies are fewer); sets above
+  ``--max-rows`` rows are sampled (one-class SVM and LOF are quadratic), and a seed whose sample holds fewer
+  than two anomalies is left out, saying so. The mean and spread are over folds, or seeds.
 """
 
 from __future__ import annotations
@@ -58,24 +59,19 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 QUICK_SETS = ("wine_class0", "breast_cancer")
 
 
-def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = None, seeds: int | None = None,
-        detectors: Sequence[str] | None = None, max_rows: int | None = None, bundled: bool | None = None,
-        progress: Any = None) -> list[Figure]:
+def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = None,
+        seeds: int | None = None, detectors: Sequence[str] | None = None, max_rows: int | None = None,
+        bundled: bool | None = None, progress: Any = None) -> list[Figure]:
     """Run one protocol over data sets and detectors.
 
     Parameters
     ----------
     protocol : {"batch", "online", "adbench"}
     data : str, optional
-        Folder of ``.npz`` sets.
-    sets, detectors : sequences of str, optional
-        Only these.
-    seeds : int, optional
-        Seeds 0, 1, ...; the default is the protocol's.
-    max_rows : int, optional
-        Rows a set is sampled down to.
-    bundled : bool, optional
-        Include the bundled sets. Default: yes, but not beside a folder under "adbench", whose mean is over the folder.
+        Folder of ``.npz`` sets. sets, detectors : sequences of str, optional Only these. seeds : int,
+        optional Seeds 0, 1, ...; the default is the protocol's. max_rows : int, optional Rows a set is
+        sampled down to. bundled : bool, optional Include the bundled sets. Default: yes, except under
+        "adbench" with a folder: its mean is the folder's.
     progress : callable, optional
         Called as ``progress(done, total, label)``.
 
@@ -89,6 +85,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
         print(NO_FOLDER, file=sys.stderr)
     if bundled is None:
         bundled = protocol != "adbench" or folder is None
+    max_rows = max_rows or defaults["max_rows"]
     entries, missing = available(entries, detectors)
     if missing:
         print("not installed, left out: " + "; ".join(missing), file=sys.stderr)
@@ -104,7 +101,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
                 if progress:
                     progress(done, total, f"{loaded.name}: {name}")
                 try:
-                    figures += function(loaded, name, entry.make, seed, max_rows=max_rows or defaults["max_rows"])
+                    figures += function(loaded, name, entry.make, seed, max_rows=max_rows)
                 except TooFewAnomaliesError as error:
                     left_out[f"{loaded.name}: {error}"] = None
                 done += 1
@@ -133,9 +130,10 @@ def progress_bar() -> Iterator[Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", choices=PROTOCOLS)
-    parser.add_argument("--data", metavar="DIR", help="folder of .npz files with X and y (default: $IMONDRIAN_DATA)")
+    parser.add_argument("--data", metavar="DIR", help="folder of .npz sets (default: $IMONDRIAN_DATA)")
     parser.add_argument("--seeds", type=int, metavar="N", help="repeat with seeds 0 .. N-1")
     parser.add_argument("--sets", metavar="A,B", help="only these data sets")
     parser.add_argument("--detectors", metavar="A;B", help="only these detectors (separated by semicolons)")
@@ -151,8 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     detectors = [name.strip() for name in options.detectors.split(";")] if options.detectors else None
     try:
         with progress_bar() as progress:
-            figures = run(options.protocol, data=options.data, sets=sets, seeds=options.seeds, detectors=detectors,
-                          max_rows=options.max_rows, bundled=options.bundled, progress=progress)
+            figures = run(options.protocol, data=options.data, sets=sets, seeds=options.seeds,
+                          detectors=detectors, max_rows=options.max_rows, bundled=options.bundled,
+                          progress=progress)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     if not figures:

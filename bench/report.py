@@ -3,8 +3,8 @@
     pytest bench/bench_forest_batch.py --benchmark-enable --benchmark-json batch.json
     python bench/report.py batch.json [more.json ...] [--markdown FILE]
 
-One table a group (a workload), one row a library. Ratios are to the first of our own rows: 2.0x means twice its time. Where a
-workload was run with several thread counts, a last table has the speed-up.
+One table a group (a workload), one row a library. Ratios are to the first of our own rows: 2.0x means twice
+its time. Where a workload was run with several thread counts, a last table has the speed-up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def duration(seconds: float) -> str:
     """Return seconds with three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:,.0f} {unit}"
+            number = seconds / size
+            return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
 
 
@@ -59,7 +60,8 @@ def group_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of one workload."""
     base = _median(baseline(rows))
     columns = [("AUC", "auc", "{:.3f}"), ("AP", "ap", "{:.3f}"), ("pickled kB", "pickled_bytes", "{:,.0f}")]
-    shown = [column for column in columns if any(row["extra_info"].get(column[1]) is not None for row in rows)]
+    shown = [column for column in columns
+             if any(row["extra_info"].get(column[1]) is not None for row in rows)]
     per_item = any(row["extra_info"].get("items", 1) > 1 for row in rows)
     header = ["library", "median", *(["per item"] if per_item else []), "ratio", "IQR", "rounds",
               *(title for title, _, _ in shown)]
@@ -69,22 +71,25 @@ def group_table(rows: Sequence[dict[str, Any]]) -> str:
         line = [library(row), duration(stats["median"])]
         if per_item:
             line.append(duration(stats["median"] / extra.get("items", 1)))
-        line += [f"{stats['median'] / base:.2f}x", f"{stats['iqr'] / stats['median']:.0%}", str(stats["rounds"])]
+        line += [f"{stats['median'] / base:.2f}x", f"{stats['iqr'] / stats['median']:.0%}",
+                 str(stats["rounds"])]
         for _, key, form in shown:
             value = extra.get(key)
-            line.append("-" if value is None else form.format(value / 1e3 if key == "pickled_bytes" else value))
+            scale = 1e3 if key == "pickled_bytes" else 1.0
+            line.append("-" if value is None else form.format(value / scale))
         lines.append(line)
     return markdown(header, lines)
 
 
 def thread_table(found: dict[str, list[dict[str, Any]]]) -> str | None:
-    """Return speed-ups over one thread, for workloads run with several thread counts; None if there are none."""
+    """Return speed-ups over one thread, for workloads run with several thread counts; else None."""
     times: dict[tuple[str, str], dict[int, float]] = {}
     for group, rows in found.items():
         match = _THREADS.search(group)
         for row in rows if match else []:
             times.setdefault((_THREADS.sub("", group), library(row)), {})[int(match[1])] = _median(row)
-    lines = [[workload, name, str(n), f"{measured[1] / seconds:.2f}x"] for (workload, name), measured in times.items()
+    lines = [[workload, name, str(n), f"{measured[1] / seconds:.2f}x"]
+             for (workload, name), measured in times.items()
              for n, seconds in sorted(measured.items()) if n > 1 and 1 in measured]
     return markdown(["workload", "library", "threads", "speed-up"], lines) if lines else None
 
@@ -95,7 +100,7 @@ def machine(report: dict[str, Any]) -> str:
     cpu = info.get("cpu", {})
     versions = ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items())
     return "\n".join([
-        f"- machine: {cpu.get('brand_raw', info.get('processor') or 'unknown')}, {cpu.get('count', '?')} cores, "
+        f"- machine: {cpu.get('brand_raw') or 'unknown processor'}, {cpu.get('count', '?')} cores, "
         f"{info.get('system', '')} {info.get('machine', '')}".rstrip(),
         f"- versions: {versions or info.get('python_version', '')}",
         f"- measured: {report.get('datetime', '')[:10]}",
@@ -117,7 +122,8 @@ def render(reports: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, read, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", nargs="+", type=Path, help="what pytest wrote with --benchmark-json")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
     options = parser.parse_args(arguments)

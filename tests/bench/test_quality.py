@@ -92,7 +92,8 @@ def test_batch_auc_equals_scikit_learns_on_every_fold(tiny: DataSet) -> None:
     expected = []
     for fold, (train, test) in enumerate(splits):
         model = IsolationForest(n_estimators=100, random_state=2 * 4 + fold).fit(tiny.X[train])
-        expected += [roc_auc_score(tiny.y[rows], -model.score_samples(tiny.X[rows])) for rows in (train, test)]
+        expected += [roc_auc_score(tiny.y[rows], -model.score_samples(tiny.X[rows]))
+                     for rows in (train, test)]
     assert [figure.auc for figure in figures] == pytest.approx(expected)
     assert [figure.part for figure in figures] == ["train", "test"] * 4
 
@@ -204,7 +205,8 @@ def test_damaged_files_are_named(tmp_path: Path, tiny: DataSet) -> None:
         load_npz(tmp_path / "b.npz")
 
 
-def test_folder_is_argument_then_environment_then_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_argument_then_environment_then_fallback(tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "named").mkdir()
     (tmp_path / "root" / "adbench").mkdir(parents=True)
     monkeypatch.setenv("IMONDRIAN_DATA", str(tmp_path / "root"))
@@ -249,7 +251,8 @@ def test_sets_without_enough_anomalies_are_left_out_saying_so(tmp_path: Path, ti
     assert "left out: lonely: 1 anomalies among 120 rows" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["adbench", "--data", "/no/such/folder"], ["batch", "--sets", "absent"],
+@pytest.mark.parametrize("arguments", [["adbench", "--data", "/no/such/folder"],
+                                       ["batch", "--sets", "absent"],
                                        ["online", "--detectors", "nobody"]])
 def test_bad_arguments_end_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -260,7 +263,8 @@ def test_bad_arguments_end_with_a_message(arguments: list[str], capsys: pytest.C
 
 def test_tables_have_mean_spread_and_losses() -> None:
     figures = [protocols.Figure(data, method, "test", seed, auc + 0.1 * seed, 0.5)
-               for data in ("a", "b") for method, auc in (("ours", 0.6), ("IsolationForest", 0.7)) for seed in (0, 1)]
+               for data in ("a", "b") for method, auc in (("ours", 0.6), ("IsolationForest", 0.7))
+               for seed in (0, 1)]
     text = summary(figures)
     ours = next(line for line in text.splitlines() if line.startswith("| ours"))
     cells = [cell.strip() for cell in ours.strip("|").split("|")]
