@@ -52,6 +52,9 @@ def folds(y: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, 
 
 def stages(y: np.ndarray, n_stages: int, seed: int) -> list[np.ndarray]:
     """Split the rows into stratified stages: disjoint, all rows, each with its share of anomalies."""
+    if y.sum() < n_stages:
+        raise TooFewAnomaliesError(f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); "
+                                   f"{n_stages} stages need one each")
     return [test for _, test in folds(y, n_stages, seed)]
 
 

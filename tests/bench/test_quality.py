@@ -116,6 +116,9 @@ def test_too_few_anomalies_to_split_is_an_error_of_its_own(tiny: DataSet) -> Non
         list(protocols.adbench(lonely, "recorder", lambda seed: Recorder()))
     with pytest.raises(TooFewAnomaliesError, match="need 2 of each kind"):
         list(protocols.batch(lonely, "recorder", lambda seed: Recorder()))
+    few = DataSet("few", tiny.X, (np.arange(120) < 4).astype(np.int64))
+    with pytest.raises(TooFewAnomaliesError, match="4 anomalies among 120 rows .* 5 stages need one each"):
+        list(protocols.online(few, "recorder", lambda seed: Recorder()))
 
 
 def test_scores_that_are_not_finite_are_not_averaged_away(tiny: DataSet) -> None:
