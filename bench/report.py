@@ -3,8 +3,9 @@
     pytest bench/bench_forest_batch.py --benchmark-enable --benchmark-json batch.json
     python bench/report.py batch.json [more.json ...] [--markdown FILE]
 
-One table a group (a workload), one row a library. Ratios are to the first of our own rows: 2.0x means twice
-its time. Where a workload was run with several thread counts, a last table has the speed-up.
+One table a group (a workload), one row a library. "best" is the fastest round: far below the median, the
+machine was not quiet. Ratios are of medians, to the first of our own rows: 2.0x means twice its time.
+Where a workload was run with several thread counts, a last table has the speed-up.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def group_table(rows: Sequence[dict[str, Any]]) -> str:
     shown = [column for column in columns
              if any(row["extra_info"].get(column[1]) is not None for row in rows)]
     per_item = any(row["extra_info"].get("items", 1) > 1 for row in rows)
-    header = ["library", "median", *(["per item"] if per_item else []), "ratio", "IQR", "rounds",
+    header = ["library", "median", *(["per item"] if per_item else []), "ratio", "best", "IQR", "rounds",
               *(title for title, _, _ in shown)]
     lines = []
     for row in rows:
@@ -71,8 +72,8 @@ def group_table(rows: Sequence[dict[str, Any]]) -> str:
         line = [library(row), duration(stats["median"])]
         if per_item:
             line.append(duration(stats["median"] / extra.get("items", 1)))
-        line += [f"{stats['median'] / base:.2f}x", f"{stats['iqr'] / stats['median']:.0%}",
-                 str(stats["rounds"])]
+        line += [f"{stats['median'] / base:.2f}x", duration(stats["min"]),
+                 f"{stats['iqr'] / stats['median']:.0%}", str(stats["rounds"])]
         for _, key, form in shown:
             value = extra.get(key)
             scale = 1e3 if key == "pickled_bytes" else 1.0

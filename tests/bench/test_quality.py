@@ -117,7 +117,7 @@ def test_too_few_anomalies_to_split_is_an_error_of_its_own(tiny: DataSet) -> Non
     with pytest.raises(TooFewAnomaliesError, match="need 2 of each kind"):
         list(protocols.batch(lonely, "recorder", lambda seed: Recorder()))
     few = DataSet("few", tiny.X, (np.arange(120) < 4).astype(np.int64))
-    with pytest.raises(TooFewAnomaliesError, match="4 anomalies among 120 rows .* 5 stages need one each"):
+    with pytest.raises(TooFewAnomaliesError, match=r"4 anomalies among 120 rows .* 5 stages need one each"):
         list(protocols.online(few, "recorder", lambda seed: Recorder()))
 
 
