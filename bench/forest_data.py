@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +134,7 @@ def data_sets(folder: Path | None, names: Iterable[str] | None = None,
     """
     loaders: dict[str, Callable[[], DataSet]] = dict(BUNDLED) if bundled or names is not None else {}
     for path in sorted(folder.glob("*.npz"), key=lambda path: _set_name(path).lower()) if folder else []:
-        loaders[_set_name(path)] = lambda path=path: load_npz(path)
+        loaders[_set_name(path)] = partial(load_npz, path)
     if names is None:
         yield from loaders.values()
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from forest_protocols import Figure
@@ -16,6 +16,10 @@ def _means(figures: Sequence[Figure], measure: str) -> dict[tuple[str, str, str]
     for figure in figures:
         values[figure.data, figure.part, figure.method].append(getattr(figure, measure))
     return {key: (float(np.mean(found)), _deviation(found)) for key, found in values.items()}
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 def _deviation(values: Sequence[float]) -> float:
@@ -47,10 +51,10 @@ def summary(figures: Sequence[Figure]) -> str:
     last = parts[-1]
     rows = []
     for method in methods:
-        row = [method, *(short(np.mean([auc[name, part, method][0] for name in sets])) for part in parts)]
+        row = [method, *(short(_mean([auc[name, part, method][0] for name in sets])) for part in parts)]
         row.append(short(_spread(figures, method, last)))
-        row.append(short(np.median([auc[name, last, method][0] for name in sets])))
-        row.append(short(np.mean([ap[name, last, method][0] for name in sets])))
+        row.append(short(float(np.median([auc[name, last, method][0] for name in sets]))))
+        row.append(short(_mean([ap[name, last, method][0] for name in sets])))
         gaps = [auc[name, last, method][0] - auc[name, last, base][0] for name in sets]
         wins, losses = sum(gap > 0.002 for gap in gaps), sum(gap < -0.002 for gap in gaps)
         row.append("-" if method == base else f"{wins} / {len(sets) - wins - losses} / {losses}")
