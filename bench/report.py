@@ -87,7 +87,9 @@ def thread_table(found: dict[str, list[dict[str, Any]]]) -> str | None:
     times: dict[tuple[str, str], dict[int, float]] = {}
     for group, rows in found.items():
         match = _THREADS.search(group)
-        for row in rows if match else []:
+        if not match:
+            continue
+        for row in rows:
             times.setdefault((_THREADS.sub("", group), library(row)), {})[int(match[1])] = _median(row)
     lines = [[workload, name, str(n), f"{measured[1] / seconds:.2f}x"]
              for (workload, name), measured in times.items()
