@@ -152,10 +152,15 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             negative weights, or none above 0.
         """
         settings = self._settings()
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
-        X, weight = self._weighted(X, sample_weight)
-        forest = self._build(X, weight, settings)
-        self._adopt(forest, min(len(X), self._sample_size(len(X))), settings)
+        before = self.__dict__.copy()
+        try:
+            X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+            X, weight = self._weighted(X, sample_weight)
+            forest = self._build(X, weight, settings)
+            self._adopt(forest, min(len(X), self._sample_size(len(X))), settings, (X, weight))
+        except BaseException:
+            self.__dict__ = before  # validation has already noted the new width and names
+            raise
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
@@ -243,15 +248,20 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             self.feature_names_in_ = np.array(names, dtype=object)
         self._adopt(forest, 0, self._settings())
 
-    def _adopt(self, forest: Forest, max_samples: int, settings: dict[str, Any]) -> None:
+    def _adopt(self, forest: Forest, max_samples: int, settings: dict[str, Any],
+               training: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         self.forest_ = forest
         self.max_samples_ = max_samples
         self.offset_ = AUTO_OFFSET
         share = settings["contamination"]
         if share is not None:
-            points, weight = forest.stored_points()
+            # After fit the quantile is of the rows it was given; a stream has only what it kept.
+            points, weight = training or forest.stored_points()
             scores = -forest.scores(points, settings["score"], settings["n_threads"])
-            self.offset_ = float(np.quantile(scores, share, weights=weight, method="inverted_cdf"))
+            order = np.argsort(scores)
+            mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
+            place = np.searchsorted(mass, share * mass[-1], side="right")
+            self.offset_ = float(scores[order[min(place, len(order) - 1)]])
 
     # -- scoring -----------------------------------------------------------------------------------
 

@@ -302,7 +302,7 @@ class Forest:
         """Rebuild from plain arrays, trusting none of them: ValueError names what is damaged."""
         try:
             self._restore(state)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
         self.check()
 
@@ -311,8 +311,16 @@ class Forest:
             raise ValueError(f"this forest has state version {state['version']!r}; "
                              f"this imondrian reads version {STATE_VERSION}")
         saved = state["columns"]
+        for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float))):
+            if not isinstance(state[name], kinds):
+                raise ValueError(f"damaged forest: {name} {state[name]!r}")
+        if saved["points"].dtype not in (np.float32, np.float64):
+            raise ValueError(f"damaged forest: column 'points' has {saved['points'].dtype}, "
+                             "expected float32 or float64")
+        if saved["rng"].dtype != np.uint64:
+            raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
-        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not self.decay >= 0:
+        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
         capacity = int(saved["member_leaf"].shape[1]) + 1 if bounded else max(1, saved["leaf_point"].shape[1])

@@ -74,7 +74,7 @@ def contamination_share(value: Any) -> float | None:
 
 def thread_count(n_jobs: Any) -> int:
     """Return how many threads ``n_jobs`` stands for, in joblib's terms."""
-    if n_jobs is None or n_jobs == 1:
+    if n_jobs is None or (n_jobs == 1 and type(n_jobs) is int):
         return 1
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral):
         raise TypeError(f"n_jobs must be None or an int, got {n_jobs!r}")

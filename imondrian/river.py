@@ -222,10 +222,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             if X.ndim != 2:
                 raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
             keys: list[Any] = list(range(X.shape[1]))
-            values = np.asarray(X, dtype=np.float64)
+            values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
         else:
             frame = into_frame(X)
             keys, values = list(frame.columns), to_numpy(frame)
+        if np.iscomplexobj(values):
+            raise TypeError(f"X must be real numbers, got {values.dtype}")
         if np.isinf(values).any():
             row, column = np.argwhere(np.isinf(values))[0]
             raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")

@@ -127,10 +127,11 @@ class Auditor {
       const bool live = tree_.leaf_point[s] != kFree;
       if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
     }
+    const double slack = forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0;
     for (const std::int32_t v : order_) {
       const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
       // Fractional weights may be added in another order than along the path.
-      if (!(std::abs(tree_.mass[v] - sum) <= 1e-9 * sum)) return fail(3, v);
+      if (!(std::abs(tree_.mass[v] - sum) <= slack * sum)) return fail(3, v);
     }
     return true;
   }

@@ -76,6 +76,23 @@ NK_INLINE void unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* 
   }
 }
 
+// Whether x has a value where the box has seen none.
+template <class T>
+NK_INLINE bool gives_first_value(const T* x, const T* lo, std::int64_t width) {
+  bool any = false;
+  for (std::int64_t j = 0; j < width; ++j) any |= (lo[j] != lo[j]) & (x[j] == x[j]);
+  return any;
+}
+
+// Make the box of v the union of its children's (I4).
+template <class T>
+NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
+  const std::int64_t width = tree.width;
+  const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
+  unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
+              tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
+}
+
 // Whether x lies on the border of the box around it.
 template <class T>
 NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t width) {

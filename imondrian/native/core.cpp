@@ -43,7 +43,7 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
     return stream.template learn<Gather::kNothing>(row, mass);                                     \
   }                                                                                                \
   NK_CLONES bool remove_##SUFFIX(Tree<T>& tree, std::int32_t leaf, double mass) {                  \
-    return remove(tree, leaf, mass);                                                               \
+    return remove(tree, leaf, mass, false);                                                        \
   }                                                                                                \
   NK_CLONES void boxes_##SUFFIX(Tree<T>& tree) { compute_boxes(tree); }
 IMONDRIAN_KERNELS(float, f32)

@@ -39,6 +39,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   tree.mass[node] = tree.mass_of(v) + mass;
   T* new_lo = tree.lower + node * width;
   T* new_hi = tree.upper + node * width;
+  const bool first_value = gives_first_value(x, lo, width);
   copy_row(new_lo, lo, width);
   copy_row(new_hi, hi, width);
   grow_box(new_lo, new_hi, x, width);
@@ -47,6 +48,11 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   tree.child[2 * std::int64_t{node} + (above ? 1 : 0)] = ~leaf;
   tree.parent_of(v) = node;
   tree.leaf_parent[leaf] = node;
+  // A value that v lacks may be missing from boxes above, too, where x passed at distance 0; one that
+  // v has, they have.
+  for (std::int32_t up = parent; first_value && up != kNobody; up = tree.parent[up]) {
+    grow_box(tree.lower + up * width, tree.upper + up * width, x, width);
+  }
   return leaf;
 }
 
@@ -78,7 +84,10 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
     return {leaf, true, 0.0};
   }
   Rng rng(tree.rng);
-  double wait = rng.exponential();
+  // Drawn when it first matters: a point that is there already leaves the generator alone, so that a
+  // weight is exactly that many copies.
+  double wait = -1.0;
+  bool grew = false;
   Walk walk{tree.root()};
   while (walk.node >= 0) {
     const std::int32_t v = walk.node;
@@ -87,6 +96,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
     const double distance = separation_rate(x, lo, hi, tree.rate, width);
     const double lifetime = tree.time[v] - walk.born;
     if (distance > 0.0) {
+      if (wait < 0.0) wait = rng.exponential();
       if (wait < distance * lifetime) {
         double time = later(walk.born, wait, distance);
         // Rounding may land on the node's own time; a parent must be strictly older (I5).
@@ -98,6 +108,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
       grow_box(lo, hi, x, width);
+      grew = true;
     }
     if (kGather == Gather::kInsertion) {
       walk.pass(distance, lifetime);
@@ -112,10 +123,15 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
   const T* held = tree.lower_of(walk.node);
   const double distance = separation_rate(x, held, held, tree.rate, width);
   if (distance > 0.0) {
+    if (wait < 0.0) wait = rng.exponential();
     const double time = later(walk.born, wait, distance);
     return {split_above(tree, walk.node, x, row, mass, distance, time, rng), true, depth};
   }
   tree.leaf_mass[~walk.node] += mass;
+  // Only missing values let a point from outside a box end in a leaf inside it: its row is not kept.
+  for (std::int32_t up = tree.leaf_parent[~walk.node]; grew && up != kNobody; up = tree.parent[up]) {
+    unite_children(tree, up);
+  }
   return {~walk.node, false, depth};
 }
 

@@ -7,14 +7,6 @@
 
 namespace imondrian {
 
-template <class T>
-NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
-  const std::int64_t width = tree.width;
-  const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
-              tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
-}
-
 // The leaf that holds exactly x, or -1.
 template <class T>
 NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
@@ -30,8 +22,9 @@ NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
 
 // Take `mass` from a leaf. When nothing is left the leaf goes: its parent is spliced out, and boxes
 // shrink on the way up for as long as the point lay on their border. Returns whether the leaf died.
+// `whole` promises that all masses are whole numbers, whose differences are exact.
 template <class T>
-NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass) {
+NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, bool whole) {
   const bool dies = !(tree.leaf_mass[leaf] > mass);
   if (dies) mass = tree.leaf_mass[leaf];
   std::int32_t up = tree.leaf_parent[leaf];
@@ -52,7 +45,9 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass) {
   const T* x = tree.points + std::int64_t{tree.leaf_point[leaf]} * tree.width;
   bool shrinking = dies;
   for (; up != kNobody; up = tree.parent[up]) {
-    tree.mass[up] -= mass;
+    tree.mass[up] = whole ? tree.mass[up] - mass
+                          : tree.mass_of(tree.child[2 * std::int64_t{up}]) +
+                                tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
     // A point inside a box is inside every box around it: nothing above can change.
     if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
     if (shrinking) unite_children(tree, up);

@@ -62,7 +62,7 @@ class TreeStream {
 
   NK_INLINE void evict(std::int32_t leaf) {
     const std::int32_t row = tree_.leaf_point[leaf];
-    if (remove(tree_, leaf, 1.0)) nativekit::atomic_add(refs_ + row, -1);
+    if (remove(tree_, leaf, 1.0, true)) nativekit::atomic_add(refs_ + row, -1);
   }
 
   // The newcomer is inserted before the old point goes: its score still saw the full window.
