@@ -25,22 +25,45 @@ struct BuildScratch {
   std::vector<T> lower, upper;
 };
 
-// Missing values are passed over; a feature without any value gets NaN.
-template <class T>
-NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n,
-                            std::int64_t width, T* lower, T* upper) {
+// The box of n rows over kPacks packs of features, in one pass over the rows. Missing values are
+// passed over; a feature without any value gets NaN.
+template <int kPacks, class T>
+NK_INLINE void bounding_packs(const T* points, const std::int32_t* rows, std::int64_t n,
+                              std::int64_t width, T* lower, T* upper) {
   using P = Pack<T>;
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
-  for (std::int64_t j = 0; j < width; j += P::kLanes) {
-    P lo = P::of(kInfinity), hi = P::of(-kInfinity);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const P x = P::load(points + std::int64_t{rows[i]} * width + j);
-      lo = smaller(x, lo);
-      hi = larger(x, hi);
+  P lo[kPacks], hi[kPacks];
+  for (int k = 0; k < kPacks; ++k) {
+    lo[k] = P::of(kInfinity);
+    hi[k] = P::of(-kInfinity);
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* row = points + rows[i] * width;
+    for (int k = 0; k < kPacks; ++k) {
+      const P x = P::load(row + k * P::kLanes);
+      lo[k] = smaller(x, lo[k]);
+      hi[k] = larger(x, hi[k]);
     }
-    unless_equal(lo, kInfinity, kMissing).store(lower + j);
-    unless_equal(hi, -kInfinity, kMissing).store(upper + j);
+  }
+  for (int k = 0; k < kPacks; ++k) {
+    unless_equal(lo[k], kInfinity, kMissing).store(lower + k * P::kLanes);
+    unless_equal(hi[k], -kInfinity, kMissing).store(upper + k * P::kLanes);
+  }
+}
+
+template <class T>
+NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n,
+                            std::int64_t width, T* lower, T* upper) {
+  constexpr int kLanes = Pack<T>::kLanes;
+  switch (width / kLanes) {  // four packs of bounds fit in the registers of every target
+    case 1: return bounding_packs<1>(points, rows, n, width, lower, upper);
+    case 2: return bounding_packs<2>(points, rows, n, width, lower, upper);
+    case 3: return bounding_packs<3>(points, rows, n, width, lower, upper);
+    case 4: return bounding_packs<4>(points, rows, n, width, lower, upper);
+  }
+  for (std::int64_t j = 0; j < width; j += kLanes) {
+    bounding_packs<1>(points + j, rows, n, width, lower + j, upper + j);
   }
 }
 
