@@ -145,7 +145,8 @@ template <class T>
 class GroupLearner {
  public:
   GroupLearner(const ForestView& forest, std::int64_t first, Gather gather)
-      : n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))),
+      : forest_(forest), first_(first),
+        n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))),
         gather_(gather) {
     for (int k = 0; k < n_trees_; ++k) streams_[k].emplace(forest, first + k);
   }
@@ -156,34 +157,39 @@ class GroupLearner {
       if (gather_ != Gather::kNothing) {
         for (int k = 0; k < n_trees_; ++k) norms[k * n + i] = norm(k);
       }
-      const Tree<T>* idle[kTreesAbreast];
-      int owner[kTreesAbreast], n_idle = 0;
+      int idle[kTreesAbreast], n_idle = 0;
       for (int k = 0; k < n_trees_; ++k) {
         TreeStream<T>& stream = *streams_[k];
         if (stream.keeps_next()) {
           const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather_);
           if (gather_ != Gather::kNothing) depths[k * n + i] = depth;
         } else {
-          owner[n_idle] = k;
-          idle[n_idle++] = &stream.tree();
+          idle[n_idle++] = k;
           stream.skip();
         }
       }
       if (gather_ == Gather::kNothing || n_idle == 0) continue;
       double found[kTreesAbreast] = {};
-      const T* x = idle[0]->points + std::int64_t{rows[i]} * idle[0]->width;
-      score_idle(idle, n_idle, x, found);
-      for (int k = 0; k < n_idle; ++k) depths[owner[k] * n + i] = found[k];
+      score_idle(idle, n_idle, rows[i], found);
+      for (int k = 0; k < n_idle; ++k) depths[idle[k] * n + i] = found[k];
     }
   }
 
  private:
-  void score_idle(const Tree<T>* const* idle, int n, const T* x, double* found) const {
-    bool nodes = gather_ == Gather::kDepth;
-    for (int k = 0; k < n; ++k) nodes &= idle[k]->root() >= 0;
-    if (nodes) return leaf_depths_across(idle, n, x, found);
-    const Score score = static_cast<Score>(gather_);
-    for (int k = 0; k < n; ++k) add_depths(*idle[k], x, 1, score, found + k);
+  void score_idle(const int* idle, int n, std::int32_t row, double* found) {
+    const T* x = static_cast<const T*>(forest_.points) + std::int64_t{row} * forest_.width;
+    std::int64_t first[kTreesAbreast];
+    std::int32_t root[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n; ++k) {
+      first[k] = (first_ + idle[k]) * forest_.capacity;
+      roots |= root[k] = streams_[idle[k]]->tree().root();
+    }
+    const bool abreast = gather_ == Gather::kDepth && roots >= 0;
+    if (abreast && leaf_depths_across(forest_, first, root, n, x, found)) return;
+    for (int k = 0; k < n; ++k) {
+      found[k] = 0.0;
+      add_depths(streams_[idle[k]]->tree(), x, 1, static_cast<Score>(gather_), found + k);
+    }
   }
 
   double norm(int k) {
@@ -195,6 +201,8 @@ class GroupLearner {
     return norm_[k];
   }
 
+  const ForestView& forest_;
+  std::int64_t first_;
   int n_trees_;
   Gather gather_;
   std::optional<TreeStream<T>> streams_[kTreesAbreast];

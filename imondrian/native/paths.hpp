@@ -114,31 +114,33 @@ NK_INLINE void leaf_depths(const Tree<T>& tree, std::int64_t n, const RowOf& row
   for (; i < n; ++i) add(i, leaf_depth(tree, row(i)));
 }
 
-// Leaf depths of one row in up to kTreesAbreast trees, side by side for the same reason. Every root
-// is a node.
+// Leaf depths of one row in up to kTreesAbreast trees of a forest, side by side for the same reason.
+// Trees are named by the place of their first slot in the forest's columns; every root is a node.
 constexpr int kTreesAbreast = 8;
 template <class T>
-NK_INLINE void leaf_depths_across(const Tree<T>* const* trees, int n, const T* x, double* out) {
+NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* first,
+                                  const std::int32_t* root, int n, const T* x, double* out) {
+  const T* threshold = static_cast<const T*>(forest.threshold);
   std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
   bool missing = false;
-  for (int r = 0; r < n; ++r) at[r] = trees[r]->root();
+  for (int r = 0; r < n; ++r) at[r] = root[r];
   for (std::int32_t all = 0; all >= 0;) {
     all = -1;
     for (int r = 0; r < n; ++r) {
-      const Tree<T>& tree = *trees[r];
-      const std::int64_t v = at[r] < 0 ? tree.root() : at[r];  // done: wait at the root
-      const T value = x[tree.feature[v]];
+      const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
+      const T value = x[forest.feature[v]];
       missing |= value != value;
-      const std::int32_t next = tree.child[2 * v + (value > tree.threshold[v])];
+      const std::int32_t next = forest.child[2 * v + (value > threshold[v])];
       depth[r] += at[r] >= 0;
       at[r] = at[r] < 0 ? at[r] : next;
       all &= at[r];
     }
   }
   for (int r = 0; r < n; ++r) {
-    const double mass = trees[r]->leaf_mass[~at[r]];
-    out[r] = missing ? leaf_depth(*trees[r], x) : depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
+    const double mass = forest.leaf_mass[first[r] + ~at[r]];
+    out[r] = depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
   }
+  return !missing;  // a missing value chooses its side by mass: such a row must walk each tree alone
 }
 
 }  // namespace imondrian
