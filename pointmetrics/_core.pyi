@@ -1,0 +1,3 @@
+import numpy as np
+
+def max_magnitude(values: np.ndarray) -> float: ...
