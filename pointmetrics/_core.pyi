@@ -1,3 +1,13 @@
 import numpy as np
 
 def max_magnitude(values: np.ndarray) -> float: ...
+def nearest(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    both: bool,
+    n_threads: int,
+    index: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]: ...
+def prepare(points: np.ndarray) -> np.ndarray: ...

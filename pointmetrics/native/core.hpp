@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "nearest.hpp"
+
 namespace pointmetrics {
 
 enum Status : int { kOk = 0, kOutOfMemory = 1 };
