@@ -13,10 +13,11 @@ void fill_leaves(const T* points, const std::int32_t* order, std::int64_t begin,
     const int count = static_cast<int>(std::min<std::int64_t>(kLanes, tree->n - first));
     T* out = tree->points + leaf * d * kLanes;
     std::int32_t* ids = tree->ids + first;
-    std::int32_t least = kNoPoint;
-    for (int i = 0; i < count; ++i) {
+      for (int i = 0; i < count; ++i) {
       ids[i] = order == nullptr ? static_cast<std::int32_t>(first + i) : order[first + i];
-      least = std::min(least, ids[i]);
+    }
+    if (order != nullptr) std::sort(ids, ids + count);
+    for (int i = 0; i < count; ++i) {
       for (int a = 0; a < d; ++a) out[a * kLanes + i] = points[static_cast<std::int64_t>(ids[i]) * d + a];
     }
     if (tree->n_levels > 0) {
@@ -31,7 +32,7 @@ void fill_leaves(const T* points, const std::int32_t* order, std::int64_t begin,
         box[a * kLanes] = low;
         box[(d + a) * kLanes] = high;
       }
-      tree->min_id[1][leaf] = least;
+      tree->min_id[1][leaf] = ids[0];
     }
     for (int i = count; i < kLanes; ++i) {
       ids[i] = kNoPoint;

@@ -53,7 +53,7 @@ const Kernels<T>& kernels() {
 // Measured: below this many points in the target, one pass over all of them is faster than a tree.
 inline bool scan_is_faster(std::int64_t n, int d) {
   if (d <= 3) return n <= 256;
-  return d >= 16 || n <= (std::int64_t{64} << d);
+  return d > kMaxDim || n <= (std::int64_t{64} << d);
 }
 
 struct FreeAligned {
@@ -76,6 +76,7 @@ struct Side {
   Tree<T> tree{};
   const std::int32_t* order = nullptr;
   Memory memory;
+  Memory order_memory;
 };
 
 template <class T>
@@ -101,24 +102,23 @@ bool fill_tree(const T* points, Tree<T>* tree) {
 // Index a cloud that is searched in; put one that only asks into spatial order.
 template <class T>
 bool index_side(Side<T>* side, int d) {
-  std::size_t bytes = static_cast<std::size_t>(side->n) * (sizeof(std::int32_t) + 2 * sizeof(std::uint64_t));
   if (side->is_target) {
+    std::size_t bytes = 0;
     lay_out_for<T>(nullptr, side->n, d, &bytes);
-  } else if (!side->asks_tree) {
-    return true;
+    side->memory = allocate(bytes);
+    if (!side->memory) return false;
+    side->tree = lay_out_for<T>(side->memory.get(), side->n, d, nullptr);
+    if (!fill_tree(side->points, &side->tree)) return false;
+    if (side->tree.n_levels > 0) side->order = side->tree.ids;
   }
-  side->memory = allocate(bytes);
-  if (!side->memory) return false;
-  if (!side->is_target) {
-    auto* scratch = reinterpret_cast<std::uint64_t*>(side->memory.get());
-    auto* order = reinterpret_cast<std::int32_t*>(scratch + 2 * side->n);
-    kernels<T>().curve_order(side->points, side->n, d, order, scratch);
-    side->order = order;
-    return true;
-  }
-  side->tree = lay_out_for<T>(side->memory.get(), side->n, d, nullptr);
-  if (!fill_tree(side->points, &side->tree)) return false;
-  if (side->tree.n_levels > 0) side->order = side->tree.ids;
+  if (!side->asks_tree || side->order != nullptr) return true;
+  const auto n = static_cast<std::size_t>(side->n);
+  side->order_memory = allocate(n * (sizeof(std::int32_t) + 2 * sizeof(std::uint64_t)));
+  if (!side->order_memory) return false;
+  auto* scratch = reinterpret_cast<std::uint64_t*>(side->order_memory.get());
+  auto* order = reinterpret_cast<std::int32_t*>(scratch + 2 * n);
+  kernels<T>().curve_order(side->points, side->n, d, order, scratch);
+  side->order = order;
   return true;
 }
 

@@ -6,13 +6,6 @@
 namespace pointmetrics {
 namespace NK_ARCH {
 
-template <class T>
-struct Nearest {
-  T sq_dist = std::numeric_limits<T>::infinity();
-  std::int32_t id = kNoPoint;
-  std::int64_t leaf = -1;
-};
-
 template <class T, int D>
 NK_INLINE Pack<T> leaf_sq_dist(const T* leaf, const T* query, int d) {
   Pack<T> diff = Pack<T>::load(leaf) - Pack<T>::set(query[0]);
@@ -24,20 +17,20 @@ NK_INLINE Pack<T> leaf_sq_dist(const T* leaf, const T* query, int d) {
   return sum;
 }
 
+// Sixteen queries that lie next to each other on the curve and search together: whatever a branch
+// costs is paid once for all of them. Lanes past the last query repeat it.
 template <class T, int D>
-NK_INLINE Pack<T> box_sq_dist(const T* boxes, const T* query, int d) {
-  const int n_axes = D > 0 ? D : d;
-  const Pack<T> zero = Pack<T>::set(0);
-  Pack<T> sum = zero;
-  for (int a = 0; a < n_axes; ++a) {
-    const Pack<T> q = Pack<T>::set(query[a]);
-    const Pack<T> below = Pack<T>::load(boxes + a * kLanes) - q;
-    const Pack<T> above = q - Pack<T>::load(boxes + (n_axes + a) * kLanes);
-    const Pack<T> diff = max(max(below, above), zero);
-    sum = a == 0 ? diff * diff : sum + diff * diff;
-  }
-  return sum;
-}
+struct Group {
+  alignas(64) T query[(D > 0 ? D : kMaxDim)][kLanes];
+  T lower[(D > 0 ? D : kMaxDim)];
+  T upper[(D > 0 ? D : kMaxDim)];
+  T centre[(D > 0 ? D : kMaxDim)];
+  Pack<T> best;
+  std::int32_t id[kLanes];
+  std::int64_t leaf;    // where the last lane found its neighbour
+  T worst;              // largest of best
+  std::int32_t worst_id;  // largest of id
+};
 
 NK_INLINE int lowest_bit(unsigned mask) {
 #if defined(_MSC_VER)
@@ -49,63 +42,161 @@ NK_INLINE int lowest_bit(unsigned mask) {
 #endif
 }
 
+template <class T>
+NK_INLINE T largest(const Pack<T>& pack) {
+  alignas(64) T lanes[kLanes];
+  pack.store(lanes);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] = std::max(lanes[i], lanes[i + width]);
+  }
+  return lanes[0];
+}
+
 template <class T, int D>
-NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, const T* query, Nearest<T>* best) {
-  const Pack<T> sq_dist = leaf_sq_dist<T, D>(tree.points + leaf * tree.d * kLanes, query, tree.d);
-  unsigned mask = le_mask(sq_dist, Pack<T>::set(best->sq_dist));
+NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Group<T, D>* group) {
+  for (int i = 0; i < kLanes; ++i) {
+    for (int a = 0; a < (D > 0 ? D : d); ++a) group->query[a][i] = points[rows[i] * d + a];
+    group->id[i] = kNoPoint;
+  }
+  for (int a = 0; a < (D > 0 ? D : d); ++a) {
+    T low = group->query[a][0];
+    T high = low;
+    for (int i = 1; i < kLanes; ++i) {
+      low = std::min(low, group->query[a][i]);
+      high = std::max(high, group->query[a][i]);
+    }
+    group->lower[a] = low;
+    group->upper[a] = high;
+    group->centre[a] = low + (high - low) / 2;
+  }
+  group->best = Pack<T>::set(std::numeric_limits<T>::infinity());
+  group->worst = std::numeric_limits<T>::infinity();
+  group->worst_id = kNoPoint;
+}
+
+// The 16 points of a leaf against the 16 queries. The ids of a leaf ascend, so that the first of
+// equally near points within it is the one to take.
+template <class T, int D>
+NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, Group<T, D>* group) {
+  const int n_axes = D > 0 ? D : tree.d;
+  const T* at = tree.points + leaf * n_axes * kLanes;
+  Pack<T> least = Pack<T>::set(std::numeric_limits<T>::infinity());
+  Pack<T> slot = Pack<T>::set(0);
+  for (int i = 0; i < kLanes; ++i) {
+    Pack<T> diff = Pack<T>::load(group->query[0]) - Pack<T>::set(at[i]);
+    Pack<T> sum = diff * diff;
+    for (int a = 1; a < n_axes; ++a) {
+      diff = Pack<T>::load(group->query[a]) - Pack<T>::set(at[a * kLanes + i]);
+      sum = sum + diff * diff;
+    }
+    slot = where_lt(sum, least, Pack<T>::set(static_cast<T>(i)), slot);
+    least = min(sum, least);
+  }
+  unsigned mask = le_mask(least, group->best);
   if (mask == 0) return;
-  alignas(64) T dist[kLanes];
-  sq_dist.store(dist);
+  const unsigned worse = le_mask(group->best, least);
+  alignas(64) T slots[kLanes];
+  slot.store(slots);
   const std::int32_t* ids = tree.ids + leaf * kLanes;
   for (; mask != 0; mask &= mask - 1) {
     const int i = lowest_bit(mask);
-    if (dist[i] < best->sq_dist || (dist[i] == best->sq_dist && ids[i] < best->id)) {
-      *best = {dist[i], ids[i], leaf};
-    }
+    const std::int32_t id = ids[static_cast<int>(slots[i])];
+    if ((worse >> i & 1u) != 0 && id >= group->id[i]) continue;
+    group->id[i] = id;
+    if (i == kLanes - 1) group->leaf = leaf;
   }
+  group->best = min(least, group->best);
+  group->worst = largest(group->best);
+  group->worst_id = *std::max_element(group->id, group->id + kLanes);
 }
 
 template <class T>
 struct Visit {
-  T sq_dist;
+  T sq_dist;  // between the boxes
+  T rank;     // between the child's box and the group's centre
   std::int32_t min_id;
-  std::int64_t node;
+  std::int32_t node;
+  std::int32_t parent;
   int level;
 };
 
+// May the box `lane` of a node hold something better for any query?
 template <class T, int D>
-NK_INLINE void search_one(const Tree<T>& tree, const T* query, Nearest<T>* best) {
+NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const Group<T, D>& group) {
+  const int n_axes = D > 0 ? D : d;
+  const Pack<T> zero = Pack<T>::set(0);
+  Pack<T> sum = zero;
+  for (int a = 0; a < n_axes; ++a) {
+    const Pack<T> q = Pack<T>::load(group.query[a]);
+    const Pack<T> below = Pack<T>::set(boxes[a * kLanes + lane]) - q;
+    const Pack<T> above = q - Pack<T>::set(boxes[(n_axes + a) * kLanes + lane]);
+    const Pack<T> diff = max(max(below, above), zero);
+    sum = a == 0 ? diff * diff : sum + diff * diff;
+  }
+  unsigned mask = le_mask(sum, group.best);
+  if (mask == 0) return false;
+  if ((mask & ~le_mask(group.best, sum)) != 0) return true;
+  // Nothing can be nearer; an equally near point of lower id might be there.
+  for (; mask != 0; mask &= mask - 1) {
+    if (min_id < group.id[lowest_bit(mask)]) return true;
+  }
+  return false;
+}
+
+template <class T, int D>
+NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, const Group<T, D>& group,
+                             Visit<T>* stack, int* top) {
+  const int n_axes = D > 0 ? D : tree.d;
+  const T* boxes = tree.boxes[level] + node * 2 * n_axes * kLanes;
+  const Pack<T> zero = Pack<T>::set(0);
+  Pack<T> sum = zero;
+  Pack<T> rank = zero;
+  for (int a = 0; a < n_axes; ++a) {
+    const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
+    const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
+    const Pack<T> gap = max(max(low - Pack<T>::set(group.upper[a]), Pack<T>::set(group.lower[a]) - high), zero);
+    sum = sum + gap * gap;
+    const Pack<T> centre = Pack<T>::set(group.centre[a]);
+    const Pack<T> far = max(max(low - centre, centre - high), zero);
+    rank = rank + far * far;
+  }
+  unsigned mask = le_mask(sum, Pack<T>::set(group.worst));
+  alignas(64) T dist[kLanes];
+  alignas(64) T ranks[kLanes];
+  sum.store(dist);
+  rank.store(ranks);
+  const std::int32_t* min_ids = tree.min_id[level] + node * kLanes;
+  const int bottom = *top;
+  for (; mask != 0; mask &= mask - 1) {
+    const int i = lowest_bit(mask);
+    // Nearest on top; at equal distance the lowest id, so that a pile of duplicates is left early.
+    int at = (*top)++;
+    for (; at > bottom && (stack[at - 1].rank < ranks[i] ||
+                           (stack[at - 1].rank == ranks[i] && stack[at - 1].min_id < min_ids[i]));
+         --at) {
+      stack[at] = stack[at - 1];
+    }
+    stack[at] = {dist[i], ranks[i], min_ids[i], static_cast<std::int32_t>(node * kLanes + i),
+                 static_cast<std::int32_t>(node), level - 1};
+  }
+}
+
+template <class T, int D>
+NK_INLINE void search_group(const Tree<T>& tree, Group<T, D>* group) {
   Visit<T> stack[kMaxLevels * kLanes + 1];
   int top = 0;
-  const std::int64_t known_leaf = best->leaf;
-  stack[top++] = {0, 0, 0, tree.n_levels};
+  const std::int64_t known_leaf = group->leaf;
+  if (known_leaf >= 0) scan_leaf<T, D>(tree, known_leaf, group);
+  push_children<T, D>(tree, tree.n_levels, 0, *group, stack, &top);
   while (top > 0) {
     const Visit<T> visit = stack[--top];
-    if (visit.sq_dist > best->sq_dist ||
-        (visit.sq_dist == best->sq_dist && visit.min_id > best->id)) {
-      continue;
-    }
+    if (visit.sq_dist > group->worst || (visit.level == 0 && visit.node == known_leaf)) continue;
+    const T* boxes = tree.boxes[visit.level + 1] + static_cast<std::int64_t>(visit.parent) * 2 * tree.d * kLanes;
+    if (!helps<T, D>(boxes, visit.node % kLanes, visit.min_id, tree.d, *group)) continue;
     if (visit.level == 0) {
-      if (visit.node != known_leaf) scan_leaf<T, D>(tree, visit.node, query, best);
-      continue;
-    }
-    const T* boxes = tree.boxes[visit.level] + visit.node * 2 * tree.d * kLanes;
-    const Pack<T> sq_dist = box_sq_dist<T, D>(boxes, query, tree.d);
-    unsigned mask = le_mask(sq_dist, Pack<T>::set(best->sq_dist));
-    alignas(64) T dist[kLanes];
-    sq_dist.store(dist);
-    const std::int32_t* min_ids = tree.min_id[visit.level] + visit.node * kLanes;
-    const int bottom = top;
-    for (; mask != 0; mask &= mask - 1) {
-      const int i = lowest_bit(mask);
-      // Nearest on top; at equal distance the lowest id, so that a pile of duplicates is left early.
-      int at = top++;
-      for (; at > bottom && (stack[at - 1].sq_dist < dist[i] ||
-                             (stack[at - 1].sq_dist == dist[i] && stack[at - 1].min_id < min_ids[i]));
-           --at) {
-        stack[at] = stack[at - 1];
-      }
-      stack[at] = {dist[i], min_ids[i], visit.node * kLanes + i, visit.level - 1};
+      scan_leaf<T, D>(tree, visit.node, group);
+    } else {
+      push_children<T, D>(tree, visit.level, visit.node, *group, stack, &top);
     }
   }
 }
@@ -113,16 +204,23 @@ NK_INLINE void search_one(const Tree<T>& tree, const T* query, Nearest<T>* best)
 template <class T, int D>
 NK_INLINE void search_tree(const Tree<T>& tree, const T* points, const std::int32_t* order,
                            std::int64_t begin, std::int64_t end, T* sq_dist, std::int32_t* nearest) {
-  Nearest<T> best;
-  for (std::int64_t k = begin; k < end; ++k) {
-    const std::int64_t i = order == nullptr ? k : order[k];
-    const T* query = points + i * tree.d;
-    const std::int64_t leaf = best.leaf;
-    best = Nearest<T>{};
-    if (leaf >= 0) scan_leaf<T, D>(tree, leaf, query, &best);
-    search_one<T, D>(tree, query, &best);
-    sq_dist[i] = best.sq_dist;
-    nearest[i] = best.id;
+  Group<T, D> group;
+  group.leaf = -1;
+  for (std::int64_t k = begin; k < end; k += kLanes) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kLanes, end - k));
+    std::int64_t rows[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const std::int64_t at = k + std::min(i, count - 1);
+      rows[i] = order == nullptr ? at : order[at];
+    }
+    load_group<T, D>(points, rows, tree.d, &group);
+    search_group<T, D>(tree, &group);
+    alignas(64) T best[kLanes];
+    group.best.store(best);
+    for (int i = 0; i < count; ++i) {
+      sq_dist[rows[i]] = best[i];
+      nearest[rows[i]] = group.id[i];
+    }
   }
 }
 

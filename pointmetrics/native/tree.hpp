@@ -13,6 +13,7 @@ namespace pointmetrics {
 
 constexpr int kLanes = 16;
 constexpr int kMaxLevels = 9;
+constexpr int kMaxDim = 16;  // of a tree that is not flat
 constexpr std::int32_t kNoPoint = std::numeric_limits<std::int32_t>::max();
 
 inline std::int64_t packs(std::int64_t n) { return (n + kLanes - 1) / kLanes; }
