@@ -108,11 +108,16 @@ class Clouds:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two equally long sequences of clouds of one dtype and dimension."""
+    """Two equally long sequences of clouds of one dtype and dimension.
+
+    ``index`` is the native index of the prepared side, which then repeats one cloud.
+    """
 
     x: Clouds
     y: Clouds
     library: Library
+    prepared: str = ""  # "x" or "y" where that side is a PreparedCloud
+    index: np.ndarray | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -162,8 +167,34 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     if x_library is not y_library and x_library != y_library:
         raise TypeError(f"{names[0]} and {names[1]} must come from one library and device, "
                         f"got {x_library} and {y_library}")
+    if isinstance(y, Prepared):
+        if y_clouds.kind != x_clouds.kind:
+            y_clouds = _repeat(y_clouds, len(x_clouds))
+        x_clouds, y_clouds = match(x_clouds, y_clouds, names)
+        return Pair(x_clouds, y_clouds, x_library, "y", y.index(y_clouds.points.dtype))
+    if isinstance(x, Prepared):
+        if x_clouds.kind != y_clouds.kind:
+            x_clouds = _repeat(x_clouds, len(y_clouds))
+        x_clouds, y_clouds = match(x_clouds, y_clouds, names)
+        return Pair(x_clouds, y_clouds, x_library, "x", x.index(x_clouds.points.dtype))
     x_clouds, y_clouds = match(x_clouds, y_clouds, names)
     return Pair(x_clouds, y_clouds, x_library)
+
+
+class Prepared:
+    """What :func:`read_clouds` knows about a cloud that was indexed before (``PreparedCloud``)."""
+
+    _clouds: Clouds
+    _library: Library
+
+    def index(self, dtype: np.dtype) -> np.ndarray:
+        """Return the native index for points of ``dtype``."""
+        raise NotImplementedError
+
+
+def _repeat(clouds: Clouds, times: int) -> Clouds:
+    n = clouds.max_n
+    return Clouds(np.tile(clouds.points, (times, 1)), np.arange(0, times * n + 1, n), "batch", n)
 
 
 def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
@@ -194,6 +225,10 @@ def read_clouds(x: Any, name: str, *, lengths: Any = None) -> tuple[Clouds, Libr
     """Read and check one cloud, batch or list."""
     if type(x) is np.ndarray:
         return _read_array(x, name, lengths), NUMPY
+    if isinstance(x, Prepared):
+        if lengths is not None:
+            raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
+        return x._clouds, x._library
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
         return _read_list(x, name, lengths)
     array, library = to_numpy(x, name)
@@ -363,6 +398,25 @@ def read_weights(weights: Any, clouds: Clouds, name: str) -> np.ndarray | None:
         raise ValueError(f"{name} must be finite and not negative, got {packed[i]} at point {i}")
     if (clouds.sums(packed) <= 0).any():
         raise ValueError(f"{name} must not all be zero in a cloud")
+    return packed
+
+
+def read_vectors(vectors: Any, clouds: Clouds, name: str) -> np.ndarray:
+    """Read one vector a point, shaped like the clouds, into packed float64 ``(total, d)``."""
+    parts = list(vectors) if clouds.kind == "list" else [vectors]
+    arrays = [to_numpy(part, name)[0] for part in parts]
+    expected: list[tuple[int, ...]] = [(int(n),) for n in clouds.counts] if clouds.kind == "list" else [
+        (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    shapes = [(*shape, clouds.points.shape[1]) for shape in expected]
+    if [a.shape for a in arrays] != shapes:
+        raise ValueError(f"{name} must have the shape of its cloud, got {[a.shape for a in arrays]} "
+                         f"for {shapes}")
+    packed = np.concatenate(arrays) if clouds.kind == "list" else arrays[0]
+    if clouds.kind == "batch":
+        packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
+    packed = _as_floats(packed, name).astype(np.float64, copy=False)
+    if not np.isfinite(packed).all():
+        raise ValueError(f"{name} must be finite, got {packed[~np.isfinite(packed)][0]}")
     return packed
 
 
