@@ -30,24 +30,36 @@ namespace {
 
 constexpr std::int64_t kQueriesPerTask = 1024;
 
-template <class T>
-const Kernels<T>& pick_kernels() {
+enum Level : int { kBase = 0, kAvx2 = 1, kAvx512 = 2 };
+
+int best_level() {
 #if NK_X86_TARGETS
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512cd")) {
-    return v4::kKernels<T>;
+    return kAvx512;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return v3::kKernels<T>;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return kAvx2;
 #endif
-  return base::kKernels<T>;
+  return kBase;
+}
+
+std::atomic<int>& level() {
+  static std::atomic<int> chosen{best_level()};
+  return chosen;
 }
 
 template <class T>
 const Kernels<T>& kernels() {
-  static const Kernels<T>& picked = pick_kernels<T>();
-  return picked;
+#if NK_X86_TARGETS
+  switch (level().load(std::memory_order_relaxed)) {
+    case kAvx512: return v4::kKernels<T>;
+    case kAvx2: return v3::kKernels<T>;
+    default: break;
+  }
+#endif
+  return base::kKernels<T>;
 }
 
 // Measured: below this many points in the target, one pass over all of them is faster than a tree.
@@ -215,6 +227,11 @@ int run(const NearestJob<T>& job) {
 }
 
 }  // namespace
+
+int limit_instruction_set(int limit) {
+  level() = std::min(limit, best_level());
+  return level();
+}
 
 template <class T>
 int nearest(const NearestJob<T>& job) {
