@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -103,7 +104,7 @@ class Clouds:
         if len(values) == len(self) * self.max_n:
             return values.reshape(len(self), self.max_n).sum(axis=1, dtype=np.float64)
         ends = self.offsets.tolist()
-        return np.array([values[a:b].sum(dtype=np.float64) for a, b in zip(ends, ends[1:], strict=False)])
+        return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(ends)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,10 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     x_clouds, x_library = read_clouds(x, names[0], lengths=x_lengths)
     y_clouds, y_library = read_clouds(y, names[1], lengths=y_lengths)
     if x_library is not y_library and x_library != y_library:
-        raise TypeError(f"{names[0]} and {names[1]} must come from one library and device, "
-                        f"got {x_library} and {y_library}")
+        raise TypeError(
+            f"{names[0]} and {names[1]} must come from one library and device, "
+            f"got {x_library} and {y_library}"
+        )
     if isinstance(y, Prepared):
         if y_clouds.kind != x_clouds.kind:
             y_clouds = _repeat(y_clouds, len(x_clouds))
@@ -200,13 +203,19 @@ def _repeat(clouds: Clouds, times: int) -> Clouds:
 def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
     """Check that two sequences of clouds go together and bring them to one dtype."""
     if (x.kind == "single") != (y.kind == "single"):
-        raise ValueError(f"{names[0]} and {names[1]} must both be single clouds or both batches, got "
-                         f"{_describe(x)} and {_describe(y)}")
+        raise ValueError(
+            f"{names[0]} and {names[1]} must both be single clouds or both batches, got "
+            f"{_describe(x)} and {_describe(y)}"
+        )
     if len(x) != len(y):
-        raise ValueError(f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}")
+        raise ValueError(
+            f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}"
+        )
     if x.points.shape[1] != y.points.shape[1]:
-        raise ValueError(f"{names[0]} and {names[1]} must have the same dimension d, got "
-                         f"{x.points.shape[1]} and {y.points.shape[1]}")
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same dimension d, got "
+            f"{x.points.shape[1]} and {y.points.shape[1]}"
+        )
     if x.points.dtype != y.points.dtype:
         x, y = _as_float64(x), _as_float64(y)
     return x, y
@@ -241,8 +250,9 @@ def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
     if len(shape) not in (2, 3):
         raise ValueError(f"{name} must have {_SHAPES}, got shape {shape}")
     if 0 in shape:
-        raise ValueError(f"{name} is empty: it must hold at least one point of at least one coordinate, "
-                         f"got shape {shape}")
+        raise ValueError(
+            f"{name} is empty: it must hold at least one point of at least one coordinate, got shape {shape}"
+        )
     if len(shape) == 2:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
@@ -269,14 +279,18 @@ def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
         array, cloud_library = to_numpy(cloud, f"{name}[{i}]")
         library = library or cloud_library
         if cloud_library != library:
-            raise TypeError(f"the clouds of {name} must come from one library and device, "
-                            f"got {library} and {cloud_library}")
+            raise TypeError(
+                f"the clouds of {name} must come from one library and device, "
+                f"got {library} and {cloud_library}"
+            )
         if array.ndim != 2:
             raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
         part = _read_array(array, f"{name}[{i}]", None).points
         if parts and part.shape[1] != parts[0].shape[1]:
-            raise ValueError(f"{name}[{i}] must have {parts[0].shape[1]} coordinates a point like "
-                             f"{name}[0], got shape {part.shape}")
+            raise ValueError(
+                f"{name}[{i}] must have {parts[0].shape[1]} coordinates a point like "
+                f"{name}[0], got shape {part.shape}"
+            )
         parts.append(part)
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
     packed = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -290,8 +304,9 @@ def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
         return _from_torch(x, name, torch)
     cupy = _loaded("cupy")
     if cupy is not None and isinstance(x, cupy.ndarray):
-        raise TypeError(f"{name} is a CuPy array, and this version computes on the CPU only; "
-                        f"pass cupy.asnumpy({name})")
+        raise TypeError(
+            f"{name} is a CuPy array, and this version computes on the CPU only; pass cupy.asnumpy({name})"
+        )
     try:
         return np.asarray(x), NUMPY
     except ValueError as error:
@@ -300,13 +315,16 @@ def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
 
 def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[np.ndarray, Library]:
     if x.device.type != "cpu":
-        raise TypeError(f"{name} is a tensor on {x.device}, and this version computes on the CPU only; "
-                        f"pass {name}.cpu()")
+        raise TypeError(
+            f"{name} is a tensor on {x.device}, and this version computes on the CPU only; pass {name}.cpu()"
+        )
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(_half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
-        raise ValueError(f"{name} requires grad, which this function would drop: use the function of the "
-                         f"same name in pointmetrics.torch, or pass {name}.detach()")
+        raise ValueError(
+            f"{name} requires grad, which this function would drop: use the function of the "
+            f"same name in pointmetrics.torch, or pass {name}.detach()"
+        )
     return x.numpy(), Library("torch", x.device)
 
 
@@ -318,8 +336,10 @@ def _loaded(module: str) -> ModuleType | None:
 
 
 def _half_message(name: str, dtype: str) -> str:
-    return (f"{name} has dtype {dtype}, whose 8 to 11 significant bits are too few for distances; "
-            f"convert it to float32 or float64")
+    return (
+        f"{name} has dtype {dtype}, whose 8 to 11 significant bits are too few for distances; "
+        f"convert it to float32 or float64"
+    )
 
 
 def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
@@ -335,8 +355,9 @@ def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
     raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
 
 
-def _check_values(packed: np.ndarray, original: np.ndarray, name: str,
-                  used: np.ndarray | None = None) -> np.ndarray:
+def _check_values(
+    packed: np.ndarray, original: np.ndarray, name: str, used: np.ndarray | None = None
+) -> np.ndarray:
     """Refuse NaN and infinity, and bring a scale whose squares leave float32 to float64.
 
     Indices in messages are those of ``original``; ``used`` marks the points that are no padding,
@@ -354,8 +375,10 @@ def _check_values(packed: np.ndarray, original: np.ndarray, name: str,
     if packed.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19:
         return packed.astype(np.float64)
     if packed.dtype == np.float64 and magnitude > 0 and not 1e-140 < reach < 1e153:
-        raise ValueError(f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
-                         f"range of float64; rescale it to between 1e-140 and 1e150")
+        raise ValueError(
+            f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
+            f"range of float64; rescale it to between 1e-140 and 1e150"
+        )
     return packed
 
 
@@ -368,7 +391,9 @@ def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
     counts = counts.astype(np.int64)
     if counts.min() < 1 or counts.max() > n:
         i = int(np.flatnonzero((counts < 1) | (counts > n))[0])
-        raise ValueError(f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}")
+        raise ValueError(
+            f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}"
+        )
     return counts
 
 
@@ -405,12 +430,16 @@ def read_vectors(vectors: Any, clouds: Clouds, name: str) -> np.ndarray:
     """Read one vector a point, shaped like the clouds, into packed float64 ``(total, d)``."""
     parts = list(vectors) if clouds.kind == "list" else [vectors]
     arrays = [to_numpy(part, name)[0] for part in parts]
-    expected: list[tuple[int, ...]] = [(int(n),) for n in clouds.counts] if clouds.kind == "list" else [
-        (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    expected: list[tuple[int, ...]] = (
+        [(int(n),) for n in clouds.counts]
+        if clouds.kind == "list"
+        else [(clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    )
     shapes = [(*shape, clouds.points.shape[1]) for shape in expected]
     if [a.shape for a in arrays] != shapes:
-        raise ValueError(f"{name} must have the shape of its cloud, got {[a.shape for a in arrays]} "
-                         f"for {shapes}")
+        raise ValueError(
+            f"{name} must have the shape of its cloud, got {[a.shape for a in arrays]} for {shapes}"
+        )
     packed = np.concatenate(arrays) if clouds.kind == "list" else arrays[0]
     if clouds.kind == "batch":
         packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
@@ -431,5 +460,8 @@ def _as_float64(clouds: Clouds) -> Clouds:
 
 
 def _describe(clouds: Clouds) -> str:
-    return {"single": "a single cloud", "batch": f"a batch of {len(clouds)}", "list": f"a list of {len(clouds)}"}[
-        clouds.kind]
+    return {
+        "single": "a single cloud",
+        "batch": f"a batch of {len(clouds)}",
+        "list": f"a list of {len(clouds)}",
+    }[clouds.kind]

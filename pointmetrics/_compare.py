@@ -23,13 +23,24 @@ class Comparison(dict[str, Any]):
 
     def __str__(self) -> str:
         width = max(map(len, self))
-        rows = (f"{name:<{width}}  {np.array2string(np.asarray(value), precision=6)}  {self.units[name]}"
-                for name, value in self.items())
+        rows = (
+            f"{name:<{width}}  {np.array2string(np.asarray(value), precision=6)}  {self.units[name]}"
+            for name, value in self.items()
+        )
         return "\n".join(row.rstrip() for row in rows)
 
 
-def compare(x: Any, y: Any, *, thresholds: Any = (0.01,), quantiles: Any = (0.95,), alpha: float = 1000.0,
-            n_lambda: float = 1.0, lengths: Any = None, n_threads: int | None = None) -> Comparison:
+def compare(
+    x: Any,
+    y: Any,
+    *,
+    thresholds: Any = (0.01,),
+    quantiles: Any = (0.95,),
+    alpha: float = 1000.0,
+    n_lambda: float = 1.0,
+    lengths: Any = None,
+    n_threads: int | None = None,
+) -> Comparison:
     """Report every nearest-neighbour metric of two clouds, from one search.
 
     Parameters

@@ -13,20 +13,38 @@ from ._neighbors import Found, find, pull
 _REFERENCE_EPS = 1e-6
 
 
-def _side(source: Clouds, target: Clouds, sq_dist: np.ndarray, ids: np.ndarray, alpha: float, n_lambda: float,
-          eps: float, non_reg: bool) -> tuple[np.ndarray, np.ndarray]:
+def _side(
+    source: Clouds,
+    target: Clouds,
+    sq_dist: np.ndarray,
+    ids: np.ndarray,
+    alpha: float,
+    n_lambda: float,
+    eps: float,
+    non_reg: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return mean(1 - f exp(-alpha d) / n_k^lambda) over ``source`` and its derivative by each d."""
     rows = ids + np.repeat(target.offsets[:-1], source.counts)
     hits = np.bincount(rows, minlength=len(target.points))[rows].astype(np.float64)
     ratio = source.counts / target.counts
     if non_reg:
         ratio = np.maximum(1.0, ratio)
-    near = np.exp(-alpha * sq_dist.astype(np.float64)) * np.repeat(ratio, source.counts) / (hits**n_lambda + eps)
+    near = (
+        np.exp(-alpha * sq_dist.astype(np.float64)) * np.repeat(ratio, source.counts) / (hits**n_lambda + eps)
+    )
     return source.means(1 - near), alpha * near / np.repeat(source.counts, source.counts)
 
 
-def value_and_grad(pair: Pair, found: Found, *, alpha: float, n_lambda: float, non_reg: bool = False,
-                   eps: float = 0.0, need_grad: bool = True) -> tuple[np.ndarray, Any]:
+def value_and_grad(
+    pair: Pair,
+    found: Found,
+    *,
+    alpha: float,
+    n_lambda: float,
+    non_reg: bool = False,
+    eps: float = 0.0,
+    need_grad: bool = True,
+) -> tuple[np.ndarray, Any]:
     """Return DCD ``(b,)`` and, where needed, its packed gradients; match counts are constant in them."""
     settings = (alpha, n_lambda, eps, non_reg)
     back, back_coef = _side(pair.y, pair.x, found.sq_y, found.id_y, *settings)
@@ -42,10 +60,19 @@ def check_settings(alpha: float, n_lambda: float) -> None:
             raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
 
 
-def density_aware_chamfer_distance(x: Any, y: Any, *, alpha: float = 1000.0, n_lambda: float = 1.0,
-                                   non_reg: bool = False, reference_eps: bool = False, lengths: Any = None,
-                                   batch_reduction: str | None = None, return_grad: bool = False,
-                                   n_threads: int | None = None) -> Any:
+def density_aware_chamfer_distance(
+    x: Any,
+    y: Any,
+    *,
+    alpha: float = 1000.0,
+    n_lambda: float = 1.0,
+    non_reg: bool = False,
+    reference_eps: bool = False,
+    lengths: Any = None,
+    batch_reduction: str | None = None,
+    return_grad: bool = False,
+    n_threads: int | None = None,
+) -> Any:
     """Compute the density-aware Chamfer distance (DCD), as its authors' code does.
 
     Parameters
@@ -100,7 +127,14 @@ def density_aware_chamfer_distance(x: Any, y: Any, *, alpha: float = 1000.0, n_l
     """
     check_settings(alpha, n_lambda)
     pair = read_pair(x, y, lengths=lengths)
-    values, grads = value_and_grad(pair, find(pair, n_threads), alpha=alpha, n_lambda=n_lambda, non_reg=non_reg,
-                                   eps=_REFERENCE_EPS if reference_eps else 0.0, need_grad=return_grad)
+    values, grads = value_and_grad(
+        pair,
+        find(pair, n_threads),
+        alpha=alpha,
+        n_lambda=n_lambda,
+        non_reg=non_reg,
+        eps=_REFERENCE_EPS if reference_eps else 0.0,
+        need_grad=return_grad,
+    )
     value, grad = reduce_batch(pair, values, grads, batch_reduction)
     return (value, grad) if return_grad else value

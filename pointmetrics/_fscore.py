@@ -43,8 +43,16 @@ def rates(pair: Pair, found: Found, thresholds: np.ndarray, squared: bool = Fals
     return FScore(score, precision, recall)
 
 
-def f_score(x: Any, y: Any, threshold: Any, *, squared: bool = False, lengths: Any = None,
-            return_details: bool = False, n_threads: int | None = None) -> Any:
+def f_score(
+    x: Any,
+    y: Any,
+    threshold: Any,
+    *,
+    squared: bool = False,
+    lengths: Any = None,
+    return_details: bool = False,
+    n_threads: int | None = None,
+) -> Any:
     """Compute the F-score of a cloud x against a reference y at one or many thresholds.
 
     Parameters

@@ -33,8 +33,9 @@ def _order_statistics(side: Clouds, sq_dist: np.ndarray, quantile: float) -> tup
     return values, shares
 
 
-def value_and_grad(pair: Pair, found: Found, *, quantile: float = 1.0, direction: str = "both",
-                   need_grad: bool = True) -> tuple[np.ndarray, Any]:
+def value_and_grad(
+    pair: Pair, found: Found, *, quantile: float = 1.0, direction: str = "both", need_grad: bool = True
+) -> tuple[np.ndarray, Any]:
     """Return the distance ``(b,)`` and, where needed, the packed gradients through the points it rests on."""
     forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
     back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
@@ -47,9 +48,17 @@ def value_and_grad(pair: Pair, found: Found, *, quantile: float = 1.0, direction
     return values, pull(pair, found, coef_x, coef_y)
 
 
-def hausdorff_distance(x: Any, y: Any, *, quantile: float = 1.0, direction: str = "both", lengths: Any = None,
-                       batch_reduction: str | None = None, return_grad: bool = False,
-                       n_threads: int | None = None) -> Any:
+def hausdorff_distance(
+    x: Any,
+    y: Any,
+    *,
+    quantile: float = 1.0,
+    direction: str = "both",
+    lengths: Any = None,
+    batch_reduction: str | None = None,
+    return_grad: bool = False,
+    n_threads: int | None = None,
+) -> Any:
     """Compute the Hausdorff distance, or a quantile version of it that forgives outliers.
 
     Parameters
@@ -91,7 +100,8 @@ def hausdorff_distance(x: Any, y: Any, *, quantile: float = 1.0, direction: str 
         raise ValueError(f"quantile must lie between 0 and 1, got {quantile!r}")
     check_direction(direction)
     pair = read_pair(x, y, lengths=lengths)
-    values, grads = value_and_grad(pair, find(pair, n_threads), quantile=quantile, direction=direction,
-                                   need_grad=return_grad)
+    values, grads = value_and_grad(
+        pair, find(pair, n_threads), quantile=quantile, direction=direction, need_grad=return_grad
+    )
     value, grad = reduce_batch(pair, values, grads, batch_reduction)
     return (value, grad) if return_grad else value

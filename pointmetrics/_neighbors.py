@@ -40,14 +40,19 @@ def find(pair: Pair, n_threads: int | None = None) -> Found:
     x, y = pair.x, pair.y
     threads = thread_count(n_threads)
     if pair.prepared == "x":
-        sq_y, id_y, sq_x, id_x = _core.nearest(y.points, y.offsets, x.points, x.offsets, True, threads, pair.index)
+        sq_y, id_y, sq_x, id_x = _core.nearest(
+            y.points, y.offsets, x.points, x.offsets, True, threads, pair.index
+        )
     else:
-        sq_x, id_x, sq_y, id_y = _core.nearest(x.points, x.offsets, y.points, y.offsets, True, threads, pair.index)
+        sq_x, id_x, sq_y, id_y = _core.nearest(
+            x.points, x.offsets, y.points, y.offsets, True, threads, pair.index
+        )
     return Found(sq_x, id_x, sq_y, id_y)
 
 
-def pull(pair: Pair, found: Found, coef_x: np.ndarray | None,
-         coef_y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def pull(
+    pair: Pair, found: Found, coef_x: np.ndarray | None, coef_y: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of ``sum coef_x * sq_x + sum coef_y * sq_y`` with respect to both clouds.
 
     Neighbours count as fixed. Sums run in index order in float64, so the result has the same bits on
@@ -62,8 +67,14 @@ def pull(pair: Pair, found: Found, coef_x: np.ndarray | None,
     return grad_x.astype(pair.dtype, copy=False), grad_y.astype(pair.dtype, copy=False)
 
 
-def _pull_one(source: Clouds, target: Clouds, ids: np.ndarray, coef: np.ndarray, grad_source: np.ndarray,
-              grad_target: np.ndarray) -> None:
+def _pull_one(
+    source: Clouds,
+    target: Clouds,
+    ids: np.ndarray,
+    coef: np.ndarray,
+    grad_source: np.ndarray,
+    grad_target: np.ndarray,
+) -> None:
     rows = ids + np.repeat(target.offsets[:-1], source.counts) if len(source) > 1 else ids
     flow = source.points.astype(np.float64) - target.points[rows]
     flow *= 2 * np.asarray(coef, dtype=np.float64)[:, None]
@@ -130,9 +141,14 @@ def nearest_neighbors(x: Any, y: Any, *, lengths: Any = None, n_threads: int | N
     pair = read_pair(x, y, lengths=lengths)
     found = find(pair, n_threads)
     sides = ((pair.x, found.sq_x, found.id_x), (pair.y, found.sq_y, found.id_y))
-    return Neighbors(*(Neighbor(pair.per_point(side, np.sqrt(sq_dist)),
-                                pair.per_point(side, ids.astype(np.int64), fill=-1))
-                       for side, sq_dist, ids in sides))
+    return Neighbors(
+        *(
+            Neighbor(
+                pair.per_point(side, np.sqrt(sq_dist)), pair.per_point(side, ids.astype(np.int64), fill=-1)
+            )
+            for side, sq_dist, ids in sides
+        )
+    )
 
 
 class PreparedCloud(Prepared):
@@ -163,7 +179,9 @@ class PreparedCloud(Prepared):
     def __init__(self, points: Any) -> None:
         clouds, self._library = read_clouds(points, "points")
         if clouds.kind != "single":
-            raise ValueError(f"points must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}")
+            raise ValueError(
+                f"points must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}"
+            )
         self._clouds = Clouds(clouds.points.copy(), clouds.offsets, clouds.kind, clouds.max_n)
         self._indices = {clouds.points.dtype: _core.prepare(self._clouds.points)}
 

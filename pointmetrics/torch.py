@@ -63,8 +63,10 @@ def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Te
 
     def evaluate(*detached: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         rest = iter(detached)
-        clouds = [c if keep else [next(rest) for _ in group]
-                  for c, group, keep in zip((x, y), groups, fixed, strict=True)]
+        clouds = [
+            c if keep else [next(rest) for _ in group]
+            for c, group, keep in zip((x, y), groups, fixed, strict=True)
+        ]
         clouds = [c if keep or many else c[0] for c, keep, many in zip(clouds, fixed, is_list, strict=True)]
         value, grads = metric(*clouds, return_grad=True, **options)
         kept = [g for g, keep in zip(grads, fixed, strict=True) if not keep]

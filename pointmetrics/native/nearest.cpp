@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <thread>
 #include <vector>
 
 #include "nativekit/parallel.hpp"
@@ -187,8 +188,8 @@ double estimate_work(const NearestJob<T>& job, const std::vector<Side<T>>& sides
   for (std::size_t i = 0; i < sides.size(); i += 2) {
     const double x = static_cast<double>(sides[i].n);
     const double y = static_cast<double>(sides[i + 1].n);
-    work += sides[i].asks_tree ? x * 150e-9 : x * y * job.d * 0.15e-9;
-    if (job.sq_y != nullptr) work += sides[i + 1].asks_tree ? y * 150e-9 : x * y * job.d * 0.15e-9;
+    work += sides[i].asks_tree ? x * 90e-9 : x * y * job.d * 0.15e-9;
+    if (job.sq_y != nullptr) work += sides[i + 1].asks_tree ? y * 90e-9 : x * y * job.d * 0.15e-9;
   }
   return work;
 }
@@ -211,18 +212,30 @@ template <class T>
 int run(const NearestJob<T>& job) {
   std::vector<Side<T>> sides = make_sides(job);
   const std::vector<Task> tasks = make_tasks(job, sides);
-  constexpr double kWorthAThread = 60e-6;
+  constexpr double kWorthAThread = 100e-6;
   const int n_threads = estimate_work(job, sides) < kWorthAThread ? 1 : job.n_threads;
-  std::atomic<bool> failed{false};
   // With a prepared y only the x sides, which are the even ones, are left to index.
   const std::int64_t step = job.index == nullptr ? 1 : 2;
-  nativekit::parallel_for(2 * job.n_pairs / step, n_threads, [&](std::int64_t i) {
-    if (!index_side(&sides[static_cast<std::size_t>(i * step)], job.d)) failed = true;
+  const std::int64_t n_indices = 2 * job.n_pairs / step;
+  const auto n_tasks = static_cast<std::int64_t>(tasks.size());
+  std::atomic<bool> failed{false};
+  std::atomic<std::int64_t> next_index{0};
+  std::atomic<std::int64_t> n_indexed{0};
+  std::atomic<std::int64_t> next_task{0};
+  // Both stages in one go: starting threads a second time would cost as much as a small job. A worker
+  // waits only for indices that another one is already building.
+  nativekit::parallel_for(std::min<std::int64_t>(n_threads, std::max(n_indices, n_tasks)), n_threads, [&](std::int64_t) {
+    for (std::int64_t i; (i = next_index.fetch_add(1)) < n_indices;) {
+      if (!index_side(&sides[static_cast<std::size_t>(i * step)], job.d)) failed = true;
+      n_indexed.fetch_add(1, std::memory_order_release);
+    }
+    while (n_indexed.load(std::memory_order_acquire) < n_indices) std::this_thread::yield();
+    if (failed) return;
+    for (std::int64_t t; (t = next_task.fetch_add(1)) < n_tasks;) {
+      run_task(job, sides, tasks[static_cast<std::size_t>(t)]);
+    }
   });
   if (failed) return kOutOfMemory;
-  nativekit::parallel_for(static_cast<std::int64_t>(tasks.size()), n_threads, [&](std::int64_t t) {
-    run_task(job, sides, tasks[static_cast<std::size_t>(t)]);
-  });
   return kOk;
 }
 

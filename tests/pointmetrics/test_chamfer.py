@@ -6,8 +6,13 @@ from points_oracles import chamfer, finite_difference, sq_dist_matrix
 
 import pointmetrics as pm
 
-NAMES = {"cd-l2": "pytorch3d kaolin pointflow dcd-cd_t pointr-cdl2", "cd-l1": "pcn pointr-cdl1 dcd-cd_p occnet-l1",
-         "open3d": "pcu", "occnet-l2": "", "pdal": ""}
+NAMES = {
+    "cd-l2": "pytorch3d kaolin pointflow dcd-cd_t pointr-cdl2",
+    "cd-l1": "pcn pointr-cdl1 dcd-cd_p occnet-l1",
+    "open3d": "pcu",
+    "occnet-l2": "",
+    "pdal": "",
+}
 
 
 @pytest.fixture
@@ -34,13 +39,19 @@ def test_every_name_is_tested():
 def test_open3d_reports_the_same():
     o3d = pytest.importorskip("open3d", reason="needs open3d and its libraries", exc_type=ImportError)
     core = o3d.core
-    metrics = [o3d.t.geometry.Metric.ChamferDistance, o3d.t.geometry.Metric.HausdorffDistance,
-               o3d.t.geometry.Metric.FScore]
+    metrics = [
+        o3d.t.geometry.Metric.ChamferDistance,
+        o3d.t.geometry.Metric.HausdorffDistance,
+        o3d.t.geometry.Metric.FScore,
+    ]
     rng = np.random.default_rng(1)
     x, y = rng.random((500, 3)).astype(np.float32), rng.random((400, 3)).astype(np.float32)
     clouds = [o3d.t.geometry.PointCloud(core.Tensor(c)) for c in (x, y)]
-    theirs = clouds[0].compute_metrics(clouds[1], metrics,
-                                       o3d.t.geometry.MetricParameters(fscore_radius=[0.05])).numpy()
+    theirs = (
+        clouds[0]
+        .compute_metrics(clouds[1], metrics, o3d.t.geometry.MetricParameters(fscore_radius=[0.05]))
+        .numpy()
+    )
     np.testing.assert_allclose(pm.chamfer_distance(x, y, convention="open3d"), theirs[0], rtol=1e-5)
     np.testing.assert_allclose(pm.hausdorff_distance(x, y), theirs[1], rtol=1e-5)
     np.testing.assert_allclose(100 * pm.f_score(x, y, 0.05), theirs[2], rtol=1e-5)
@@ -50,7 +61,9 @@ def test_open3d_reports_the_same():
 def test_point_cloud_utils_reports_the_same(pair):
     pcu = pytest.importorskip("point_cloud_utils", reason="needs point-cloud-utils")
     x, y = pair
-    np.testing.assert_allclose(pm.chamfer_distance(x, y, convention="pcu"), pcu.chamfer_distance(x, y), rtol=1e-12)
+    np.testing.assert_allclose(
+        pm.chamfer_distance(x, y, convention="pcu"), pcu.chamfer_distance(x, y), rtol=1e-12
+    )
     np.testing.assert_allclose(pm.hausdorff_distance(x, y), pcu.hausdorff_distance(x, y), rtol=1e-12)
 
 
@@ -60,9 +73,12 @@ def test_torch_formulas_report_the_same(pair):
     x, y = (torch.from_numpy(c) for c in pair)
     dist = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     a, b = dist.min(1).values, dist.min(0).values
-    for key, value in {"pytorch3d": a.square().mean() + b.square().mean(), "pcn": (a.mean() + b.mean()) / 2,
-                       "occnet-l2": (a.square().mean() + b.square().mean()) / 2,
-                       "pdal": a.square().sum() + b.square().sum()}.items():
+    for key, value in {
+        "pytorch3d": a.square().mean() + b.square().mean(),
+        "pcn": (a.mean() + b.mean()) / 2,
+        "occnet-l2": (a.square().mean() + b.square().mean()) / 2,
+        "pdal": a.square().sum() + b.square().sum(),
+    }.items():
         np.testing.assert_allclose(pm.chamfer_distance(x, y, convention=key), value, rtol=1e-12)
 
 
@@ -73,12 +89,16 @@ def test_weights_are_weighted_means_and_zero_weight_drops_a_point(pair):
     matrix = sq_dist_matrix(x, y)
     expected = (matrix.min(1) * w).sum() / w.sum() + (matrix.min(0) * v).sum() / v.sum()
     np.testing.assert_allclose(pm.chamfer_distance(x, y, weights=(w, v)), expected, rtol=1e-12)
-    np.testing.assert_allclose(pm.chamfer_distance(x, y, weights=(None, v), point_reduction="sum"),
-                               matrix.min(1).sum() + (matrix.min(0) * v).sum(), rtol=1e-12)
+    np.testing.assert_allclose(
+        pm.chamfer_distance(x, y, weights=(None, v), point_reduction="sum"),
+        matrix.min(1).sum() + (matrix.min(0) * v).sum(),
+        rtol=1e-12,
+    )
     only = np.zeros(len(x))
     only[7] = 3
-    np.testing.assert_allclose(pm.chamfer_distance(x, y, weights=(only, None), direction="x_to_y"),
-                               matrix[7].min(), rtol=1e-12)
+    np.testing.assert_allclose(
+        pm.chamfer_distance(x, y, weights=(only, None), direction="x_to_y"), matrix[7].min(), rtol=1e-12
+    )
 
 
 def test_details_are_the_directions_without_the_factor(pair):
@@ -100,9 +120,13 @@ def test_normals_add_their_term(pair):
     forth, back = cos(nx, ny[matrix.argmin(1)]).mean(), cos(ny, nx[matrix.argmin(0)]).mean()
     details = pm.chamfer_distance(x, y, normals=(nx, ny), normal_weight=0.5, return_details=True)
     np.testing.assert_allclose(details.normal_term, 2 - forth - back, rtol=1e-12)
-    np.testing.assert_allclose(details.value, pm.chamfer_distance(x, y) + 0.5 * details.normal_term, rtol=1e-12)
+    np.testing.assert_allclose(
+        details.value, pm.chamfer_distance(x, y) + 0.5 * details.normal_term, rtol=1e-12
+    )
     np.testing.assert_allclose(pm.normal_consistency(x, y, (nx, ny)), (forth + back) / 2, rtol=1e-12)
-    batched = pm.normal_consistency(np.stack([x, x]), np.stack([y, y]), (np.stack([nx, nx]), np.stack([ny, ny])))
+    batched = pm.normal_consistency(
+        np.stack([x, x]), np.stack([y, y]), (np.stack([nx, nx]), np.stack([ny, ny]))
+    )
     np.testing.assert_allclose(batched, [(forth + back) / 2] * 2, rtol=1e-12)
 
 
@@ -112,7 +136,9 @@ def test_batches_reduce_as_asked():
     each = np.array([pm.chamfer_distance(a, b) for a, b in zip(x, y, strict=True)])
     np.testing.assert_array_equal(pm.chamfer_distance(x, y), each)
     np.testing.assert_allclose(pm.chamfer_distance(x, y, batch_reduction="mean"), each.mean(), rtol=1e-14)
-    np.testing.assert_allclose(pm.chamfer_distance(list(x), list(y), batch_reduction="sum"), each.sum(), rtol=1e-14)
+    np.testing.assert_allclose(
+        pm.chamfer_distance(list(x), list(y), batch_reduction="sum"), each.sum(), rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("key", NAMES)
@@ -124,8 +150,12 @@ def test_gradient_equals_finite_differences(key, direction):
     options = {"convention": key, "direction": direction, "weights": weights}
     value, (grad_x, grad_y) = pm.chamfer_distance(x, y, return_grad=True, **options)
     assert value == pm.chamfer_distance(x, y, **options)
-    np.testing.assert_allclose(grad_x, finite_difference(lambda a: pm.chamfer_distance(a, y, **options), x), atol=1e-7)
-    np.testing.assert_allclose(grad_y, finite_difference(lambda a: pm.chamfer_distance(x, a, **options), y), atol=1e-7)
+    np.testing.assert_allclose(
+        grad_x, finite_difference(lambda a: pm.chamfer_distance(a, y, **options), x), atol=1e-7
+    )
+    np.testing.assert_allclose(
+        grad_y, finite_difference(lambda a: pm.chamfer_distance(x, a, **options), y), atol=1e-7
+    )
 
 
 def test_gradient_of_a_padded_batch_is_zero_in_the_padding():
@@ -149,13 +179,16 @@ def test_gradient_is_finite_where_points_coincide_and_repeats_its_bits(key):
         assert (first == 0).all() and first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"convention": "l2"}, "convention must be one of cd-l2"),
-    ({"direction": "forward"}, "direction must be one of"),
-    ({"point_reduction": "max"}, "point_reduction must be"),
-    ({"batch_reduction": "max"}, "batch_reduction must be"),
-    ({"n_threads": 0}, "n_threads must be at least 1"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"convention": "l2"}, "convention must be one of cd-l2"),
+        ({"direction": "forward"}, "direction must be one of"),
+        ({"point_reduction": "max"}, "point_reduction must be"),
+        ({"batch_reduction": "max"}, "batch_reduction must be"),
+        ({"n_threads": 0}, "n_threads must be at least 1"),
+    ],
+)
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         pm.chamfer_distance(np.zeros((2, 4, 3)), np.ones((2, 4, 3)), **options)

@@ -57,8 +57,14 @@ def test_clouds_of_different_kinds(kinds):
 
 
 @FEW
-@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 900), m=st.integers(1, 900), d=st.integers(1, 5),
-       kind=st.sampled_from(KINDS), single=st.booleans())
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 900),
+    m=st.integers(1, 900),
+    d=st.integers(1, 5),
+    kind=st.sampled_from(KINDS),
+    single=st.booleans(),
+)
 def test_equals_brute_force_on_random_shapes(seed, n, m, d, kind, single):
     rng = np.random.default_rng(seed)
     dtype = np.float32 if single else np.float64
@@ -66,8 +72,10 @@ def test_equals_brute_force_on_random_shapes(seed, n, m, d, kind, single):
 
 
 @FEW
-@given(st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=1, max_size=40),
-       st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=257, max_size=400))
+@given(
+    st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=1, max_size=40),
+    st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=257, max_size=400),
+)
 def test_ties_and_duplicates_on_a_lattice(x, y):
     check(np.array(x, dtype=float), np.array(y, dtype=float))
 
@@ -95,8 +103,10 @@ def test_bits_do_not_depend_on_threads(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bits_do_not_depend_on_the_instruction_set(d, dtype):
     rng = np.random.default_rng(2)
-    pairs = [(rng.normal(size=(n, d)).astype(dtype), rng.normal(size=(m, d)).astype(dtype))
-             for n, m in ((100, 80), (2000, 3000))]
+    pairs = [
+        (rng.normal(size=(n, d)).astype(dtype), rng.normal(size=(m, d)).astype(dtype))
+        for n, m in ((100, 80), (2000, 3000))
+    ]
     best = _core.limit_instruction_set(2)
     try:
         runs = {}
@@ -117,8 +127,10 @@ def test_batches_lists_and_lengths_equal_single_pairs():
     x, y = rng.random((4, 300, 3)), rng.random((4, 500, 3))
     lengths = (np.array([300, 1, 7, 299]), np.array([500, 400, 2, 1]))
     padded = pm.nearest_neighbors(x, y, lengths=lengths)
-    lists = [[cloud[:n] for cloud, n in zip(clouds, ns, strict=True)]
-             for clouds, ns in zip((x, y), lengths, strict=True)]
+    lists = [
+        [cloud[:n] for cloud, n in zip(clouds, ns, strict=True)]
+        for clouds, ns in zip((x, y), lengths, strict=True)
+    ]
     ragged = pm.nearest_neighbors(*lists)
     for i in range(4):
         alone = pm.nearest_neighbors(lists[0][i], lists[1][i])

@@ -17,49 +17,72 @@ def with_value(value, index=(3, 1)):
     return bad
 
 
-@pytest.mark.parametrize("metric", [pm.chamfer_distance, pm.hausdorff_distance, pm.nearest_neighbors,
-                                    pm.density_aware_chamfer_distance, pm.compare])
-@pytest.mark.parametrize("bad, error, message", [
-    (np.zeros(5), ValueError, r"y must have shape \(n, d\) or \(b, n, d\).*got shape \(5,\)"),
-    (3.0, ValueError, r"y must have shape .*got shape \(\)"),
-    (np.zeros((0, 3)), ValueError, r"y is empty.*\(0, 3\)"),
-    (np.zeros((4, 0)), ValueError, r"y is empty.*\(4, 0\)"),
-    (np.zeros((4, 2)), ValueError, "same dimension d, got 3 and 2"),
-    (np.zeros((2, 4, 3)), ValueError, "both be single clouds or both batches, got a single cloud and a batch of 2"),
-    (with_value(np.nan), ValueError, r"y must be finite, got nan at index \(3, 1\)"),
-    (with_value(-np.inf, (0, 2)), ValueError, r"y must be finite, got -inf at index \(0, 2\)"),
-    (GOOD.astype(np.float16), TypeError, "y has dtype float16"),
-    (GOOD.astype(complex), TypeError, "y must hold .*got dtype complex128"),
-    (GOOD.astype(object), TypeError, "y must hold .*got dtype object"),
-    (GOOD > 0.5, TypeError, "y must hold .*got dtype bool"),
-    ([["a", "b", "c"]], TypeError, "y must hold .*got dtype str"),
-    ([[1.0, 2.0], [3.0]], ValueError, "y must have shape .*cannot be made an array"),
-    (with_value(1e200), ValueError, r"y has coordinates up to 1e\+200.*rescale"),
-    (GOOD * 1e-170, ValueError, "y has coordinates up to .*e-171.*rescale"),
-])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        pm.chamfer_distance,
+        pm.hausdorff_distance,
+        pm.nearest_neighbors,
+        pm.density_aware_chamfer_distance,
+        pm.compare,
+    ],
+)
+@pytest.mark.parametrize(
+    "bad, error, message",
+    [
+        (np.zeros(5), ValueError, r"y must have shape \(n, d\) or \(b, n, d\).*got shape \(5,\)"),
+        (3.0, ValueError, r"y must have shape .*got shape \(\)"),
+        (np.zeros((0, 3)), ValueError, r"y is empty.*\(0, 3\)"),
+        (np.zeros((4, 0)), ValueError, r"y is empty.*\(4, 0\)"),
+        (np.zeros((4, 2)), ValueError, "same dimension d, got 3 and 2"),
+        (
+            np.zeros((2, 4, 3)),
+            ValueError,
+            "both be single clouds or both batches, got a single cloud and a batch of 2",
+        ),
+        (with_value(np.nan), ValueError, r"y must be finite, got nan at index \(3, 1\)"),
+        (with_value(-np.inf, (0, 2)), ValueError, r"y must be finite, got -inf at index \(0, 2\)"),
+        (GOOD.astype(np.float16), TypeError, "y has dtype float16"),
+        (GOOD.astype(complex), TypeError, "y must hold .*got dtype complex128"),
+        (GOOD.astype(object), TypeError, "y must hold .*got dtype object"),
+        (GOOD > 0.5, TypeError, "y must hold .*got dtype bool"),
+        ([["a", "b", "c"]], TypeError, "y must hold .*got dtype str"),
+        ([[1.0, 2.0], [3.0]], ValueError, "y must have shape .*cannot be made an array"),
+        (with_value(1e200), ValueError, r"y has coordinates up to 1e\+200.*rescale"),
+        (GOOD * 1e-170, ValueError, "y has coordinates up to .*e-171.*rescale"),
+    ],
+)
 def test_bad_clouds_are_named(metric, bad, error, message):
     with pytest.raises(error, match=message):
         metric(GOOD, bad)
 
 
-@pytest.mark.parametrize("x, y, options, message", [
-    (np.zeros((2, 4, 3)), np.zeros((3, 4, 3)), {}, "equally many clouds, got 2 and 3"),
-    ([GOOD, GOOD[:, :2]], [GOOD, GOOD], {}, r"x\[1\] must have 3 coordinates"),
-    ([GOOD, GOOD[:0]], [GOOD, GOOD], {}, r"x\[1\] is empty"),
-    ([GOOD, with_value(np.nan)], [GOOD, GOOD], {}, r"x\[1\] must be finite, got nan at index \(3, 1\)"),
-    ([], [GOOD], {}, r"x must have shape .*got shape \(0,\)"),
-    (GOOD, GOOD, {"lengths": [5]}, "lengths need a batch"),
-    ([GOOD], [GOOD], {"lengths": [5]}, "lengths need a batch"),
-    (GOOD[None], GOOD[None], {"lengths": [6]}, r"between 1 and n = 5, got 6 at index 0"),
-    (GOOD[None], GOOD[None], {"lengths": ([0], None)}, r"lengths of x .*got 0 at index 0"),
-    (GOOD[None], GOOD[None], {"lengths": (None, [-2])}, r"lengths of y .*got -2 at index 0"),
-    (GOOD[None], GOOD[None], {"lengths": [5, 5]}, r"must have shape \(1,\), got \(2,\)"),
-    (GOOD[None], GOOD[None], {"lengths": ([5],)}, r"must be \(for x, for y\), got 1"),
-    (GOOD, GOOD, {"weights": np.ones(4)}, r"x_weights must have shape \(5,\), got \(4,\)"),
-    (GOOD, GOOD, {"weights": (None, [1, 1, -1, 1, 1])}, "y_weights must be finite and not negative, got -1.0 at point 2"),
-    (GOOD, GOOD, {"weights": np.zeros(5)}, "x_weights must not all be zero"),
-    ([GOOD], [GOOD], {"weights": np.ones((1, 4))}, "x_weights must be a list of 1"),
-])
+@pytest.mark.parametrize(
+    "x, y, options, message",
+    [
+        (np.zeros((2, 4, 3)), np.zeros((3, 4, 3)), {}, "equally many clouds, got 2 and 3"),
+        ([GOOD, GOOD[:, :2]], [GOOD, GOOD], {}, r"x\[1\] must have 3 coordinates"),
+        ([GOOD, GOOD[:0]], [GOOD, GOOD], {}, r"x\[1\] is empty"),
+        ([GOOD, with_value(np.nan)], [GOOD, GOOD], {}, r"x\[1\] must be finite, got nan at index \(3, 1\)"),
+        ([], [GOOD], {}, r"x must have shape .*got shape \(0,\)"),
+        (GOOD, GOOD, {"lengths": [5]}, "lengths need a batch"),
+        ([GOOD], [GOOD], {"lengths": [5]}, "lengths need a batch"),
+        (GOOD[None], GOOD[None], {"lengths": [6]}, r"between 1 and n = 5, got 6 at index 0"),
+        (GOOD[None], GOOD[None], {"lengths": ([0], None)}, r"lengths of x .*got 0 at index 0"),
+        (GOOD[None], GOOD[None], {"lengths": (None, [-2])}, r"lengths of y .*got -2 at index 0"),
+        (GOOD[None], GOOD[None], {"lengths": [5, 5]}, r"must have shape \(1,\), got \(2,\)"),
+        (GOOD[None], GOOD[None], {"lengths": ([5],)}, r"must be \(for x, for y\), got 1"),
+        (GOOD, GOOD, {"weights": np.ones(4)}, r"x_weights must have shape \(5,\), got \(4,\)"),
+        (
+            GOOD,
+            GOOD,
+            {"weights": (None, [1, 1, -1, 1, 1])},
+            "y_weights must be finite and not negative, got -1.0 at point 2",
+        ),
+        (GOOD, GOOD, {"weights": np.zeros(5)}, "x_weights must not all be zero"),
+        ([GOOD], [GOOD], {"weights": np.ones((1, 4))}, "x_weights must be a list of 1"),
+    ],
+)
 def test_bad_batches_and_options_are_named(x, y, options, message):
     with pytest.raises(ValueError, match=message):
         pm.chamfer_distance(x, y, **options)
@@ -112,8 +135,9 @@ def test_an_offset_of_1e8_costs_only_the_rounding_of_the_input():
     far = pm.chamfer_distance(x + 1e8, y + 1e8)
     np.testing.assert_allclose(far, pm.chamfer_distance((x + 1e8) - 1e8, (y + 1e8) - 1e8), rtol=1e-13)
     narrow = [(c * 1000 + 1e8).astype(np.float32) for c in (x, y)]
-    np.testing.assert_allclose(pm.chamfer_distance(*narrow),
-                               pm.chamfer_distance(*(c.astype(float) for c in narrow)), rtol=1e-6)
+    np.testing.assert_allclose(
+        pm.chamfer_distance(*narrow), pm.chamfer_distance(*(c.astype(float) for c in narrow)), rtol=1e-6
+    )
 
 
 class TestTorchTensors:

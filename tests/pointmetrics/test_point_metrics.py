@@ -19,14 +19,17 @@ class TestDensityAwareChamfer:
     def test_equals_the_formula(self, n, m, non_reg, alpha, n_lambda):
         x, y = clouds(n, m, scale=0.2)
         for flag, eps in ((True, 1e-6), (False, 0.0)):
-            value = pm.density_aware_chamfer_distance(x, y, alpha=alpha, n_lambda=n_lambda, non_reg=non_reg,
-                                                      reference_eps=flag)
+            value = pm.density_aware_chamfer_distance(
+                x, y, alpha=alpha, n_lambda=n_lambda, non_reg=non_reg, reference_eps=flag
+            )
             np.testing.assert_allclose(value, dcd(x, y, alpha, n_lambda, non_reg, eps), rtol=1e-12)
 
     def test_known_values(self):
         x, _ = clouds(100, 1)
         assert pm.density_aware_chamfer_distance(x, x) == 0
-        np.testing.assert_allclose(pm.density_aware_chamfer_distance(x, x, reference_eps=True), 1e-6, rtol=1e-3)
+        np.testing.assert_allclose(
+            pm.density_aware_chamfer_distance(x, x, reference_eps=True), 1e-6, rtol=1e-3
+        )
         assert pm.density_aware_chamfer_distance(x, x + 100) == 1
 
     def test_gradient_equals_finite_differences(self):
@@ -35,9 +38,15 @@ class TestDensityAwareChamfer:
         value, (grad_x, grad_y) = pm.density_aware_chamfer_distance(x, y, return_grad=True, **options)
         assert value == pm.density_aware_chamfer_distance(x, y, **options)
         np.testing.assert_allclose(
-            grad_x, finite_difference(lambda a: pm.density_aware_chamfer_distance(a, y, **options), x), atol=1e-7)
+            grad_x,
+            finite_difference(lambda a: pm.density_aware_chamfer_distance(a, y, **options), x),
+            atol=1e-7,
+        )
         np.testing.assert_allclose(
-            grad_y, finite_difference(lambda a: pm.density_aware_chamfer_distance(x, a, **options), y), atol=1e-7)
+            grad_y,
+            finite_difference(lambda a: pm.density_aware_chamfer_distance(x, a, **options), y),
+            atol=1e-7,
+        )
 
     @pytest.mark.parametrize("bad", [{"alpha": -1}, {"n_lambda": float("nan")}, {"alpha": "1"}])
     def test_bad_settings_are_named(self, bad):
@@ -52,8 +61,9 @@ class TestHausdorff:
         matrix = np.sqrt(sq_dist_matrix(x, y))
         forth, back = np.quantile(matrix.min(1), quantile), np.quantile(matrix.min(0), quantile)
         for direction, expected in (("both", max(forth, back)), ("x_to_y", forth), ("y_to_x", back)):
-            np.testing.assert_allclose(pm.hausdorff_distance(x, y, quantile=quantile, direction=direction), expected,
-                                       rtol=1e-13)
+            np.testing.assert_allclose(
+                pm.hausdorff_distance(x, y, quantile=quantile, direction=direction), expected, rtol=1e-13
+            )
 
     @pytest.mark.parametrize("quantile", [0.3, 0.95, 1])
     @pytest.mark.parametrize("direction", ["both", "x_to_y", "y_to_x"])
@@ -61,10 +71,12 @@ class TestHausdorff:
         x, y = clouds(11, 8, seed=2)
         options = {"quantile": quantile, "direction": direction}
         _, (grad_x, grad_y) = pm.hausdorff_distance(x, y, return_grad=True, **options)
-        np.testing.assert_allclose(grad_x, finite_difference(lambda a: pm.hausdorff_distance(a, y, **options), x),
-                                   atol=1e-7)
-        np.testing.assert_allclose(grad_y, finite_difference(lambda a: pm.hausdorff_distance(x, a, **options), y),
-                                   atol=1e-7)
+        np.testing.assert_allclose(
+            grad_x, finite_difference(lambda a: pm.hausdorff_distance(a, y, **options), x), atol=1e-7
+        )
+        np.testing.assert_allclose(
+            grad_y, finite_difference(lambda a: pm.hausdorff_distance(x, a, **options), y), atol=1e-7
+        )
 
     def test_refuses_what_is_no_quantile(self):
         with pytest.raises(ValueError, match="quantile must lie between 0 and 1"):
@@ -103,10 +115,15 @@ class TestCompare:
     def test_reports_what_each_metric_says(self):
         x, y = clouds(300, 200)
         result = pm.compare(x, y, thresholds=[0.05], quantiles=[0.9])
-        expected = {name: pm.chamfer_distance(x, y, convention=name)
-                    for name in ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")}
-        expected |= {"dcd": pm.density_aware_chamfer_distance(x, y), "hausdorff": pm.hausdorff_distance(x, y),
-                     "hausdorff-90%": pm.hausdorff_distance(x, y, quantile=0.9)}
+        expected = {
+            name: pm.chamfer_distance(x, y, convention=name)
+            for name in ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
+        }
+        expected |= {
+            "dcd": pm.density_aware_chamfer_distance(x, y),
+            "hausdorff": pm.hausdorff_distance(x, y),
+            "hausdorff-90%": pm.hausdorff_distance(x, y, quantile=0.9),
+        }
         scores = pm.f_score(x, y, 0.05, return_details=True)
         expected |= dict(zip(("f-score@0.05", "precision@0.05", "recall@0.05"), scores, strict=True))
         assert dict(result) == expected

@@ -35,7 +35,8 @@ def test_gradcheck_of_lists_and_reductions(metric, options):
     x, y = [cloud(8, 3), cloud(5, 3, seed=2)], [cloud(6, 3, seed=1), cloud(9, 3, seed=3)]
     assert torch.autograd.gradcheck(lambda a, b, c, d: metric([a, b], [c, d], **options), (*x, *y))
     assert torch.autograd.gradcheck(
-        lambda a, b, c, d: metric([a, b], [c, d], batch_reduction="mean", **options), (*x, *y))
+        lambda a, b, c, d: metric([a, b], [c, d], batch_reduction="mean", **options), (*x, *y)
+    )
 
 
 def test_one_side_may_be_constant_or_prepared():
@@ -57,8 +58,14 @@ def test_upstream_gradients_scale_each_pair():
     np.testing.assert_allclose(x.grad[1], 3 * grad, rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [pmt.ChamferLoss(convention="pcn"), pmt.DensityAwareChamferLoss(alpha=3.0),
-                                  pmt.HausdorffLoss(quantile=0.9)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pmt.ChamferLoss(convention="pcn"),
+        pmt.DensityAwareChamferLoss(alpha=3.0),
+        pmt.HausdorffLoss(quantile=0.9),
+    ],
+)
 def test_losses_train(loss):
     y = cloud(2, 64, 3, seed=1).detach()
     x = cloud(2, 64, 3)
