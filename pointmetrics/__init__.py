@@ -20,6 +20,7 @@ from ._conventions import Convention, conventions
 from ._dcd import density_aware_chamfer_distance
 from ._fscore import FScore, f_score
 from ._hausdorff import hausdorff_distance
+from ._mesh import MeshDistances, point_to_mesh_distance
 from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Comparison",
     "Convention",
     "FScore",
+    "MeshDistances",
     "Neighbor",
     "Neighbors",
     "PreparedCloud",
@@ -38,4 +40,5 @@ __all__ = [
     "hausdorff_distance",
     "nearest_neighbors",
     "normal_consistency",
+    "point_to_mesh_distance",
 ]

@@ -4,6 +4,8 @@
 #include "build.hpp"
 #include "curve.hpp"
 #include "search.hpp"
+//
+#include "mesh_search.hpp"
 
 namespace pointmetrics {
 namespace NK_ARCH {
@@ -13,6 +15,9 @@ extern const Kernels<T> kKernels = {curve_order<T>, fill_leaves<T>, fill_levels<
 
 template const Kernels<float> kKernels<float>;
 template const Kernels<double> kKernels<double>;
+
+extern const MeshSearch kMeshSearch;
+const MeshSearch kMeshSearch = search_mesh;
 
 }  // namespace NK_ARCH
 }  // namespace pointmetrics

@@ -1,5 +1,5 @@
 // The kernels for whatever the compiler was told to build for.
-#include "shared.hpp"
+#include "dispatch.hpp"
 
 #define NK_ARCH base
 #define NK_PACK_BITS 0

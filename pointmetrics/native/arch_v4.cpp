@@ -1,5 +1,5 @@
 // The kernels for AVX-512.
-#include "shared.hpp"
+#include "dispatch.hpp"
 
 #if NK_X86_TARGETS
 #define NK_ARCH v4

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "mesh.hpp"
 #include "nearest.hpp"
 
 namespace pointmetrics {

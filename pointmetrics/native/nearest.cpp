@@ -6,66 +6,19 @@
 #include <thread>
 #include <vector>
 
-#include "nativekit/parallel.hpp"
 #include "core.hpp"
-#include "shared.hpp"
+#include "dispatch.hpp"
+#include "nativekit/parallel.hpp"
 
 namespace pointmetrics {
-
-namespace base {
-template <class T>
-extern const Kernels<T> kKernels;
-}
-#if NK_X86_TARGETS
-namespace v3 {
-template <class T>
-extern const Kernels<T> kKernels;
-}
-namespace v4 {
-template <class T>
-extern const Kernels<T> kKernels;
-}
-#endif
 
 namespace {
 
 constexpr std::int64_t kQueriesPerTask = 1024;
 
-enum Level : int { kBase = 0, kAvx2 = 1, kAvx512 = 2 };
-
-int best_level() {
-#if NK_X86_TARGETS
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512cd")) {
-    return kAvx512;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return kAvx2;
-#endif
-  return kBase;
-}
-
-std::atomic<int>& level() {
-  static std::atomic<int> chosen{best_level()};
-  return chosen;
-}
-
-template <class T>
-const Kernels<T>& kernels() {
-#if NK_X86_TARGETS
-  switch (level().load(std::memory_order_relaxed)) {
-    case kAvx512: return v4::kKernels<T>;
-    case kAvx2: return v3::kKernels<T>;
-    default: break;
-  }
-#endif
-  return base::kKernels<T>;
-}
-
 // Measured: below this many points in the target, one pass over all of them is faster than a tree.
 inline bool scan_is_faster(std::int64_t n, int d) {
-  if (d <= 3) return n <= 256;
+  if (d <= 3) return n <= 384;
   return d > kMaxDim || n <= (std::int64_t{64} << d);
 }
 
@@ -240,11 +193,6 @@ int run(const NearestJob<T>& job) {
 }
 
 }  // namespace
-
-int limit_instruction_set(int limit) {
-  level() = std::min(limit, best_level());
-  return level();
-}
 
 template <class T>
 int nearest(const NearestJob<T>& job) {
