@@ -211,6 +211,11 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
         raise ValueError(
             f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}"
         )
+    return agree(x, y, names)
+
+
+def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
+    """Check that clouds have one dimension and bring them to one dtype."""
     if x.points.shape[1] != y.points.shape[1]:
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same dimension d, got "

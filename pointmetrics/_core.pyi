@@ -15,3 +15,12 @@ def limit_instruction_set(limit: int) -> int: ...
 def nearest_on_mesh(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def pairwise(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    pairs: np.ndarray,
+    power: int,
+    n_threads: int,
+) -> tuple[np.ndarray, np.ndarray]: ...
