@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _chamfer, _dcd, _fscore, _hausdorff
-from ._arrays import Pair, read_pair
+from ._arrays import Pair, check_number, read_pair
 from ._conventions import conventions
 from ._neighbors import Found, PreparedCloud, find
 
@@ -38,9 +38,7 @@ def parse_metric(name: str) -> _Measure:
             _dcd.value_and_grad(pair, found, alpha=1000.0, n_lambda=1.0, need_grad=False)[0][0]
         )
     if stem == "hausdorff":
-        quantile = 1.0 if parameter is None else parameter
-        if not 0 <= quantile <= 1:
-            raise ValueError(f"the quantile of {name!r} must lie between 0 and 1")
+        quantile = 1.0 if parameter is None else check_number(parameter, f"the quantile of {name!r}", 0, 1)
         return lambda pair, found: float(
             _hausdorff.value_and_grad(pair, found, quantile=quantile, direction=direction, need_grad=False)[0][0]
         )

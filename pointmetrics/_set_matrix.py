@@ -39,10 +39,10 @@ def _chamfer_block(x: Clouds, y: Clouds, pairs: np.ndarray, convention: str, n_t
 
 def _named(metric: str) -> Callable[[list[np.ndarray], list[np.ndarray], int], np.ndarray]:
     if metric == "emd":
-        from . import earth_movers_distance  # type: ignore[attr-defined]
+        from . import earth_movers_distance
 
         return lambda x, y, threads: earth_movers_distance(x, y, n_threads=threads)
-    functions = {"dcd": density_aware_chamfer_distance, "hausdorff": hausdorff_distance}
+    functions: dict[str, Callable[..., Any]] = {"dcd": density_aware_chamfer_distance, "hausdorff": hausdorff_distance}
     if metric not in functions:
         raise ValueError(
             f"metric must be a function or one of emd, {', '.join([*functions, *conventions()])}; got {metric!r}"

@@ -57,7 +57,7 @@ class CloudDistances(base.Transformer):
         if self.previous:
             self._last = _cloud(x)
 
-    def transform_one(self, x: Any) -> dict[str, float]:
+    def transform_one(self, x: Any) -> dict[Any, Any]:
         """Return the features of the cloud ``(n, d)``, or of a dict whose only value is one."""
         cloud = _cloud(x)
         before = ([cloud] if self._last is None else [self._last]) if self.previous else []

@@ -61,7 +61,7 @@ class TestSklearn:
         ({"reference": np.zeros((3, 2)), "metrics": ["recall"]}, "recall@t"),
         ({"reference": np.zeros((3, 2)), "metrics": ["recall@x"]}, "has 'x' where a number is expected"),
         ({"reference": np.zeros((3, 2)), "metrics": ["cd-l1:up"]}, "direction must be one of"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["hausdorff@95"]}, "quantile of 'hausdorff@95'"),
+        ({"reference": np.zeros((3, 2)), "metrics": ["hausdorff@95"]}, "quantile of 'hausdorff@95' must be"),
     ])
     def test_bad_options_are_named(self, options, message):
         with pytest.raises(ValueError, match=message):
