@@ -225,6 +225,9 @@ NK_INLINE void search_tree(const Tree<T>& tree, const T* points, const std::int3
       const std::int64_t at = k + std::min(i, count - 1);
       rows[i] = order == nullptr ? at : order[at];
     }
+    if (order != nullptr) {
+      for (int i = 0; i < kLanes; ++i) prefetch_row(points, order, k + kLanes + i, end, tree.d);
+    }
     load_group<T, D>(points, rows, tree.d, &group);
     search_group<T, D>(tree, &group);
     alignas(64) T best[kLanes];

@@ -23,3 +23,17 @@
 
 #include "nativekit/simd.hpp"
 #include "tree.hpp"
+
+namespace pointmetrics {
+
+// Ask for points[order[at]] before it is needed: in curve order the points lie anywhere in memory.
+template <class T>
+NK_INLINE void prefetch_row(const T* points, const std::int32_t* order, std::int64_t at, std::int64_t end, int d) {
+#if defined(__GNUC__)
+  if (at < end) __builtin_prefetch(points + static_cast<std::int64_t>(order[at]) * d);
+#else
+  (void)points, (void)order, (void)at, (void)end, (void)d;
+#endif
+}
+
+}  // namespace pointmetrics
