@@ -1,0 +1,63 @@
+"""Distances between point clouds: exact, fast, and each under the name its numbers were published with.
+
+Clouds are ``(n, d)`` arrays, batches ``(b, n, d)`` arrays (with ``lengths`` where clouds are padded) or
+lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 and float64 are kept,
+integers become float64, half precision is refused. Where the squares of float32 coordinates would leave
+float32 (beyond 1e19 or below 1e-15), the result is float64. numpy arrays and torch tensors come back as
+what they were.
+
+``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
+fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
+the same functions to autograd.
+
+:mod:`pointmetrics.sets` compares whole sets of clouds, :mod:`pointmetrics.io` reads files, and
+:mod:`pointmetrics.sklearn` and :mod:`pointmetrics.river` turn clouds into features.
+
+Everything is exact: of equally near points the one of lowest index wins, and neither the number of
+threads nor the machine's instruction set changes a bit of the neighbours or their distances.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from ._chamfer import ChamferResult, chamfer_distance, normal_consistency
+from ._compare import Comparison, compare
+from ._conventions import Convention, conventions
+from ._dcd import density_aware_chamfer_distance
+from ._fscore import FScore, f_score
+from ._hausdorff import hausdorff_distance
+from ._mesh import MeshDistances, point_to_mesh_distance
+from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+
+__all__ = [
+    "ChamferResult",
+    "Comparison",
+    "Convention",
+    "FScore",
+    "MeshDistances",
+    "Neighbor",
+    "Neighbors",
+    "PreparedCloud",
+    "chamfer_distance",
+    "compare",
+    "conventions",
+    "density_aware_chamfer_distance",
+    "f_score",
+    "hausdorff_distance",
+    "nearest_neighbors",
+    "normal_consistency",
+    "point_to_mesh_distance",
+]
+
+# Loaded when first asked for: each may need a package that is not installed, or time.
+_MODULES = ("io", "river", "sets", "sklearn", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
