@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-namespace pointmetrics {
+#include "nativekit/parallel.hpp"
+
+namespace pointmetrics::emd {
 
 State::State(const double* rows_, const double* columns, std::int32_t n_, int d_, Cost cost_,
              std::int32_t k_)
@@ -30,8 +32,7 @@ void State::unmatch(std::int32_t i) {
   column_of[static_cast<std::size_t>(i)] = kFree;
 }
 
-void State::fill(std::int32_t i) {
-  ++n_fills;
+void State::fill(std::int32_t i, QueryScratch& memory) {
   Candidate* list = &lists[static_cast<std::size_t>(i) * static_cast<std::size_t>(k)];
   const std::int32_t size = list_sizes[static_cast<std::size_t>(i)];
   // The old list already shows k columns: none of the k smallest is above their maximum.
@@ -42,8 +43,8 @@ void State::fill(std::int32_t i) {
     below = std::nextafter(below, kInfinity);
   }
   double rest;
-  const std::int32_t count = smallest(tree, cost, row(i), k, below, scratch, &rest);
-  for (std::int32_t s = 0; s < count; ++s) list[s] = {scratch.hits[s].cost, scratch.hits[s].column};
+  const std::int32_t count = smallest(tree, cost, row(i), k, below, memory, &rest);
+  for (std::int32_t s = 0; s < count; ++s) list[s] = {memory.hits[s].cost, memory.hits[s].column};
   list_sizes[static_cast<std::size_t>(i)] = count;
   rests[static_cast<std::size_t>(i)] = rest;
 }
@@ -76,13 +77,19 @@ Best State::best(std::int32_t i) {
   return found;
 }
 
-std::int32_t State::free_unhappy(double slack) {
-  std::int32_t n_free = 0;
+void State::fill_all(int n_threads) {
+  constexpr std::int32_t kChunk = 256;
+  nativekit::parallel_for((n + kChunk - 1) / kChunk, n_threads, [&](std::int64_t chunk) {
+    QueryScratch memory;
+    const std::int32_t first = static_cast<std::int32_t>(chunk) * kChunk;
+    for (std::int32_t i = first; i < std::min(n, first + kChunk); ++i) fill(i, memory);
+  });
+}
+
+void State::free_unhappy(double slack) {
   for (std::int32_t i = 0; i < n; ++i) {
     if (column_of[static_cast<std::size_t>(i)] != kFree && matched_value(i) > best(i).value + slack) unmatch(i);
-    n_free += column_of[static_cast<std::size_t>(i)] == kFree;
   }
-  return n_free;
 }
 
 bool auction(State& state, double epsilon, std::int64_t max_bids) {
@@ -97,7 +104,6 @@ bool auction(State& state, double epsilon, std::int64_t max_bids) {
     next.clear();
     for (const std::int32_t i : queue) {
       if (--max_bids < 0) return false;
-      ++state.n_bids;
       const Best best = state.best(i);
       const std::int32_t loser = state.row_of[static_cast<std::size_t>(best.column)];
       if (loser != kFree) {
@@ -117,7 +123,6 @@ void reduce_rows(State& state, std::int64_t max_bids) {
   for (std::int32_t first = 0; first < state.n; ++first) {
     std::int32_t i = first;
     while (i != kFree && state.column_of[static_cast<std::size_t>(i)] == kFree && --max_bids >= 0) {
-      ++state.n_bids;
       const Best best = state.best(i);
       const std::int32_t loser = state.row_of[static_cast<std::size_t>(best.column)];
       const double rise = best.second < kInfinity ? best.second - best.value : 0.0;
@@ -133,4 +138,4 @@ void reduce_rows(State& state, std::int64_t max_bids) {
   }
 }
 
-}  // namespace pointmetrics
+}  // namespace pointmetrics::emd

@@ -11,7 +11,7 @@
 
 #include "emd_tree.hpp"
 
-namespace pointmetrics {
+namespace pointmetrics::emd {
 
 constexpr std::int32_t kFree = -1;
 
@@ -42,7 +42,6 @@ struct State {
   std::vector<std::int32_t> column_of, row_of;
   std::vector<double> matched_cost;      // of (row, column_of[row])
   QueryScratch scratch;
-  std::int64_t n_fills = 0, n_bids = 0, n_scanned = 0, n_expanded = 0;
 
   const double* row(std::int32_t i) const { return rows + static_cast<std::int64_t>(i) * d; }
   // The value of the row's own column; rows without one have none.
@@ -51,21 +50,25 @@ struct State {
   }
   void match(std::int32_t i, std::int32_t j, double c);
   void unmatch(std::int32_t i);
-  void fill(std::int32_t i);        // refill the list at today's prices
+  // Refill the list at today's prices; rows are independent, so threads may share them out.
+  void fill(std::int32_t i) { fill(i, scratch); }
+  void fill(std::int32_t i, QueryScratch& memory);
+  void fill_all(int n_threads);
   Best peek(std::int32_t i) const;  // best of the list; exact while value <= rests[i]
   Best best(std::int32_t i);        // exact best and a bound for the second; may refill
-  // Free every row whose column is worse than its best by more than slack; number of free rows.
-  std::int32_t free_unhappy(double slack);
+  // Free every row whose column is worse than its best by more than slack.
+  void free_unhappy(double slack);
 };
 
-// Rounds of bidding with increments of at least epsilon until all rows are matched within epsilon
-// of their best, or the bids run out. Returns whether all are matched.
+// Bidding with increments of at least epsilon (Bertsekas 1988) until all rows are matched within
+// epsilon of their best, or the bids run out. Returns whether all are matched.
 bool auction(State& state, double epsilon, std::int64_t max_bids);
 
 // Match free rows by raising prices only as far as the second best; may leave rows free.
 void reduce_rows(State& state, std::int64_t max_bids);
 
-// Match every free row along a shortest augmenting path; exact.
+// Match every free row along a shortest augmenting path; optimal but for rounding when all matched
+// rows held their best before.
 void augment_all(State& state);
 
-}  // namespace pointmetrics
+}  // namespace pointmetrics::emd

@@ -6,7 +6,7 @@
 
 #include "nativekit/simd.hpp"
 
-namespace pointmetrics {
+namespace pointmetrics::emd {
 namespace {
 
 // Size of the left part: whole multiples of the largest 16^k that leaves two parts, about half.
@@ -296,4 +296,4 @@ std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std
   }
 }
 
-}  // namespace pointmetrics
+}  // namespace pointmetrics::emd

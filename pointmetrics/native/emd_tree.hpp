@@ -10,7 +10,7 @@
 #include <limits>
 #include <vector>
 
-namespace pointmetrics {
+namespace pointmetrics::emd {
 
 constexpr int kFan = 16;  // points per leaf block and children per inner node
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -66,4 +66,4 @@ struct QueryScratch {
 std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std::int32_t k,
                       double below, QueryScratch& scratch, double* rest);
 
-}  // namespace pointmetrics
+}  // namespace pointmetrics::emd
