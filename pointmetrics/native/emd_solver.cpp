@@ -19,7 +19,7 @@ constexpr std::int32_t kGroup = 4;       // points a cell mean stands for
 constexpr std::int32_t kCoarsest = 32;   // below this a level starts from prices of zero
 constexpr std::int32_t kChunk = 256;     // rows a thread takes at a time
 
-// Epsilon falls from first to last, both in units of the mean list spread.
+// Epsilon falls from first to last, both in units of the typical list spread.
 struct Schedule {
   double first, last;
 };
@@ -70,14 +70,19 @@ std::vector<double> group_means(const double* points, std::int64_t n, int d, std
   return out;
 }
 
-// How much the values in a row's list differ, on average: the unit in which epsilon makes sense.
-double mean_spread(State& state) {
-  double sum = 0.0;
+// How much the values in a row's list differ, for the median row: the unit in which epsilon makes
+// sense. A mean would follow a single outlier.
+double typical_spread(State& state) {
+  std::vector<double> spreads;
+  spreads.reserve(static_cast<std::size_t>(state.n));
   for (std::int32_t i = 0; i < state.n; ++i) {
     const double rest = state.rests[static_cast<std::size_t>(i)];
-    if (rest < kInfinity) sum += rest - state.best(i).value;
+    if (rest < kInfinity) spreads.push_back(rest - state.best(i).value);
   }
-  return sum / state.n;
+  if (spreads.empty()) return 0.0;
+  const auto middle = spreads.begin() + static_cast<std::ptrdiff_t>(spreads.size() / 2);
+  std::nth_element(spreads.begin(), middle, spreads.end());
+  return *middle;
 }
 
 Bounds bounds_of(const State& state, const std::vector<double>& row_minima) {
@@ -171,7 +176,7 @@ std::vector<double> coarse_prices(const double* rows, const double* columns, std
   State state(row_means.data(), column_means.data(), m, d, cost, kListLength);
   state.tree.set_prices(coarse_prices(row_means.data(), column_means.data(), m, d, cost, n_threads).data());
   state.fill_all(n_threads);
-  const double spread = mean_spread(state);
+  const double spread = typical_spread(state);
   if (!(spread > 0.0)) return std::vector<double>(static_cast<std::size_t>(n), 0.0);
   run_auctions(state, kCoarseSchedule, spread, 0.0);
   return extended_prices(state, columns, n, spread, n_threads);
@@ -204,7 +209,7 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
   State state(sorted[0].data(), sorted[1].data(), n, job.d, job.cost, kListLength);
   state.tree.set_prices(coarse_prices(sorted[0].data(), sorted[1].data(), n, job.d, job.cost, n_threads).data());
   state.fill_all(n_threads);
-  const bool early = run_auctions(state, kFineSchedule, mean_spread(state), job.tol);
+  const bool early = run_auctions(state, kFineSchedule, typical_spread(state), job.tol);
   const Bounds bounds = early ? bounds_from_lists(state) : finish(state, n_threads);
   const double gap = bounds.upper - bounds.lower;
   job.upper[pair] = bounds.upper;
