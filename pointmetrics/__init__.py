@@ -1,0 +1,44 @@
+"""Distances between point clouds: exact, fast, and each under the name its numbers were published with.
+
+Clouds are ``(n, d)`` arrays, batches ``(b, n, d)`` arrays (with ``lengths`` where clouds are padded) or
+lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 and float64 are kept,
+integers become float64, half precision is refused. Where the squares of float32 coordinates would leave
+float32 (beyond 1e19 or below 1e-15), the result is float64. numpy arrays and torch tensors come back as
+what they were.
+
+``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
+fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
+the same functions to autograd.
+
+Everything is exact: of equally near points the one of lowest index wins, and neither the number of
+threads nor the machine's instruction set changes a bit of the neighbours or their distances.
+"""
+
+from ._chamfer import ChamferResult, chamfer_distance, normal_consistency
+from ._compare import Comparison, compare
+from ._conventions import Convention, conventions
+from ._dcd import density_aware_chamfer_distance
+from ._fscore import FScore, f_score
+from ._hausdorff import hausdorff_distance
+from ._mesh import MeshDistances, point_to_mesh_distance
+from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+
+__all__ = [
+    "ChamferResult",
+    "Comparison",
+    "Convention",
+    "FScore",
+    "MeshDistances",
+    "Neighbor",
+    "Neighbors",
+    "PreparedCloud",
+    "chamfer_distance",
+    "compare",
+    "conventions",
+    "density_aware_chamfer_distance",
+    "f_score",
+    "hausdorff_distance",
+    "nearest_neighbors",
+    "normal_consistency",
+    "point_to_mesh_distance",
+]

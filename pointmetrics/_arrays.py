@@ -1,0 +1,467 @@
+"""Read clouds from any array library, check them once, and give results back the same way.
+
+Every public function begins with :func:`read_pair` (or :func:`read_clouds`) and works from there on
+packed numpy arrays: all points of all clouds of a batch one after another in ``points``, cloud ``i``
+being ``points[offsets[i]:offsets[i + 1]]``. A single cloud, a padded batch with ``lengths`` and a
+ragged list look the same from inside, and only this module knows what the caller passed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ._core import max_magnitude
+
+_MAX_POINTS = 2**31 - 2
+_SHAPES = "shape (n, d) or (b, n, d), or be a list of (n_i, d) arrays"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The array library and device results go back to."""
+
+    name: str
+    device: Any = None
+
+    def wrap(self, array: Any) -> Any:
+        """Give a numpy result (array or scalar) back in this library, on this device."""
+        if self.name == "torch":
+            return sys.modules["torch"].as_tensor(array, device=self.device)
+        return array
+
+    def __str__(self) -> str:
+        return self.name if self.device is None else f"{self.name} on {self.device}"
+
+
+NUMPY = Library("numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """One or more clouds, packed.
+
+    ``points`` is C-contiguous ``(total, d)`` float32 or float64, ``offsets`` int64 ``(b + 1,)``.
+    ``kind`` is "single", "batch" or "list": the shape that results take. ``max_n`` is the padded
+    length of a batch.
+    """
+
+    points: np.ndarray
+    offsets: np.ndarray
+    kind: str
+    max_n: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.points[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of points of each cloud, int64 ``(b,)``."""
+        return np.diff(self.offsets)
+
+    @property
+    def owner(self) -> np.ndarray:
+        """The cloud that each packed point belongs to, int64 ``(total,)``."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def unpack(self, values: np.ndarray, fill: float = 0) -> Any:
+        """Shape packed per-point ``values`` ``(total, ...)`` like the caller's clouds.
+
+        Padding of a batch holds ``fill``.
+        """
+        if self.kind == "single":
+            return values
+        if self.kind == "list":
+            return np.split(values, self.offsets[1:-1])
+        full = (len(self), self.max_n, *values.shape[1:])
+        if len(values) == full[0] * full[1]:
+            return values.reshape(full)
+        padded = np.full(full, fill, dtype=values.dtype)
+        padded[np.arange(self.max_n) < self.counts[:, None]] = values
+        return padded
+
+    def means(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Average packed per-point ``values`` over each cloud, in float64 ``(b,)``."""
+        if weights is not None:
+            return self.sums(values * weights) / self.sums(weights)
+        return self.sums(values) / self.counts
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum packed per-point ``values`` over each cloud, in float64 ``(b,)``."""
+        if len(self) == 1:
+            # Pairwise summation; reduceat is sequential and would lose digits on a million points.
+            return np.add.reduce(values, dtype=np.float64, keepdims=True)
+        if len(values) == len(self) * self.max_n:
+            return values.reshape(len(self), self.max_n).sum(axis=1, dtype=np.float64)
+        ends = self.offsets.tolist()
+        return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(ends)])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two equally long sequences of clouds of one dtype and dimension.
+
+    ``index`` is the native index of the prepared side, which then repeats one cloud.
+    """
+
+    x: Clouds
+    y: Clouds
+    library: Library
+    prepared: str = ""  # "x" or "y" where that side is a PreparedCloud
+    index: np.ndarray | None = None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64: what is computed in and given back."""
+        return self.x.points.dtype
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def result(self, values: np.ndarray) -> Any:
+        """Give one number a pair, ``(b,)``, back: a scalar for a single pair, else ``(b,)``."""
+        values = values.astype(self.dtype, copy=False)
+        if self.x.kind == "single":
+            return values[0] if self.library is NUMPY else self.library.wrap(values[0])
+        return self.library.wrap(values)
+
+    def per_point(self, side: Clouds, values: np.ndarray, fill: float = 0) -> Any:
+        """Give packed per-point values of ``side`` back in the shape of its clouds."""
+        unpacked = side.unpack(values, fill)
+        if isinstance(unpacked, list):
+            return [self.library.wrap(v) for v in unpacked]
+        return self.library.wrap(unpacked)
+
+
+def thread_count(n_threads: int | None) -> int:
+    """Return the number of threads to use: all that this process may run on where ``None``."""
+    if n_threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
+        raise TypeError(f"n_threads must be an int or None, got {type(n_threads).__name__}")
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    return int(n_threads)
+
+
+def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = ("x", "y")) -> Pair:
+    """Read and check two clouds, batches or lists that are compared one with one.
+
+    ``lengths`` is ``None``, a tuple ``(x_lengths, y_lengths)`` either of which may be ``None``, or
+    one ``(b,)`` array that holds for both.
+    """
+    x_lengths, y_lengths = split_pair(lengths)
+    x_clouds, x_library = read_clouds(x, names[0], lengths=x_lengths)
+    y_clouds, y_library = read_clouds(y, names[1], lengths=y_lengths)
+    if x_library is not y_library and x_library != y_library:
+        raise TypeError(
+            f"{names[0]} and {names[1]} must come from one library and device, "
+            f"got {x_library} and {y_library}"
+        )
+    if isinstance(y, Prepared):
+        if y_clouds.kind != x_clouds.kind:
+            y_clouds = _repeat(y_clouds, len(x_clouds))
+        x_clouds, y_clouds = match(x_clouds, y_clouds, names)
+        return Pair(x_clouds, y_clouds, x_library, "y", y.index(y_clouds.points.dtype))
+    if isinstance(x, Prepared):
+        if x_clouds.kind != y_clouds.kind:
+            x_clouds = _repeat(x_clouds, len(y_clouds))
+        x_clouds, y_clouds = match(x_clouds, y_clouds, names)
+        return Pair(x_clouds, y_clouds, x_library, "x", x.index(x_clouds.points.dtype))
+    x_clouds, y_clouds = match(x_clouds, y_clouds, names)
+    return Pair(x_clouds, y_clouds, x_library)
+
+
+class Prepared:
+    """What :func:`read_clouds` knows about a cloud that was indexed before (``PreparedCloud``)."""
+
+    _clouds: Clouds
+    _library: Library
+
+    def index(self, dtype: np.dtype) -> np.ndarray:
+        """Return the native index for points of ``dtype``."""
+        raise NotImplementedError
+
+
+def _repeat(clouds: Clouds, times: int) -> Clouds:
+    n = clouds.max_n
+    return Clouds(np.tile(clouds.points, (times, 1)), np.arange(0, times * n + 1, n), "batch", n)
+
+
+def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
+    """Check that two sequences of clouds go together and bring them to one dtype."""
+    if (x.kind == "single") != (y.kind == "single"):
+        raise ValueError(
+            f"{names[0]} and {names[1]} must both be single clouds or both batches, got "
+            f"{_describe(x)} and {_describe(y)}"
+        )
+    if len(x) != len(y):
+        raise ValueError(
+            f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}"
+        )
+    if x.points.shape[1] != y.points.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same dimension d, got "
+            f"{x.points.shape[1]} and {y.points.shape[1]}"
+        )
+    if x.points.dtype != y.points.dtype:
+        x, y = _as_float64(x), _as_float64(y)
+    return x, y
+
+
+def split_pair(value: Any) -> tuple[Any, Any]:
+    """Take an option for both clouds apart: a tuple is ``(for x, for y)``, all else holds for both."""
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"a tuple option must be (for x, for y), got {len(value)} entries")
+        return value
+    return value, value
+
+
+def read_clouds(x: Any, name: str, *, lengths: Any = None) -> tuple[Clouds, Library]:
+    """Read and check one cloud, batch or list."""
+    if type(x) is np.ndarray:
+        return _read_array(x, name, lengths), NUMPY
+    if isinstance(x, Prepared):
+        if lengths is not None:
+            raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
+        return x._clouds, x._library
+    if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
+        return _read_list(x, name, lengths)
+    array, library = to_numpy(x, name)
+    return _read_array(array, name, lengths), library
+
+
+def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
+    points = _as_floats(array, name)
+    shape = points.shape
+    if len(shape) not in (2, 3):
+        raise ValueError(f"{name} must have {_SHAPES}, got shape {shape}")
+    if 0 in shape:
+        raise ValueError(
+            f"{name} is empty: it must hold at least one point of at least one coordinate, got shape {shape}"
+        )
+    if len(shape) == 2:
+        if lengths is not None:
+            raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
+        points = _check_values(points, points, name)
+        return _bounded(Clouds(points, np.array([0, shape[0]], dtype=np.int64), "single", shape[0]), name)
+    b, n, d = shape
+    if lengths is None:
+        packed = _check_values(points.reshape(b * n, d), points, name)
+        offsets = np.arange(0, b * n + 1, n, dtype=np.int64)
+    else:
+        counts = _check_lengths(lengths, b, n, name)
+        used = np.arange(n) < counts[:, None]
+        packed = _check_values(points[used], points, name, used)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+    return _bounded(Clouds(packed, offsets, "batch", n), name)
+
+
+def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
+    if lengths is not None:
+        raise ValueError(f"lengths need a batch (b, n, d), but {name} is a list, whose clouds have their own")
+    parts = []
+    library: Library | None = None
+    for i, cloud in enumerate(clouds):
+        array, cloud_library = to_numpy(cloud, f"{name}[{i}]")
+        library = library or cloud_library
+        if cloud_library != library:
+            raise TypeError(
+                f"the clouds of {name} must come from one library and device, "
+                f"got {library} and {cloud_library}"
+            )
+        if array.ndim != 2:
+            raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
+        part = _read_array(array, f"{name}[{i}]", None).points
+        if parts and part.shape[1] != parts[0].shape[1]:
+            raise ValueError(
+                f"{name}[{i}] must have {parts[0].shape[1]} coordinates a point like "
+                f"{name}[0], got shape {part.shape}"
+            )
+        parts.append(part)
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
+    packed = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return _bounded(Clouds(packed, offsets, "list", int(np.diff(offsets).max())), name), library or NUMPY
+
+
+def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
+    """View ``x`` as a numpy array without copying where its library allows it."""
+    torch = _loaded("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _from_torch(x, name, torch)
+    cupy = _loaded("cupy")
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        raise TypeError(
+            f"{name} is a CuPy array, and this version computes on the CPU only; pass cupy.asnumpy({name})"
+        )
+    try:
+        return np.asarray(x), NUMPY
+    except ValueError as error:
+        raise ValueError(f"{name} must have {_SHAPES}, but cannot be made an array: {error}") from error
+
+
+def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[np.ndarray, Library]:
+    if x.device.type != "cpu":
+        raise TypeError(
+            f"{name} is a tensor on {x.device}, and this version computes on the CPU only; pass {name}.cpu()"
+        )
+    if x.dtype in (torch.float16, torch.bfloat16):
+        raise TypeError(_half_message(name, str(x.dtype).removeprefix("torch.")))
+    if x.requires_grad:
+        raise ValueError(
+            f"{name} requires grad, which this function would drop: use the function of the "
+            f"same name in pointmetrics.torch, or pass {name}.detach()"
+        )
+    return x.numpy(), Library("torch", x.device)
+
+
+def _loaded(module: str) -> ModuleType | None:
+    # An array of a library can only exist once the library was imported, so nothing is imported here.
+    # The attribute check guards against a module that is half-way through its own import.
+    found = sys.modules.get(module)
+    return found if hasattr(found, "ndarray" if module == "cupy" else "Tensor") else None
+
+
+def _half_message(name: str, dtype: str) -> str:
+    return (
+        f"{name} has dtype {dtype}, whose 8 to 11 significant bits are too few for distances; "
+        f"convert it to float32 or float64"
+    )
+
+
+def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
+    """Return ``array`` C-contiguous in float32 or float64; refuse every other kind of number."""
+    dtype = array.dtype
+    if dtype.char in "fd" and dtype.isnative:
+        return np.ascontiguousarray(array) if array.ndim else array
+    if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8)):
+        wanted = np.float32 if dtype.kind == "f" and dtype.itemsize == 4 else np.float64
+        return np.ascontiguousarray(array, dtype=wanted) if array.ndim else array
+    if dtype.name in ("float16", "bfloat16"):
+        raise TypeError(_half_message(name, dtype.name))
+    raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
+
+
+def _check_values(
+    packed: np.ndarray, original: np.ndarray, name: str, used: np.ndarray | None = None
+) -> np.ndarray:
+    """Refuse NaN and infinity, and bring a scale whose squares leave float32 to float64.
+
+    Indices in messages are those of ``original``; ``used`` marks the points that are no padding,
+    which may hold anything.
+    """
+    magnitude = max_magnitude(packed)
+    if not math.isfinite(magnitude):
+        bad = ~np.isfinite(original)
+        if used is not None:
+            bad &= used[:, :, None]
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name} must be finite, got {original[index]} at index {index}")
+    # Differences are at most twice the magnitude; their squares are summed over d coordinates.
+    reach = 2 * magnitude * math.sqrt(packed.shape[1])
+    if packed.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19:
+        return packed.astype(np.float64)
+    if packed.dtype == np.float64 and magnitude > 0 and not 1e-140 < reach < 1e153:
+        raise ValueError(
+            f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
+            f"range of float64; rescale it to between 1e-140 and 1e150"
+        )
+    return packed
+
+
+def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
+    counts, _ = to_numpy(lengths, f"the lengths of {name}")
+    if counts.dtype.kind not in "iu":
+        raise TypeError(f"the lengths of {name} must be integers, got dtype {counts.dtype}")
+    if counts.shape != (b,):
+        raise ValueError(f"the lengths of {name} must have shape ({b},), got {counts.shape}")
+    counts = counts.astype(np.int64)
+    if counts.min() < 1 or counts.max() > n:
+        i = int(np.flatnonzero((counts < 1) | (counts > n))[0])
+        raise ValueError(
+            f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}"
+        )
+    return counts
+
+
+def read_weights(weights: Any, clouds: Clouds, name: str) -> np.ndarray | None:
+    """Read non-negative point weights of ``clouds`` into packed float64 ``(total,)``."""
+    if weights is None:
+        return None
+    if clouds.kind == "list":
+        if not isinstance(weights, (list, tuple)) or len(weights) != len(clouds):
+            raise ValueError(f"{name} must be a list of {len(clouds)} arrays, one a cloud")
+        parts = [to_numpy(w, f"{name}[{i}]")[0] for i, w in enumerate(weights)]
+        for i, (part, n) in enumerate(zip(parts, clouds.counts, strict=True)):
+            if part.shape != (n,):
+                raise ValueError(f"{name}[{i}] must have shape ({n},), got {part.shape}")
+        packed = np.concatenate(parts)
+    else:
+        packed, _ = to_numpy(weights, name)
+        expected = (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)
+        if packed.shape != expected:
+            raise ValueError(f"{name} must have shape {expected}, got {packed.shape}")
+        if clouds.kind == "batch":
+            packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
+    packed = _as_floats(packed, name).astype(np.float64, copy=False)
+    bad = ~(np.isfinite(packed) & (packed >= 0))
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{name} must be finite and not negative, got {packed[i]} at point {i}")
+    if (clouds.sums(packed) <= 0).any():
+        raise ValueError(f"{name} must not all be zero in a cloud")
+    return packed
+
+
+def read_vectors(vectors: Any, clouds: Clouds, name: str) -> np.ndarray:
+    """Read one vector a point, shaped like the clouds, into packed float64 ``(total, d)``."""
+    parts = list(vectors) if clouds.kind == "list" else [vectors]
+    arrays = [to_numpy(part, name)[0] for part in parts]
+    expected: list[tuple[int, ...]] = (
+        [(int(n),) for n in clouds.counts]
+        if clouds.kind == "list"
+        else [(clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    )
+    shapes = [(*shape, clouds.points.shape[1]) for shape in expected]
+    if [a.shape for a in arrays] != shapes:
+        raise ValueError(
+            f"{name} must have the shape of its cloud, got {[a.shape for a in arrays]} for {shapes}"
+        )
+    packed = np.concatenate(arrays) if clouds.kind == "list" else arrays[0]
+    if clouds.kind == "batch":
+        packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
+    packed = _as_floats(packed, name).astype(np.float64, copy=False)
+    if not np.isfinite(packed).all():
+        raise ValueError(f"{name} must be finite, got {packed[~np.isfinite(packed)][0]}")
+    return packed
+
+
+def _bounded(clouds: Clouds, name: str) -> Clouds:
+    if len(clouds.points) > _MAX_POINTS:
+        raise ValueError(f"{name} may hold at most {_MAX_POINTS} points in all, got {len(clouds.points)}")
+    return clouds
+
+
+def _as_float64(clouds: Clouds) -> Clouds:
+    return Clouds(clouds.points.astype(np.float64, copy=False), clouds.offsets, clouds.kind, clouds.max_n)
+
+
+def _describe(clouds: Clouds) -> str:
+    return {
+        "single": "a single cloud",
+        "batch": f"a batch of {len(clouds)}",
+        "list": f"a list of {len(clouds)}",
+    }[clouds.kind]

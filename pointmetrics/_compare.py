@@ -1,0 +1,98 @@
+"""All nearest-neighbour metrics from one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _chamfer, _dcd, _fscore, _hausdorff
+from ._arrays import read_pair
+from ._conventions import look_up
+from ._neighbors import find
+
+_CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
+
+
+class Comparison(dict[str, Any]):
+    """Metric name -> value; ``units`` has the same keys. Printed, it is a table."""
+
+    def __init__(self, values: dict[str, Any], units: dict[str, str]) -> None:
+        super().__init__(values)
+        self.units = units
+
+    def __str__(self) -> str:
+        width = max(map(len, self))
+        rows = (
+            f"{name:<{width}}  {np.array2string(np.asarray(value), precision=6)}  {self.units[name]}"
+            for name, value in self.items()
+        )
+        return "\n".join(row.rstrip() for row in rows)
+
+
+def compare(
+    x: Any,
+    y: Any,
+    *,
+    thresholds: Any = (0.01,),
+    quantiles: Any = (0.95,),
+    alpha: float = 1000.0,
+    n_lambda: float = 1.0,
+    lengths: Any = None,
+    n_threads: int | None = None,
+) -> Comparison:
+    """Report every nearest-neighbour metric of two clouds, from one search.
+
+    Parameters
+    ----------
+    x, y : array (n, d) and (m, d), or (b, n, d) and (b, m, d), or lists of (n_i, d) arrays
+        Clouds, as in :func:`chamfer_distance`: x is what is judged, y the reference.
+    thresholds : sequence of float, default=(0.01,)
+        Of the F-score, in the unit of the coordinates.
+    quantiles : sequence of float, default=(0.95,)
+        Of the Hausdorff distance, beside the full one.
+    alpha, n_lambda : float, default=1000.0, 1.0
+        Of the density-aware Chamfer distance.
+    lengths : (b,) integers or tuple of two such, default=None
+        Points in use of each cloud of a batch.
+    n_threads : int, default=None
+        Threads; ``None`` uses all.
+
+    Returns
+    -------
+    Comparison
+        A dict of metric name to value (a scalar or ``(b,)``), with ``units`` of the same keys.
+
+    Examples
+    --------
+    >>> import pointmetrics as pm
+    >>> result = pm.compare([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]], thresholds=[1.0])
+    >>> float(result["hausdorff"]), result.units["hausdorff"]
+    (5.0, 'length')
+    >>> float(result["recall@1"]), float(result["cd-l2"])
+    (1.0, 12.5)
+    """
+    _dcd.check_settings(alpha, n_lambda)
+    checked = _fscore.read_thresholds(thresholds)
+    pair = read_pair(x, y, lengths=lengths)
+    found = find(pair, n_threads)
+    values: dict[str, np.ndarray] = {}
+    units: dict[str, str] = {}
+
+    def add(name: str, value: np.ndarray, unit: str) -> None:
+        values[name] = pair.result(value)
+        units[name] = unit
+
+    for name in _CHAMFER:
+        options = _chamfer.read_options(pair, name, None, "both", None)
+        add(name, _chamfer.total(*_chamfer.directions(pair, found, options), options), look_up(name).units)
+    dcd, _ = _dcd.value_and_grad(pair, found, alpha=alpha, n_lambda=n_lambda, need_grad=False)
+    add("dcd", dcd, "1")
+    for quantile in (1.0, *quantiles):
+        distance, _ = _hausdorff.value_and_grad(pair, found, quantile=quantile, need_grad=False)
+        add("hausdorff" if quantile == 1 else f"hausdorff-{quantile * 100:g}%", distance, "length")
+    scores = _fscore.rates(pair, found, checked)
+    for k, threshold in enumerate(checked):
+        for name, rate in zip(("f-score", "precision", "recall"), scores, strict=True):
+            add(f"{name}@{threshold:g}", rate[:, k], "1")
+    return Comparison(values, units)

@@ -1,0 +1,89 @@
+"""The named definitions of "Chamfer distance", as the code that published with them computes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """One definition. a and b are the distances from x to y and from y to x.
+
+    The value is ``factor * (reduce a^power + reduce b^power)``.
+    """
+
+    name: str
+    formula: str
+    units: str
+    power: int
+    reduction: str
+    factor: float
+    used_by: str
+
+
+_DEFINITIONS = (
+    (
+        ("cd-l2", "pytorch3d", "kaolin", "pointflow", "dcd-cd_t", "pointr-cdl2"),
+        "mean a^2 + mean b^2",
+        "length^2",
+        2,
+        "mean",
+        1.0,
+        "PyTorch3D, Kaolin, PointFlow, cd_t of the DCD code, CDL2 of PoinTr",
+    ),
+    (
+        ("cd-l1", "pcn", "pointr-cdl1", "dcd-cd_p", "occnet-l1"),
+        "(mean a + mean b) / 2",
+        "length",
+        1,
+        "mean",
+        0.5,
+        "PCN, CDL1 of PoinTr, cd_p of the DCD code, Chamfer-L1 of Occupancy Networks",
+    ),
+    (("open3d", "pcu"), "mean a + mean b", "length", 1, "mean", 1.0, "Open3D, point-cloud-utils"),
+    (
+        ("occnet-l2",),
+        "(mean a^2 + mean b^2) / 2",
+        "length^2",
+        2,
+        "mean",
+        0.5,
+        "Chamfer-L2 of Occupancy Networks",
+    ),
+    (("pdal",), "sum a^2 + sum b^2", "length^2", 2, "sum", 1.0, "PDAL"),
+)
+
+_TABLE = {name: Convention(name, *rest) for names, *rest in _DEFINITIONS for name in names}
+
+
+def conventions() -> dict[str, Convention]:
+    """Return every named definition of the Chamfer distance.
+
+    Returns
+    -------
+    dict of str to Convention
+        Key -> ``name, formula, units, power, reduction, factor, used_by``. a and b stand for the
+        Euclidean distances of the points of x to y and of y to x.
+
+    Notes
+    -----
+    Beware of scale in published tables: captions multiply by 1e3 or 1e4, Occupancy Networks by 10.
+    PyTorch3D's ``norm=1`` is the Manhattan distance and none of these; ``pdal`` grows with the number
+    of points.
+
+    Examples
+    --------
+    >>> import pointmetrics as pm
+    >>> pm.conventions()["pcn"].formula
+    '(mean a + mean b) / 2'
+    >>> sorted({c.formula for c in pm.conventions().values()})[0]
+    '(mean a + mean b) / 2'
+    """
+    return dict(_TABLE)
+
+
+def look_up(name: str) -> Convention:
+    """Return the definition called ``name``."""
+    if not isinstance(name, str) or name not in _TABLE:
+        raise ValueError(f"convention must be one of {', '.join(_TABLE)}; got {name!r}")
+    return _TABLE[name]

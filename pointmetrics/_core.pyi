@@ -1,0 +1,17 @@
+import numpy as np
+
+def max_magnitude(values: np.ndarray) -> float: ...
+def nearest(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    both: bool,
+    n_threads: int,
+    index: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]: ...
+def prepare(points: np.ndarray) -> np.ndarray: ...
+def limit_instruction_set(limit: int) -> int: ...
+def nearest_on_mesh(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...

@@ -1,0 +1,193 @@
+"""Read point clouds and meshes from files, and sample points from meshes.
+
+Formats by suffix: ``.ply`` (ascii and both binary orders), ``.pcd`` (ascii, binary, compressed),
+``.obj``, ``.off``, ``.xyz`` / ``.txt`` / ``.csv``, ``.npy`` and ``.npz``. Only numpy is needed. A damaged
+file is a ValueError that names the file and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _io_pcd, _io_ply
+from ._io_text import read_obj, read_off, read_xyz
+
+__all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh"]
+
+_Path = str | Path
+
+
+class Mesh(NamedTuple):
+    """Vertices, float64 ``(v, 3)``, and triangles, int64 ``(f, 3)`` (no rows where a file has none)."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def read_mesh(path: _Path) -> Mesh:
+    """Read vertices and triangles from a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of a format listed at the head of this module.
+
+    Returns
+    -------
+    Mesh
+        Polygons are cut into triangles that share the first corner. A file of points has no faces.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where there is no such file, its suffix is unknown, or it is damaged.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(sorted(_READERS))}")
+    data = path.read_bytes()
+    try:
+        vertices, polygons = reader(data)
+    except (ValueError, IndexError, KeyError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if vertices.ndim != 2 or vertices.shape[1] < 1 or len(vertices) == 0:
+        raise ValueError(f"{path}: holds no points")
+    faces = _triangles(polygons)
+    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
+        raise ValueError(f"{path}: a face refers to a vertex that is not among the {len(vertices)}")
+    return Mesh(vertices, faces)
+
+
+def read_points(path: _Path, *, drop_invalid: bool = False) -> np.ndarray:
+    """Read the points (or the vertices of the mesh) of a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of a format listed at the head of this module.
+    drop_invalid : bool, default=False
+        Leave out points with a NaN or infinite coordinate, as depth cameras record where they see nothing.
+
+    Returns
+    -------
+    array (n, d)
+        float64, or what an ``.npy`` file holds; d is 3 except in npy and text files.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_mesh`; also where ``drop_invalid`` leaves nothing.
+    """
+    points = read_mesh(path).vertices
+    if drop_invalid:
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points) == 0:
+            raise ValueError(f"{path}: every point has a NaN or infinite coordinate")
+    return points
+
+
+def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Generator | None = None) -> np.ndarray:
+    """Draw points uniformly from the surface of a triangle mesh.
+
+    Parameters
+    ----------
+    vertices : array (v, 3)
+        Corners of the triangles.
+    faces : integer array (f, 3)
+        Indices into ``vertices``.
+    n : int
+        Number of points.
+    seed : int, Generator or None, default=None
+        Makes the draw repeatable.
+
+    Returns
+    -------
+    array (n, 3)
+        float64.
+
+    Notes
+    -----
+    A face is drawn in proportion to its area, then a point by the square-root map of the unit square.
+
+    References
+    ----------
+    Osada, Funkhouser, Chazelle, Dobkin, "Shape Distributions", ACM Trans. Graphics 21, 2002, section 4.1.
+
+    Examples
+    --------
+    >>> import pointmetrics.io
+    >>> square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    >>> pointmetrics.io.sample_mesh(square, [[0, 1, 2], [0, 2, 3]], 2, seed=0).round(2)
+    array([[0.04, 0.2 , 0.  ],
+           [0.13, 0.12, 0.  ]])
+    """
+    from ._mesh import read_faces
+
+    at = np.asarray(vertices, dtype=np.float64)
+    if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():
+        raise ValueError(f"vertices must be finite and have shape (v, 3), got shape {at.shape}")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be an integer, 1 or more, got {n!r}")
+    corners = at[read_faces(faces, len(at))]
+    edges = corners[:, 1:] - corners[:, :1]
+    areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+    if areas.sum() == 0:
+        raise ValueError("the mesh has no area to draw points from")
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(corners), size=n, p=areas / areas.sum())
+    root, along = np.sqrt(rng.random(n))[:, None], rng.random(n)[:, None]
+    shares = np.stack([1 - root, root * (1 - along), root * along], axis=1)
+    return (corners[drawn] * shares).sum(axis=1)
+
+
+def _triangles(polygons: Any) -> np.ndarray:
+    """Cut polygons (one array of equal ones, or a list) into fans."""
+    if len(polygons) == 0:
+        return np.empty((0, 3), dtype=np.int64)
+    if isinstance(polygons, np.ndarray):
+        polygons = polygons.astype(np.int64)
+        fans = [np.column_stack([polygons[:, 0], polygons[:, k], polygons[:, k + 1]])
+                for k in range(1, polygons.shape[1] - 1)]
+        return np.stack(fans, axis=1).reshape(-1, 3) if fans else np.empty((0, 3), dtype=np.int64)
+    corners = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
+    return np.array(corners, dtype=np.int64).reshape(-1, 3)
+
+
+def _read_npy(data: bytes) -> tuple[np.ndarray, list[Any]]:
+    from io import BytesIO
+
+    return np.load(BytesIO(data), allow_pickle=False), []
+
+
+def _read_npz(data: bytes) -> tuple[np.ndarray, list[Any]]:
+    from io import BytesIO
+    from zipfile import BadZipFile
+
+    try:
+        archive = np.load(BytesIO(data), allow_pickle=False)
+    except BadZipFile as error:
+        raise ValueError(f"not an npz archive: {error}") from error
+    for name in ("points", "pc", "arr_0", "vertices", "xyz"):
+        if name in archive:
+            return archive[name], archive["faces"] if "faces" in archive else []
+    if len(archive.files) == 1:
+        return archive[archive.files[0]], []
+    raise ValueError(f"holds the arrays {', '.join(archive.files)}; call the one with the points 'points'")
+
+
+_READERS: dict[str, Callable[[bytes], tuple[np.ndarray, Any]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".ply": _io_ply.read,
+    ".pcd": _io_pcd.read,
+    ".obj": read_obj,
+    ".off": read_off,
+    ".xyz": read_xyz,
+    ".txt": read_xyz,
+    ".csv": read_xyz,
+}

@@ -1,0 +1,17 @@
+// What _core.pyx calls. Plain pointers in, status codes out; nothing here throws.
+#pragma once
+
+#include <cstdint>
+
+#include "mesh.hpp"
+#include "nearest.hpp"
+
+namespace pointmetrics {
+
+enum Status : int { kOk = 0, kOutOfMemory = 1 };
+
+// The largest |value|; not finite where any value is not.
+template <class T>
+double max_magnitude(const T* values, std::int64_t n);
+
+}  // namespace pointmetrics
