@@ -7,15 +7,20 @@
 
 namespace pointmetrics::emd {
 
-State::State(const double* rows_, const double* columns, std::int32_t n_, int d_, Cost cost_,
-             std::int32_t k_)
-    : n(n_), d(d_), cost(cost_), k(std::min(k_, n_)), rows(rows_), tree(columns, n_, d_) {
+State::State(const double* rows_, std::int32_t n_rows, const double* columns, std::int32_t n_columns, int d_,
+             Cost cost_)
+    : n(n_rows),
+      d(d_),
+      cost(cost_),
+      k(std::min(kListLength, n_columns)),
+      rows(rows_),
+      tree(columns, n_columns, d_) {
   const std::size_t size = static_cast<std::size_t>(n);
   lists.resize(size * static_cast<std::size_t>(k));
   list_sizes.assign(size, 0);
   rests.assign(size, -kInfinity);
   column_of.assign(size, kFree);
-  row_of.assign(size, kFree);
+  row_of.assign(static_cast<std::size_t>(n_columns), kFree);
   matched_cost.assign(size, 0.0);
 }
 

@@ -14,6 +14,7 @@
 namespace pointmetrics::emd {
 
 constexpr std::int32_t kFree = -1;
+constexpr std::int32_t kListLength = 16;
 
 struct Candidate {
   double cost;
@@ -28,9 +29,9 @@ struct Best {
 };
 
 struct State {
-  State(const double* rows, const double* columns, std::int32_t n, int d, Cost cost, std::int32_t k);
+  State(const double* rows, std::int32_t n_rows, const double* columns, std::int32_t n_columns, int d, Cost cost);
 
-  std::int32_t n;
+  std::int32_t n;  // rows; the tree knows the columns
   int d;
   Cost cost;
   std::int32_t k;  // list length
