@@ -15,3 +15,17 @@ def limit_instruction_set(limit: int) -> int: ...
 def nearest_on_mesh(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def assign(
+    x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
+def transport(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    x_mass: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    y_mass: np.ndarray,
+    squared: bool,
+    tol: float,
+    n_threads: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]: ...

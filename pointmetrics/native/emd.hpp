@@ -1,7 +1,8 @@
-// Exact earth mover's distance between clouds of equally many points, without the n x n matrix.
+// Exact earth mover's distance between clouds, without the n x n matrix.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "emd_tree.hpp"
 
@@ -29,5 +30,32 @@ struct Job {
 
 // 0, or 1 where memory ran out. Results do not depend on n_threads.
 int solve(const Job& job);
+
+// The same with point masses: integers, none negative, of equal sums on both sides of a pair. Pair k
+// is x[x_offsets[k], ...) and y[y_offsets[k], ...).
+struct TransportJob {
+  const double* x;
+  const double* y;
+  const std::int64_t* x_offsets;
+  const std::int64_t* y_offsets;
+  const std::int64_t* x_mass;
+  const std::int64_t* y_mass;
+  std::int64_t n_pairs;
+  int d;
+  Cost cost;
+  double tol;
+  int n_threads;
+  double* upper;
+  double* lower;
+  std::uint8_t* converged;
+};
+
+// What is shipped from where to where, places counted within the pair's clouds.
+struct Plan {
+  std::vector<std::int32_t> source, target;
+  std::vector<std::int64_t> mass;
+};
+
+int transport(const TransportJob& job, std::vector<Plan>& plans);
 
 }  // namespace pointmetrics::emd

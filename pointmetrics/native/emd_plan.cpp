@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "nativekit/parallel.hpp"
+#include "emd_chunks.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -60,10 +60,9 @@ Bounds make_bounds(double upper, double lower, double size) {
 
 std::vector<double> row_minima(const State& state, const std::vector<double>& known, int n_threads) {
   std::vector<double> minima(known);
-  nativekit::parallel_for((state.n + kChunk - 1) / kChunk, n_threads, [&](std::int64_t chunk) {
+  share_rows(state.n, n_threads, [&](std::int32_t first, std::int32_t last) {
     QueryScratch memory;
-    const std::int32_t first = static_cast<std::int32_t>(chunk) * kChunk;
-    for (std::int32_t i = first; i < std::min(state.n, first + kChunk); ++i) {
+    for (std::int32_t i = first; i < last; ++i) {
       double rest;
       double& minimum = minima[static_cast<std::size_t>(i)];
       if (smallest(state.tree, state.cost, state.row(i), 1, minimum, memory, &rest) > 0) {
@@ -102,10 +101,9 @@ std::vector<double> extended_prices(State& solved, const double* columns, std::i
   PriceTree rows(solved.rows, solved.n, solved.d);
   rows.set_prices(minus_duals.data());
   std::vector<double> prices(static_cast<std::size_t>(n));
-  nativekit::parallel_for((n + kChunk - 1) / kChunk, n_threads, [&](std::int64_t chunk) {
+  share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
     QueryScratch memory;
-    const std::int32_t first = static_cast<std::int32_t>(chunk) * kChunk;
-    for (std::int32_t j = first; j < std::min(n, first + kChunk); ++j) {
+    for (std::int32_t j = first; j < last; ++j) {
       double rest, low = kInfinity, sum = 0.0;
       const double* point = columns + static_cast<std::int64_t>(j) * solved.d;
       const std::int32_t count = smallest(rows, solved.cost, point, 12, kInfinity, memory, &rest);

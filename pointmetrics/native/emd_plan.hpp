@@ -9,8 +9,6 @@
 
 namespace pointmetrics::emd {
 
-constexpr std::int32_t kChunk = 256;  // rows a thread takes at a time
-
 // Epsilon falls from first to last, both in units of the typical list spread.
 struct Schedule {
   double first, last;

@@ -1,13 +1,12 @@
 // The plan: prices from the same problem between cell means (recursively), then bidding with
 // falling epsilon, then shortest augmenting paths from prices without slack, then the proof.
 #include <algorithm>
-#include <atomic>
 #include <new>
 #include <vector>
 
 #include "emd.hpp"
+#include "emd_chunks.hpp"
 #include "emd_plan.hpp"
-#include "nativekit/parallel.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -60,7 +59,7 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
   const double* points[2] = {job.x + first * job.d, job.y + first * job.d};
   std::vector<std::int32_t> order[2];
   std::vector<double> sorted[2];
-  nativekit::parallel_for(2, n_threads, [&](std::int64_t side) {
+  share_out(2, n_threads, [&](std::int64_t side) {
     order[side] = kd_order(points[side], n, job.d);
     sorted[side] = gathered(points[side], order[side], job.d);
   });
@@ -84,15 +83,12 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
 
 int solve(const Job& job) {
   const int inside = job.n_pairs == 1 ? job.n_threads : 1;
-  std::atomic<int> status{0};
-  nativekit::parallel_for(job.n_pairs, job.n_threads, [&](std::int64_t pair) {
-    try {
-      solve_pair(job, pair, inside);
-    } catch (const std::bad_alloc&) {
-      status = 1;
-    }
-  });
-  return status;
+  try {
+    share_out(job.n_pairs, job.n_threads, [&](std::int64_t pair) { solve_pair(job, pair, inside); });
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+  return 0;
 }
 
 }  // namespace pointmetrics::emd

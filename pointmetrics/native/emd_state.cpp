@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nativekit/parallel.hpp"
+#include "emd_chunks.hpp"
 
 namespace pointmetrics::emd {
 
@@ -83,11 +83,9 @@ Best State::best(std::int32_t i) {
 }
 
 void State::fill_all(int n_threads) {
-  constexpr std::int32_t kChunk = 256;
-  nativekit::parallel_for((n + kChunk - 1) / kChunk, n_threads, [&](std::int64_t chunk) {
+  share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
     QueryScratch memory;
-    const std::int32_t first = static_cast<std::int32_t>(chunk) * kChunk;
-    for (std::int32_t i = first; i < std::min(n, first + kChunk); ++i) fill(i, memory);
+    for (std::int32_t i = first; i < last; ++i) fill(i, memory);
   });
 }
 

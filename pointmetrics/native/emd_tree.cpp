@@ -296,4 +296,15 @@ std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std
   }
 }
 
+double pair_cost(const PriceTree& tree, Cost cost, const double* point, std::int32_t j) {
+  const std::vector<double>& points = tree.levels()[0].lower;
+  double sum = 0.0;
+  for (int a = 0; a < tree.dimension(); ++a) {
+    const std::size_t group = static_cast<std::size_t>(j / kFan) * static_cast<std::size_t>(tree.dimension());
+    const double delta = points[(group + static_cast<std::size_t>(a)) * kFan + j % kFan] - point[a];
+    sum += delta * delta;
+  }
+  return cost == Cost::squared ? sum : std::sqrt(sum);
+}
+
 }  // namespace pointmetrics::emd

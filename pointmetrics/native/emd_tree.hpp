@@ -66,4 +66,7 @@ struct QueryScratch {
 std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std::int32_t k,
                       double below, QueryScratch& scratch, double* rest);
 
+// Cost between a point and column j, with the same bits as in a hit.
+double pair_cost(const PriceTree& tree, Cost cost, const double* point, std::int32_t j);
+
 }  // namespace pointmetrics::emd
