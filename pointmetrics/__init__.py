@@ -58,7 +58,7 @@ __all__ = [
     "msn_auction_emd",
     "nearest_neighbors",
     "normal_consistency",
+    "point_to_mesh_distance",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
-    "point_to_mesh_distance",
 ]

@@ -91,7 +91,13 @@ def audit_emd(x: Any, y: Any, *, n_threads: int | None = None) -> EmdAudit:
     threads = thread_count(n_threads)
     low, scale = _unit_cube(pair)
     clouds = [(side.points.astype(np.float64) - low) / scale for side in (pair.x, pair.y)]
-    unit = Pair(*(Clouds(c, side.offsets, "single", len(c)) for c, side in zip(clouds, (pair.x, pair.y), strict=True)), pair.library)
+    unit = Pair(
+        *(
+            Clouds(c, side.offsets, "single", len(c))
+            for c, side in zip(clouds, (pair.x, pair.y), strict=True)
+        ),
+        pair.library,
+    )
     euclidean = float(solve_uniform(unit, False, 0.0, threads).upper[0])
     squared = float(solve_uniform(unit, True, 0.0, threads).upper[0])
     rows = []
@@ -99,7 +105,9 @@ def audit_emd(x: Any, y: Any, *, n_threads: int | None = None) -> EmdAudit:
         exact, unit_size = (squared, scale**2) if is_squared else (euclidean, scale)
         ratio = value / exact if exact > 0 else (1.0 if value == 0 else np.inf)
         rows.append(
-            EmdApproximation(name, settings, used_by, value * unit_size, exact * unit_size, float(ratio), unmatched)
+            EmdApproximation(
+                name, settings, used_by, value * unit_size, exact * unit_size, float(ratio), unmatched
+            )
         )
     return EmdAudit(euclidean * scale, squared * scale**2, tuple(rows))
 

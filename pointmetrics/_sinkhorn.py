@@ -84,7 +84,9 @@ def sinkhorn_divergence(
     return pair.result(values)
 
 
-def _soft_min(x: np.ndarray, y: np.ndarray, potential: np.ndarray, epsilon: float, squared: bool) -> np.ndarray:
+def _soft_min(
+    x: np.ndarray, y: np.ndarray, potential: np.ndarray, epsilon: float, squared: bool
+) -> np.ndarray:
     """Return ``-epsilon log mean_j exp((potential_j - cost_ij) / epsilon)`` for every row of x."""
     out = np.empty(len(x))
     rows = max(1, _BLOCK // len(y))
