@@ -91,13 +91,8 @@ def audit_emd(x: Any, y: Any, *, n_threads: int | None = None) -> EmdAudit:
     threads = thread_count(n_threads)
     low, scale = _unit_cube(pair)
     clouds = [(side.points.astype(np.float64) - low) / scale for side in (pair.x, pair.y)]
-    unit = Pair(
-        *(
-            Clouds(c, side.offsets, "single", len(c))
-            for c, side in zip(clouds, (pair.x, pair.y), strict=True)
-        ),
-        pair.library,
-    )
+    x_unit, y_unit = (Clouds(c, pair.x.offsets, "single", len(c)) for c in clouds)
+    unit = Pair(x_unit, y_unit, pair.library)
     euclidean = float(solve_uniform(unit, False, 0.0, threads).upper[0])
     squared = float(solve_uniform(unit, True, 0.0, threads).upper[0])
     rows = []

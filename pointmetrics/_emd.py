@@ -217,8 +217,9 @@ def _integer_masses(
 ) -> tuple[np.ndarray, np.ndarray]:
     if _equal(masses):
         shared = np.lcm(pair.x.counts, pair.y.counts)
-        return tuple(np.repeat(shared // side.counts, side.counts) for side in (pair.x, pair.y))
-    return tuple(_quantized(side, mass) for side, mass in zip((pair.x, pair.y), masses, strict=True))
+        x_mass, y_mass = (np.repeat(shared // side.counts, side.counts) for side in (pair.x, pair.y))
+        return x_mass, y_mass
+    return _quantized(pair.x, masses[0]), _quantized(pair.y, masses[1])
 
 
 def _quantized(side: Clouds, weights: np.ndarray | None) -> np.ndarray:

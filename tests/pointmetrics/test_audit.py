@@ -60,7 +60,7 @@ def test_approxmatch_moves_all_mass():
     """The squared form is linear in the matching: far apart clouds cost their separation."""
     rng = np.random.default_rng(2)
     x, y = rng.random((2, 100, 3)) * 0.01
-    assert pm.approxmatch_emd(x, y + [50.0, 0, 0]) == pytest.approx(50, rel=1e-3)
+    assert pm.approxmatch_emd(x, y + np.array([50.0, 0, 0])) == pytest.approx(50, rel=1e-3)
     assert pm.approxmatch_emd(x, x) == pytest.approx(0, abs=0.01)
 
 

@@ -105,7 +105,7 @@ def test_is_symmetric_and_moves_with_the_clouds():
     assert pm.earth_movers_distance(y, x) == pytest.approx(value, rel=1e-12)
     assert pm.earth_movers_distance(x + 5, y + 5) == pytest.approx(value, rel=1e-12)
     assert pm.earth_movers_distance(3 * x, 3 * y) == pytest.approx(3 * value, rel=1e-12)
-    assert pm.earth_movers_distance(x, x + [0.25, 0, 0]) == pytest.approx(0.25, rel=1e-12)
+    assert pm.earth_movers_distance(x, x + np.array([0.25, 0, 0])) == pytest.approx(0.25, rel=1e-12)
     assert pm.earth_movers_distance(x, x) == 0
 
 
