@@ -93,8 +93,8 @@ def sizes_of(kind):
 @pytest.mark.peer
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(("kind", "n"), [(k, n) for k in ("near", "far", "skewed") for n in sizes_of(k)])
-def test_exact(benchmark, request, kind, n, library):
-    n = TINY if request.config.getoption("benchmark_disable") else n
+def test_exact(benchmark, kind, n, library):
+    n = TINY if benchmark.disabled else n
     if library != "pointmetrics" and n > DENSE:
         pytest.skip(f"needs the dense matrix; set POINTS_EMD_DENSE to {n} or more to try")
     run = LIBRARIES[library]()
@@ -114,8 +114,8 @@ def test_exact(benchmark, request, kind, n, library):
 
 @pytest.mark.parametrize("kind", ["near", "far", "skewed"])
 @pytest.mark.parametrize("tol", [0.0, 1e-3, 1e-2])
-def test_tolerance(benchmark, request, kind, tol):
-    n = TINY if request.config.getoption("benchmark_disable") else 2048
+def test_tolerance(benchmark, kind, tol):
+    n = TINY if benchmark.disabled else 2048
     x, y = pair(kind, n)
     checked = pm.earth_movers_distance(x, y, tol=tol, return_details=True)
     assert checked.converged
@@ -132,9 +132,9 @@ def test_tolerance(benchmark, request, kind, tol):
 @pytest.mark.peer
 @pytest.mark.parametrize("library", ["pointmetrics", "POT"])
 @pytest.mark.parametrize("m", [1024, 1500])
-def test_unequal_sizes(benchmark, request, m, library):
+def test_unequal_sizes(benchmark, m, library):
     n = 2048
-    if request.config.getoption("benchmark_disable"):
+    if benchmark.disabled:
         n, m = TINY, m // 20
     x, y = pair("far", n)
     checked = pm.earth_movers_distance(x, y[:m], return_details=True)
@@ -144,8 +144,8 @@ def test_unequal_sizes(benchmark, request, m, library):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_batch(benchmark, request, threads):
-    n, b = (TINY, 4) if request.config.getoption("benchmark_disable") else (2048, 32)
+def test_batch(benchmark, threads):
+    n, b = (TINY, 4) if benchmark.disabled else (2048, 32)
     pairs = [pair("near", n)] * b
     x, y = (np.stack(side) for side in zip(*pairs, strict=True))
     benchmark.name = f"{threads} thread" + "s" * (threads > 1)
