@@ -10,9 +10,15 @@ what they were.
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
 the same functions to autograd.
 
+:mod:`pointmetrics.sets` compares whole sets of clouds, :mod:`pointmetrics.io` reads files, and
+:mod:`pointmetrics.sklearn` and :mod:`pointmetrics.river` turn clouds into features.
+
 Everything is exact: of equally near points the one of lowest index wins, and neither the number of
 threads nor the machine's instruction set changes a bit of the neighbours or their distances.
 """
+
+from importlib import import_module
+from typing import Any
 
 from ._audit import (
     EmdApproximation,
@@ -62,3 +68,16 @@ __all__ = [
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
 ]
+
+# Loaded when first asked for: each may need a package that is not installed, or time.
+_MODULES = ("io", "river", "sets", "sklearn", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -67,7 +67,7 @@ class Clouds:
     @property
     def counts(self) -> np.ndarray:
         """Number of points of each cloud, int64 ``(b,)``."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def owner(self) -> np.ndarray:
@@ -211,6 +211,11 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
         raise ValueError(
             f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}"
         )
+    return agree(x, y, names)
+
+
+def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
+    """Check that clouds have one dimension and bring them to one dtype."""
     if x.points.shape[1] != y.points.shape[1]:
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same dimension d, got "
@@ -219,6 +224,17 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     if x.points.dtype != y.points.dtype:
         x, y = _as_float64(x), _as_float64(y)
     return x, y
+
+
+def check_number(value: Any, name: str, low: float, high: float = math.inf) -> float:
+    """Return ``value`` as a float if it is a finite number within bounds."""
+    if isinstance(value, (bool, str, bytes)) or not np.isscalar(value) or not np.isreal(value):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number) or not low <= number <= high:
+        bounds = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ValueError(f"{name} must be finite and {bounds}, got {value!r}")
+    return number
 
 
 def split_pair(value: Any) -> tuple[Any, Any]:
@@ -273,7 +289,7 @@ def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
 def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
     if lengths is not None:
         raise ValueError(f"lengths need a batch (b, n, d), but {name} is a list, whose clouds have their own")
-    parts = []
+    parts: list[np.ndarray] = []
     library: Library | None = None
     for i, cloud in enumerate(clouds):
         array, cloud_library = to_numpy(cloud, f"{name}[{i}]")

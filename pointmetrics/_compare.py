@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import _chamfer, _dcd, _fscore, _hausdorff
-from ._arrays import read_pair
+from ._arrays import check_number, read_pair
 from ._conventions import look_up
 from ._neighbors import find
 
@@ -72,7 +72,8 @@ def compare(
     >>> float(result["recall@1"]), float(result["cd-l2"])
     (1.0, 12.5)
     """
-    _dcd.check_settings(alpha, n_lambda)
+    alpha, n_lambda = check_number(alpha, "alpha", 0), check_number(n_lambda, "n_lambda", 0)
+    quantiles = [check_number(quantile, "each of quantiles", 0, 1) for quantile in quantiles]
     checked = _fscore.read_thresholds(thresholds)
     pair = read_pair(x, y, lengths=lengths)
     found = find(pair, n_threads)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 def max_magnitude(values: np.ndarray) -> float: ...
@@ -9,12 +11,21 @@ def nearest(
     both: bool,
     n_threads: int,
     index: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]: ...
+) -> tuple[np.ndarray, np.ndarray, Any, Any]: ...
 def prepare(points: np.ndarray) -> np.ndarray: ...
 def limit_instruction_set(limit: int) -> int: ...
 def nearest_on_mesh(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def pairwise(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    pairs: np.ndarray,
+    power: int,
+    n_threads: int,
+) -> tuple[np.ndarray, np.ndarray]: ...
 def assign(
     x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...

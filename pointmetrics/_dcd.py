@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Clouds, Pair, read_pair
+from ._arrays import Clouds, Pair, check_number, read_pair
 from ._chamfer import reduce_batch
 from ._neighbors import Found, find, pull
 
@@ -51,13 +51,6 @@ def value_and_grad(
     forth, forth_coef = _side(pair.x, pair.y, found.sq_x, found.id_x, *settings)
     grads = pull(pair, found, forth_coef / 2, back_coef / 2) if need_grad else None
     return (forth + back) / 2, grads
-
-
-def check_settings(alpha: float, n_lambda: float) -> None:
-    """Refuse what is no alpha or lambda."""
-    for name, value in (("alpha", alpha), ("n_lambda", n_lambda)):
-        if not np.isscalar(value) or not np.isreal(value) or not np.isfinite(value) or value < 0:
-            raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
 
 
 def density_aware_chamfer_distance(
@@ -125,7 +118,7 @@ def density_aware_chamfer_distance(
     >>> round(float(pm.density_aware_chamfer_distance(x, x + 0.01)), 4)
     0.2629
     """
-    check_settings(alpha, n_lambda)
+    alpha, n_lambda = check_number(alpha, "alpha", 0), check_number(n_lambda, "n_lambda", 0)
     pair = read_pair(x, y, lengths=lengths)
     values, grads = value_and_grad(
         pair,

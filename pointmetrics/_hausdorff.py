@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Clouds, Pair, read_pair
+from ._arrays import Clouds, Pair, check_number, read_pair
 from ._chamfer import check_direction, reduce_batch
 from ._neighbors import Found, find, pull, root_coef
 
@@ -96,8 +96,7 @@ def hausdorff_distance(
     >>> float(pm.hausdorff_distance([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]]))
     5.0
     """
-    if not np.isscalar(quantile) or not 0 <= quantile <= 1:
-        raise ValueError(f"quantile must lie between 0 and 1, got {quantile!r}")
+    quantile = check_number(quantile, "quantile", 0, 1)
     check_direction(direction)
     pair = read_pair(x, y, lengths=lengths)
     values, grads = value_and_grad(

@@ -136,7 +136,9 @@ def _binary_rows(body: bytes, order: str) -> Any:
         columns = {p.name: [] for p in element.properties}
         for _ in range(element.count):
             for prop in element.properties:
-                size = 1 if prop.count_kind is None else int(take(np.dtype(order + prop.count_kind), 1, element.name)[0])
+                size = 1
+                if prop.count_kind is not None:
+                    size = int(take(np.dtype(order + prop.count_kind), 1, element.name)[0])
                 values = take(np.dtype(order + prop.kind), size, element.name).tolist()
                 columns[prop.name].append(values if prop.count_kind else values[0])
         return columns
@@ -152,7 +154,7 @@ def _equal_lists(element: _Element, order: str, take: Any) -> dict[str, Any] | N
         if prop.count_kind is not None:
             size = int(take(np.dtype(order + prop.count_kind), 1, element.name)[0])
             fields += [("n " + prop.name, order + prop.count_kind), (prop.name, order + prop.kind, (size,))]
-            first.append(take(np.dtype((order + prop.kind)), size, element.name))
+            first.append(take(np.dtype(order + prop.kind), size, element.name))
         else:
             fields.append((prop.name, order + prop.kind))
             first.append(take(np.dtype(order + prop.kind), 1, element.name))

@@ -119,9 +119,8 @@ def point_to_mesh_distance(
     closest = np.einsum("nk,nka->na", barycentric, surface[on])
     distance = np.sqrt(sq_dist)
     if return_details:
-        return MeshDistances(
-            library.wrap(distance.astype(dtype)), library.wrap(face.astype(np.int64)), library.wrap(closest.astype(dtype))
-        )
+        parts = (distance.astype(dtype), face.astype(np.int64), closest.astype(dtype))
+        return MeshDistances(*(library.wrap(part) for part in parts))
     terms = sq_dist if squared else distance
     value = library.wrap((terms.mean() if reduction == "mean" else terms.max()).astype(dtype))
     if not return_grad:

@@ -40,14 +40,9 @@ def find(pair: Pair, n_threads: int | None = None) -> Found:
     x, y = pair.x, pair.y
     threads = thread_count(n_threads)
     if pair.prepared == "x":
-        sq_y, id_y, sq_x, id_x = _core.nearest(
-            y.points, y.offsets, x.points, x.offsets, True, threads, pair.index
-        )
-    else:
-        sq_x, id_x, sq_y, id_y = _core.nearest(
-            x.points, x.offsets, y.points, y.offsets, True, threads, pair.index
-        )
-    return Found(sq_x, id_x, sq_y, id_y)
+        found = _core.nearest(y.points, y.offsets, x.points, x.offsets, True, threads, pair.index)
+        return Found(found[2], found[3], found[0], found[1])
+    return Found(*_core.nearest(x.points, x.offsets, y.points, y.offsets, True, threads, pair.index))
 
 
 def pull(

@@ -174,7 +174,7 @@ def _read_npz(data: bytes) -> tuple[np.ndarray, list[Any]]:
         raise ValueError(f"not an npz archive: {error}") from error
     for name in ("points", "pc", "arr_0", "vertices", "xyz"):
         if name in archive:
-            return archive[name], archive["faces"] if "faces" in archive else []
+            return archive[name], archive.get("faces", [])
     if len(archive.files) == 1:
         return archive[archive.files[0]], []
     raise ValueError(f"holds the arrays {', '.join(archive.files)}; call the one with the points 'points'")

@@ -1,6 +1,7 @@
 #include "nearest.hpp"
 
 #include <atomic>
+#include <cmath>
 #include <memory>
 #include <new>
 #include <thread>
@@ -192,7 +193,66 @@ int run(const NearestJob<T>& job) {
   return kOk;
 }
 
+template <class T>
+void reduce_pair(const PairwiseJob<T>& job, const Side<T>& from, const Side<T>& to, T* sq_dist, std::int32_t* ids,
+                 double* out) {
+  kernels<T>().search(&to.tree, from.points, from.order, 0, from.n, sq_dist, ids);
+  double sum = 0;
+  for (std::int64_t i = 0; i < from.n; ++i) {
+    sum += job.power == 2 ? static_cast<double>(sq_dist[i]) : std::sqrt(static_cast<double>(sq_dist[i]));
+  }
+  *out = sum;
+}
+
+template <class T>
+int run_pairwise(const PairwiseJob<T>& job) {
+  std::vector<Side<T>> sides(static_cast<std::size_t>(job.n_x + job.n_y));
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < job.n_x + job.n_y; ++i) {
+    Side<T>& side = sides[static_cast<std::size_t>(i)];
+    const std::int64_t* offsets = i < job.n_x ? job.x_offsets + i : job.y_offsets + (i - job.n_x);
+    side.points = (i < job.n_x ? job.x : job.y) + offsets[0] * job.d;
+    side.n = offsets[1] - offsets[0];
+    side.is_target = true;
+    // Whether it meets a cloud that has a tree is not worth finding out; an order costs little.
+    side.asks_tree = true;
+    most = std::max(most, side.n);
+  }
+  std::atomic<bool> failed{false};
+  nativekit::parallel_for(static_cast<std::int64_t>(sides.size()), job.n_threads, [&](std::int64_t i) {
+    if (!index_side(&sides[static_cast<std::size_t>(i)], job.d)) failed = true;
+  });
+  if (failed) return kOutOfMemory;
+  std::atomic<std::int64_t> next{0};
+  nativekit::parallel_for(job.n_threads, job.n_threads, [&](std::int64_t) {
+    const std::size_t bytes = static_cast<std::size_t>(most) * (sizeof(T) + sizeof(std::int32_t));
+    const Memory scratch = allocate(bytes);
+    if (!scratch) {
+      failed = true;
+      return;
+    }
+    T* sq_dist = reinterpret_cast<T*>(scratch.get());
+    auto* ids = reinterpret_cast<std::int32_t*>(sq_dist + most);
+    for (std::int64_t p; (p = next.fetch_add(1)) < job.n_pairs;) {
+      const Side<T>& x = sides[static_cast<std::size_t>(job.pairs[2 * p])];
+      const Side<T>& y = sides[static_cast<std::size_t>(job.n_x + job.pairs[2 * p + 1])];
+      reduce_pair(job, x, y, sq_dist, ids, job.forth + p);
+      reduce_pair(job, y, x, sq_dist, ids, job.back + p);
+    }
+  });
+  return failed ? kOutOfMemory : kOk;
+}
+
 }  // namespace
+
+template <class T>
+int pairwise(const PairwiseJob<T>& job) {
+  try {
+    return run_pairwise(job);
+  } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  }
+}
 
 template <class T>
 int nearest(const NearestJob<T>& job) {
@@ -216,6 +276,8 @@ int prepare(const T* points, std::int64_t n, int d, char* memory) {
   return fill_tree(points, &tree) ? kOk : kOutOfMemory;
 }
 
+template int pairwise(const PairwiseJob<float>&);
+template int pairwise(const PairwiseJob<double>&);
 template int nearest(const NearestJob<float>&);
 template int nearest(const NearestJob<double>&);
 template std::int64_t prepared_size<float>(std::int64_t, int);

@@ -33,6 +33,28 @@ int limit_instruction_set(int limit);
 template <class T>
 int nearest(const NearestJob<T>& job);
 
+// Sums of nearest-neighbour distances to the power 1 or 2 between many pairs (cloud of x, cloud of y),
+// both ways; every cloud is indexed once.
+template <class T>
+struct PairwiseJob {
+  const T* x;
+  const std::int64_t* x_offsets;
+  std::int64_t n_x;
+  const T* y;
+  const std::int64_t* y_offsets;
+  std::int64_t n_y;
+  const std::int64_t* pairs;  // (n_pairs, 2)
+  std::int64_t n_pairs;
+  int d;
+  int power;
+  int n_threads;
+  double* forth;
+  double* back;
+};
+
+template <class T>
+int pairwise(const PairwiseJob<T>& job);
+
 // Size of the memory that prepare() fills for n points.
 template <class T>
 std::int64_t prepared_size(std::int64_t n, int d);

@@ -26,10 +26,9 @@ struct Group {
   T upper[(D > 0 ? D : kMaxDim)];
   T centre[(D > 0 ? D : kMaxDim)];
   Pack<T> best;
-  std::int32_t id[kLanes];
+  alignas(64) std::int32_t id[kLanes];
   std::int64_t leaf;    // where the last lane found its neighbour
   T worst;              // largest of best
-  std::int32_t worst_id;  // largest of id
 };
 
 NK_INLINE int lowest_bit(unsigned mask) {
@@ -40,16 +39,6 @@ NK_INLINE int lowest_bit(unsigned mask) {
 #else
   return __builtin_ctz(mask);
 #endif
-}
-
-template <class T>
-NK_INLINE T largest(const Pack<T>& pack) {
-  alignas(64) T lanes[kLanes];
-  pack.store(lanes);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] = std::max(lanes[i], lanes[i + width]);
-  }
-  return lanes[0];
 }
 
 template <class T, int D>
@@ -71,7 +60,6 @@ NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Grou
   }
   group->best = Pack<T>::set(std::numeric_limits<T>::infinity());
   group->worst = std::numeric_limits<T>::infinity();
-  group->worst_id = kNoPoint;
 }
 
 // The 16 points of a leaf against the 16 queries. The ids of a leaf ascend, so that the first of
@@ -92,22 +80,12 @@ NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, Group<T, D>* gr
     slot = where_lt(sum, least, Pack<T>::set(static_cast<T>(i)), slot);
     least = min(sum, least);
   }
-  unsigned mask = le_mask(least, group->best);
-  if (mask == 0) return;
-  const unsigned worse = le_mask(group->best, least);
-  alignas(64) T slots[kLanes];
-  slot.store(slots);
-  const std::int32_t* ids = tree.ids + leaf * kLanes;
-  for (; mask != 0; mask &= mask - 1) {
-    const int i = lowest_bit(mask);
-    const std::int32_t id = ids[static_cast<int>(slots[i])];
-    if ((worse >> i & 1u) != 0 && id >= group->id[i]) continue;
-    group->id[i] = id;
-    if (i == kLanes - 1) group->leaf = leaf;
-  }
+  if (le_mask(least, group->best) == 0) return;
+  // The last lane's leaf is where the next group starts; a tie with another leaf does as well.
+  if ((le_mask(least, group->best) >> (kLanes - 1)) != 0) group->leaf = leaf;
+  take_ids(least, slot, group->best, tree.ids + leaf * kLanes, group->id);
   group->best = min(least, group->best);
   group->worst = largest(group->best);
-  group->worst_id = *std::max_element(group->id, group->id + kLanes);
 }
 
 template <class T>
@@ -141,6 +119,36 @@ NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const
     if (min_id < group.id[lowest_bit(mask)]) return true;
   }
   return false;
+}
+
+// The leaves of a node of level 1: first those that reach into the group's box, which make the bound
+// that spares most of the others.
+template <class T, int D>
+NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t known_leaf, Group<T, D>* group) {
+  const int n_axes = D > 0 ? D : tree.d;
+  const T* boxes = tree.boxes[1] + node * 2 * n_axes * kLanes;
+  const std::int32_t* min_ids = tree.min_id[1] + node * kLanes;
+  const Pack<T> zero = Pack<T>::set(0);
+  Pack<T> sum = zero;
+  for (int a = 0; a < n_axes; ++a) {
+    const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
+    const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
+    const Pack<T> gap =
+        max(max(low - Pack<T>::set(group->upper[a]), Pack<T>::set(group->lower[a]) - high), zero);
+    sum = sum + gap * gap;
+  }
+  const unsigned inside = le_mask(sum, zero);
+  const unsigned near = le_mask(sum, Pack<T>::set(group->worst));
+  for (unsigned mask = inside; mask != 0; mask &= mask - 1) {
+    const int i = lowest_bit(mask);
+    const std::int64_t leaf = node * kLanes + i;
+    if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
+  }
+  for (unsigned mask = near & ~inside & le_mask(sum, Pack<T>::set(group->worst)); mask != 0; mask &= mask - 1) {
+    const int i = lowest_bit(mask);
+    const std::int64_t leaf = node * kLanes + i;
+    if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
+  }
 }
 
 template <class T, int D>
@@ -187,14 +195,18 @@ NK_INLINE void search_group(const Tree<T>& tree, Group<T, D>* group) {
   int top = 0;
   const std::int64_t known_leaf = group->leaf;
   if (known_leaf >= 0) scan_leaf<T, D>(tree, known_leaf, group);
+  if (tree.n_levels == 1) {
+    scan_leaves<T, D>(tree, 0, known_leaf, group);
+    return;
+  }
   push_children<T, D>(tree, tree.n_levels, 0, *group, stack, &top);
   while (top > 0) {
     const Visit<T> visit = stack[--top];
-    if (visit.sq_dist > group->worst || (visit.level == 0 && visit.node == known_leaf)) continue;
+    if (visit.sq_dist > group->worst) continue;
     const T* boxes = tree.boxes[visit.level + 1] + static_cast<std::int64_t>(visit.parent) * 2 * tree.d * kLanes;
     if (!helps<T, D>(boxes, visit.node % kLanes, visit.min_id, tree.d, *group)) continue;
-    if (visit.level == 0) {
-      scan_leaf<T, D>(tree, visit.node, group);
+    if (visit.level == 1) {
+      scan_leaves<T, D>(tree, visit.node, known_leaf, group);
     } else {
       push_children<T, D>(tree, visit.level, visit.node, *group, stack, &top);
     }

@@ -160,3 +160,12 @@ def test_sliced_wasserstein_refuses_bad_options():
         pm.sliced_wasserstein_distance(x, x, n_projections=0)
     with pytest.raises(ValueError, match="p must be finite and at least 1"):
         pm.sliced_wasserstein_distance(x, x, p=0.5)
+
+
+@pytest.mark.parametrize("m", [12, 7])
+def test_torch_gradcheck(m):
+    torch = pytest.importorskip("torch", reason="needs torch")
+    rng = np.random.default_rng(m)
+    x, y = (torch.tensor(rng.random((2, n, 3)), requires_grad=True) for n in (12, m))
+    for cost in COSTS:
+        torch.autograd.gradcheck(lambda a, b, c=cost: pm.torch.earth_movers_distance(a, b, cost=c), (x, y))

@@ -10,7 +10,7 @@ from pointmetrics import _core
 
 def closest_on_triangle(query, triangle):
     """Minimise over barycentric coordinates by checking every face of the simplex."""
-    best = min(((query - corner) @ (query - corner) for corner in triangle))
+    best = min((query - corner) @ (query - corner) for corner in triangle)
     subsets = [(0, 1), (1, 2), (2, 0), (0, 1, 2)]
     for subset in subsets:
         corners = triangle[list(subset)]
