@@ -38,7 +38,10 @@ class EmdResult:
     the clouds' dtype, ``gap = upper - lower``, and ``converged`` says that the gap is within ``tol`` or
     is rounding. ``assignment`` (int64, padding -1) gives each point of x its partner in y where both
     clouds have equally many equally weighted points, else it is None; ``plan`` is one :class:`Plan` a
-    pair (a list for a batch). ``grad`` holds the gradients with respect to x and y or None.
+    pair (a list for a batch). ``prices`` (float64, padding 0) are the dual prices p of the points of y that
+    ``lower`` is made of, ``mean_i min_j (c_ij + p_j) - mean_j p_j``, where ``assignment`` is not None;
+    they bound the distance of any other x to the same y, too. ``grad`` holds the gradients with respect to
+    x and y or None.
     """
 
     value: Any
@@ -47,6 +50,7 @@ class EmdResult:
     gap: Any
     assignment: Any
     plan: Plan | list[Plan]
+    prices: Any
     converged: Any
     grad: tuple[Any, Any] | None
 
@@ -57,6 +61,7 @@ class _Solved:
     lower: np.ndarray
     converged: np.ndarray
     assignment: np.ndarray | None  # packed, places within the pair's y
+    prices: np.ndarray | None  # packed
     plans: list[Plan]
 
 
@@ -172,13 +177,13 @@ def read_tol(tol: float) -> float:
 def solve_uniform(pair: Pair, squared: bool, tol: float, n_threads: int) -> _Solved:
     """Solve pairs of clouds of equal sizes as assignments."""
     x, y = (side.points.astype(np.float64, copy=False) for side in (pair.x, pair.y))
-    upper, lower, converged, assignment, _ = _core.assign(x, y, pair.x.offsets, squared, tol, n_threads)
+    upper, lower, converged, assignment, prices = _core.assign(x, y, pair.x.offsets, squared, tol, n_threads)
     plans = []
     for i, n in enumerate(pair.x.counts.tolist()):
         first = pair.x.offsets[i]
         target = assignment[first : first + n].astype(np.int64)
         plans.append(Plan(np.arange(n), target, np.full(n, 1 / n)))
-    return _Solved(upper, lower, converged, assignment, plans)
+    return _Solved(upper, lower, converged, assignment, prices, plans)
 
 
 def _solve(
@@ -196,7 +201,7 @@ def _solve(
         x, pair.x.offsets, x_mass, y, pair.y.offsets, y_mass, squared, tol, n_threads
     )
     shared = [Plan(source, target, mass / mass.sum()) for source, target, mass in plans]
-    return _Solved(upper, lower, converged, None, shared)
+    return _Solved(upper, lower, converged, None, None, shared)
 
 
 def _equal(masses: tuple[np.ndarray | None, np.ndarray | None]) -> bool:
@@ -258,8 +263,9 @@ def _details(pair: Pair, solved: _Solved, value: Any, grad: tuple[Any, Any] | No
     def give(values: np.ndarray) -> Any:
         return pair.library.wrap(values[0] if single else values)
 
-    assignment = None
-    if solved.assignment is not None:
+    assignment = prices = None
+    if solved.assignment is not None and solved.prices is not None:
+        prices = pair.per_point(pair.y, solved.prices)
         assignment = pair.per_point(pair.x, solved.assignment.astype(np.int64), fill=-1)
     return EmdResult(
         value,
@@ -268,6 +274,7 @@ def _details(pair: Pair, solved: _Solved, value: Any, grad: tuple[Any, Any] | No
         give(solved.upper - solved.lower),
         assignment,
         solved.plans[0] if single else solved.plans,
+        prices,
         give(solved.converged),
         grad,
     )

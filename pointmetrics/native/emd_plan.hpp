@@ -9,6 +9,9 @@
 
 namespace pointmetrics::emd {
 
+// Starting a thread costs as much as sorting about this many points.
+constexpr std::int64_t kThreadsPayFrom = 1024;
+
 // Epsilon falls from first to last, both in units of the typical list spread.
 struct Schedule {
   double first, last;

@@ -56,6 +56,7 @@ Bounds finish(State& state, int n_threads) {
 void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
   const std::int64_t first = job.offsets[pair];
   const std::int32_t n = static_cast<std::int32_t>(job.offsets[pair + 1] - first);
+  if (n < kThreadsPayFrom) n_threads = 1;
   const double* points[2] = {job.x + first * job.d, job.y + first * job.d};
   std::vector<std::int32_t> order[2];
   std::vector<double> sorted[2];

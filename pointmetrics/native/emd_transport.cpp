@@ -258,6 +258,7 @@ void transport_pair(const TransportJob& job, std::int64_t pair, int n_threads, P
   const std::int64_t last[2] = {job.x_offsets[pair + 1], job.y_offsets[pair + 1]};
   const double* points[2] = {job.x + first[0] * job.d, job.y + first[1] * job.d};
   const std::int64_t* masses[2] = {job.x_mass + first[0], job.y_mass + first[1]};
+  if (last[0] - first[0] + last[1] - first[1] < 2 * kThreadsPayFrom) n_threads = 1;
   std::vector<std::int32_t> order[2];
   std::vector<double> sorted[2];
   std::vector<std::int64_t> mass[2];

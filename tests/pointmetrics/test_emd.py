@@ -23,6 +23,9 @@ def check_certificate(x, y, result, cost):
     charged = cost_matrix(x, y, cost)[np.arange(n), result.assignment].mean()
     assert result.upper == pytest.approx(charged, rel=1e-12, abs=0)
     assert 0 <= result.lower <= result.upper
+    values = cost_matrix(x, y, cost) + result.prices
+    dual = (values.min(axis=1) - result.prices).mean()
+    assert result.lower == pytest.approx(max(dual, 0), rel=1e-12, abs=1e-14 * np.abs(values).max())
     assert result.gap == result.upper - result.lower
     assert result.plan.mass.sum() == pytest.approx(1)
 
@@ -95,8 +98,9 @@ def test_batches_threads_and_single_pairs_agree_to_the_bit(cost):
         again = details(lists[0][0], lists[1][0], cost=cost, n_threads=threads)
         assert again.value == singles[0].value
         np.testing.assert_array_equal(again.assignment, singles[0].assignment)
-    padded = details(x, y, cost=cost, lengths=lengths).assignment
-    assert (padded[1, 1:] == -1).all()
+    padded = details(x, y, cost=cost, lengths=lengths)
+    assert (padded.assignment[1, 1:] == -1).all()
+    assert not padded.prices[1, 1:].any()
 
 
 def test_is_symmetric_and_moves_with_the_clouds():
