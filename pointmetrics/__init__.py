@@ -20,33 +20,53 @@ threads nor the machine's instruction set changes a bit of the neighbours or the
 from importlib import import_module
 from typing import Any
 
+from ._audit import (
+    EmdApproximation,
+    EmdAudit,
+    approxmatch_emd,
+    audit_emd,
+    msn_auction_emd,
+)
 from ._chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._compare import Comparison, compare
 from ._conventions import Convention, conventions
 from ._dcd import density_aware_chamfer_distance
+from ._emd import EmdResult, Plan, earth_movers_distance
 from ._fscore import FScore, f_score
 from ._hausdorff import hausdorff_distance
 from ._mesh import MeshDistances, point_to_mesh_distance
 from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._sinkhorn import sinkhorn_divergence
+from ._sliced import sliced_wasserstein_distance
 
 __all__ = [
     "ChamferResult",
     "Comparison",
     "Convention",
+    "EmdApproximation",
+    "EmdAudit",
+    "EmdResult",
     "FScore",
     "MeshDistances",
     "Neighbor",
     "Neighbors",
+    "Plan",
     "PreparedCloud",
+    "approxmatch_emd",
+    "audit_emd",
     "chamfer_distance",
     "compare",
     "conventions",
     "density_aware_chamfer_distance",
+    "earth_movers_distance",
     "f_score",
     "hausdorff_distance",
+    "msn_auction_emd",
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
+    "sinkhorn_divergence",
+    "sliced_wasserstein_distance",
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.

@@ -26,3 +26,17 @@ def pairwise(
     power: int,
     n_threads: int,
 ) -> tuple[np.ndarray, np.ndarray]: ...
+def assign(
+    x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
+def transport(
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    x_mass: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    y_mass: np.ndarray,
+    squared: bool,
+    tol: float,
+    n_threads: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]: ...

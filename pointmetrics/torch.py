@@ -21,6 +21,7 @@ __all__ = [
     "HausdorffLoss",
     "chamfer_distance",
     "density_aware_chamfer_distance",
+    "earth_movers_distance",
     "hausdorff_distance",
 ]
 
@@ -118,6 +119,24 @@ def density_aware_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tens
         0-dimensional, or ``(b,)``.
     """
     return _apply(_pm.density_aware_chamfer_distance, x, y, options)
+
+
+def earth_movers_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
+    """Compute the exact earth mover's distance of tensors, with autograd to both clouds.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
+        float32 or float64 on the CPU.
+    **options
+        Those of :func:`pointmetrics.earth_movers_distance` except ``return_details`` and ``return_grad``.
+
+    Returns
+    -------
+    Tensor
+        0-dimensional, or ``(b,)``.
+    """
+    return _apply(_pm.earth_movers_distance, x, y, options)
 
 
 def hausdorff_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
