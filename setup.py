@@ -32,7 +32,7 @@ else:
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
     sources = sorted(glob(f"{package}/native/*.cpp"))
-    headers = sorted(glob(f"{package}/native/*.hpp") + glob(f"{package}/native/*.inc") + glob("include/nativekit/*.hpp"))
+    headers = sorted(glob(f"{package}/native/*.[hi][pn][pc]") + glob("include/nativekit/*.hpp"))
     return Extension(
         f"{package}._core",
         [f"{package}/_core.pyx", *sources],

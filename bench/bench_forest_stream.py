@@ -107,7 +107,8 @@ def _ours_name(score: str, window: Any) -> str:
     return f"imondrian {score}, {window if isinstance(window, str) else f'window {window}'}"
 
 
-OURS = [(score, window) for score in ("depth", "insertion") for window in (WINDOW, "reservoir")]
+OURS = [("depth", "thinned"), ("depth", "decayed"), ("depth", "reservoir"), ("depth", WINDOW),
+        ("insertion", "thinned"), ("insertion", WINDOW)]
 each_of_ours = pytest.mark.parametrize(("score", "window"), OURS, ids=[_ours_name(*pair) for pair in OURS])
 
 

@@ -154,7 +154,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         before = self.__dict__.copy()
         try:
-            X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+            X = self._validated(X, [np.float64, np.float32], settings["n_threads"], reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
             self._adopt(forest, min(len(X), self._sample_size(len(X))), settings, (X, weight))
@@ -188,7 +188,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = validate_data(self, X, dtype=dtype, order="C", reset=first)
+        X = self._validated(X, dtype, settings["n_threads"], reset=first)
         X, weight = self._weighted(X, sample_weight)
         forest = self._empty(X, settings) if first else self.forest_
         forest.learn(X, weight, n_threads=settings["n_threads"])
@@ -208,6 +208,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             "contamination": contamination_share(self.contamination),
             "n_threads": thread_count(self.n_jobs),
         }
+
+    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
+        """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
+        if is_ready(X, n_threads) and (reset or X.dtype == dtype):
+            # An array of the right width without names needs no look at names either.
+            same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
+            return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
+        return validate_data(self, X, dtype=dtype, order="C", reset=reset)
 
     def _sample_size(self, n: int) -> int:
         return sample_size(self.max_samples, n)
@@ -288,9 +296,9 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         if forest is None:
             check_is_fitted(self, "forest_")
         assert forest is not None
-        if not is_ready(X, forest.dtype, self.n_features_in_) or hasattr(self, "feature_names_in_"):
-            X = validate_data(self, X, dtype=forest.dtype, order="C", reset=False)
-        return -forest.scores(X, self._score_name(), thread_count(self.n_jobs))
+        n_threads = thread_count(self.n_jobs)
+        X = self._validated(X, forest.dtype, n_threads, reset=False)
+        return -forest.scores(X, self._score_name(), n_threads)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers."""

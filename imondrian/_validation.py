@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 
 
@@ -85,12 +86,8 @@ def thread_count(n_jobs: Any) -> int:
     return max(1, effective_n_jobs(int(n_jobs)))
 
 
-def is_ready(X: Any, dtype: np.dtype, n_features: int) -> bool:
-    """Whether X is a plain finite array that validation would return as it is."""
-    if type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != n_features:
+def is_ready(X: Any, n_threads: int = 1) -> bool:
+    """Whether X is a plain finite array that scikit-learn's validation would return as it is."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
-    if not X.flags.c_contiguous or len(X) == 0:
-        return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        # One pass without a temporary: a sum that is finite has no infinite or missing term.
-        return bool(np.isfinite(np.add.reduce(X, axis=None)))
+    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.all_finite(X, n_threads)

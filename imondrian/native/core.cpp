@@ -26,6 +26,18 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
   for (std::int64_t j = n_features; j < width; ++j) to[j] = std::numeric_limits<T>::quiet_NaN();
 }
 
+// x - x is 0 for finite values and NaN for the others; comparing keeps the loop free of branches.
+NK_CLONES bool finite_piece(const double* x, std::int64_t n) {
+  std::int64_t bad = 0;
+  for (std::int64_t i = 0; i < n; ++i) bad += !(x[i] - x[i] == 0.0);
+  return bad == 0;
+}
+NK_CLONES bool finite_piece(const float* x, std::int64_t n) {
+  std::int32_t bad = 0;
+  for (std::int64_t i = 0; i < n; ++i) bad += !(x[i] - x[i] == 0.0f);
+  return bad == 0;
+}
+
 // The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
 #define IMONDRIAN_KERNELS(T, SUFFIX)                                                               \
   NK_CLONES void build_##SUFFIX(Tree<T>& tree, std::int32_t* rows, std::int32_t n,                 \
@@ -347,7 +359,22 @@ Status dispatch(bool is64, const Body32& body32, const Body64& body64) {
   }
 }
 
+template <class T>
+bool all_finite_as(const T* x, std::int64_t n, int n_threads) {
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::atomic<bool> finite{true};
+  nativekit::parallel_for((n + kPiece - 1) / kPiece, n < 4 * kPiece ? 1 : n_threads, [&](std::int64_t p) {
+    if (!finite_piece(x + p * kPiece, std::min(kPiece, n - p * kPiece))) finite = false;
+  });
+  return finite;
+}
+
 }  // namespace
+
+bool all_finite(bool is64, const void* x, std::int64_t n, int n_threads) {
+  return is64 ? all_finite_as(static_cast<const double*>(x), n, n_threads)
+              : all_finite_as(static_cast<const float*>(x), n, n_threads);
+}
 
 double hidden_depth_of(double mass) { return hidden_depth(mass); }
 
