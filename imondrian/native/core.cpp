@@ -143,14 +143,6 @@ Status boxes_as(const ForestView& forest, int n_threads) {
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
-// Add the depths of n padded rows to out.
-template <class T>
-void add_depths(const Tree<T>& tree, const T* x, std::int64_t n, Score score, double* out) {
-  if (score == Score::kInsertion) return Kernels<T>::insertion_depths(tree, x, n, out);
-  leaf_depths(tree, n, [&](std::int64_t i) { return x + i * tree.width; },
-              [&](std::int64_t i, double depth) { out[i] += depth; });
-}
-
 // Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
 // tree, unless nothing is gathered. Trees that a row leaves as they are score it side by side.
 template <class T>
@@ -199,8 +191,12 @@ class GroupLearner {
     const bool abreast = gather_ == Gather::kDepth && roots >= 0;
     if (abreast && leaf_depths_across(forest_, first, root, n, x, found)) return;
     for (int k = 0; k < n; ++k) {
-      found[k] = 0.0;
-      add_depths(streams_[idle[k]]->tree(), x, 1, static_cast<Score>(gather_), found + k);
+      const Tree<T>& tree = streams_[idle[k]]->tree();
+      if (gather_ == Gather::kInsertion) {
+        Kernels<T>::insertion_depths(tree, x, 1, found + k);
+      } else {
+        found[k] = leaf_depth(tree, x);
+      }
     }
   }
 
@@ -284,6 +280,28 @@ double mean_norm(const ForestView& forest) {
   return sum / static_cast<double>(forest.n_trees);
 }
 
+// Leaf depths of one row summed over the trees, in their order, eight trees side by side.
+template <class T>
+double sum_leaf_depths(const ForestView& forest, const T* x) {
+  double sum = 0.0;
+  for (std::int64_t begin = 0; begin < forest.n_trees; begin += kTreesAbreast) {
+    const int n = static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - begin));
+    std::int64_t first[kTreesAbreast];
+    std::int32_t root[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n; ++k) {
+      first[k] = (begin + k) * forest.capacity;
+      roots |= root[k] = forest.header[(begin + k) * kHeaderSize + kRoot];  // -1 where empty
+    }
+    double found[kTreesAbreast];
+    const bool abreast = roots >= 0 && leaf_depths_across(forest, first, root, n, x, found);
+    for (int k = 0; k < n; ++k) {
+      const Tree<T> tree(forest, begin + k);
+      sum += abreast ? found[k] : tree.empty() ? 0.0 : leaf_depth(tree, x);
+    }
+  }
+  return sum;
+}
+
 // Blocks compare, and nothing compares with a missing value: such rows walk the trees.
 template <class T>
 void walk_missing(const ForestView& forest, const T* x, std::int64_t n, double* depth) {
@@ -292,11 +310,7 @@ void walk_missing(const ForestView& forest, const T* x, std::int64_t n, double* 
     bool missing = false;
     for (std::int64_t j = 0; j < d; ++j) missing |= x[i * d + j] != x[i * d + j];
     if (!missing) continue;
-    depth[i] = 0.0;
-    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-      const Tree<T> tree(forest, t);
-      if (!tree.empty()) depth[i] += leaf_depth(tree, x + i * d);
-    }
+    depth[i] = sum_leaf_depths(forest, x + i * d);
   }
 }
 
@@ -325,7 +339,7 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
     double* out = depth + begin;
     for (std::int64_t i = 0; i < count; ++i) out[i] = 0.0;
     std::vector<T> padded;
-    if (!packed) {
+    if (score == Score::kInsertion) {
       try {
         padded.resize(static_cast<std::size_t>(count * width));
       } catch (const std::bad_alloc&) {
@@ -334,13 +348,16 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
       }
       for (std::int64_t i = 0; i < count; ++i) copy_padded(padded.data() + i * width, x + (begin + i) * d, d, width);
     }
-    for (std::int64_t t = 0; t < trees; ++t) {
+    if (!packed && score == Score::kDepth) {
+      for (std::int64_t i = 0; i < count; ++i) out[i] = sum_leaf_depths(forest, x + (begin + i) * d);
+    }
+    for (std::int64_t t = 0; t < trees && (packed || score != Score::kDepth); ++t) {
       const Tree<T> tree(forest, t);
       if (tree.empty()) continue;
       if (packed) {
         scan(packs[t], x + begin * d, count, d, d, out);
       } else {
-        add_depths(tree, padded.data(), count, score, out);
+        Kernels<T>::insertion_depths(tree, padded.data(), count, out);
       }
     }
     if (packed) walk_missing(forest, x + begin * d, count, out);

@@ -83,39 +83,8 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   return finish_insertion(tree, x, Walk{tree.root()});
 }
 
-// Leaf depths of several rows, eight side by side to hide the latency of each.
-// row(i) is the address of row i; add(i, depth) takes the result.
-template <class T, class RowOf, class Add>
-NK_INLINE void leaf_depths(const Tree<T>& tree, std::int64_t n, const RowOf& row, const Add& add) {
-  constexpr int kRows = 8;
-  std::int64_t i = 0;
-  for (; tree.root() >= 0 && i + kRows <= n; i += kRows) {
-    std::int32_t at[kRows], depth[kRows] = {};
-    for (int r = 0; r < kRows; ++r) at[r] = tree.root();
-    bool missing = false;
-    for (std::int32_t all = 0; all >= 0;) {
-      all = -1;
-      for (int r = 0; r < kRows; ++r) {
-        const std::int64_t v = at[r] < 0 ? tree.root() : at[r];  // done: wait at the root
-        const T value = row(i + r)[tree.feature[v]];
-        missing |= value != value;
-        const std::int32_t next = tree.child[2 * v + (value > tree.threshold[v])];
-        depth[r] += at[r] >= 0;
-        at[r] = at[r] < 0 ? at[r] : next;
-        all &= at[r];
-      }
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const double mass = tree.leaf_mass[~at[r]];
-      add(i + r, missing ? leaf_depth(tree, row(i + r))
-                         : depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0));
-    }
-  }
-  for (; i < n; ++i) add(i, leaf_depth(tree, row(i)));
-}
-
-// Leaf depths of one row in up to kTreesAbreast trees of a forest, side by side for the same reason.
-// Trees are named by the place of their first slot in the forest's columns; every root is a node.
+// Leaf depths of one row in up to kTreesAbreast trees of a forest, side by side to hide the latency of
+// each. Trees are named by the place of their first slot in the forest's columns; every root is a node.
 constexpr int kTreesAbreast = 8;
 template <class T>
 NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* first,
