@@ -41,7 +41,7 @@ $(VENV)/.test: $(NATIVE) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(PIP) -e '.[lint]'
+	$(PIP) ruff mypy build
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test

@@ -45,6 +45,8 @@ def core(package: str) -> Extension:
     )
 
 
-packages = [package for package in ("imondrian", "pointmetrics") if os.path.exists(f"{package}/_core.pyx")]
 directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
-setup(ext_modules=cythonize([core(package) for package in packages], compiler_directives=directives))
+setup(
+    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], compiler_directives=directives),
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)

@@ -68,7 +68,7 @@ enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
 template <Gather kGather, class T>
 NK_INLINE double finish(const Tree<T>& tree, const T* x, const Walk& walk) {
   if (kGather == Gather::kDepth) return finish_depth(tree, x, walk);
-  if (kGather == Gather::kInsertion) return finish_insertion(tree, x, walk);
+  if (kGather == Gather::kInsertion) return walk.gone() ? walk.expected : finish_insertion(tree, x, walk);
   return 0.0;
 }
 
@@ -111,7 +111,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
       grew = true;
     }
     if (kGather == Gather::kInsertion) {
-      walk.pass(distance, lifetime);
+      if (!walk.gone()) walk.pass(distance, lifetime);
     } else if (kGather == Gather::kDepth) {
       walk.depth += 1.0;
     }
