@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 
 #include "box.hpp"
 
@@ -21,25 +19,7 @@ inline double hidden_depth(double n) {
 
 enum class Score : int { kDepth = 0, kInsertion = 1 };
 
-// exp(-y) for 0 <= y <= kGone, to an ulp or two: inlined, so that the levels of a path overlap.
 constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
-NK_INLINE double exp_of_minus(double y) {
-  constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
-  const double shifted = y * 1.44269504088896340736 + kRound;
-  const double n = shifted - kRound;
-  const double t = (n * 6.93147180369123816490e-01 - y) + n * 1.90821492927058770002e-10;
-  // exp(t), |t| <= log(2) / 2, by its Taylor polynomial, in pairs that do not wait for each other.
-  const double t2 = t * t, t4 = t2 * t2, t8 = t4 * t4;
-  const double p0 = (1.0 + t) + t2 * (1.0 / 2 + t * (1.0 / 6));
-  const double p4 = (1.0 / 24 + t * (1.0 / 120)) + t2 * (1.0 / 720 + t * (1.0 / 5040));
-  const double p8 = (1.0 / 40320 + t * (1.0 / 362880)) + t2 * (1.0 / 3628800 + t * (1.0 / 39916800));
-  const double p12 = 1.0 / 479001600 + t * (1.0 / 6227020800.0);
-  const double power = (p0 + t4 * p4) + t8 * (p8 + t4 * p12);
-  const std::uint64_t bits = (std::uint64_t{1023} - static_cast<std::uint64_t>(n)) << 52;
-  double scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return power * scale;
-}
 
 // Where a walk from the root stands: at `node`, whose parent was cut at `born`.
 struct Walk {
@@ -52,13 +32,13 @@ struct Walk {
   // Pass a node at `distance`, for `lifetime`. A point hangs below a level if it gets there uncut,
   // so its expected depth is the sum of those chances.
   void pass(double distance, double lifetime) {
-    expected += exp_of_minus(hazard);
+    expected += hazard > 0.0 ? std::exp(-hazard) : 1.0;
     hazard += distance * lifetime;
   }
   bool gone() const { return !(hazard <= kGone); }
   // End in a leaf of `mass`: at its point, or beside it.
   double end(bool at_point, double mass) const {
-    return expected + exp_of_minus(hazard) * (at_point ? hidden_depth(mass) : 1.0);
+    return expected + std::exp(-hazard) * (at_point ? hidden_depth(mass) : 1.0);
   }
 };
 
