@@ -14,8 +14,8 @@ BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=med
 demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-output/
 	$(BIN)/python -m imondrian demo
 
-test: $(VENV)/.test  ## the whole test suite, and every benchmark once, tiny
-	$(BIN)/python -m pytest tests bench
+test: $(VENV)/.test  ## the whole test suite, every docstring's example, and every benchmark once, tiny
+	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors tests bench imondrian pointmetrics
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -55,8 +55,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     and follows the side of a cut where more points are. A key that was never seen before widens the
     forest; nothing is forgotten. The order of keys means nothing.
 
-    Memory is bounded by ``t w (40 + 4 b d) + (t or 1) w b d`` bytes for t trees, windows of w points, d
-    features and b = 8 bytes a number; ``sys.getsizeof(model)`` tells it.
+    Memory is bounded: ``t (w + 1) (68 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
+    trees of w points and d features rounded up to a multiple of four (6.6 MB by default with nine).
+    Trees share the points they have in common. ``sys.getsizeof(model)`` tells the sum.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
