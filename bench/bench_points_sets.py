@@ -1,9 +1,13 @@
-"""1-NNA between two sets of clouds with the Chamfer distance, beside a loop over pykdtree.
+"""1-NNA between two sets of clouds: with the Chamfer distance beside pykdtree, with exact EMD beside POT.
 
     pytest bench/bench_points_sets.py --benchmark-enable
 
 The loop does what evaluation scripts do: every tree once, each unordered pair once, both ways.
-``POINTS_THREADS`` sets the threads (default 2), ``POINTS_CLOUDS`` the clouds of each set (default 100).
+All pairs with POT take hours for 100 clouds, so POT solves a sample of the pairs, drawn by a fixed seed;
+``all_pairs_seconds`` in its extra info is its time times the share of pairs left out, an extrapolation.
+
+``POINTS_THREADS`` sets the threads (default 2), ``POINTS_CLOUDS`` the clouds of each set (default 100 for
+Chamfer and 20 for EMD), ``POINTS_POT_PAIRS`` the pairs that POT solves (default 20).
 """
 
 import os
@@ -17,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 from pointmetrics import sets  # noqa: E402
 
 CLOUDS = int(os.environ.get("POINTS_CLOUDS", "100"))
+EMD_CLOUDS = int(os.environ.get("POINTS_CLOUDS", "20"))
+POT_PAIRS = int(os.environ.get("POINTS_POT_PAIRS", "20"))
 
 
 def one_nna_of(joint, n_references):
@@ -58,3 +64,50 @@ def test_one_nna(benchmark, library):
     small = make(5, 200)
     assert LIBRARIES[library](*small) == with_pykdtree(*small)
     benchmark.pedantic(LIBRARIES[library], args=make(k, n), rounds=1)
+
+
+def with_needed_pairs(samples, references):
+    result = sets.evaluate(samples, references, "emd", n_threads=THREADS, n_bootstrap=1, full_matrices=False)
+    return result.one_nna.value
+
+
+def with_all_pairs(samples, references):
+    return sets.evaluate(samples, references, "emd", n_threads=THREADS, n_bootstrap=1).one_nna.value
+
+
+def all_pairs_of(clouds):
+    return [(i, j) for i in range(len(clouds)) for j in range(i)]
+
+
+def with_pot(clouds, pairs):
+    ot = pytest.importorskip("ot", reason="needs POT")
+    distance = pytest.importorskip("scipy.spatial.distance", reason="needs scipy")
+    joint = np.full((len(clouds), len(clouds)), np.inf)
+    for i, j in pairs:
+        costs = distance.cdist(clouds[i], clouds[j])
+        joint[i, j] = joint[j, i] = ot.emd2([], [], costs, numItermax=10**7, numThreads=THREADS)
+    return joint
+
+
+EMD_RUNS = {"pointmetrics, needed pairs": with_needed_pairs, "pointmetrics, all pairs": with_all_pairs, "POT": None}
+
+
+@pytest.mark.parametrize("run", EMD_RUNS)
+def test_one_nna_with_exact_emd(benchmark, run):
+    k, n = (3, 40) if benchmark.disabled else (EMD_CLOUDS, 2048)
+    benchmark.group = f"1-NNA with exact EMD, {k} x {k} clouds of {n}, float32"
+    samples, references = make(k, n)
+    if run == "POT":
+        clouds = [*references, *samples]
+        pairs = all_pairs_of(clouds)
+        chosen = np.random.default_rng(0).permutation(pairs)[:POT_PAIRS].tolist()
+        benchmark.name = f"POT, {len(chosen)} of {len(pairs):,} pairs"
+        benchmark.pedantic(with_pot, args=(clouds, chosen), rounds=1)
+        if not benchmark.disabled:
+            benchmark.extra_info["all_pairs_seconds"] = benchmark.stats.stats.min * len(pairs) / len(chosen)
+        return
+    small = make(5, 60)
+    clouds = [*small[1], *small[0]]
+    assert EMD_RUNS[run](*small) == one_nna_of(with_pot(clouds, all_pairs_of(clouds)), 5)
+    benchmark.name = run
+    benchmark.pedantic(EMD_RUNS[run], args=(samples, references), rounds=1)
