@@ -102,6 +102,6 @@ def compare(
         for name, rate in zip(("f-score", "precision", "recall"), scores, strict=True):
             add(f"{name}@{threshold:g}", rate[:, k], "1")
     if emd:
-        sides = ([side[i] for i in range(len(pair))] for side in (pair.x, pair.y))
-        add("emd", solve_pairs(*sides, thread_count(n_threads))[0], "length")
+        x_clouds, y_clouds = ([side[i] for i in range(len(pair))] for side in (pair.x, pair.y))
+        add("emd", solve_pairs(x_clouds, y_clouds, thread_count(n_threads))[0], "length")
     return Comparison(values, units)

@@ -60,7 +60,7 @@ def test_results_are_those_of_all_pairs(family):
         rng = np.random.default_rng(seed)
         samples, references = family(rng, int(rng.integers(1, 9))), family(rng, int(rng.integers(1, 9)))
         if seed % 3 == 0:
-            references = list(references) + [samples[0]]
+            references = [*references, samples[0]]
         everything = sets.evaluate(samples, references, "emd", n_bootstrap=20)
         needed = sets.evaluate(samples, references, "emd", n_bootstrap=20, full_matrices=False, n_threads=1 + seed % 2)
         same(needed, everything)
