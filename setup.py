@@ -32,7 +32,8 @@ else:
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
     sources = sorted(glob(f"{package}/native/*.cpp"))
-    headers = sorted(glob(f"{package}/native/*.[hi][pn][pc]") + glob("include/nativekit/*.hpp"))
+    patterns = (f"{package}/native/*.hpp", f"{package}/native/*.inc", "include/nativekit/*.hpp")
+    headers = sorted(header for pattern in patterns for header in glob(pattern))
     return Extension(
         f"{package}._core",
         [f"{package}/_core.pyx", *sources],

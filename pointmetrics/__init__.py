@@ -39,6 +39,8 @@ from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._sinkhorn import sinkhorn_divergence
 from ._sliced import sliced_wasserstein_distance
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ChamferResult",
     "Comparison",

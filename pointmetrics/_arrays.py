@@ -10,38 +10,16 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from dataclasses import dataclass
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ._core import max_magnitude
+from ._libraries import NUMPY, SHAPES, Library, half_message, to_numpy
 
 _MAX_POINTS = 2**31 - 2
-_SHAPES = "shape (n, d) or (b, n, d), or be a list of (n_i, d) arrays"
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """The array library and device results go back to."""
-
-    name: str
-    device: Any = None
-
-    def wrap(self, array: Any) -> Any:
-        """Give a numpy result (array or scalar) back in this library, on this device."""
-        if self.name == "torch":
-            return sys.modules["torch"].as_tensor(array, device=self.device)
-        return array
-
-    def __str__(self) -> str:
-        return self.name if self.device is None else f"{self.name} on {self.device}"
-
-
-NUMPY = Library("numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +242,7 @@ def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
     points = _as_floats(array, name)
     shape = points.shape
     if len(shape) not in (2, 3):
-        raise ValueError(f"{name} must have {_SHAPES}, got shape {shape}")
+        raise ValueError(f"{name} must have {SHAPES}, got shape {shape}")
     if 0 in shape:
         raise ValueError(
             f"{name} is empty: it must hold at least one point of at least one coordinate, got shape {shape}"
@@ -313,51 +291,6 @@ def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
     return _bounded(Clouds(packed, offsets, "list", int(np.diff(offsets).max())), name), library or NUMPY
 
 
-def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
-    """View ``x`` as a numpy array without copying where its library allows it."""
-    torch = _loaded("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        return _from_torch(x, name, torch)
-    cupy = _loaded("cupy")
-    if cupy is not None and isinstance(x, cupy.ndarray):
-        raise TypeError(
-            f"{name} is a CuPy array, and this version computes on the CPU only; pass cupy.asnumpy({name})"
-        )
-    try:
-        return np.asarray(x), NUMPY
-    except ValueError as error:
-        raise ValueError(f"{name} must have {_SHAPES}, but cannot be made an array: {error}") from error
-
-
-def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[np.ndarray, Library]:
-    if x.device.type != "cpu":
-        raise TypeError(
-            f"{name} is a tensor on {x.device}, and this version computes on the CPU only; pass {name}.cpu()"
-        )
-    if x.dtype in (torch.float16, torch.bfloat16):
-        raise TypeError(_half_message(name, str(x.dtype).removeprefix("torch.")))
-    if x.requires_grad:
-        raise ValueError(
-            f"{name} requires grad, which this function would drop: use the function of the "
-            f"same name in pointmetrics.torch, or pass {name}.detach()"
-        )
-    return x.numpy(), Library("torch", x.device)
-
-
-def _loaded(module: str) -> ModuleType | None:
-    # An array of a library can only exist once the library was imported, so nothing is imported here.
-    # The attribute check guards against a module that is half-way through its own import.
-    found = sys.modules.get(module)
-    return found if hasattr(found, "ndarray" if module == "cupy" else "Tensor") else None
-
-
-def _half_message(name: str, dtype: str) -> str:
-    return (
-        f"{name} has dtype {dtype}, whose 8 to 11 significant bits are too few for distances; "
-        f"convert it to float32 or float64"
-    )
-
-
 def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
     """Return ``array`` C-contiguous in float32 or float64; refuse every other kind of number."""
     dtype = array.dtype
@@ -367,7 +300,7 @@ def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
         wanted = np.float32 if dtype.kind == "f" and dtype.itemsize == 4 else np.float64
         return np.ascontiguousarray(array, dtype=wanted) if array.ndim else array
     if dtype.name in ("float16", "bfloat16"):
-        raise TypeError(_half_message(name, dtype.name))
+        raise TypeError(half_message(name, dtype.name))
     raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
 
 

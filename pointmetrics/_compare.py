@@ -1,4 +1,4 @@
-"""All nearest-neighbour metrics from one pass."""
+"""All nearest-neighbour metrics from one pass, and the earth mover's distance beside them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from . import _chamfer, _dcd, _fscore, _hausdorff
-from ._arrays import check_number, read_pair
+from ._arrays import check_number, read_pair, thread_count
 from ._conventions import look_up
+from ._emd import solve_pairs
 from ._neighbors import find
 
 _CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
@@ -38,10 +39,11 @@ def compare(
     quantiles: Any = (0.95,),
     alpha: float = 1000.0,
     n_lambda: float = 1.0,
+    emd: bool = False,
     lengths: Any = None,
     n_threads: int | None = None,
 ) -> Comparison:
-    """Report every nearest-neighbour metric of two clouds, from one search.
+    """Report every nearest-neighbour metric of two clouds, from one search; on request their EMD, too.
 
     Parameters
     ----------
@@ -53,6 +55,9 @@ def compare(
         Of the Hausdorff distance, beside the full one.
     alpha, n_lambda : float, default=1000.0, 1.0
         Of the density-aware Chamfer distance.
+    emd : bool, default=False
+        Also report the exact earth mover's distance, of clouds of equal or unequal sizes. It takes far
+        longer than all else together.
     lengths : (b,) integers or tuple of two such, default=None
         Points in use of each cloud of a batch.
     n_threads : int, default=None
@@ -96,4 +101,7 @@ def compare(
     for k, threshold in enumerate(checked):
         for name, rate in zip(("f-score", "precision", "recall"), scores, strict=True):
             add(f"{name}@{threshold:g}", rate[:, k], "1")
+    if emd:
+        x_clouds, y_clouds = ([side[i] for i in range(len(pair))] for side in (pair.x, pair.y))
+        add("emd", solve_pairs(x_clouds, y_clouds, thread_count(n_threads))[0], "length")
     return Comparison(values, units)

@@ -186,6 +186,21 @@ def solve_uniform(pair: Pair, squared: bool, tol: float, n_threads: int) -> _Sol
     return _Solved(upper, lower, converged, assignment, prices, plans)
 
 
+def solve_pairs(x: list[np.ndarray], y: list[np.ndarray], n_threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Solve many pairs of checked clouds; return upper and lower bounds in float64.
+
+    What a pair's come to does not depend on the other pairs.
+    """
+    upper, lower = np.empty(len(x)), np.empty(len(x))
+    equal = np.array([len(a) == len(b) for a, b in zip(x, y, strict=True)])
+    for at in (np.flatnonzero(equal), np.flatnonzero(~equal)):
+        if len(at):
+            pair = read_pair([x[i] for i in at], [y[i] for i in at])
+            solved = _solve(pair, (None, None), False, 0.0, n_threads)
+            upper[at], lower[at] = solved.upper, solved.lower
+    return upper, lower
+
+
 def _solve(
     pair: Pair,
     masses: tuple[np.ndarray | None, np.ndarray | None],

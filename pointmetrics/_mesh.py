@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arrays import read_clouds, thread_count, to_numpy
+from ._arrays import Clouds, read_clouds, thread_count
+from ._libraries import Library, to_numpy
 
 
 @dataclass(frozen=True, slots=True)
 class MeshDistances:
-    """Distance of each point, the face that its closest surface point is on, and that point ``(n, 3)``."""
+    """Distance of each point, the face that its closest surface point is on, and that point ``(n, 3)``.
+
+    Shaped like the caller's clouds: arrays, or lists of arrays where they came in a list.
+    """
 
     distance: Any
     face: Any
@@ -36,16 +40,6 @@ def read_faces(faces: Any, n_vertices: int) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def _gradients(
-    flow: np.ndarray, corners: np.ndarray, barycentric: np.ndarray, n_vertices: int
-) -> tuple[np.ndarray, np.ndarray]:
-    grad_vertices = np.empty((n_vertices, 3))
-    pull = -flow[:, None, :] * barycentric[:, :, None]
-    for axis in range(3):
-        grad_vertices[:, axis] = np.bincount(corners.ravel(), pull[:, :, axis].ravel(), n_vertices)
-    return flow, grad_vertices
-
-
 def point_to_mesh_distance(
     points: Any,
     vertices: Any,
@@ -61,11 +55,11 @@ def point_to_mesh_distance(
 
     Parameters
     ----------
-    points : array (n, 3)
-        One cloud; float32 or float64 is kept, integers become float64.
-    vertices : array (v, 3)
-        Corners of the triangles.
-    faces : integer array (f, 3)
+    points : array (n, 3) or (b, n, 3), or list of (n_i, 3) arrays
+        One cloud or several; float32 or float64 is kept, integers become float64.
+    vertices : array (v, 3), or list of b such
+        Corners of the triangles. Several clouds share one mesh or have a list of one mesh each.
+    faces : integer array (f, 3), or list of b such
         Indices into ``vertices``. Faces without area count as the segments or points they are.
     reduction : {"mean", "max"}, default="mean"
         Over the points. "mean" is the point-to-surface distance ("P2F") of the upsampling papers.
@@ -74,13 +68,14 @@ def point_to_mesh_distance(
     return_details : bool, default=False
         Return :class:`MeshDistances`, unreduced and unsquared.
     return_grad : bool, default=False
-        Return ``value, (grad_points, grad_vertices)``.
+        Return ``value, (grad_points, grad_vertices)``. For several clouds ``grad_vertices`` is a list: the
+        gradient of each cloud's value, also where they share a mesh.
     n_threads : int, default=None
         Threads; ``None`` uses all.
 
     Returns
     -------
-    scalar or MeshDistances
+    scalar or (b,) array, or (value, grads), or MeshDistances
         In the unit of the coordinates, or its square.
 
     Notes
@@ -104,30 +99,77 @@ def point_to_mesh_distance(
     if reduction not in ("mean", "max"):
         raise ValueError(f"reduction must be 'mean' or 'max', got {reduction!r}")
     cloud, library = read_clouds(points, "points")
+    if cloud.points.shape[1] != 3:
+        raise ValueError(f"points must have shape (n, 3), got dimension {cloud.points.shape[1]}")
+    meshes = _read_meshes(vertices, faces, cloud, library)
+    dtype = np.result_type(cloud.points, *(mesh for mesh, _ in meshes))
+    threads = thread_count(n_threads)
+    found = [_measure(cloud[i], *meshes[i], threads) for i in range(len(cloud))]
+
+    def give(parts: list[np.ndarray], kind: Any) -> Any:
+        packed = cloud.unpack(np.concatenate(parts).astype(kind))
+        return [library.wrap(part) for part in packed] if isinstance(packed, list) else library.wrap(packed)
+
+    if return_details:
+        return MeshDistances(give([np.sqrt(f.sq_dist) for f in found], dtype), give([f.face for f in found], np.int64),
+                             give([f.closest for f in found], dtype))
+    values = np.array([_reduced(f.sq_dist if squared else np.sqrt(f.sq_dist), reduction) for f in found]).astype(dtype)
+    value = library.wrap(values[0] if cloud.kind == "single" else values)
+    if not return_grad:
+        return value
+    grads = [_gradients(f, reduction, squared) for f in found]
+    grad_vertices = [library.wrap(grad.astype(dtype)) for _, grad in grads]
+    grad_points = give([grad for grad, _ in grads], dtype)
+    return value, (grad_points, grad_vertices[0] if cloud.kind == "single" else grad_vertices)
+
+
+def _read_meshes(vertices: Any, faces: Any, cloud: Clouds, library: Library) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Read one mesh a cloud: float64 or float32 vertices, int32 faces."""
     mesh, mesh_library = read_clouds(vertices, "vertices")
     if library != mesh_library:
         raise TypeError(f"points and vertices must come from one library, got {library} and {mesh_library}")
-    for name, side in (("points", cloud), ("vertices", mesh)):
-        if side.kind != "single" or side.points.shape[1] != 3:
-            raise ValueError(f"{name} must have shape (n, 3), got a {side.kind} of dimension {side.points.shape[1]}")
-    corners = read_faces(faces, len(mesh.points))
-    dtype = np.result_type(cloud.points, mesh.points)
-    at = cloud.points.astype(np.float64, copy=False)
-    surface = mesh.points.astype(np.float64, copy=False)
-    sq_dist, face, barycentric = _core.nearest_on_mesh(at, surface, corners, thread_count(n_threads))
-    on = corners[face]
-    closest = np.einsum("nk,nka->na", barycentric, surface[on])
-    distance = np.sqrt(sq_dist)
-    if return_details:
-        parts = (distance.astype(dtype), face.astype(np.int64), closest.astype(dtype))
-        return MeshDistances(*(library.wrap(part) for part in parts))
-    terms = sq_dist if squared else distance
-    value = library.wrap((terms.mean() if reduction == "mean" else terms.max()).astype(dtype))
-    if not return_grad:
-        return value
-    share = np.full(len(terms), 1 / len(terms))
+    if mesh.points.shape[1] != 3:
+        raise ValueError(f"vertices must have shape (v, 3), got dimension {mesh.points.shape[1]}")
+    if mesh.kind == "single":
+        return [(mesh.points, read_faces(faces, len(mesh.points)))] * len(cloud)
+    if cloud.kind == "single" or mesh.kind != "list" or len(mesh) != len(cloud):
+        raise ValueError(f"vertices must be one array (v, 3) or a list of one for each cloud, got a {mesh.kind} of "
+                         f"{len(mesh)} for a {cloud.kind} of {len(cloud)}")
+    if not isinstance(faces, (list, tuple)) or len(faces) != len(mesh):
+        raise ValueError(f"faces must be a list of {len(mesh)} arrays, one for each array of vertices")
+    return [(mesh[i], read_faces(faces[i], len(mesh[i]))) for i in range(len(mesh))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    at: np.ndarray
+    n_vertices: int
+    sq_dist: np.ndarray
+    face: np.ndarray
+    corners: np.ndarray  # (n, 3) vertices of each point's face
+    barycentric: np.ndarray
+    closest: np.ndarray
+
+
+def _measure(cloud: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int) -> _Measured:
+    at, surface = (np.ascontiguousarray(side, dtype=np.float64) for side in (cloud, vertices))
+    sq_dist, face, barycentric = _core.nearest_on_mesh(at, surface, faces, n_threads)
+    corners = faces[face]
+    closest = np.einsum("nk,nka->na", barycentric, surface[corners])
+    return _Measured(at, len(surface), sq_dist, face, corners, barycentric, closest)
+
+
+def _reduced(terms: np.ndarray, reduction: str) -> float:
+    return float(terms.mean() if reduction == "mean" else terms.max())
+
+
+def _gradients(found: _Measured, reduction: str, squared: bool) -> tuple[np.ndarray, np.ndarray]:
+    n, distance = len(found.at), np.sqrt(found.sq_dist)
+    share = np.full(n, 1 / n)
     if reduction == "max":
-        share = (np.arange(len(terms)) == terms.argmax()).astype(np.float64)
+        share = (np.arange(n) == distance.argmax()).astype(np.float64)
     scale = 2 * share if squared else np.divide(share, distance, out=np.zeros_like(share), where=distance > 0)
-    grads = _gradients((at - closest) * scale[:, None], on, barycentric, len(surface))
-    return value, tuple(library.wrap(g.astype(dtype)) for g in grads)
+    flow = (found.at - found.closest) * scale[:, None]
+    pull = -flow[:, None, :] * found.barycentric[:, :, None]
+    columns = [np.bincount(found.corners.ravel(), pull[:, :, axis].ravel(), found.n_vertices) for axis in range(3)]
+    return flow, np.stack(columns, axis=1)

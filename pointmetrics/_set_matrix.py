@@ -15,6 +15,7 @@ from . import _core
 from ._arrays import Clouds, agree, read_clouds, thread_count
 from ._conventions import conventions, look_up
 from ._dcd import density_aware_chamfer_distance
+from ._emd import solve_pairs
 from ._hausdorff import hausdorff_distance
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
@@ -39,9 +40,7 @@ def _chamfer_block(x: Clouds, y: Clouds, pairs: np.ndarray, convention: str, n_t
 
 def _named(metric: str) -> Callable[[list[np.ndarray], list[np.ndarray], int], np.ndarray]:
     if metric == "emd":
-        from . import earth_movers_distance
-
-        return lambda x, y, threads: earth_movers_distance(x, y, n_threads=threads)
+        return lambda x, y, threads: solve_pairs(x, y, threads)[0]
     functions: dict[str, Callable[..., Any]] = {"dcd": density_aware_chamfer_distance, "hausdorff": hausdorff_distance}
     if metric not in functions:
         raise ValueError(
@@ -71,7 +70,7 @@ def _checked(values: Any, n: int) -> np.ndarray:
 
 
 def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int | None, progress: Progress,
-                checkpoint: str | Path | None, block: int) -> np.ndarray:
+                checkpoint: str | Path | None, block: int | None) -> np.ndarray:
     """Compute the matrix of all distances; without ``y`` among x, the upper half once."""
     other = x if y is None else y
     if y is not None:
@@ -82,8 +81,10 @@ def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int |
         np.fill_diagonal(matrix, 0.0)
     key = _fingerprint(x, other, metric, y is None) if checkpoint is not None else ""
     if checkpoint is not None:
-        _load(Path(checkpoint), key, matrix)
-    report = _reporter(progress)
+        load_checkpoint(Path(checkpoint), key, matrix)
+    report = reporter(progress)
+    if block is None:
+        block = 20_000 if isinstance(metric, str) and metric in conventions() else 256
     todo = np.argwhere(np.isnan(matrix) & (np.triu(np.ones_like(matrix)) > 0 if y is None else True))
     for done, pairs in _blocks(todo, block):
         values = evaluate(pairs)
@@ -91,7 +92,7 @@ def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int |
         if y is None:
             matrix[pairs[:, 1], pairs[:, 0]] = values
         if checkpoint is not None:
-            _save(Path(checkpoint), key, matrix)
+            save_checkpoint(Path(checkpoint), key, matrix)
         report(done, len(todo))
     return matrix
 
@@ -111,7 +112,8 @@ def _fingerprint(x: Clouds, y: Clouds, metric: Metric, symmetric: bool) -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path, key: str, matrix: np.ndarray) -> None:
+def load_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
+    """Fill ``matrix`` from the file where there is one; refuse one of other clouds."""
     if not path.exists():
         return
     try:
@@ -124,7 +126,8 @@ def _load(path: Path, key: str, matrix: np.ndarray) -> None:
     matrix[:] = values
 
 
-def _save(path: Path, key: str, matrix: np.ndarray) -> None:
+def save_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
+    """Write ``matrix`` for :func:`load_checkpoint`."""
     # Written beside and moved into place, so that an interruption leaves the last whole state.
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as file:
@@ -132,7 +135,8 @@ def _save(path: Path, key: str, matrix: np.ndarray) -> None:
     os.replace(part, path)
 
 
-def _reporter(progress: Progress) -> Callable[[int, int], None]:
+def reporter(progress: Progress) -> Callable[[int, int], None]:
+    """Return what is to be called with ``(done, total)``."""
     if callable(progress):
         return progress
     if not progress:

@@ -11,7 +11,8 @@
 #include <type_traits>
 #include <utility>
 
-#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+// NK_BASELINE_ONLY leaves the other instruction sets out, for quick builds under sanitizers.
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(NK_BASELINE_ONLY)
 #define NK_X86_TARGETS 1
 #include <immintrin.h>
 #else

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import pointmetrics as pm
+from pointmetrics import _demo, cli
 
 METRICS = ["cd-l1", "pcn:x_to_y", "pcn:y_to_x", "dcd", "hausdorff", "hausdorff@0.95", "hausdorff:y_to_x",
            "f-score@0.1", "precision@0.1", "recall@0.1"]
@@ -99,38 +100,50 @@ class TestRiver:
             pm.river.CloudDistances(np.zeros((3, 2))).transform_one({"a": 1, "b": 2})
 
 
-def lidar_scan(rng, objects=0, dropout=0.0, noise=0.01):
-    """Rings of ground returns around the sensor; boxes may stand on it, and rays may get lost."""
-    angle = rng.random(1500) * 2 * np.pi
-    radius = rng.choice(np.linspace(3, 20, 12), 1500)
-    ground = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(1500)])
-    boxes = [rng.random((80, 3)) * [1.5, 1.5, 2.0] + [6 + 3 * k, 2 - 3 * k, 0] for k in range(objects)]
-    scan = np.concatenate([ground, *boxes])
-    scan = scan[rng.random(len(scan)) >= dropout]
-    return scan + rng.normal(size=scan.shape) * noise
+class TestStreamOfScans:
+    """Scans in which objects appear and the sensor degrades, as features, watched by the online forest."""
+
+    river = pytest.importorskip("river", reason="needs river")
+    eventful = sorted(i for scans, _ in _demo.EVENTS.values() for i in scans)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_alarms_are_raised_at_the_right_scans_and_no_others(self, seed):
+        scores = _demo.watch(seed)
+        assert len(scores) == _demo.N_SCANS
+        assert _demo.alarms(scores) == self.eventful
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_calm_stream_raises_no_alarm(self, seed):
+        assert _demo.alarms(_demo.watch(seed, events=False)) == []
+
+    def test_the_forest_sees_no_more_than_the_distances(self):
+        """Each event moves the features that it should: the alarms come from the clouds, not from chance."""
+        rng = np.random.default_rng(0)
+        yard = np.concatenate([_demo.lidar_scan(rng) for _ in range(5)])
+        features = pm.river.CloudDistances(yard, _demo.METRICS)
+        usual = [features.transform_one(_demo.lidar_scan(rng)) for _ in range(30)]
+        for (_, options), metric, sign in zip(
+            _demo.EVENTS.values(), ("precision@0.3", "recall@0.3", "cd-l1:x_to_y"), (-1, -1, 1), strict=True
+        ):
+            name = f"reference0 {metric}"
+            calm = np.array([row[name] for row in usual])
+            changed = features.transform_one(_demo.lidar_scan(rng, **options))[name]
+            assert sign * (changed - calm.mean()) > 6 * calm.std()
 
 
-EVENTS = {120: {"objects": 2}, 160: {"dropout": 0.7}, 200: {"noise": 0.3}}
+def test_the_demo_prints_metrics_and_alarms(capsys):
+    pytest.importorskip("rich", reason="needs rich")
+    pytest.importorskip("river", reason="needs river")
+    cli.main(["demo"])
+    printed = capsys.readouterr().out
+    for text in ("hausdorff", "emd", "length^2", "two boxes appear", "all other from 100"):
+        assert text in printed
+    assert printed.count("5 of 5") == 3 and "0 of 485" in printed
 
 
-def test_features_jump_at_the_scans_where_something_happens():
-    rng = np.random.default_rng(0)
-    watch = pm.sklearn.CloudDistances(lidar_scan(rng), ["cd-l1:x_to_y", "cd-l1:y_to_x", "hausdorff@0.99"])
-    rows = watch.fit_transform([lidar_scan(rng, **EVENTS.get(i, {})) for i in range(220)])
-    usual = np.delete(rows, list(EVENTS), axis=0)
-    surprise = (np.abs(rows - np.median(usual, axis=0)) / usual.std(axis=0)).max(axis=1)
-    assert set(np.argsort(surprise)[-3:]) == set(EVENTS)
-
-
-@pytest.mark.slow
-def test_the_online_forest_raises_its_alarms_at_the_right_scans():
-    online = pytest.importorskip("imondrian.river", reason="needs the online forest and river", exc_type=ImportError)
-    rng = np.random.default_rng(0)
-    features = pm.river.CloudDistances(lidar_scan(rng), ["cd-l1:x_to_y", "cd-l1:y_to_x", "hausdorff@0.99"])
-    forest = online.OnlineIsolationMondrianForest(n_trees=50, seed=0)
-    scores = []
-    for i in range(220):
-        x = features.transform_one(lidar_scan(rng, **EVENTS.get(i, {})))
-        scores.append(forest.score_one(x))
-        forest.learn_one(x)
-    assert set(np.argsort(scores[100:])[-3:] + 100) == set(EVENTS)
+def test_info_names_versions(capsys):
+    cli.main(["info"])
+    printed = capsys.readouterr().out
+    assert f"numpy: {np.__version__}" in printed and "instruction set: " in printed
+    with pytest.raises(SystemExit):
+        cli.main(["unknown"])

@@ -79,6 +79,35 @@ def test_gradient_equals_finite_differences(options):
         finite_difference(lambda v: pm.point_to_mesh_distance(points, v, faces, **options), vertices), atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"reduction": "max"}, {"squared": True}])
+def test_several_clouds_are_what_each_is_alone(options):
+    vertices, faces, points = mesh(9)
+    others = (mesh(10)[0], mesh(10)[1][:50])
+    clouds = [points, points[:7] + 1]
+    for side in ((vertices, faces), ([vertices, others[0]], [faces, others[1]])):
+        meshes = [side, side] if isinstance(side[0], np.ndarray) else list(zip(*side, strict=True))
+        alone = [pm.point_to_mesh_distance(c, *m, return_grad=True, **options)
+                 for c, m in zip(clouds, meshes, strict=True)]
+        values, grads = pm.point_to_mesh_distance(clouds, *side, return_grad=True, **options)
+        np.testing.assert_array_equal(values, [value for value, _ in alone])
+        for i, (_, expected) in enumerate(alone):
+            np.testing.assert_array_equal(grads[0][i], expected[0])
+            np.testing.assert_array_equal(grads[1][i], expected[1])
+        details = pm.point_to_mesh_distance(clouds, *side, return_details=True)
+        assert [len(d) for d in details.distance] == [25, 7]
+    batch = np.stack([points, points + 1]).astype(np.float32)
+    details = pm.point_to_mesh_distance(batch, vertices.astype("f4"), faces, return_details=True)
+    assert details.closest.shape == (2, 25, 3) and details.distance.dtype == np.float32
+
+
+def test_meshes_must_fit_the_clouds():
+    vertices, faces, points = mesh()
+    with pytest.raises(ValueError, match="got a list of 2 for a single of 1"):
+        pm.point_to_mesh_distance(points, [vertices] * 2, [faces] * 2)
+    with pytest.raises(ValueError, match="faces must be a list of 2 arrays"):
+        pm.point_to_mesh_distance([points] * 2, [vertices] * 2, faces)
+
+
 @pytest.mark.parametrize("faces, error, message", [
     ([[0, 1, 40]], ValueError, r"faces must index the 40 vertices, got 40 at index \(0, 2\)"),
     ([[0, -1, 2]], ValueError, r"got -1 at index \(0, 1\)"),

@@ -129,6 +129,16 @@ class TestCompare:
         assert dict(result) == expected
         assert set(result.units) == set(result)
 
+    @pytest.mark.parametrize("m", [30, 45])
+    def test_reports_the_earth_movers_distance_on_request(self, m):
+        x, y = clouds(30, m, seed=4)
+        result = pm.compare(x, y, emd=True)
+        assert result["emd"] == pm.earth_movers_distance(x, y) and result.units["emd"] == "length"
+        assert str(result).splitlines()[-1].startswith("emd") and "emd" not in pm.compare(x, y)
+        batch = pm.compare([x, y], [y, y[:7]], emd=True)["emd"]
+        np.testing.assert_array_equal(batch, [result["emd"], pm.earth_movers_distance(y, y[:7])])
+        assert pm.compare(x.astype("f4"), y.astype("f4"), emd=True)["emd"].dtype == np.float32
+
     def test_prints_every_metric_with_its_unit(self):
         lines = str(pm.compare(*clouds(5, 6))).splitlines()
         assert len(lines) == len(pm.compare(*clouds(5, 6)))

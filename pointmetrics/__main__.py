@@ -1,0 +1,5 @@
+"""``python -m pointmetrics``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,219 @@
+// The point core without Python, for sanitizers: neighbours, pairwise sums, meshes and both earth mover's
+// solvers in both precisions, on clouds with ties, duplicates and extreme sizes, in exact-sized heap
+// arrays so that a step outside one is seen. Every result is checked against brute force or its own
+// certificate, and every thread count must give the same bits. Prints one line and returns 0.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "core.hpp"
+#include "emd.hpp"
+
+namespace {
+
+void require(bool ok, const char* what) {
+  if (ok) return;
+  std::fprintf(stderr, "points_driver: %s\n", what);
+  std::exit(1);
+}
+
+// Uniform, or on a lattice of three places an axis: then nearly everything ties.
+template <class T>
+std::vector<T> cloud(std::mt19937_64& rng, std::int64_t n, int d, bool lattice) {
+  std::vector<T> points(static_cast<std::size_t>(n * d));
+  for (T& value : points) {
+    const double u = static_cast<double>(rng() >> 11) * 0x1p-53;
+    value = static_cast<T>(lattice ? std::floor(u * 3) : u);
+  }
+  return points;
+}
+
+std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& sizes) {
+  std::vector<std::int64_t> offsets(1, 0);
+  for (const std::int64_t size : sizes) offsets.push_back(offsets.back() + size);
+  return offsets;
+}
+
+template <class T>
+struct Neighbors {
+  std::vector<T> sq_x, sq_y;
+  std::vector<std::int32_t> id_x, id_y;
+  bool operator==(const Neighbors& o) const {
+    return sq_x == o.sq_x && sq_y == o.sq_y && id_x == o.id_x && id_y == o.id_y;
+  }
+};
+
+template <class T>
+void check_way(const std::vector<T>& from, std::int64_t a, std::int64_t n, const std::vector<T>& to, std::int64_t b,
+               std::int64_t m, int d, const std::vector<std::int32_t>& ids) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    double best = std::numeric_limits<double>::infinity(), found = 0;
+    for (std::int64_t j = 0; j < m; ++j) {
+      double sum = 0;
+      for (int k = 0; k < d; ++k) {
+        const double difference = static_cast<double>(from[(a + i) * d + k]) - static_cast<double>(to[(b + j) * d + k]);
+        sum += difference * difference;
+      }
+      best = std::min(best, sum);
+      if (j == ids[a + i]) found = sum;
+    }
+    require(ids[a + i] >= 0 && ids[a + i] < m, "a neighbour out of range");
+    require(found <= best + 1e-5 * best + 1e-12, "not the nearest neighbour");
+  }
+}
+
+template <class T>
+void check_neighbors(int d, const std::vector<std::int64_t>& n, const std::vector<std::int64_t>& m, bool lattice) {
+  std::mt19937_64 rng(static_cast<std::uint64_t>(d) + n.size());
+  const auto x_offsets = offsets_of(n), y_offsets = offsets_of(m);
+  const auto x = cloud<T>(rng, x_offsets.back(), d, lattice), y = cloud<T>(rng, y_offsets.back(), d, lattice);
+  Neighbors<T> first;
+  for (const int threads : {1, 2, 4}) {
+    Neighbors<T> out{std::vector<T>(x.size() / d), std::vector<T>(y.size() / d),
+                     std::vector<std::int32_t>(x.size() / d), std::vector<std::int32_t>(y.size() / d)};
+    const pointmetrics::NearestJob<T> job{x.data(), x_offsets.data(), y.data(), y_offsets.data(),
+                                          static_cast<std::int64_t>(n.size()), d, threads, nullptr,
+                                          out.sq_x.data(), out.id_x.data(), out.sq_y.data(), out.id_y.data()};
+    require(pointmetrics::nearest(job) == 0, "nearest failed");
+    if (threads == 1) first = out;
+    require(out == first, "neighbours depend on the threads");
+  }
+  for (std::size_t k = 0; k < n.size(); ++k) {
+    check_way(x, x_offsets[k], n[k], y, y_offsets[k], m[k], d, first.id_x);
+    check_way(y, y_offsets[k], m[k], x, x_offsets[k], n[k], d, first.id_y);
+  }
+  std::vector<std::int64_t> pairs;
+  for (std::size_t i = 0; i < n.size(); ++i) {
+    for (std::size_t j = 0; j < m.size(); ++j) pairs.insert(pairs.end(), {std::int64_t(i), std::int64_t(j)});
+  }
+  std::vector<double> sums[2];
+  for (const int threads : {1, 3}) {
+    std::vector<double> forth(pairs.size() / 2), back(pairs.size() / 2);
+    const pointmetrics::PairwiseJob<T> job{x.data(), x_offsets.data(), std::int64_t(n.size()), y.data(),
+                                           y_offsets.data(), std::int64_t(m.size()), pairs.data(),
+                                           std::int64_t(pairs.size() / 2), d, 1, threads, forth.data(), back.data()};
+    require(pointmetrics::pairwise(job) == 0, "pairwise failed");
+    forth.insert(forth.end(), back.begin(), back.end());
+    sums[threads > 1] = forth;
+  }
+  require(sums[0] == sums[1], "sums depend on the threads");
+}
+
+void check_prepared() {
+  std::mt19937_64 rng(5);
+  const std::int64_t n = 700, m = 900;
+  const auto x = cloud<float>(rng, n, 3, false), y = cloud<float>(rng, m, 3, false);
+  const std::int64_t size = pointmetrics::prepared_size<float>(m, 3);
+  char* memory = static_cast<char*>(std::aligned_alloc(64, static_cast<std::size_t>((size + 63) / 64 * 64)));
+  require(pointmetrics::prepare(y.data(), m, 3, memory) == 0, "prepare failed");
+  const std::int64_t x_offsets[2] = {0, n}, y_offsets[2] = {0, m};
+  Neighbors<float> out[2];
+  for (int prepared = 0; prepared < 2; ++prepared) {
+    Neighbors<float>& o = out[prepared];
+    o = {std::vector<float>(n), std::vector<float>(m), std::vector<std::int32_t>(n), std::vector<std::int32_t>(m)};
+    const pointmetrics::NearestJob<float> job{x.data(), x_offsets, y.data(), y_offsets, 1, 3, 2,
+                                              prepared ? memory : nullptr, o.sq_x.data(), o.id_x.data(),
+                                              o.sq_y.data(), o.id_y.data()};
+    require(pointmetrics::nearest(job) == 0, "nearest failed");
+  }
+  require(out[0] == out[1], "a prepared cloud changes the neighbours");
+  std::free(memory);
+}
+
+void check_mesh() {
+  std::mt19937_64 rng(6);
+  const auto vertices = cloud<double>(rng, 60, 3, false), points = cloud<double>(rng, 300, 3, false);
+  std::vector<std::int32_t> faces;
+  for (int i = 0; i < 3 * 150; ++i) faces.push_back(static_cast<std::int32_t>(rng() % 60));
+  const pointmetrics::Mesh mesh{vertices.data(), faces.data(), 150};
+  std::vector<double> first;
+  for (const int threads : {1, 3}) {
+    std::vector<double> sq(300), barycentric(900);
+    std::vector<std::int32_t> face(300);
+    require(pointmetrics::nearest_on_mesh(points.data(), 300, mesh, threads, sq.data(), face.data(),
+                                          barycentric.data()) == 0, "nearest_on_mesh failed");
+    if (threads == 1) first = sq;
+    require(sq == first, "mesh distances depend on the threads");
+  }
+}
+
+void check_assignment(int d, const std::vector<std::int64_t>& n, bool lattice, pointmetrics::emd::Cost cost,
+                      double tol) {
+  std::mt19937_64 rng(static_cast<std::uint64_t>(d) + 10 * n.size());
+  const auto offsets = offsets_of(n);
+  const auto x = cloud<double>(rng, offsets.back(), d, lattice), y = cloud<double>(rng, offsets.back(), d, lattice);
+  const std::size_t pairs = n.size(), total = static_cast<std::size_t>(offsets.back());
+  std::vector<std::int32_t> first;
+  for (const int threads : {1, 2, 4}) {
+    std::vector<double> upper(pairs), lower(pairs), prices(total);
+    std::vector<std::uint8_t> converged(pairs);
+    std::vector<std::int32_t> assignment(total);
+    const pointmetrics::emd::Job job{x.data(), y.data(), offsets.data(), std::int64_t(pairs), d, cost, tol, threads,
+                                     upper.data(), lower.data(), converged.data(), assignment.data(), prices.data()};
+    require(pointmetrics::emd::solve(job) == 0, "solve failed");
+    if (threads == 1) first = assignment;
+    require(assignment == first, "the assignment depends on the threads");
+    for (std::size_t k = 0; k < pairs; ++k) {
+      std::vector<std::int32_t> used(assignment.begin() + offsets[k], assignment.begin() + offsets[k + 1]);
+      std::sort(used.begin(), used.end());
+      for (std::size_t i = 0; i < used.size(); ++i) require(used[i] == std::int32_t(i), "no bijection");
+      require(converged[k] && lower[k] <= upper[k], "no certificate");
+      require(upper[k] - lower[k] <= std::max(tol, 1e-10) * upper[k] + 1e-12, "the gap is too wide");
+    }
+  }
+}
+
+void check_transport(int d, const std::vector<std::int64_t>& n, const std::vector<std::int64_t>& m) {
+  std::mt19937_64 rng(9);
+  const auto x_offsets = offsets_of(n), y_offsets = offsets_of(m);
+  const auto x = cloud<double>(rng, x_offsets.back(), d, false), y = cloud<double>(rng, y_offsets.back(), d, true);
+  std::vector<std::int64_t> x_mass, y_mass;
+  for (std::size_t k = 0; k < n.size(); ++k) {
+    x_mass.insert(x_mass.end(), static_cast<std::size_t>(n[k]), m[k]);
+    y_mass.insert(y_mass.end(), static_cast<std::size_t>(m[k]), n[k]);
+  }
+  std::vector<double> first;
+  for (const int threads : {1, 3}) {
+    std::vector<double> upper(n.size()), lower(n.size());
+    std::vector<std::uint8_t> converged(n.size());
+    std::vector<pointmetrics::emd::Plan> plans;
+    const pointmetrics::emd::TransportJob job{
+        x.data(), y.data(), x_offsets.data(), y_offsets.data(), x_mass.data(), y_mass.data(), std::int64_t(n.size()),
+        d, pointmetrics::emd::Cost::euclidean, 0.0, threads, upper.data(), lower.data(), converged.data()};
+    require(pointmetrics::emd::transport(job, plans) == 0, "transport failed");
+    if (threads == 1) first = upper;
+    require(upper == first, "the transport depends on the threads");
+    for (std::size_t k = 0; k < n.size(); ++k) {
+      require(lower[k] <= upper[k] && upper[k] - lower[k] <= 1e-9 * upper[k] + 1e-12, "the gap is too wide");
+      const std::int64_t moved = std::accumulate(plans[k].mass.begin(), plans[k].mass.end(), std::int64_t{0});
+      require(moved == n[k] * m[k], "mass is lost");
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  using pointmetrics::emd::Cost;
+  for (const int d : {1, 2, 3, 5}) {
+    for (const bool lattice : {false, true}) {
+      check_neighbors<float>(d, {1, 40, 700}, {1, 90, 600}, lattice);
+      check_neighbors<double>(d, {3, 65, 500}, {700, 1, 257}, lattice);
+      check_assignment(d, {1, 2, 33, 150}, lattice, Cost::euclidean, 0);
+      check_assignment(d, {90, 64}, lattice, Cost::squared, lattice ? 0 : 1e-2);
+    }
+    check_transport(d, {1, 7, 60}, {5, 7, 43});
+  }
+  check_neighbors<float>(3, {3000}, {2500}, true);
+  check_assignment(3, {1100}, false, Cost::euclidean, 0);
+  check_prepared();
+  check_mesh();
+  std::puts("points_driver: ok");
+  return 0;
+}
