@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import imondrian
+import pointmetrics as pm
 from imondrian import IsolationMondrianForest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -25,4 +26,10 @@ model = OnlineIsolationMondrianForest(n_trees=25, seed=0)
 for row in X[1:300]:
     model.learn_one(dict(enumerate(row)))
 assert model.score_one(dict(enumerate(X[0]))) > model.score_one(dict(enumerate(X[300])))
+x, y = np.random.default_rng(1).random((2, 300, 3))
+distance = np.linalg.norm(x[:, None] - y[None], axis=2)
+assert np.isclose(pm.chamfer_distance(x, y, convention="pcn"), (distance.min(1).mean() + distance.min(0).mean()) / 2)
+certified = pm.earth_movers_distance(x, y, return_details=True)
+assert certified.converged
+assert np.isclose(distance[np.arange(300), certified.assignment].mean(), certified.lower)
 print(f"imondrian {imondrian.__version__} works on Python {sys.version.split()[0]}, from {source.parent}")
