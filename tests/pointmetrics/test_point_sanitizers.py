@@ -40,7 +40,9 @@ def test_the_core_is_clean(sanitizer, tmp_path):
 
     def compile_one(source):
         target = str(tmp_path / f"{source.stem}.o")
-        return target, run([COMPILER, *flags, "-c", str(source), "-o", target])
+        # The kernels are one large unit, which takes half a minute at -O1.
+        level = ["-O0"] if source.name == "arch_base.cpp" else []
+        return target, run([COMPILER, *flags, *level, "-c", str(source), "-o", target])
 
     with ThreadPoolExecutor(2) as pool:
         built = list(pool.map(compile_one, SOURCES))
