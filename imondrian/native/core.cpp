@@ -157,26 +157,31 @@ class GroupLearner {
 
   void learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
              double* norms) {
+    const bool scored = gather_ != Gather::kNothing;
+    for (int k = 0; scored && k < n_trees_; ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
-      if (gather_ != Gather::kNothing) {
-        for (int k = 0; k < n_trees_; ++k) norms[k * n + i] = norm(k);
-      }
       int idle[kTreesAbreast], n_idle = 0;
       for (int k = 0; k < n_trees_; ++k) {
         TreeStream<T>& stream = *streams_[k];
-        if (stream.keeps_next()) {
-          const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather_);
-          if (gather_ != Gather::kNothing) depths[k * n + i] = depth;
-        } else {
+        if (!stream.keeps_next()) {
           idle[n_idle++] = k;
           stream.skip();
+          continue;
+        }
+        const double depth = Kernels<T>::learn(stream, rows[i], weight ? weight[i] : 1.0, gather_);
+        if (!scored) continue;
+        depths[k * n + i] = depth;
+        if (stream.tree().total_mass() != mass_[k]) {
+          write_norm(k, norms + k * n, i + 1);
+          start_norm(k, i + 1);
         }
       }
-      if (gather_ == Gather::kNothing || n_idle == 0) continue;
+      if (!scored || n_idle == 0) continue;
       double found[kTreesAbreast] = {};
       score_idle(idle, n_idle, rows[i], found);
       for (int k = 0; k < n_idle; ++k) depths[idle[k] * n + i] = found[k];
     }
+    for (int k = 0; scored && k < n_trees_; ++k) write_norm(k, norms + k * n, n);
   }
 
  private:
@@ -200,13 +205,13 @@ class GroupLearner {
     }
   }
 
-  double norm(int k) {
-    const double mass = streams_[k]->tree().total_mass();
-    if (mass != mass_[k]) {
-      mass_[k] = mass;
-      norm_[k] = hidden_depth(mass);
-    }
-    return norm_[k];
+  // c(mass) changes only while a tree fills up: it is written for whole runs of rows.
+  void start_norm(int k, std::int64_t from) {
+    mass_[k] = streams_[k]->tree().total_mass();
+    from_[k] = from;
+  }
+  void write_norm(int k, double* norms, std::int64_t to) const {
+    std::fill(norms + from_[k], norms + to, hidden_depth(mass_[k]));
   }
 
   const ForestView& forest_;
@@ -214,8 +219,18 @@ class GroupLearner {
   int n_trees_;
   Gather gather_;
   std::optional<TreeStream<T>> streams_[kTreesAbreast];
-  double mass_[kTreesAbreast] = {}, norm_[kTreesAbreast] = {};
+  double mass_[kTreesAbreast] = {};
+  std::int64_t from_[kTreesAbreast] = {};
 };
+
+// Column means of (trees, n): each row's values are added in the order of the trees.
+void average(const double* values, std::int64_t trees, std::int64_t n, double* out) {
+  std::fill(out, out + n, 0.0);
+  for (std::int64_t t = 0; t < trees; ++t) {
+    for (std::int64_t i = 0; i < n; ++i) out[i] += values[t * n + i];
+  }
+  for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
+}
 
 template <class T>
 Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
@@ -242,14 +257,9 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
       GroupLearner<T>(forest, first, gather)
           .learn(rows.data(), weight ? weight + begin : nullptr, count, depths + offset, norms + offset);
     });
-    for (std::int64_t i = 0; depth && i < count; ++i) {
-      double sum = 0.0, sum_norm = 0.0;
-      for (std::int64_t t = 0; t < trees; ++t) {
-        sum += depths[t * count + i];
-        sum_norm += norms[t * count + i];
-      }
-      depth[begin + i] = sum / static_cast<double>(trees);
-      norm[begin + i] = sum_norm / static_cast<double>(trees);
+    if (depth) {
+      average(depths, trees, count, depth + begin);
+      average(norms, trees, count, norm + begin);
     }
     *learnt = begin + count;
   }

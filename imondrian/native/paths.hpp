@@ -85,9 +85,10 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
 // Leaf depths of one row in up to kTreesAbreast trees of a forest, side by side to hide the latency of
 // each. Trees are named by the place of their first slot in the forest's columns; every root is a node.
 constexpr int kTreesAbreast = 8;
-template <class T>
-NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* first,
-                                  const std::int32_t* root, int n, const T* x, double* out) {
+template <int kTrees, class T>
+NK_INLINE bool leaf_depths_of(const ForestView& forest, const std::int64_t* first,
+                              const std::int32_t* root, int n_trees, const T* x, double* out) {
+  const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
   const T* threshold = static_cast<const T*>(forest.threshold);
   std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
   bool missing = false;
@@ -109,6 +110,13 @@ NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* 
     out[r] = depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
   }
   return !missing;  // a missing value chooses its side by mass: such a row must walk each tree alone
+}
+
+template <class T>
+NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* first,
+                                  const std::int32_t* root, int n, const T* x, double* out) {
+  if (n == kTreesAbreast) return leaf_depths_of<kTreesAbreast>(forest, first, root, n, x, out);
+  return leaf_depths_of<0>(forest, first, root, n, x, out);
 }
 
 }  // namespace imondrian
