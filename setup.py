@@ -18,7 +18,7 @@ if sys.platform == "win32":
     compile_args = ["/std:c++17", "/O2", "/EHsc"]
     link_args: list[str] = []
 else:
-    # No fused multiply-add contraction: the same bits on every instruction set. Never -ffast-math:
+    # No fused multiply-add contraction: sums round alike on every instruction set. Never -ffast-math:
     # it would change the denormal mode of the whole process.
     compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
                     "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter",
