@@ -54,7 +54,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int64_t* n_free_rows
 
     double hidden_depth_of(double mass)
-    cbool c_all_finite "imondrian::all_finite"(cbool, const void*, int64_t, int)
+    cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
@@ -181,17 +181,17 @@ def hidden_depth(double mass):
     return hidden_depth_of(mass)
 
 
-def all_finite(cnp.ndarray X, int n_threads):
-    """Return whether a contiguous float32 or float64 array has no infinite or missing value."""
+def no_infinity(cnp.ndarray X, int n_threads):
+    """Return whether a contiguous float32 or float64 array has no infinite value; missing ones (NaN) are fine."""
     if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
         raise ValueError("X must be a contiguous float32 or float64 array")
     cdef cbool is64 = X.dtype == np.float64
     cdef const void* x = cnp.PyArray_DATA(X)
     cdef int64_t n = X.size
-    cdef cbool finite
+    cdef cbool none
     with nogil:
-        finite = c_all_finite(is64, x, n, n_threads)
-    return finite
+        none = c_no_infinity(is64, x, n, n_threads)
+    return none
 
 
 def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):

@@ -89,6 +89,12 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     window, every four windows of points, the trees in turn. If its scale has moved then (by a factor of 1.25
     in the root mean square over the features, or of 2 in any) it is built anew from the points it holds.
 
+    NaN means missing. A missing value separates a row from nothing and widens no box. In scoring the row goes
+    both ways at a cut whose value it lacks, in proportion to the masses there: the score is the exact
+    expectation. In ``fit`` it goes where most rows that have the value went (ties: left), in
+    ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
+    represented by the one with the most values.
+
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
 
@@ -147,6 +153,11 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     def _score_name(self) -> str:
         return resolve_score(self.__dict__["score"])
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     # -- learning ----------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
@@ -155,7 +166,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64.
+            float32 and float64 are kept, anything else becomes float64. NaN is a missing value (see Notes).
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. Rows of weight 0 are left out.
@@ -167,7 +178,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Bad parameters; X empty, infinite, missing values, sparse or not two-dimensional;
+            Bad parameters; X empty, infinite, sparse or not two-dimensional;
             negative weights, or none above 0.
         """
         settings = self._settings()
@@ -235,7 +246,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
-        return validate_data(self, X, dtype=dtype, order="C", reset=reset)
+        return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
 
     def _sample_size(self, n: int) -> int:
         return sample_size(self.max_samples, n)
@@ -311,7 +322,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         NotFittedError
             Before ``fit`` or ``partial_fit``.
         ValueError
-            X is empty, has another width, or is not finite.
+            X is empty, has another width, or is infinite.
         """
         forest: Forest | None = getattr(self, "forest_", None)
         if forest is None:

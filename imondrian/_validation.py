@@ -94,7 +94,7 @@ def thread_count(n_jobs: Any) -> int:
 
 
 def is_ready(X: Any, n_threads: int = 1) -> bool:
-    """Whether X is a plain finite array that scikit-learn's validation would return as it is."""
+    """Whether X is a plain array without infinities that scikit-learn's validation would return as it is."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
-    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.all_finite(X, n_threads)
+    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.no_infinity(X, n_threads)

@@ -54,8 +54,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     Notes
     -----
-    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing,
-    and follows the side of a cut where more points are. A key that was never seen before widens the
+    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
+    scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
+    learning to the side where more of them are. A key that was never seen before widens the
     forest; nothing is forgotten. The order of keys means nothing.
 
     Memory is bounded: ``t (w + 1) (68 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
