@@ -75,6 +75,13 @@ def contamination_share(value: Any) -> float | None:
     return float(value)
 
 
+def padding_name(value: Any) -> str | None:
+    """Return a shingle's ``padding`` if it is one."""
+    if value not in (None, "missing"):
+        raise ValueError(f"padding must be None or 'missing', got {value!r}")
+    return value
+
+
 def open_share(name: str, value: Any) -> float:
     """Return ``value`` as a float strictly between 0 and 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):

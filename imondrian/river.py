@@ -1,4 +1,7 @@
-"""The forest as a river anomaly detector. The only module that imports river."""
+"""The forest as a river anomaly detector, and what goes with it on a stream.
+
+Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,17 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
+from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, seed_states
+from ._river_shingle import Shingle
 from ._scoring import resolve_score
 from ._validation import WARM_UP, positive_int, retention, thread_count
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
 
-__all__ = ["OnlineIsolationMondrianForest"]
+__all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
 class OnlineIsolationMondrianForest(AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
