@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ._validation import padding_name, positive_int
 
@@ -90,7 +87,7 @@ class Shingle(TransformerMixin, BaseEstimator):
         self._series(X, reset=True)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Return the windows of a series.
 
         Parameters
@@ -101,7 +98,8 @@ class Shingle(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_windows, width * n_features)
-            Read-only where it is a view of X.
+            Read-only where it is a view of X. With ``set_output(transform="pandas")`` a dataframe, each window
+            under the index of its last observation.
 
         Raises
         ------
@@ -109,14 +107,22 @@ class Shingle(TransformerMixin, BaseEstimator):
             Fewer rows than ``width`` without padding; another number of features; infinite values.
         """
         check_is_fitted(self, "n_features_in_")
+        index = getattr(X, "index", None)
         X = self._series(X, reset=False)
+        ends = self.window_ends(len(X))
         if self.padding == "missing":
             X = np.concatenate((np.full((self.width - 1, X.shape[1]), np.nan, X.dtype), X))
         elif len(X) < self.width:
             raise ValueError(f"X must have at least width={self.width} rows, got {len(X)}")
         # Windows overlap in memory: `width` rows of a C-contiguous array follow one another.
         windows = np.lib.stride_tricks.sliding_window_view(X.reshape(-1), self.width * X.shape[1])
-        return windows[::self.step * X.shape[1]]
+        windows = windows[::self.step * X.shape[1]]
+        if _get_output_config("transform", self)["dense"] != "pandas":
+            return windows
+        import pandas as pd  # there, since its output was asked for
+
+        # scikit-learn would give the windows the whole series' index, which is too long.
+        return pd.DataFrame(windows, index=None if index is None else index[ends], columns=self.get_feature_names_out())
 
     def window_ends(self, n: int) -> np.ndarray:
         """Return for each window of a series of n observations the number of its last one, (n_windows,)."""
@@ -129,7 +135,7 @@ class Shingle(TransformerMixin, BaseEstimator):
         return np.array([f"{name}_lag{lag}" for lag in range(self.width - 1, -1, -1) for name in names], dtype=object)
 
     def _series(self, X: Any, reset: bool) -> np.ndarray:
-        shape = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
+        shape: tuple[int, ...] = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
         if len(shape) == 1 and shape[0] > 0:
             X = np.asarray(X).reshape(-1, 1)
         return np.ascontiguousarray(validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=reset,

@@ -247,8 +247,9 @@ class CheckedFilter(AlarmFilter, base.AnomalyDetector):
 
 
 FOREST = OnlineIsolationMondrianForest(5, seed=0)
-WRAPPERS = [AlarmFilter(FOREST), CheckedFilter(FOREST), CheckedFilter(preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1), rate=0.1),
-            DriftMonitor(FOREST), DriftMonitor(anomaly.HalfSpaceTrees(seed=1), drift.KSWIN(seed=0), grace_period=10)]
+TREES = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)
+WRAPPERS = [AlarmFilter(FOREST), CheckedFilter(FOREST), CheckedFilter(TREES, rate=0.1), DriftMonitor(FOREST),
+            DriftMonitor(anomaly.HalfSpaceTrees(seed=1), drift.KSWIN(seed=0), grace_period=10)]
 
 
 @pytest.mark.parametrize(("model", "check"), [
