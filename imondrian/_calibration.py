@@ -7,8 +7,8 @@ the row and the m calibration rows are exchangeable given the forest, ``P(p <= a
 - *split*: rows given to ``fit`` that no tree drew. Which rows are drawn does not depend on their
   values, so they are as good as new ones and the guarantee is exact.
 - *cross* (Vovk 2015): where the trees drew nearly every row, forests refitted without one fold each
-  score that fold. Close to exact in practice; what is proved is ``P(p <= a) <= 2 a + 2 K / (m + K)`` (Barber
-  et al. 2021, theorem 4, in these terms).
+  score that fold. In simulation ``P(p <= a) <= a``; what is proved, for K folds of one size, is
+  ``P(p <= a) <= 2 a + 2 (K - 1) / (m + K)`` (the argument of Barber et al. 2021, theorem 4, for CV+).
 - *prequential*: scores of a stream's points, each from just before the point was learnt. Exact if the
   forest stood still; on exchangeable points it holds up to the forest's own movement over the window.
 

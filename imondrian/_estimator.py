@@ -398,7 +398,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             trees of 256. The guarantee is exact, and p falls as ``score_samples`` falls.
         "cross"
             Fewer rows, or weights: five forests, each fitted without a fifth of (at most 1,024 of) the
-            rows, score the fifth that they do not know, and X. What is proved is P(p <= a) <= 2 a + 10 / (m + 5);
+            rows, score the fifth that they do not know, and X. What is proved is P(p <= a) <= 2 a + 8 / (m + 5);
             simulation finds P(p <= a) <= a. The forests are grown at the first call, from rows that the
             estimator keeps, and stay in memory (not in pickles) until the next ``fit``; scoring costs five
             times as much, and p follows ``score_samples`` but not row by row. With weights, calibration rows
