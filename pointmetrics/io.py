@@ -56,7 +56,7 @@ def read_mesh(path: _Path) -> Mesh:
 def _read(path: Path, pick: _Pick) -> Mesh:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(sorted(_READERS))}")
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(SUFFIXES)}")
     data = _contents(path)
     try:
         vertices, polygons = reader(data, pick) if reader in _PICKING else reader(data)
@@ -247,3 +247,4 @@ _READERS: dict[str, Callable[..., tuple[np.ndarray, Any]]] = {
     ".txt": read_xyz,
     ".csv": read_xyz,
 }
+SUFFIXES = tuple(sorted(_READERS))  # in lower case, of the formats that are known

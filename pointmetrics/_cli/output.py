@@ -1,0 +1,80 @@
+"""Write results: whole or not at all, to a file or to standard output, as JSON, CSV or text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import Failure
+
+
+def to_json(value: Any) -> str:
+    """Return JSON; numbers that are not finite have no place in it."""
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return CSV with all digits of the numbers; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a place that cannot be written before any work is done."""
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise Failure(f"cannot write {path}: it is a folder")
+    if not folder.is_dir():
+        raise Failure(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise Failure(f"cannot write {path}: no permission")
+
+
+def write(text: str, path: Path | None) -> None:
+    """Write to a file, or to standard output where ``path`` is None."""
+    if path is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_file(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there: readers see the old content or all of the new."""
+    path = path.resolve()  # a link keeps pointing where it does
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
+            path.write_bytes(data)
+            return
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        handle, part = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+            os.chmod(part, mode)
+            os.replace(part, path)
+        except BaseException:
+            os.unlink(part)
+            raise
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
