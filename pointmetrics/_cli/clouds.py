@@ -56,11 +56,11 @@ def read_cloud(path: Path, options: Options, key: str, side: int) -> Cloud:
     try:
         if options.max_points is not None and options.sample_mesh is None:
             points = io.read_points(path, drop_invalid=options.drop_invalid, max_points=options.max_points, seed=rng)
-            return Cloud(path, _finite(points, path), f"at most {options.max_points:,} of its points, at random")
+            return Cloud(path, _finite(points, path), f"a random subset of at most {options.max_points:,}")
         mesh = io.read_mesh(path)
         if options.sample_mesh is not None and len(mesh.faces):
             points = io.sample_mesh(mesh.vertices, mesh.faces, options.sample_mesh, seed=rng)
-            return Cloud(path, points, f"{options.sample_mesh:,} points drawn from its surface", mesh)
+            return Cloud(path, points, "drawn from its surface", mesh)
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -71,7 +71,7 @@ def read_cloud(path: Path, options: Options, key: str, side: int) -> Cloud:
         points = points[np.isfinite(points).all(axis=1)]
     if options.max_points is not None and len(points) > options.max_points:
         points = points[np.sort(rng.choice(len(points), options.max_points, replace=False, shuffle=False))]
-    source = "its vertices" if len(mesh.faces) else "its points"
+    source = "vertices of a mesh" if len(mesh.faces) else "points"
     return Cloud(path, _finite(points, path), source, mesh if len(mesh.faces) else None)
 
 

@@ -32,13 +32,17 @@ def number(value: float) -> str:
 
 def _pair(document: dict[str, Any], rich: bool) -> str:
     pair = document["pairs"][0]
-    lines = [f"{side.upper()}: {pair[side]['path']} ({pair[side]['n_points']:,} points: {pair[side]['source']})"
+    lines = [f"{side.upper()}: {pair[side]['path']} ({pair[side]['n_points']:,} points{_source(pair[side]['source'])})"
              for side in "ab"]
     rows = [[name, number(value), document["metrics"][name]["unit"], document["metrics"][name]["definition"]]
             for name, value in pair["metrics"].items()]
     note = "a, b: distances from the points of A to B and of B to A\n"
     return "\n".join(lines) + "\n" + terminal.table(["metric", "value", "unit", "definition"], rows, [1],
                                                     rich=rich) + note
+
+
+def _source(source: str) -> str:
+    return "" if source == "points" else f", {source}"
 
 
 def _folders(document: dict[str, Any], rich: bool) -> str:

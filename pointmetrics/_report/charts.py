@@ -26,9 +26,9 @@ class _Axes:
 
     def __init__(self, x_end: float, y_end: float, x_label: str, y_label: str, percent: bool) -> None:
         self.x_end, self.y_end = x_end, y_end
-        self.parts = []
+        self.parts: list[str] = []
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-        for value in ticks(y_end):
+        for value in self.y_ticks():
             y, text = self.y(value), f"{value * 100:.4g} %" if percent else f"{value:g}"
             self.parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
                               f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
@@ -40,6 +40,9 @@ class _Axes:
                           f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}'
                           f'</text><text class="y-label" transform="translate(13 {(_TOP + bottom) / 2}) rotate(-90)" '
                           f'text-anchor="middle">{escape(y_label)}</text>')
+
+    def y_ticks(self) -> list[float]:
+        return ticks(self.y_end)
 
     def x(self, value: float) -> float:
         return _LEFT + value / self.x_end * (_WIDTH - _LEFT - _RIGHT)
@@ -57,10 +60,33 @@ class _Axes:
                 f'{where}>{"".join(self.parts)}</svg>')
 
 
+class _LogAxes(_Axes):
+    """Shares from 0.01 % to all on a logarithmic scale; what is below lies on the axis."""
+
+    _DECADES = 4
+
+    def __init__(self, x_end: float, x_label: str, y_label: str) -> None:
+        super().__init__(x_end, 1.0, x_label, y_label, percent=True)
+
+    def y_ticks(self) -> list[float]:
+        return [10.0**-k for k in range(self._DECADES + 1)]
+
+    def y(self, value: float) -> float:
+        height = 1 + math.log10(max(value, 10.0**-self._DECADES)) / self._DECADES
+        return _HEIGHT - _BOTTOM - height * (_HEIGHT - _TOP - _BOTTOM)
+
+
 def histogram(view: View, unit: str) -> str:
-    """Draw which share of the points lies how far away, for both directions."""
+    """Draw which share of the points lies how far away, for both directions.
+
+    Where one bin has most of the points, shares are drawn on a logarithmic scale, or nothing else could be seen.
+    """
     top = max(float(shares.max()) for shares in view.shares) or 1.0
-    axes = _Axes(float(view.edges[-1]), 1.05 * top, f"distance to the other cloud ({unit})", "share of points", True)
+    label = f"distance to the other cloud ({unit})"
+    if top < 0.35:
+        axes = _Axes(float(view.edges[-1]), 1.05 * top, label, "share of points", True)
+    else:
+        axes = _LogAxes(float(view.edges[-1]), label, "share of points (log scale)")
     xs = np.repeat(view.edges, 2).tolist()
     for shares, kind in zip(view.shares, ("from-a", "from-b"), strict=True):
         axes.line(xs, [0.0, *np.repeat(shares, 2).tolist(), 0.0], f"{kind} filled")

@@ -56,6 +56,10 @@ def _facts(document: dict[str, Any]) -> str:
     return f'<p class="soft">{escape(" ".join(parts))}</p>'
 
 
+def _power(text: str) -> str:
+    return escape(text).replace("^2", "<sup>2</sup>")
+
+
 def _number(value: float) -> str:
     return f'<td class="number" data-value="{value!r}">{value:.6g}</td>'
 
@@ -63,7 +67,7 @@ def _number(value: float) -> str:
 def _summary(document: dict[str, Any], worst_first: list[int], shown: set[int]) -> str:
     names = list(document["metrics"])
     heads = "".join(f'<th scope="col" class="number">{escape(name)}<br><span class="soft">'
-                    f'{escape(document["metrics"][name]["unit"])}</span></th>' for name in names)
+                    f'{_power(document["metrics"][name]["unit"])}</span></th>' for name in names)
     rows = [f'<tr class="total"><th scope="row">{label}</th><td></td><td></td>'
             + "".join(_number(document["summary"][name][key]) for name in names) + "</tr>"
             for key, label in (("mean", "mean"), ("median", "median"))]
@@ -73,8 +77,9 @@ def _summary(document: dict[str, Any], worst_first: list[int], shown: set[int]) 
     notes = "".join(f"<p>Only in {escape(document[side])}: {escape(', '.join(only))}</p>"
                     for side, only in document["unmatched"].items() if only)
     some = "" if len(shown) == len(worst_first) else f" The worst {len(shown)} can be looked at."
-    return (f'<h2>{len(worst_first):,} pairs</h2><div class="scroll" tabindex="0"><table id="summary">'
-            f"<caption>Worst by {escape(document['sorted_by'])} first; choose a pair to look at it.{some}</caption><thead><tr>"
+    return (f'<h2>{len(worst_first):,} pairs</h2><p class="soft">Worst by '
+            f"{escape(document['sorted_by'])} first; choose a pair to look at it.{some}</p>"
+            f'<div class="scroll" tabindex="0"><table id="summary"><thead><tr>'
             f'<th scope="col">pair</th><th scope="col" class="number">n A</th><th scope="col" class="number">n B</th>'
             f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{notes}")
 
@@ -101,11 +106,12 @@ def _cloud(pair: dict[str, Any], view: View, side: int) -> str:
     own, other = "AB"[side], "BA"[side]
     cloud, shown = pair[own.lower()], view.sides[side]
     some = "all shown" if len(shown.error) == shown.n else f"{len(shown.error):,} shown, at random"
+    source = "" if cloud["source"] == "points" else f" ({escape(cloud['source'])})"
     axes = ", first three coordinates" if view.dimension > 3 else ""
     return (f'<figure><h3>{own}: {escape(cloud["path"])}</h3><div class="stage"><canvas tabindex="0" role="img" '
-            f'aria-label="{own}, coloured by the distance to {other}. Drag or arrow keys turn it, plus and minus zoom.">'
-            f'</canvas></div><figcaption class="soft">Coloured by the distance to the nearest point of {other}. '
-            f'{shown.n:,} points ({escape(cloud["source"])}), {some}{axes}.</figcaption></figure>')
+            f'aria-label="{own}, coloured by its distance to {other}. Drag or arrow keys turn it."></canvas>'
+            f'</div><figcaption class="soft">Coloured by the distance to the nearest point of {other}. '
+            f"{shown.n:,} points{source}, {some}{axes}.</figcaption></figure>")
 
 
 def _controls(unit: str, view: View) -> str:
@@ -113,6 +119,7 @@ def _controls(unit: str, view: View) -> str:
             f'{view.usual:.3g}</span><span class="under"><span class="middle"></span> in the middle; distance in {unit}'
             f'</span></div><label>colour range <input type="range" min="0" max="1000" value="1000"></label>'
             f'<label>up <select><option>z</option><option>y</option></select></label>'
+            f'<label><input type="checkbox" data-action="shade" checked> shading</label>'
             f'<button type="button" data-action="reset">reset view</button><span class="soft">Drag to turn, shift-drag '
             f"to move, wheel (after a click) or + and - to zoom. Both clouds move together.</span></div>")
 
@@ -133,12 +140,12 @@ def _charts(view: View, unit: str) -> str:
 
 
 def _metrics(document: dict[str, Any], pair: dict[str, Any]) -> str:
-    rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_number(value)}<td>{escape(info["unit"])}</td><td>'
-                   f'{escape(info["definition"])}</td></tr>' for name, value in pair["metrics"].items()
+    rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_number(value)}<td>{_power(info["unit"])}</td><td>'
+                   f'{_power(info["definition"])}</td></tr>' for name, value in pair["metrics"].items()
                    if (info := document["metrics"][name]))
     return (f'<table class="metrics"><caption>a and b are the distances from the points of A to B and of B to A.'
-            f'</caption><thead><tr><th scope="col">metric</th><th scope="col" class="number">value</th><th scope="col">unit</th>'
-            f'<th scope="col">definition</th></tr></thead><tbody>{rows}</tbody></table>')
+            f'</caption><thead><tr><th scope="col">metric</th><th scope="col" class="number">value</th>'
+            f'<th scope="col">unit</th><th scope="col">definition</th></tr></thead><tbody>{rows}</tbody></table>')
 
 
 def _distances(view: View) -> str:

@@ -25,6 +25,26 @@
   const upright = { z: [1, 0, 0, 0, 0, 1, 0, -1, 0], y: [1, 0, 0, 0, 1, 0, 0, 0, 1] };
   const start = up => multiply(aboutX(0.45), multiply(aboutY(-0.6), upright[up]));
 
+  // Darken what lies behind its neighbours on the screen: hues keep their meaning, and the shape can be seen.
+  function shade({ pixels, depth, shaded }, width, height, reach) {
+    shaded.set(pixels);
+    for (let y = reach; y < height - reach; y++) {
+      for (let x = reach, at = y * width + reach; x < width - reach; x++, at++) {
+        const own = depth[at];
+        if (own === Infinity) continue;
+        let behind = 0;
+        for (const other of [at - reach, at + reach, at - reach * width, at + reach * width]) {
+          if (depth[other] < own) behind += Math.min(0.12, own - depth[other]);
+        }
+        if (behind < 0.004) continue;
+        const light = 0.4 + 0.6 * Math.exp(-9 * behind), colour = pixels[at];
+        shaded[at] = (0xff000000 | Math.round((colour >> 16 & 255) * light) << 16
+          | Math.round((colour >> 8 & 255) * light) << 8 | Math.round((colour & 255) * light)) >>> 0;
+      }
+    }
+    pixels.set(shaded);
+  }
+
   class Pair {
     constructor(section, view) {
       this.view = view;
@@ -44,20 +64,25 @@
       section.querySelector("select").addEventListener("change", event => {
         this.up = event.target.value; this.reset(); this.ask();
       });
+      section.querySelector("[data-action=shade]").addEventListener("change", () => this.ask());
       for (const cloud of this.clouds) this.listen(cloud.canvas);
       new ResizeObserver(() => this.ask()).observe(this.clouds[0].canvas);
       this.colour(top());
     }
 
-    frame() {  // the middle and the radius of both clouds together
-      const low = [65535, 65535, 65535], high = [0, 0, 0];
-      for (const { points } of this.clouds) for (let i = 0; i < points.length; i++) {
-        const axis = i % 3;
-        if (points[i] < low[axis]) low[axis] = points[i];
-        if (points[i] > high[axis]) high[axis] = points[i];
+    frame() {  // the middle and the radius of nearly all points: a few strays must not make the rest small
+      const axes = [0, 1, 2].map(axis => {
+        const values = this.clouds.flatMap(({ points }) => Array.from(points.filter((_, i) => i % 3 === axis)));
+        return Float64Array.from(values).sort();
+      });
+      const last = axes[0].length - 1, at = (values, share) => values[Math.round(share * last)];
+      this.centre = axes.map(values => (at(values, 0.01) + at(values, 0.99)) / 2);
+      const [cx, cy, cz] = this.centre, away = new Float64Array(last + 1);
+      let k = 0;
+      for (const { points } of this.clouds) for (let i = 0; i < points.length; i += 3) {
+        away[k++] = Math.hypot(points[i] - cx, points[i + 1] - cy, points[i + 2] - cz);
       }
-      this.centre = low.map((value, axis) => (value + high[axis]) / 2);
-      this.radius = Math.hypot(...low.map((value, axis) => (high[axis] - value) / 2)) || 1;
+      this.radius = 1.03 * at(away.sort(), 0.99) || 1;
     }
 
     reset() { this.rotation = this.up === "flat" ? upright.y : start(this.up); this.zoom = 1; this.shift = [0, 0]; }
@@ -137,6 +162,7 @@
         cloud.image = cloud.context.createImageData(width, height);
         cloud.pixels = new Uint32Array(cloud.image.data.buffer);
         cloud.depth = new Float32Array(width * height);
+        cloud.shaded = new Uint32Array(width * height);
       }
       const { pixels, depth } = cloud, [r0, r1, r2, r3, r4, r5, r6, r7, r8] = this.rotation;
       pixels.fill(ground);
@@ -145,8 +171,12 @@
       const focus = 1.45 * size * this.zoom, distance = 3.2;
       const middleX = width / 2 + this.shift[0] * width, middleY = height / 2 + this.shift[1] * width;
       // Dots as large as leave the cloud's surface closed, within bounds.
-      const n = points.length / 3, dot = Math.sqrt(0.5 * size * size / n) * Math.sqrt(this.zoom);
-      const side = Math.round(Math.min(5 * dense, Math.max(1.6 * dense, dot)));
+      const n = points.length / 3, dot = Math.sqrt(2 * size * size / n * this.zoom);
+      const side = Math.round(Math.min(7 * dense, Math.max(2 * dense, dot)));
+      const inset = Array.from({ length: side }, (_, row) => {  // of a disc's rows
+        const y = row + 0.5 - side / 2;
+        return Math.round(side / 2 - Math.sqrt(Math.max(0, side * side / 4 - y * y)));
+      });
       for (let i = 0, k = 0; i < n; i++, k += 3) {
         const x = (points[k] - cx) * unit, y = (points[k + 1] - cy) * unit, z = (points[k + 2] - cz) * unit;
         const away = distance - (r6 * x + r7 * y + r8 * z);
@@ -155,12 +185,14 @@
         const top = Math.round(middleY - focus * (r3 * x + r4 * y + r5 * z) / away - side / 2);
         if (left < 0 || top < 0 || left + side > width || top + side > height) continue;
         const colour = colours[i];
-        for (let row = top; row < top + side; row++) {
-          for (let at = row * width + left, end = at + side; at < end; at++) {
+        for (let row = 0; row < side; row++) {
+          const begin = (top + row) * width + left;
+          for (let at = begin + inset[row], end = begin + side - inset[row]; at < end; at++) {
             if (away < depth[at]) { depth[at] = away; pixels[at] = colour; }
           }
         }
       }
+      if (this.section.querySelector("[data-action=shade]").checked) shade(cloud, width, height, Math.round(dense));
       cloud.context.putImageData(cloud.image, 0, 0);
     }
   }

@@ -58,18 +58,26 @@ def make_view(x: np.ndarray, y: np.ndarray, sq_x: np.ndarray, sq_y: np.ndarray, 
     rng = np.random.default_rng(seed)
     sides = [_side(points, error, low, side, largest, budget, rng)
              for points, error in zip((x, y), errors, strict=True)]
-    # Errors have long tails: the axes end where nearly all of them do.
+    # Errors have long tails: the axis ends where nearly all of them do.
     usual = max(float(np.quantile(error, 0.99)) for error in errors)
     end = min(largest, 1.25 * usual) or 1.0
     edges = np.linspace(0, end, _BINS + 1)
     shares = [np.histogram(error, edges)[0] / len(error) for error in errors]
-    thresholds = np.linspace(0, end, _STEPS + 1)[1:]
-    below = [np.searchsorted(np.sort(error), thresholds, side="left") / len(error) for error in errors]
-    both = below[0] + below[1]
-    score = np.divide(2 * below[0] * below[1], both, out=np.zeros(_STEPS), where=both > 0)
+    thresholds, rates = _curve(np.sort(errors[0]), np.sort(errors[1]), asked, largest)
     return View((sides[0], sides[1]), largest, usual, x.shape[1], edges, (shares[0], shares[1]),
-                (float((errors[0] > end).mean()), float((errors[1] > end).mean())), thresholds,
-                {"f-score": score, "precision": below[0], "recall": below[1]}, asked)
+                (float((errors[0] > end).mean()), float((errors[1] > end).mean())), thresholds, rates, asked)
+
+
+def _curve(a: np.ndarray, b: np.ndarray, asked: tuple[float, ...],
+           largest: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return thresholds, and the rates of sorted distances at them: until most is right, and past those asked for."""
+    most = max(a[int(0.9 * (len(a) - 1))], b[int(0.9 * (len(b) - 1))])
+    end = min(largest, 1.5 * max([most, *(t for t in asked if t <= largest)])) or 1.0
+    thresholds = np.linspace(0, end, _STEPS + 1)[1:]
+    precision, recall = (np.searchsorted(error, thresholds, side="left") / len(error) for error in (a, b))
+    both = precision + recall
+    score = np.divide(2 * precision * recall, both, out=np.zeros(_STEPS), where=both > 0)
+    return thresholds, {"f-score": score, "precision": precision, "recall": recall}
 
 
 def _side(points: np.ndarray, error: np.ndarray, low: np.ndarray, side: float, largest: float, budget: int,

@@ -30,8 +30,9 @@ class Page:
             os.dup2(to_browser, 3)
             os.dup2(to_us, 4)
 
-        command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars",
-                   "--disable-background-networking", f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
+                   "--hide-scrollbars", "--disable-background-networking", f"--user-data-dir={profile}",
+                   f"--window-size={width},{height}"]
         self.process = subprocess.Popen(command, preexec_fn=place, pass_fds=(3, 4), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
