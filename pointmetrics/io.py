@@ -62,10 +62,10 @@ def _read(path: Path, pick: _Pick) -> Mesh:
         vertices, polygons = reader(data, pick) if reader in _PICKING else reader(data)
     except (ValueError, IndexError, KeyError, OSError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
-    if vertices.ndim not in (1, 2):
-        raise ValueError(f"{path}: must hold points of shape (n, d), got shape {vertices.shape}")
-    if vertices.ndim == 1 or vertices.shape[1] < 1 or len(vertices) == 0:
+    if vertices.size == 0:
         raise ValueError(f"{path}: holds no points")
+    if vertices.ndim != 2:
+        raise ValueError(f"{path}: must hold points of shape (n, d), got shape {vertices.shape}")
     if pick is not None:
         return Mesh(vertices if reader in _PICKING else vertices[pick(len(vertices))], _triangles([]))
     faces = _triangles(polygons)

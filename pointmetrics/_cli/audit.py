@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from pointmetrics import __version__
 from pointmetrics._arrays import read_pair
 from pointmetrics._audit import EmdAudit, audit_emd
 from pointmetrics._compare import compare
+from pointmetrics._conventions import conventions
 
-from . import Failure, clouds, output, terminal
+from . import USAGE, Failure, clouds, output, terminal
 
 _SCALES = {1.0: "", 10.0: " x 10", 1e2: " x 100", 1e3: " x 1000", 1e4: " x 10000"}  # as captions of tables have them
 _NEAREST = 3  # definitions listed where none fits
@@ -24,8 +26,8 @@ class Settings:
 
     a: Path
     b: Path
-    values: tuple[float, ...]
-    tolerance: float
+    values: tuple[str, ...]
+    tolerance: float | None
     options: clouds.Options
     limit: int = 4096
     layout: str = "table"
@@ -36,6 +38,8 @@ class Settings:
 def run(settings: Settings) -> int:
     """Audit, write, and return the exit code."""
     output.check_writable(settings.output)
+    for value in settings.values:
+        read_claim(value, settings.tolerance)
     for path in (settings.a, settings.b):
         if not path.is_file():
             raise Failure(f"{path} is a folder: audit takes two files" if path.is_dir() else f"there is no file {path}")
@@ -56,7 +60,7 @@ def run(settings: Settings) -> int:
         "program": f"pointmetrics {__version__}", "a": read[0].describe(), "b": read[1].describe(),
         "exact": {"emd": audit.euclidean, "emd-squared": audit.squared},
         "approximations": [_finite(asdict(a)) for a in audit.approximations],
-        "claims": [_judge(value, table, audit, settings.tolerance) for value in settings.values],
+        "claims": [_judge(*read_claim(value, settings.tolerance), table, audit) for value in settings.values],
     }
     rich = settings.output is None and terminal.shows_tables()
     output.write(_lay_out(content, settings.layout, rich), settings.output)
@@ -64,12 +68,26 @@ def run(settings: Settings) -> int:
 
 
 def _definitions(found: Any, audit: EmdAudit) -> dict[str, float]:
-    table = {name: float(found[name]) for name in found if "@" not in name}
+    table = {f"{name} ({conventions()[name].used_by})": float(found[name]) for name in found if name in conventions()}
+    table |= {name: float(found[name]) for name in ("dcd", "hausdorff")}
     table |= {"exact EMD": audit.euclidean, "exact EMD, squared cost": audit.squared}
     return table | {f"{a.name}, {a.settings} ({a.used_by})": a.value for a in audit.approximations}
 
 
-def _judge(value: float, table: dict[str, float], audit: EmdAudit, tolerance: float) -> dict[str, Any]:
+def read_claim(text: str, tolerance: float | None) -> tuple[float, float]:
+    """Read a published number and how far off it may be: half a unit of its last digit where nothing else is said."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise Failure(f"--value must be a number, got {text!r}", USAGE) from None
+    if not (number.is_finite() and number > 0):
+        raise Failure(f"--value must be finite and above 0, got {text}", USAGE)
+    if tolerance is None:
+        tolerance = float(Decimal(5).scaleb(int(number.as_tuple().exponent) - 1) / number)
+    return float(number), tolerance
+
+
+def _judge(value: float, tolerance: float, table: dict[str, float], audit: EmdAudit) -> dict[str, Any]:
     """Say what definitions, at what scale, give a value."""
     candidates: list[dict[str, Any]] = [
         {"definition": name + text, "value": own * scale, "ratio": value / (own * scale)}
@@ -77,7 +95,8 @@ def _judge(value: float, table: dict[str, float], audit: EmdAudit, tolerance: fl
     candidates.sort(key=lambda candidate: abs(math.log(candidate["ratio"])))
     fits = [candidate for candidate in candidates if abs(candidate["ratio"] - 1) <= tolerance]
     ratio = value / audit.euclidean if audit.euclidean > 0 else None
-    return {"value": value, "ratio_to_exact_emd": ratio, "matches": fits, "nearest": candidates[:_NEAREST]}
+    return {"value": value, "tolerance": tolerance, "ratio_to_exact_emd": ratio, "matches": fits,
+            "nearest": candidates[:_NEAREST]}
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
@@ -105,11 +124,12 @@ def _lay_out(content: dict[str, Any], layout: str, rich: bool) -> str:
 def _tell(claim: dict[str, Any], content: dict[str, Any], rich: bool) -> str:
     value = claim["value"]
     shown = claim["matches"] or claim["nearest"]
-    what = "is within the tolerance of" if claim["matches"] else "is none of the definitions known; nearest are"
+    what = "could be" if claim["matches"] else "is none of the definitions known; nearest are"
     text = terminal.table(["definition", "its value", "given / its value"],
                           [[c["definition"], f"{c['value']:.6g}", f"{c['ratio']:.4f}"] for c in shown], [1, 2],
                           title=f"{value:g} {what}", rich=rich)
-    if 0 < value < content["exact"]["emd"]:
-        text += f"Unscaled, {value:g} is no earth mover's distance of these clouds: no plan costs less than " \
-                f"{content['exact']['emd']:.6g}\n"
+    exact = content["exact"]["emd"]
+    if value * (1 + claim["tolerance"]) < exact:
+        text += (f"As it stands {value:g} is no earth mover's distance of these clouds: no plan costs less than "
+                 f"{exact:.6g}\n")
     return text

@@ -200,7 +200,8 @@ def document(matched: Matched, settings: Settings, results: list[Result], rankin
         "sorted_by": ranking.name,
         "pairs": [{"name": result.name, "a": result.a, "b": result.b, "metrics": result.values or None,
                    "error": result.error} for result in results],
-        "summary": _summary(settings.metrics, [result for result in results if result.error is None]),
+        "summary": _summary(settings.metrics, [result for result in results if result.error is None])
+        if matched.folders else None,
         "unmatched": {"a": matched.only_a, "b": matched.only_b},
     }
 

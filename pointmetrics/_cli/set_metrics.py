@@ -10,10 +10,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from pointmetrics import __version__, sets
+from pointmetrics._conventions import conventions
 
 from . import Failure, clouds, output, terminal
 from .folders import list_files
 
+METRICS = ("emd", "dcd", "hausdorff", *conventions())
 _IDEAL = {"mmd": "lower is better", "cov": "higher is better, 1 at most", "one_nna": "0.5 is ideal",
           "jsd": "lower is better, 0 at least"}
 _TITLES = {"mmd": "MMD", "cov": "COV", "one_nna": "1-NNA", "jsd": "JSD"}
