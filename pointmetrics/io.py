@@ -57,7 +57,7 @@ def _read(path: Path, pick: _Pick) -> Mesh:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(SUFFIXES)}")
-    data = _contents(path)
+    data = _contents(path, scattered=pick is not None)
     try:
         vertices, polygons = reader(data, pick) if reader in _PICKING else reader(data)
     except (ValueError, IndexError, KeyError, OSError, EOFError) as error:
@@ -74,12 +74,15 @@ def _read(path: Path, pick: _Pick) -> Mesh:
     return Mesh(vertices, faces)
 
 
-def _contents(path: Path) -> Any:
+def _contents(path: Path, scattered: bool) -> Any:
     """Return the bytes of a file, or a map of them where they are many."""
     with open(path, "rb") as file:
         if path.stat().st_size < _MAPPED or path.suffix.lower() not in (".ply", ".npy"):
             return file.read()
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if scattered and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)  # reading ahead of every row wanted would read most of the file
+    return mapped
 
 
 def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | None = None,

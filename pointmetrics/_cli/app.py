@@ -17,6 +17,7 @@ from pointmetrics._arrays import thread_count
 
 from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, audit, compare, info, measure, set_metrics
 from .clouds import NORMALISATIONS, Options
+from .output import PipeClosed
 
 
 class _State:
@@ -28,7 +29,6 @@ def run(arguments: Sequence[str]) -> int:
     state = _State()
     try:
         code = app.main(list(arguments), prog_name="pointmetrics", standalone_mode=False, obj=state)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         return _tell(str(error), USAGE, prefix="")
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
         return _tell(error.format_message(), FAILED)
     except (KeyboardInterrupt, click.Abort):
         return _tell("interrupted", INTERRUPTED)
-    except BrokenPipeError:
+    except PipeClosed:
         # Nothing more can be written: keep the interpreter from trying, and complaining, when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED

@@ -15,6 +15,10 @@ from typing import Any
 from . import Failure
 
 
+class PipeClosed(Exception):
+    """The reader of standard output went away. No OSError: click would take that for success."""
+
+
 def to_json(value: Any) -> str:
     """Return JSON; numbers that are not finite have no place in it."""
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
@@ -45,8 +49,11 @@ def check_writable(path: Path | None) -> None:
 def write(text: str, path: Path | None) -> None:
     """Write to a file, or to standard output where ``path`` is None."""
     if path is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise PipeClosed from None
     else:
         write_file(path, text.encode("utf-8", errors="surrogateescape"))
 
