@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -40,8 +39,6 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _tell("interrupted", INTERRUPTED)
     except PipeClosed:
-        # Nothing more can be written: keep the interpreter from trying, and complaining, when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except Exception as error:
         if state.debug:
@@ -55,8 +52,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, MemoryError):
         return _tell("there is not enough memory; --max-points N takes a random subset", FAILED)
     if isinstance(error, OSError):
-        where = error.filename or "standard output"
-        return _tell(f"{where}: {error.strerror or error}", FAILED)
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _tell(f"{where}{error.strerror or error}", FAILED)
     if isinstance(error, (ValueError, TypeError)):
         return _tell(str(error), FAILED)
     return _tell(f"a defect of this program: {type(error).__name__}: {error}; --debug shows where", DEFECT)

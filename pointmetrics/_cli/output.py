@@ -50,12 +50,25 @@ def write(text: str, path: Path | None) -> None:
     """Write to a file, or to standard output where ``path`` is None."""
     if path is None:
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise PipeClosed from None
+            _print(text)
+        except OSError as error:
+            # What is still in its buffer cannot be written either: keep the interpreter from trying when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise PipeClosed from None
+            raise Failure(f"cannot write standard output: {error.strerror or error}") from error
     else:
         write_file(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+def _print(text: str) -> None:
+    # Under PYTHONUNBUFFERED the text layer drops what one system call leaves of a text, as when the reader goes away or
+    # the disk fills up: so bytes are written here until none are left. Characters that the encoding lacks are escaped.
+    left = memoryview(text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace"))
+    sys.stdout.flush()
+    while left:
+        left = left[sys.stdout.buffer.write(left) :]
+    sys.stdout.buffer.flush()
 
 
 def write_file(path: Path, data: bytes) -> None:

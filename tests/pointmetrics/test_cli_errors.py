@@ -170,14 +170,14 @@ def test_nothing_is_left_half_written(folder, capsys, monkeypatch, at, problem):
     assert Path("out.json").read_text() == "old" and sorted(os.listdir()) == before
 
 
-def start(*arguments, limit=None, **options):
+def start(*arguments, limit=None, unbuffered="", **options):
     def restrict():
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     command = [sys.executable, "-m", "pointmetrics", *arguments]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
-                            preexec_fn=restrict, **options)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=restrict, **options)
 
 
 def test_a_disk_that_fills_up_leaves_the_old_file(folder):
@@ -191,17 +191,20 @@ def test_a_disk_that_fills_up_leaves_the_old_file(folder):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_standard_output_is_an_error(folder):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_an_error(folder, unbuffered):
     with open("/dev/full", "w") as full:
-        process = start("compare", "a.npy", "b.npy", stdout=full)
+        process = start("compare", "a.npy", "b.npy", unbuffered=unbuffered, stdout=full)
         _, text = process.communicate(timeout=60)
-    assert process.returncode == 1 and text == "pointmetrics: standard output: No space left on device\n"
+    assert process.returncode == 1 and text == "pointmetrics: cannot write standard output: No space left on device\n"
 
 
-def test_a_closed_pipe_ends_quietly(folder):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_quietly(folder, unbuffered):
     for k in range(400):  # more than a pipe holds
         np.save(folder / f"{k}.npy", GOOD)
-    process = start("compare", ".", ".", "-f", "json", "-j", "2", stdout=subprocess.PIPE)
+    process = start("compare", ".", ".", "-f", "json", "-j", "2", unbuffered=unbuffered,
+                    stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (141, "")
