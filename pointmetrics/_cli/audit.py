@@ -37,7 +37,7 @@ class Settings:
 
 def run(settings: Settings) -> int:
     """Audit, write, and return the exit code."""
-    output.check_writable(settings.output)
+    output.check_writable(settings.output, (settings.a, settings.b))
     for value in settings.values:
         read_claim(value, settings.tolerance)
     for path in (settings.a, settings.b):

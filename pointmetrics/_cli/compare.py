@@ -57,8 +57,8 @@ class Result:
 
 def run(settings: Settings) -> int:
     """Compare, write everything that was asked for, and return the exit code."""
-    for path in (settings.output, settings.html):
-        output.check_writable(path)
+    output.check_writable(settings.output, (settings.a, settings.b))
+    output.check_writable(settings.html, (settings.a, settings.b, *([settings.output] if settings.output else [])))
     ranking = _ranking(settings)
     matched = match(settings.a, settings.b)
     _check_unmatched(matched, settings)

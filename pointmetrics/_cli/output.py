@@ -33,10 +33,12 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def check_writable(path: Path | None) -> None:
-    """Refuse a place that cannot be written before any work is done."""
+def check_writable(path: Path | None, inputs: Sequence[Path] = ()) -> None:
+    """Refuse a place that cannot be written, or that is one of the inputs, before any work is done."""
     if path is None:
         return
+    if any(path.resolve() == other.resolve() for other in inputs):
+        raise Failure(f"cannot write {path}: another option or argument names it, too")
     folder = path.parent
     if path.is_dir():
         raise Failure(f"cannot write {path}: it is a folder")

@@ -43,7 +43,7 @@ class Settings:
 def run(settings: Settings) -> int:
     """Evaluate, write, and return the exit code."""
     for path in (settings.output, settings.matrices, settings.checkpoint):
-        output.check_writable(path)
+        output.check_writable(path, (settings.samples, settings.references))
     samples, references = (read_set(path, settings, side)
                            for side, path in enumerate((settings.samples, settings.references)))
     with terminal.progress(settings.metric, "pairs", settings.quiet) as report:

@@ -1,6 +1,6 @@
 """The HTML report of a comparison: one file that needs no network.
 
-``page`` puts it together from ``page.html``, ``style.css`` and ``viewer.js``; ``views`` takes from a pair of clouds
+``assemble`` puts it together from ``page.html``, ``style.css`` and ``viewer.js``; ``views`` takes from a pair of clouds
 what is shown of it (a random subset of points with their errors, a histogram, an F-score curve), ``charts`` draws those
 as SVG, ``colours`` has the colour scale.
 """
@@ -17,6 +17,6 @@ MAX_VIEWS = 50  # pairs that can be looked at; more would make the file too larg
 
 def page(document: dict[str, Any], views: list[View | None]) -> str:
     """Return the report of a comparison as HTML; ``views`` has one entry a pair of the document."""
-    from .page import build
+    from .assemble import build
 
     return build(document, views)

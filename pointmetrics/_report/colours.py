@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # Lightness, chroma and hue (degrees) of both ends, in OKLCH. On a dark ground errors light up, on paper they darken.
-_ENDS = {"dark": ((0.52, 0.95), (0.14, 0.17), (275.0, 98.0)), "light": ((0.87, 0.28), (0.15, 0.13), (100.0, 310.0))}
+_ENDS = {"dark": ((0.52, 0.93), (0.14, 0.14), (275.0, 108.0)), "light": ((0.87, 0.28), (0.15, 0.13), (100.0, 310.0))}
 _TO_LMS = np.array([[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728],
                     [1.0, -0.0894841775, -1.2914855480]])
 _TO_RGB = np.array([[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],

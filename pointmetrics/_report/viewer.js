@@ -158,7 +158,7 @@
       if (cloud.size[0] !== width || cloud.size[1] !== height) {
         canvas.width = width; canvas.height = height;
         cloud.size = [width, height];
-        cloud.context = canvas.getContext("2d");
+        cloud.context = canvas.getContext("2d", { willReadFrequently: true });  // pixels are made here, not there
         cloud.image = cloud.context.createImageData(width, height);
         cloud.pixels = new Uint32Array(cloud.image.data.buffer);
         cloud.depth = new Float32Array(width * height);
@@ -172,7 +172,7 @@
       const middleX = width / 2 + this.shift[0] * width, middleY = height / 2 + this.shift[1] * width;
       // Dots as large as leave the cloud's surface closed, within bounds.
       const n = points.length / 3, dot = Math.sqrt(2 * size * size / n * this.zoom);
-      const side = Math.round(Math.min(7 * dense, Math.max(2 * dense, dot)));
+      const side = Math.round(Math.min(9 * dense, Math.max(2 * dense, dot)));
       const inset = Array.from({ length: side }, (_, row) => {  // of a disc's rows
         const y = row + 0.5 - side / 2;
         return Math.round(side / 2 - Math.sqrt(Math.max(0, side * side / 4 - y * y)));

@@ -75,6 +75,8 @@ WITH_NAN = np.where(np.arange(120).reshape(40, 3) == 7, np.nan, GOOD)
     (save("x.npy", GOOD), ("--to-mesh",), 1, "b.npy has no faces, which point-to-mesh needs"),
     (save("x.npy", GOOD), ("--emd", "--emd-max-points", 39), 1, "x.npy has 40 points, and the exact earth mover's"),
     (save("x.npy", GOOD), ("-o", "no/out.json"), 1, "cannot write no/out.json: there is no folder no"),
+    (save("x.npy", GOOD), ("-o", "b.npy"), 1, "cannot write b.npy: another option or argument names it, too"),
+    (save("x.npy", GOOD), ("-o", "o", "--html", "o"), 1, "cannot write o: another option or argument names it, too"),
     (save("x.npy", GOOD), ("--html", "."), 1, "cannot write .: it is a folder"),
 ])
 def test_the_message_says_what_is_wrong(folder, capsys, make, options, code, message):
