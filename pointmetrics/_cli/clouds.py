@@ -20,9 +20,9 @@ NORMALISATIONS = {
     "reference-box": "both alike, by the reference's box: its centre to 0, its longest side to 2",
     "reference-std": "both alike: minus the reference's mean, over its standard deviation (one number)",
 }
-# Bytes of memory that a comparison takes at its peak for each byte of both files: binary ones hold at least
-# 12 bytes a point, of which come 24 in float64, as many in the index and about 150 while metrics are taken.
-_MEMORY_FACTOR = 20
+# Bytes of memory that a comparison takes at its peak for each byte of both files: for float32 points, at 12 bytes
+# each, 6.3 were measured. Faces and rows of text become lists, which take more.
+_MEMORY_FACTOR, _MEMORY_FACTOR_TEXT = 8, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,15 @@ def _frame(cloud: np.ndarray, by: str) -> tuple[np.ndarray, float]:
 
 def check_memory(a: Path, b: Path, options: Options) -> None:
     """Refuse files that cannot be compared in the memory that is free, rather than be ended for it half-way."""
-    sizes = [_size(path) for path in (a, b) if options.max_points is None or not _subset_is_mapped(path)]
-    need, free = _MEMORY_FACTOR * sum(sizes), free_memory()
+    loaded = [path for path in (a, b) if options.max_points is None or not _is_plain(path)]
+    sizes = [_size(path) for path in loaded]
+    need = sum(size * (_MEMORY_FACTOR if _is_plain(path) else _MEMORY_FACTOR_TEXT)
+               for path, size in zip(loaded, sizes, strict=True))
+    free = free_memory()
     if free is not None and need > free:
-        raise Failure(f"{a} and {b} hold {sum(sizes) / 1e9:.1f} GB: comparing them takes about {need / 1e9:.0f} GB of "
-                      f"memory, and {free / 1e9:.1f} GB are free; --max-points N compares a random subset (of binary "
-                      "ply and npy files without loading the rest)")
+        raise Failure(f"{' and '.join(map(str, loaded))}: reading {sum(sizes) / 1e9:.3g} GB takes about "
+                      f"{need / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; --max-points N compares a "
+                      "random subset, of binary ply and npy files without loading the rest")
 
 
 def _size(path: Path) -> int:
@@ -126,7 +129,8 @@ def _size(path: Path) -> int:
         raise Failure(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _subset_is_mapped(path: Path) -> bool:
+def _is_plain(path: Path) -> bool:
+    """Tell whether a file holds its points as they are in memory: a subset can be read without the rest."""
     if path.suffix.lower() == ".ply":
         try:
             with open(path, "rb") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +109,8 @@ def _check_unmatched(matched: Matched, settings: Settings) -> None:
 
 def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
     """Compare small pairs side by side, large ones one after another with all threads: in order, either way."""
+    from concurrent.futures import ThreadPoolExecutor  # slow to load
+
     budget = _view_points(len(matched.pairs), settings)
     small = all(a.stat().st_size + b.stat().st_size <= _SIDE_BY_SIDE for _, a, b in matched.pairs)
     workers = min(settings.jobs, len(matched.pairs)) if small else 1

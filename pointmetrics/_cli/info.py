@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from pointmetrics import __version__
 from pointmetrics._arrays import thread_count
@@ -17,6 +16,8 @@ _OPTIONAL = {"scipy": "", "scikit-learn": "", "river": "river", "torch": "torch"
 
 def facts() -> dict[str, str]:
     """Return what there is to know, by name."""
+    from importlib.metadata import version  # slow to load, and needed here alone
+
     used = ("baseline", "AVX2", "AVX-512")[limit_instruction_set(2)]
     found = {"pointmetrics": __version__, "Python": f"{platform.python_version()} on {platform.platform()}",
              "instruction set": used, "threads": str(thread_count(None)), "numpy": version("numpy")}
@@ -36,6 +37,8 @@ def run(layout: str) -> int:
 
 
 def _version(package: str, extra: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
