@@ -54,18 +54,32 @@ def make_view(x: np.ndarray, y: np.ndarray, sq_x: np.ndarray, sq_y: np.ndarray, 
     errors = np.sqrt(sq_x, dtype=np.float64), np.sqrt(sq_y, dtype=np.float64)
     low = np.minimum(x.min(axis=0), y.min(axis=0)).astype(np.float64)
     side = float((np.maximum(x.max(axis=0), y.max(axis=0)) - low).max()) or 1.0
-    largest = float(max(errors[0].max(), errors[1].max()))
+    ranked = [np.sort(error) for error in errors]  # everything below is read off these
+    largest = float(max(ranked[0][-1], ranked[1][-1]))
     rng = np.random.default_rng(seed)
-    sides = [_side(points, error, low, side, largest, budget, rng)
-             for points, error in zip((x, y), errors, strict=True)]
+    sides = [_side(points, error, order, low, side, largest, budget, rng)
+             for points, error, order in zip((x, y), errors, ranked, strict=True)]
     # Errors have long tails: the axis ends where nearly all of them do.
-    usual = max(float(np.quantile(error, 0.99)) for error in errors)
+    usual = max(_quantile(order, 0.99) for order in ranked)
     end = min(largest, 1.25 * usual) or 1.0
     edges = np.linspace(0, end, _BINS + 1)
-    shares = [np.histogram(error, edges)[0] / len(error) for error in errors]
-    thresholds, rates = _curve(np.sort(errors[0]), np.sort(errors[1]), asked, largest)
+    # Bins hold their left edge, the last one both: as numpy.histogram counts.
+    below = [np.append(np.searchsorted(order, edges[:-1], "left"), np.searchsorted(order, end, "right"))
+             for order in ranked]
+    shares, beyond = [], []
+    for counts, order in zip(below, ranked, strict=True):
+        shares.append(np.diff(counts) / len(order))
+        beyond.append(float(1 - counts[-1] / len(order)))
+    thresholds, rates = _curve(ranked[0], ranked[1], asked, largest)
     return View((sides[0], sides[1]), largest, usual, x.shape[1], edges, (shares[0], shares[1]),
-                (float((errors[0] > end).mean()), float((errors[1] > end).mean())), thresholds, rates, asked)
+                (beyond[0], beyond[1]), thresholds, rates, asked)
+
+
+def _quantile(ranked: np.ndarray, share: float) -> float:
+    """Return a quantile of sorted values, interpolated linearly."""
+    at = share * (len(ranked) - 1)
+    low, high = ranked[int(at)], ranked[min(int(at) + 1, len(ranked) - 1)]
+    return float(low + (at - int(at)) * (high - low))
 
 
 def _curve(a: np.ndarray, b: np.ndarray, asked: tuple[float, ...],
@@ -80,16 +94,16 @@ def _curve(a: np.ndarray, b: np.ndarray, asked: tuple[float, ...],
     return thresholds, {"f-score": score, "precision": precision, "recall": recall}
 
 
-def _side(points: np.ndarray, error: np.ndarray, low: np.ndarray, side: float, largest: float, budget: int,
-          rng: np.random.Generator) -> Side:
+def _side(points: np.ndarray, error: np.ndarray, ranked: np.ndarray, low: np.ndarray, side: float, largest: float,
+          budget: int, rng: np.random.Generator) -> Side:
     n = len(points)
     shown = np.arange(n) if n <= budget else np.sort(rng.choice(n, budget, replace=False, shuffle=False))
     placed = np.zeros((len(shown), 3), dtype=np.uint16)
     drawn = min(3, points.shape[1])
     placed[:, :drawn] = np.rint((points[shown, :drawn] - low[:drawn]) / side * _LEVELS)
     level = np.rint(error[shown] * (_LEVELS / largest if largest > 0 else 0.0)).astype(np.uint16)
-    median, q95 = np.quantile(error, [0.5, 0.95])
-    return Side(n, placed, level, float(error.mean()), float(median), float(q95), float(error.max()))
+    return Side(n, placed, level, float(error.mean()), _quantile(ranked, 0.5), _quantile(ranked, 0.95),
+                float(ranked[-1]))
 
 
 def encode(view: View) -> dict[str, Any]:
