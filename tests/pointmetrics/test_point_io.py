@@ -162,3 +162,54 @@ def test_real_files_are_read(data_folder):
         points = io.read_points(data_folder / name, drop_invalid=True)
         assert points.shape[1] == 3 and len(points) > 100
         assert pm.chamfer_distance(points, points) == 0
+
+
+LARGE = {"binary.ply": "<", "big.ply": ">", "a.npy": "C", "fortran.npy": "F"}
+
+
+@pytest.fixture(params=LARGE)
+def mapped(request, tmp_path, monkeypatch):
+    """A file that is mapped rather than read, and its points."""
+    monkeypatch.setattr(io, "_MAPPED", 1)
+    path, points = tmp_path / request.param, np.random.default_rng(0).random((500, 3)).astype(np.float32)
+    if path.suffix == ".npy":
+        np.save(path, np.asarray(points, order=LARGE[request.param]))
+    else:
+        order = LARGE[request.param]
+        header = PLY.format({"<": "binary_little_endian", ">": "binary_big_endian"}[order])
+        header = header.replace("vertex 4", "vertex 500").replace("face 2", "face 0").replace("double y", "float y")
+        rows = np.zeros(500, [("p", order + "f4", 3), ("red", "u1")])
+        rows["p"] = points
+        path.write_bytes(header.encode() + rows.tobytes())
+    return path, points
+
+
+def test_a_mapped_file_holds_what_a_read_one_does(mapped):
+    path, points = mapped
+    np.testing.assert_array_equal(io.read_points(path), points)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="ends "):
+        io.read_points(path)
+
+
+def test_a_subset_is_seeded_in_order_and_without_repeats(mapped):
+    path, points = mapped
+    some = io.read_points(path, max_points=60, seed=3)
+    np.testing.assert_array_equal(io.read_points(path, max_points=60, seed=3), some)
+    assert not np.array_equal(io.read_points(path, max_points=60, seed=4), some)
+    distance, index = pm.nearest_neighbors(some.astype(np.float64), points.astype(np.float64)).x_to_y
+    assert len(some) == 60 and (distance == 0).all() and (np.diff(index) > 0).all()
+    np.testing.assert_array_equal(io.read_points(path, max_points=500), points)
+
+
+def test_a_subset_of_a_text_file(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(POINTS["a.xyz"])
+    assert len(io.read_points(tmp_path / "a.xyz", max_points=3)) == 3
+    with pytest.raises(ValueError, match="max_points must be an integer, 1 or more, got 0"):
+        io.read_points(tmp_path / "a.xyz", max_points=0)
+
+
+def test_a_batch_is_no_cloud(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 4, 3)))
+    with pytest.raises(ValueError, match=r"must hold points of shape \(n, d\), got shape \(2, 4, 3\)"):
+        io.read_points(tmp_path / "a.npy")
