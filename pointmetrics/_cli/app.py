@@ -143,7 +143,7 @@ _METRICS_HELP = (f"Metric to report; may be given several times or as a list wit
 @_writing
 @click.option("--html", type=_FILE, metavar="FILE", help="Also write a report to look at: one file, no network.")
 @click.option("--report-points", type=click.IntRange(100), default=40_000, show_default=True, metavar="N",
-              help="Points of each cloud that the report shows, a random subset.")
+              help="Points of each cloud that the report shows, a random subset; fewer where there are many pairs.")
 @_jobs
 @_quiet
 @_debug
