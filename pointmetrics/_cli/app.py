@@ -69,7 +69,7 @@ def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.ensure_object(_State).debug |= value
 
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # whether it can be read is found out by reading
 _Command = Callable[..., Any]
 
 
