@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ def compare(folder, suffix, *options):
     return start("-m", "pointmetrics", "compare", folder / f"a{suffix}", folder / f"b{suffix}", "-j", THREADS, *options)
 
 
+@cache
 def distances(folder, suffix):
     from pointmetrics import io
 

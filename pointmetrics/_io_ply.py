@@ -96,7 +96,7 @@ def _property(tokens: list[str], line: str) -> _Property:
 
 
 def _ascii_rows(body: bytes) -> Any:
-    lines = [line.split() for line in body.decode("ascii", errors="replace").splitlines() if line.strip()]
+    lines = [line for line in body.decode("ascii", errors="replace").splitlines() if line.strip()]
     used = 0
 
     def read_element(element: _Element) -> dict[str, Any]:
@@ -105,9 +105,15 @@ def _ascii_rows(body: bytes) -> Any:
         used += element.count
         if len(rows) < element.count:
             raise ValueError(f"ends after {len(rows)} of {element.count} rows of {element.name}")
+        if rows and not element.has_lists:
+            try:
+                table = np.loadtxt(rows, comments=None, ndmin=2, usecols=range(len(element.properties)))
+                return {p.name: column for p, column in zip(element.properties, table.T, strict=True)}
+            except ValueError:
+                pass  # the loop below says what is wrong
         columns: dict[str, list[Any]] = {p.name: [] for p in element.properties}
-        for i, row in enumerate(rows):
-            at = 0
+        for i, line in enumerate(rows):
+            row, at = line.split(), 0
             for prop in element.properties:
                 size = 1 if prop.count_kind is None else int(row[at])
                 at += prop.count_kind is not None

@@ -69,7 +69,7 @@ def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.ensure_object(_State).debug |= value
 
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # whether it can be read is found out by reading
 _Command = Callable[..., Any]
 
 
@@ -143,7 +143,7 @@ _METRICS_HELP = (f"Metric to report; may be given several times or as a list wit
 @_writing
 @click.option("--html", type=_FILE, metavar="FILE", help="Also write a report to look at: one file, no network.")
 @click.option("--report-points", type=click.IntRange(100), default=40_000, show_default=True, metavar="N",
-              help="Points of each cloud that the report shows, a random subset.")
+              help="Points of each cloud that the report shows, a random subset; fewer where there are many pairs.")
 @_jobs
 @_quiet
 @_debug

@@ -231,11 +231,35 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(folder):
     assert process.returncode == 130 and text.strip() == "pointmetrics: interrupted" and sorted(os.listdir()) == before
 
 
-def test_no_permission(folder, capsys):
-    if os.geteuid() == 0:
-        pytest.skip("needs a user whom permissions bind")
-    os.chmod("a.npy", 0)
-    assert "cannot read a.npy: Permission denied" in fail(capsys, "compare", "a.npy", "b.npy")[1]
-    (folder / "closed").mkdir(mode=0o500)
-    assert "cannot write closed/x.json: no permission" in fail(capsys, "compare", "b.npy", "b.npy", "-o",
-                                                                "closed/x.json")[1]
+BOUND = """
+import os, sys
+from pointmetrics import cli
+# Whatever is imported late must be there before: the interpreter's own files may be out of reach afterwards.
+cli.main(["compare", "c.npy", "c.npy", "-q", "--html", "spare.html", "-o", os.devnull])
+if os.geteuid() == 0:  # permissions do not bind root
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs POSIX permissions")
+@pytest.mark.parametrize("arguments, message", [
+    (("a.npy", "b.npy"), "cannot read a.npy: Permission denied"),
+    (("b.npy", "b.npy", "-o", "closed/x.json"), "cannot write closed/x.json: no permission"),
+    (("b.npy", "b.npy", "--html", "kept.html"), "cannot write kept.html: no permission"),
+    (("shut", "shut"), "cannot read shut: Permission denied"),
+])
+def test_no_permission(folder, arguments, message):
+    Path("kept.html").write_text("old")
+    np.save("c.npy", GOOD)
+    (folder / "closed").mkdir(mode=0o555)
+    (folder / "shut").mkdir(mode=0o000)
+    for name, mode in (("a.npy", 0o000), ("b.npy", 0o444), ("kept.html", 0o444), (".", 0o755)):
+        os.chmod(name, mode)
+    command = [sys.executable, "-c", BOUND, "compare", *arguments]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    (folder / "shut").chmod(0o755)
+    assert (ended.returncode, ended.stderr) == (1, f"pointmetrics: {message}\n")
+    assert Path("kept.html").read_text() == "old" and os.listdir("closed") == []

@@ -40,6 +40,10 @@ def pcd(layout, body):
             f"WIDTH 4\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 4\nDATA {layout}\n").encode() + body
 
 
+FLAT = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n" \
+       b"end_header\n1 2 3\n4 5 6\n"
+
+
 def lzf_literals(data):
     return b"".join(bytes([len(data[i : i + 32]) - 1]) + data[i : i + 32] for i in range(0, len(data), 32))
 
@@ -60,6 +64,9 @@ POINTS = {
     "c.pcd": pcd("binary_compressed", struct.pack("<II", len(lzf_literals(WITH_RGB.T.tobytes())), 64)
                  + lzf_literals(WITH_RGB.T.tobytes())),
     "a.xyz": b"4\n0 0 0 255 0 0\n1 0 0 255 0 0\n# c\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
+    "plain.xyz": b"0 0 0 255 0 0\n1 0 0 255 0 0\n\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
+    "mixed.xyz": b"0 0 0 255 0 0\n1 0 0\n1 1 0 2\n0 1 0.5\n",
+    "flat.ply": ascii_ply().replace(b"element face 2\nproperty list uchar int vertex_indices\n", b""),
     "a.csv": b"x,y,z\n0,0,0\n1,0,0\n1,1,0\n0,1,.5\n",
 }
 
@@ -127,6 +134,9 @@ def test_a_cut_file_is_an_error_or_shorter(tmp_path, name):
     ("a.obj", b"v 0 zero 0\n", "line 1: could not convert string to float: 'zero'"),
     ("a.obj", b"v 0 0 0\nf 0 1 1\n", "line 2: vertex indices count from 1"),
     ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 coordinates where the first point has 3"),
+    ("a.xyz", b"1 2 3\n4 5 x\n", "line 2: could not convert string to float: 'x'"),
+    ("a.ply", FLAT.replace(b"5 6", b"5"), "row 1 of vertex is too short"),
+    ("a.ply", FLAT.replace(b"5 6", b"5 six"), "could not convert string to float: 'six'"),
     ("a.xyz", b"", "holds no points"),
     ("a.xyz", b"\0\1\2", "is binary where text is expected"),
     ("a.npy", b"nonsense", "a.npy: "),
