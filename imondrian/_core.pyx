@@ -52,6 +52,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* refs
         int32_t* free_rows
         int64_t* n_free_rows
+        int64_t* drawn
 
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
@@ -194,16 +195,22 @@ def no_infinity(cnp.ndarray X, int n_threads):
     return none
 
 
-def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):
-    """Build every tree from (a subsample of) the rows of X."""
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None):
+    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     cdef const double* w = weights_of(weight, n)
     if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
         raise ValueError("the forest's columns are too small for this sample")
+    cdef View view = forest.view
+    view.drawn = NULL
+    if drawn is not None:
+        if drawn.dtype != np.int64 or drawn.shape != (view.n_trees, n_sample) or not drawn.flags.c_contiguous or n_sample >= n:
+            raise ValueError("drawn must be a contiguous int64 array (trees, n_sample), and n_sample below n")
+        view.drawn = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
     cdef Status status
     with nogil:
-        status = c_fit(forest.view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
     raise_status(status)
 
 
