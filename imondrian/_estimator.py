@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -11,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._forest import Forest, seed_states
+from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import contamination_share, is_ready, positive_int, retention, sample_size, thread_count
 
@@ -93,6 +95,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     >>> forest.partial_fit(X + 6.0).predict([[6.0, 6.0]])
     array([1])
     """
+
+    _FILE_CLASS = "IsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
+                                         "n_features_in_": int, "feature_names_in_": np.ndarray}
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
                  window: Any = None, horizon: int = 1024, contamination: Any = "auto",
@@ -307,6 +313,67 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 for inliers and -1 for outliers, (n_samples,)."""
         return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt and every generator's state is kept: a loaded forest goes on to the last bit as
+        this one would. A ``RandomState`` given as ``random_state`` is saved as it stands; the loaded
+        forest has its own, which this one's further draws do not move.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError, ValueError
+            A parameter is not valid, or is an object that a file cannot hold.
+        """
+        self._settings()
+        save_model(self, path, self.get_params(deep=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> IsolationMondrianForest:
+        """Return the forest of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes share their memory. The
+            first update copies them; the file is never changed. While it is mapped, replace the file
+            (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        self._settings()
+        found = self.__dict__.keys() & self._FITTED.keys()
+        if not found:
+            return
+        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
+            raise ValueError(f"{min(missing)} is missing")
+        if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
+            raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
+                             f"for a forest of {self.forest_.n_features} features")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
+            raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
 
     # -- the object itself -------------------------------------------------------------------------
 

@@ -323,13 +323,21 @@ class Forest:
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
-        capacity = int(saved["member_leaf"].shape[1]) + 1 if bounded else max(1, saved["leaf_point"].shape[1])
+        slots = saved["member_leaf" if bounded else "leaf_point"]
+        if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
+            raise ValueError(f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
+                             "or one that is all zero")
+        capacity = max(1, slots.shape[1] + bounded)
         n_rows = max(1, len(saved["points"]))
-        if not 1 <= self.n_features == saved["points"].shape[1]:
+        lanes = _core.PACK_BYTES // saved["points"].dtype.itemsize
+        widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
+        if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
                        memory=self.memory, decay=self.decay, boxes="lower" in saved)
         self.columns = spare.columns
+        if unknown := saved.keys() - self.columns.keys() - {"upper"}:
+            raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
         for name, column in self.columns.items():
             source = saved[name]
             if source.dtype != column.dtype or source.ndim != column.ndim:
@@ -338,6 +346,9 @@ class Forest:
             if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
                     (len(source) != len(column) and name != "points"):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
+            if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
+                self.columns[name] = source  # mapped from a file: the first update copies it
+                continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
 from ._forest import Forest, seed_states
+from ._model_file import load_model, save_model
 from ._scoring import resolve_score
 from ._validation import positive_int, retention, thread_count
 
@@ -77,6 +80,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     >>> bool(model.score_one(x) < 0.6 < model.score_one({key: 500 for key in x}))
     True
     """
+
+    _FILE_CLASS = "OnlineIsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType)}
 
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
                  score: str = "default", seed: int | None = None, n_jobs: int | None = None) -> None:
@@ -186,6 +192,57 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
                                             score=self.score, n_jobs=self.n_jobs, random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         return estimator
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
+        this one would.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError
+            A feature's key is neither None, bool, int, float, str, nor a tuple of these.
+        """
+        save_model(self, path, self._get_params())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> OnlineIsolationMondrianForest:
+        """Return the model of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes that only score share
+            their memory. The first point learnt copies them; the file is never changed. While it is
+            mapped, replace the file (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        places = sorted(place for place in self._keys.values() if type(place) is int)
+        width = 0 if self._forest is None else self._forest.n_features
+        if places != list(range(width)) or len(self._keys) != width:
+            raise ValueError(f"keys name the places {places!r:.80} of {width} features")
 
     # -- rows --------------------------------------------------------------------------------------
 
