@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._forest import Forest, seed_states
+from ._gate import reading, updating
 from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import contamination_share, is_ready, positive_int, retention, sample_size, thread_count
@@ -72,6 +73,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     "insertion", with t trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and
     the sampled rows with "depth". Cuts are drawn in proportion to ranges, so features should have
     comparable units: put a scaler before the forest when they do not.
+
+    Threads may share an estimator: scoring runs beside scoring, and in parallel; ``fit`` and
+    ``partial_fit`` wait for it and have the forest alone. ``pickle``, ``copy`` and ``set_params`` do not
+    wait: keep learning off while they run.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
@@ -136,6 +141,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- learning ----------------------------------------------------------------------------------
 
+    @updating
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Build every tree from a subsample of X; forget what was learnt before.
 
@@ -169,6 +175,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             raise
         return self
 
+    @updating
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Add rows to the trees, in order.
 
@@ -279,6 +286,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- scoring -----------------------------------------------------------------------------------
 
+    @reading
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
@@ -316,6 +324,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- files -------------------------------------------------------------------------------------
 
+    @reading
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
 

@@ -86,7 +86,7 @@ class Forest:
         if memory == RESERVOIR:
             self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
-            self._add_boxes()
+            self.columns.update(self._empty_boxes())
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -130,16 +130,20 @@ class Forest:
     def _renew_view(self) -> None:
         self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay)
 
-    def _add_boxes(self) -> None:
+    def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
-        self.columns["lower"] = np.zeros(shape, self.dtype)
-        self.columns["upper"] = np.zeros(shape, self.dtype)
+        return {"lower": np.zeros(shape, self.dtype), "upper": np.zeros(shape, self.dtype)}
 
     def _ensure_boxes(self, n_threads: int) -> None:
-        if "lower" not in self.columns:
-            self._add_boxes()
-            self._renew_view()
-            _core.fill_boxes(self._view, n_threads)
+        if "lower" in self.columns:
+            return
+        # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
+        # sees them half filled. The view goes first: who finds boxes in the columns uses it next.
+        columns = {**self.columns, **self._empty_boxes()}
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay)
+        _core.fill_boxes(view, n_threads)
+        self._view = view
+        self.columns = columns
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""

@@ -17,6 +17,7 @@ except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
 from ._forest import Forest, seed_states
+from ._gate import Gate, gate_of, reading, updating
 from ._model_file import load_model, save_model
 from ._scoring import resolve_score
 from ._validation import positive_int, retention, thread_count
@@ -62,6 +63,10 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     trees of w points and d features rounded up to a multiple of four (6.6 MB by default with nine).
     Trees share the points they have in common. ``sys.getsizeof(model)`` tells the sum.
 
+    Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
+    waits for it and has the model alone, as does ``save`` but for scoring. ``pickle`` and ``copy`` do not
+    wait: keep learning off while they run, or use ``save``.
+
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
 
@@ -98,6 +103,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self._n_threads = thread_count(n_jobs)
         self._keys: dict[Any, int] = {}
         self._forest: Forest | None = None
+        self._gate = Gate()
 
     # -- river's interface -------------------------------------------------------------------------
 
@@ -105,6 +111,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def _is_stochastic(self) -> bool:
         return True
 
+    @updating
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Learn one point, and forget the oldest if the window is full.
 
@@ -117,6 +124,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if row is not None and self._forest is not None:
             self._forest.learn(row)
 
+    @reading
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
         row = self._row(x, grow=False)
@@ -124,6 +132,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             return 0.0
         return float(self._forest.scores(row, self._score)[0])
 
+    @updating
     def learn_many(self, X: Any) -> None:
         """Learn rows in order: the same as a ``learn_one`` loop.
 
@@ -136,6 +145,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if rows is not None and self._forest is not None:
             self._forest.learn(rows, n_threads=self._n_threads)
 
+    @reading
     def score_many(self, X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
         rows = self._rows(X, grow=False)
@@ -143,6 +153,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             return np.zeros(len(X))
         return self._forest.scores(rows, self._score, self._n_threads)
 
+    @updating
     def score_learn_many(self, X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,).
 
@@ -169,7 +180,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         import copy
 
-        forest: Forest = copy.deepcopy(estimator.forest_)
+        with gate_of(estimator).reading:
+            forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
                     score=params["score"], n_jobs=params["n_jobs"])
@@ -180,6 +192,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         model._forest = forest
         return model
 
+    @reading
     def to_estimator(self) -> IsolationMondrianForest:
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
@@ -195,6 +208,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     # -- files -------------------------------------------------------------------------------------
 
+    @reading
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
 

@@ -111,7 +111,8 @@ class Auditor {
       if (!(tree_.time[v] > born || saturated) || !(tree_.time[v] <= kMax)) return fail(5, v);
     }
     for (std::int64_t j = 0; j < tree_.width; ++j) {
-      if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (j >= tree_.n_features && tree_.rate[j] != 0)) return fail(9, j);
+      // A feature that is never cut would leave points in one leaf that its box does not hold.
+      if (!std::isfinite(tree_.rate[j]) || (j < tree_.n_features ? tree_.rate[j] <= 0 : tree_.rate[j] != 0)) return fail(9, j);
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       if (tree_.leaf_point[s] == kFree) continue;
