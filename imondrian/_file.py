@@ -205,7 +205,7 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
     if zlib.crc32(header, zlib.crc32(prefix[8:16])) != checksum or any(zero):
         _damaged(path, "the header does not match its checksum")
     try:
-        content = json.loads(header.decode("ascii"), parse_constant=_no_constant)
+        content = json.loads(header.decode("ascii"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         _damaged(path, f"the header is not JSON: {error}")
     if not isinstance(content, dict) or content.keys() != {"class", "state", "arrays"} or \
@@ -220,6 +220,11 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_constant(text)
 
 
 def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[_Span]:

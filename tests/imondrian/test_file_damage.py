@@ -126,7 +126,8 @@ def test_a_forged_file_that_says_the_same_loads(tmp_path, content):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("", "not JSON"), ("{", "not JSON"), ("[" * 100_000, "not JSON"), ('{"a":' * 100_000, "not JSON"),
-    ('{"class":NaN}', "NaN is no JSON number"), ("1" * 5000, "not JSON"), ("[]", "must have the members"),
+    ('{"class":NaN}', "NaN is no JSON number"), ('{"class":-1e999}', "-1e999 is no JSON number"),
+    ("1" * 5000, "not JSON"), ("[]", "must have the members"),
     ("{}", "members"),
     ('{"class":1,"state":{},"arrays":[]}', "members"), ('{"class":"a","state":{},"arrays":{}}', "members"),
     ('{"class":"IsolationMondrianForest","state":{},"arrays":[]}', "parameters and fitted"),
