@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._forest import Forest, seed_states
-from ._gate import reading, updating
+from ._gate import gate_of, reading, updating
 from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import contamination_share, is_ready, positive_int, retention, sample_size, thread_count
@@ -286,7 +286,6 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    @reading
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
@@ -306,13 +305,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         ValueError
             X is empty, has another width, or is not finite.
         """
-        forest: Forest | None = getattr(self, "forest_", None)
-        if forest is None:
-            check_is_fitted(self, "forest_")
-        assert forest is not None
-        n_threads = thread_count(self.n_jobs)
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return -forest.scores(X, self._score_name(), n_threads)
+        with gate_of(self).reading:
+            forest: Forest | None = getattr(self, "forest_", None)
+            if forest is None:
+                check_is_fitted(self, "forest_")
+            assert forest is not None
+            n_threads = thread_count(self.n_jobs)
+            X = self._validated(X, forest.dtype, n_threads, reset=False)
+            return -forest.scores(X, self._score_name(), n_threads)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers."""

@@ -111,7 +111,6 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def _is_stochastic(self) -> bool:
         return True
 
-    @updating
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Learn one point, and forget the oldest if the window is full.
 
@@ -120,17 +119,18 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         x : dict
             Numbers by feature. Raises TypeError or ValueError for anything else; nothing is learnt then.
         """
-        row = self._row(x, grow=True)
-        if row is not None and self._forest is not None:
-            self._forest.learn(row)
+        with self._gate.updating:  # what @updating does, in a third of its time
+            row = self._row(x, grow=True)
+            if row is not None and self._forest is not None:
+                self._forest.learn(row)
 
-    @reading
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
-        row = self._row(x, grow=False)
-        if row is None or self._forest is None or not self._is_ready:
-            return 0.0
-        return float(self._forest.scores(row, self._score)[0])
+        with self._gate.reading:
+            row = self._row(x, grow=False)
+            if row is None or self._forest is None or not self._is_ready:
+                return 0.0
+            return float(self._forest.scores(row, self._score)[0])
 
     @updating
     def learn_many(self, X: Any) -> None:
