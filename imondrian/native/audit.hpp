@@ -38,6 +38,9 @@ class Auditor {
     return false;
   }
 
+  // Unlike fmin and fmax, the same for signalling NaN, which a column from outside may hold.
+  static T least(T a, T b) { return b < a || a != a ? b : a; }
+  static T most(T a, T b) { return b > a || a != a ? b : a; }
   static bool differs(T a, T b) { return a != b && (a == a || b == b); }
 
   bool check_header() {
@@ -157,8 +160,8 @@ class Auditor {
       T* lo = lower.data() + place[v];
       T* hi = upper.data() + place[v];
       for (std::int64_t j = 0; j < width; ++j) {
-        lo[j] = std::fmin(lower_of(left)[j], lower_of(right)[j]);
-        hi[j] = std::fmax(upper_of(left)[j], upper_of(right)[j]);
+        lo[j] = least(lower_of(left)[j], lower_of(right)[j]);
+        hi[j] = most(upper_of(left)[j], upper_of(right)[j]);
       }
       if (!tree_.lower) continue;
       for (std::int64_t j = 0; j < width; ++j) {
