@@ -42,6 +42,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* header
         uint64_t* rng
         void* rate
+        int scaled
         void* points
         int memory
         double decay
@@ -76,7 +77,7 @@ cdef extern from "gate.hpp" namespace "imondrian" nogil:
 
 HEADER_SIZE = 6
 PACK_BYTES = 32
-STREAM_SIZE = 4
+STREAM_SIZE = 5
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -88,6 +89,7 @@ _INVARIANTS = {
     7: "used and free slots do not add up",
     8: "a leaf or member points at nothing",
     9: "a number is not finite",
+    10: "a rate is not finite, or a side has none",
 }
 
 
@@ -118,7 +120,7 @@ cdef class ForestView:
     cdef readonly dict columns
     cdef readonly object dtype
 
-    def __cinit__(self, dict columns, int n_features, int memory, double decay):
+    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
         self.columns = columns
         points, feature = columns["points"], columns["feature"]
         if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
@@ -148,6 +150,7 @@ cdef class ForestView:
         self.view.header = <int32_t*>pointer(columns, "header", np.int32, (t, HEADER_SIZE))
         self.view.rng = <uint64_t*>pointer(columns, "rng", np.uint64, (t, 4))
         self.view.rate = pointer(columns, "rate", kind, (t, width))
+        self.view.scaled = scaled
         self.view.points = pointer(columns, "points", kind, (rows, width))
         self._fill_stream(columns, t, rows, memory, decay)
 

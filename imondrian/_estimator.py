@@ -15,7 +15,15 @@ from ._forest import Forest, seed_states
 from ._gate import gate_of, reading, updating
 from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
-from ._validation import contamination_share, is_ready, positive_int, retention, sample_size, thread_count
+from ._validation import (
+    contamination_share,
+    is_ready,
+    is_scaled,
+    positive_int,
+    retention,
+    sample_size,
+    thread_count,
+)
 
 
 class IsolationMondrianForest(OutlierMixin, BaseEstimator):
@@ -46,6 +54,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         points. "thinned": points drawn from about the last ``horizon``, the oldest leaving first.
     horizon : int, default=1024
         How far back, in points, "decayed" and "thinned" windows reach.
+    scale : "robust" or None, default="robust"
+        The unit that ranges are measured in, since cuts are drawn in proportion to ranges. "robust": each
+        tree's own range from the 5th to the 95th percentile, so that units mean nothing; it is renewed as a
+        stream moves (see Notes). None: the data's units, as in the paper.
     contamination : "auto" or float in (0, 0.5], default="auto"
         "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
         sets ``offset_`` to that quantile of the scores of the points learnt.
@@ -71,8 +83,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t d log psi) for
     "insertion", with t trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and
-    the sampled rows with "depth". Cuts are drawn in proportion to ranges, so features should have
-    comparable units: put a scaler before the forest when they do not.
+    the sampled rows with "depth".
+
+    With ``scale="robust"`` a tree divides feature j by s_j = (q95 - q5) / 3.29, from linear percentiles of
+    its own points; where that is 0, by their standard deviation. A feature that is constant in a tree
+    takes part from the first point that differs. Under ``partial_fit`` a tree keeps its scale, and the exact
+    law given that scale, until it looks at its points again: when they are 8, 16, 32, ... and, in a full
+    window, every four windows of points, the trees in turn. If its scale has moved then (by a factor of 1.25
+    in the root mean square over the features, or of 2 in any) it is built anew from the points it holds.
 
     Threads may share an estimator: scoring runs beside scoring, and in parallel; ``fit`` and
     ``partial_fit`` wait for it and have the forest alone. ``pickle``, ``copy`` and ``set_params`` do not
@@ -106,13 +124,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
                                          "n_features_in_": int, "feature_names_in_": np.ndarray}
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, horizon: int = 1024, contamination: Any = "auto",
-                 n_jobs: int | None = None, random_state: Any = None) -> None:
+                 window: Any = None, horizon: int = 1024, scale: str | None = "robust",
+                 contamination: Any = "auto", n_jobs: int | None = None, random_state: Any = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
         self.window = window
         self.horizon = horizon
+        self.scale = scale
         self.contamination = contamination
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -218,6 +237,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             "n_trees": positive_int("n_estimators", self.n_estimators),
             "retention": retention(self.window, self.horizon, points),
             "score": self._score_name(),
+            "scaled": is_scaled(self.scale),
             "contamination": contamination_share(self.contamination),
             "n_threads": thread_count(self.n_jobs),
         }
@@ -251,7 +271,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"])
+        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"])
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
         if self.window is not None:
@@ -260,7 +280,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             return forest
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
         return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            boxes=settings["score"] != "depth", n_threads=settings["n_threads"])
+                            scaled=settings["scaled"], boxes=settings["score"] != "depth",
+                            n_threads=settings["n_threads"])
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""

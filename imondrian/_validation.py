@@ -66,6 +66,13 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
     raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
 
 
+def is_scaled(scale: Any) -> bool:
+    """Return whether ``scale`` asks for robust units; None is raw ones."""
+    if scale is None or (isinstance(scale, str) and scale == "robust"):
+        return scale is not None
+    raise ValueError(f"scale must be 'robust' or None, got {scale!r}")
+
+
 def contamination_share(value: Any) -> float | None:
     """Return the share of outliers asked for; None for "auto"."""
     if isinstance(value, str) and value == "auto":

@@ -20,7 +20,7 @@ from ._forest import Forest, seed_states
 from ._gate import Gate, gate_of, reading, updating
 from ._model_file import load_model, save_model
 from ._scoring import resolve_score
-from ._validation import positive_int, retention, thread_count
+from ._validation import is_scaled, positive_int, retention, thread_count
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
@@ -49,6 +49,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         How far back, in points, "thinned" and "decayed" windows reach.
     score : {"default", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`.
+    scale : "robust" or None, default="robust"
+        As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed
+        before the forest.
     seed : int or None, default=None
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
@@ -90,16 +93,19 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType)}
 
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
-                 score: str = "default", seed: int | None = None, n_jobs: int | None = None) -> None:
+                 score: str = "default", scale: str | None = "robust", seed: int | None = None,
+                 n_jobs: int | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
         self.score = score
+        self.scale = scale
         self.seed = seed
         self.n_jobs = n_jobs
         self._n_trees = positive_int("n_trees", n_trees)
         self._retention = retention(window, horizon)
         self._score = resolve_score(score)
+        self._scaled = is_scaled(scale)
         self._n_threads = thread_count(n_jobs)
         self._keys: dict[Any, int] = {}
         self._forest: Forest | None = None
@@ -184,7 +190,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
-                    score=params["score"], n_jobs=params["n_jobs"])
+                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"])
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
         if len(model._keys) != forest.n_features:
@@ -202,7 +208,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
         estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
-                                            score=self.score, n_jobs=self.n_jobs, random_state=self.seed)
+                                            score=self.score, scale=self.scale, n_jobs=self.n_jobs,
+                                            random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         return estimator
 
@@ -325,7 +332,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             new.sort(key=lambda key: (type(key).__name__, str(key)))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention)
+            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled)
         else:
             self._forest.add_features(len(new))
         for key in new:

@@ -10,7 +10,7 @@
 
 namespace imondrian {
 
-// Which invariant (1-9) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+// Which invariant (1-10) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
 struct Fault {
   int invariant = 0;
   std::int64_t tree = -1;
@@ -27,7 +27,7 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_members();
+      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members();
     }
     return fault_;
   }
@@ -113,10 +113,6 @@ class Auditor {
       const bool saturated = born == kMax && tree_.time[v] == kMax;
       if (!(tree_.time[v] > born || saturated) || !(tree_.time[v] <= kMax)) return fail(5, v);
     }
-    for (std::int64_t j = 0; j < tree_.width; ++j) {
-      // A feature that is never cut would leave points in one leaf that its box does not hold.
-      if (!std::isfinite(tree_.rate[j]) || (j < tree_.n_features ? tree_.rate[j] <= 0 : tree_.rate[j] != 0)) return fail(9, j);
-    }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       if (tree_.leaf_point[s] == kFree) continue;
       const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
@@ -167,6 +163,18 @@ class Auditor {
       for (std::int64_t j = 0; j < width; ++j) {
         if (differs(tree_.lower[v * width + j], lo[j]) || differs(tree_.upper[v * width + j], hi[j])) return fail(4, v);
       }
+    }
+    // The root's box comes first.
+    for (std::int64_t j = 0; j < (order_.empty() ? 0 : tree_.n_features); ++j) {
+      if (tree_.rate[j] == 0 && lower[j] < upper[j]) return fail(10, order_[0]);
+    }
+    return true;
+  }
+
+  bool check_rates() {
+    for (std::int64_t j = 0; j < tree_.width; ++j) {
+      const bool padding = j >= tree_.n_features;
+      if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (padding && tree_.rate[j] != 0)) return fail(10, j);
     }
     return true;
   }

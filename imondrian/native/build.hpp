@@ -23,6 +23,15 @@ struct BuildScratch {
   std::vector<std::int32_t> other;
   std::vector<Task> stack;
   std::vector<T> lower, upper;
+  std::vector<std::int32_t> leaf_of;  // where each row went, by row; filled in unless empty
+
+  // Take all memory that a build over n rows needs.
+  void prepare(std::size_t n, std::size_t width) {
+    other.resize(n);
+    stack.reserve(n);
+    lower.resize(width);
+    upper.resize(width);
+  }
 };
 
 // The box of n rows over kPacks packs of features, in one pass over the rows. Missing values are
@@ -87,13 +96,35 @@ NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std:
 // Hang a leaf for rows that all coincide under (parent, side).
 template <class T>
 NK_INLINE std::int32_t build_leaf(Tree<T>& tree, const std::int32_t* rows, std::int32_t n,
-                                  const double* row_mass) {
+                                  const double* row_mass, std::vector<std::int32_t>& leaf_of) {
   double mass = n;
   if (row_mass) {
     mass = 0.0;
     for (std::int32_t i = 0; i < n; ++i) mass += row_mass[rows[i]];
   }
-  return ~take_leaf(tree, rows[0], mass);
+  const std::int32_t leaf = take_leaf(tree, rows[0], mass);
+  for (std::int32_t i = 0; i < n && !leaf_of.empty(); ++i) leaf_of[rows[i]] = leaf;
+  return ~leaf;
+}
+
+// Whether rows that share a leaf differ all the same: in values that others of them miss.
+template <class T>
+NK_INLINE bool differ(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width) {
+  const T* first = points + rows[0] * width;
+  bool any = false;
+  for (std::int32_t i = 1; i < n; ++i) {
+    const T* row = points + rows[i] * width;
+    for (std::int64_t j = 0; j < width; ++j) {
+      any |= row[j] != first[j] && (row[j] == row[j] || first[j] == first[j]);
+    }
+  }
+  return any;
+}
+
+// Boxes of a tree fresh from a build, whose nodes are numbered in preorder, from its leaves' points (I4).
+template <class T>
+NK_INLINE void tighten(Tree<T>& tree) {
+  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) unite_children(tree, v);
 }
 
 // Nodes are numbered in preorder, so children come after their parents.
@@ -123,7 +154,7 @@ NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo,
   const std::int64_t f =
       draw_feature(tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
         return (static_cast<double>(hi[j]) * scale - static_cast<double>(lo[j]) * scale) *
-               static_cast<double>(tree.rate[j]);
+               (static_cast<double>(tree.rate[j]) * scale);
       });
   tree.feature[v] = static_cast<std::int32_t>(f);
   tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
@@ -134,14 +165,13 @@ NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo,
 template <class T>
 NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* row_mass,
                           BuildScratch<T>& scratch) {
-  clear(tree);
   const std::int64_t width = tree.width;
+  scratch.prepare(static_cast<std::size_t>(n), static_cast<std::size_t>(width));
+  clear(tree);
   Rng rng(tree.rng);
-  scratch.other.resize(static_cast<std::size_t>(n));
-  scratch.lower.resize(static_cast<std::size_t>(width));
-  scratch.upper.resize(static_cast<std::size_t>(width));
   std::int32_t* const other = scratch.other.data();
   auto& stack = scratch.stack;
+  bool loose = false;  // a leaf keeps one of several rows that differ
   stack.clear();
   stack.push_back({0, n, kNobody, 0, 0.0, rows});
   while (!stack.empty()) {
@@ -162,7 +192,8 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
         rate = cut_rate(lo, hi, tree.rate, width);
       }
       if (!(rate > 0.0)) {
-        hang(tree, build_leaf(tree, own, count, row_mass), task.parent, task.side);
+        if (count > 1) loose |= differ(tree.points, own, count, width);
+        hang(tree, build_leaf(tree, own, count, row_mass, scratch.leaf_of), task.parent, task.side);
         break;
       }
       const std::int32_t v = tree.header[kNodeMark]++;
@@ -172,15 +203,15 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
       const std::int32_t f = tree.feature[v];
       if (count == 2) {  // a third of all nodes: no need to partition
         const bool swap = tree.points[own[0] * width + f] > tree.threshold[v];
-        hang(tree, build_leaf(tree, own + swap, 1, row_mass), v, 0);
-        hang(tree, build_leaf(tree, own + !swap, 1, row_mass), v, 1);
+        hang(tree, build_leaf(tree, own + swap, 1, row_mass, scratch.leaf_of), v, 0);
+        hang(tree, build_leaf(tree, own + !swap, 1, row_mass, scratch.leaf_of), v, 1);
         break;
       }
       std::int32_t* to = task.rows == rows ? other : rows;
       const std::int32_t middle =
           task.begin + partition(tree.points, own, count, width, f, tree.threshold[v], to + task.begin);
       if (task.end - middle == 1) {
-        hang(tree, build_leaf(tree, to + middle, 1, row_mass), v, 1);
+        hang(tree, build_leaf(tree, to + middle, 1, row_mass, scratch.leaf_of), v, 1);
       } else {
         stack.push_back({middle, task.end, v, 1, tree.time[v], to});
       }
@@ -188,6 +219,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
     }
   }
   if (row_mass) sum_masses(tree);
+  if (loose && tree.lower) tighten(tree);
 }
 
 // Boxes from the points up, for a tree that kept none. I4 makes them exact, not approximate.

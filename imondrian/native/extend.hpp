@@ -25,7 +25,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
       draw_feature(tree.n_features, distance, rng.uniform(), [&](std::int64_t j, double scale) {
         const double at = static_cast<double>(x[j]) * scale;
         return excess(at, static_cast<double>(lo[j]) * scale, static_cast<double>(hi[j]) * scale) *
-               static_cast<double>(tree.rate[j]);
+               (static_cast<double>(tree.rate[j]) * scale);
       });
   const bool above = x[f] > hi[f];
   const T threshold = above ? draw_threshold(hi[f], x[f], rng.uniform())

@@ -163,6 +163,8 @@ def test_a_window_takes_no_weights(window):
     ({"window": "reservoir", "max_samples": 0.5}, TypeError, "max_samples with window='reservoir' must be an int"),
     ({"window": "decayed", "horizon": 0}, ValueError, "horizon must be at least 1, got 0"),
     ({"window": "thinned", "horizon": 99.5}, TypeError, "horizon must be an int, got 99.5"),
+    ({"scale": "standard"}, ValueError, "scale must be 'robust' or None, got 'standard'"),
+    ({"scale": 1.0}, ValueError, "scale must be 'robust' or None, got 1.0"),
     ({"contamination": 0.0}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.0"),
     ({"contamination": 0.6}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.6"),
     ({"contamination": -0.1}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got -0.1"),
@@ -199,6 +201,7 @@ def test_bad_parameters(params, error, message):
     ({"window": 0.5}, TypeError, "window must be an int, got 0.5"),
     ({"window": "all"}, ValueError, "window must be None, an int, 'reservoir', .* got 'all'"),
     ({"horizon": -1}, ValueError, "horizon must be at least 1, got -1"),
+    ({"scale": True}, ValueError, "scale must be 'robust' or None, got True"),
     ({"score": "best"}, ValueError, "score must be one of .* got 'best'"),
     ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
 ])

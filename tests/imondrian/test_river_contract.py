@@ -76,8 +76,8 @@ def test_learn_many_matches_learn_one_as_features_come_and_go(model):
 
 def test_the_signature_is_rivers():
     model = OnlineIsolationMondrianForest(5, window=17, seed=3)
-    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 1024, "score": "default", "seed": 3,
-                                   "n_jobs": None}
+    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 1024, "score": "default",
+                                   "scale": "robust", "seed": 3, "n_jobs": None}
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
     assert model.learn_one(x={"a": 1.0}) is None and model.learn_many(X=pd.DataFrame({"a": [1.0]})) is None
