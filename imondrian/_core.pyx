@@ -53,9 +53,10 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* refs
         int32_t* free_rows
         int64_t* n_free_rows
+        int64_t* drawn
 
     double hidden_depth_of(double mass)
-    cbool c_all_finite "imondrian::all_finite"(cbool, const void*, int64_t, int)
+    cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
@@ -192,29 +193,35 @@ def hidden_depth(double mass):
     return hidden_depth_of(mass)
 
 
-def all_finite(cnp.ndarray X, int n_threads):
-    """Return whether a contiguous float32 or float64 array has no infinite or missing value."""
+def no_infinity(cnp.ndarray X, int n_threads):
+    """Return whether a contiguous float32 or float64 array has no infinite value; missing ones (NaN) are fine."""
     if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
         raise ValueError("X must be a contiguous float32 or float64 array")
     cdef cbool is64 = X.dtype == np.float64
     cdef const void* x = cnp.PyArray_DATA(X)
     cdef int64_t n = X.size
-    cdef cbool finite
+    cdef cbool none
     with nogil:
-        finite = c_all_finite(is64, x, n, n_threads)
-    return finite
+        none = c_no_infinity(is64, x, n, n_threads)
+    return none
 
 
-def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):
-    """Build every tree from (a subsample of) the rows of X."""
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None):
+    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     cdef const double* w = weights_of(weight, n)
     if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
         raise ValueError("the forest's columns are too small for this sample")
+    cdef View view = forest.view
+    view.drawn = NULL
+    if drawn is not None:
+        if drawn.dtype != np.int64 or drawn.shape != (view.n_trees, n_sample) or not drawn.flags.c_contiguous or n_sample >= n:
+            raise ValueError("drawn must be a contiguous int64 array (trees, n_sample), and n_sample below n")
+        view.drawn = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
     cdef Status status
     with nogil:
-        status = c_fit(forest.view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
     raise_status(status)
 
 

@@ -12,9 +12,9 @@ Layout, version 1. Every number is little-endian::
                  64 bytes; what lies between is zero. The file ends with the last array's last byte.
 
 The header is an object of three members. ``class`` names the class that saved. ``arrays`` lists every
-array: ``name``, ``dtype`` ("<f4", "<f8", "<i4", "<i8", "<u4" or "<u8"), ``shape``, ``offset`` from the
-end of the header rounded up to a multiple of 64, and ``crc32`` of its bytes. ``state`` is what
-``_model_file.py`` wrote; it refers to the arrays by name.
+array: ``name``, ``dtype`` ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", or "|b1", whose bytes are 0
+or 1), ``shape``, ``offset`` from the end of the header rounded up to a multiple of 64, and ``crc32``
+of its bytes. ``state`` is what ``_model_file.py`` wrote; it refers to the arrays by name.
 
 CRC-32 finds every flipped bit and nearly every other accident. It is no defence against forgery:
 whoever reads must check what the arrays say (``Forest.__setstate__`` does). What is declared is held
@@ -45,7 +45,7 @@ VERSION = 1
 MAX_HEADER = 1 << 22
 _ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sIII4s")
-_DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8")
+_DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
 _MAX_AXES = 8
 
 
@@ -76,7 +76,7 @@ def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str,
     state : JSON value
         Without NaN and infinities.
     arrays : dict of str to ndarray
-        Float32, float64, and 32- and 64-bit integers.
+        Float32, float64, 32- and 64-bit integers, uint8 and bool.
 
     Raises
     ------
@@ -265,6 +265,8 @@ def _check_bytes(path: Any, content: Any, spans: Sequence[_Span]) -> None:
             with view[span.begin:span.end] as part:
                 if zlib.crc32(part) != span.crc32:
                     _damaged(path, f"array {span.name!r} does not match its checksum")
+                if span.dtype == np.bool_ and any(byte > 1 for byte in part):
+                    _damaged(path, f"array {span.name!r} holds what is neither true nor false")
             if any(view[span.after:span.begin]):
                 _damaged(path, f"there is something before array {span.name!r}")
 

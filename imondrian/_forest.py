@@ -59,6 +59,8 @@ class Forest:
         Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
     """
 
+    n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
+
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
                  memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True) -> None:
         dtype = np.dtype(dtype)
@@ -153,6 +155,7 @@ class Forest:
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""
+        self.n_updates += 1
         if "refs" in self.columns:
             return
         for name, column in self.columns.items():
@@ -200,14 +203,18 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, n_threads: int = 1) -> Forest:
-        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all."""
+              scaled: bool = False, boxes: bool = True, n_threads: int = 1,
+              drawn: np.ndarray | None = None) -> Forest:
+        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
+
+        ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
+        """
         n, n_features = X.shape
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
         forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes)
-        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
+        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
         return forest
 
     @classmethod

@@ -9,6 +9,8 @@ an int, 1.0 a float). An object with one member whose name begins with "$" stand
 - ``{"$random_state": {...}}`` a ``numpy.random.RandomState``: the loaded one is its own, and goes on from there
 - ``{"$forest": {...}}`` a forest: its scalars and columns, without boxes, which follow from the points
 
+Past scores and calibration rows are objects of arrays, which their classes rebuild and check.
+
 A class says in ``_FITTED`` which attributes its file holds, and of what type each is.
 """
 
@@ -22,7 +24,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from . import _file
+from ._calibration import ScoreWindow
 from ._forest import Forest
+from ._held_out import Calibration
 
 Model = TypeVar("Model")
 _MT19937_WORDS = 624
@@ -94,6 +98,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:
         return {"$forest": _encode(_forest_state(value), name, arrays)}
+    if type(value) in (ScoreWindow, Calibration):
+        return _encode(value.to_arrays(), name, arrays)
     raise TypeError(f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
                     "a file holds None, bool, int, finite float, str, and lists, tuples and dicts of them")
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 
+WARM_UP = 32  # points from which a stream's scores mean something
 _MOST_THREADS = 1 << 16  # never more than trees or rows are started; the core counts them in 32 bits
 
 
@@ -82,6 +83,22 @@ def contamination_share(value: Any) -> float | None:
     return float(value)
 
 
+def padding_name(value: Any) -> str | None:
+    """Return a shingle's ``padding`` if it is one."""
+    if value not in (None, "missing"):
+        raise ValueError(f"padding must be None or 'missing', got {value!r}")
+    return value
+
+
+def open_share(name: str, value: Any) -> float:
+    """Return ``value`` as a float strictly between 0 and 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a float in (0, 1), got {value!r}")
+    if not 0.0 < float(value) < 1.0:
+        raise ValueError(f"{name} must be in (0, 1), got {value}")
+    return float(value)
+
+
 def thread_count(n_jobs: Any) -> int:
     """Return how many threads ``n_jobs`` stands for, in joblib's terms."""
     if n_jobs is None or (n_jobs == 1 and type(n_jobs) is int):
@@ -96,7 +113,7 @@ def thread_count(n_jobs: Any) -> int:
 
 
 def is_ready(X: Any, n_threads: int = 1) -> bool:
-    """Whether X is a plain finite array that scikit-learn's validation would return as it is."""
+    """Whether X is a plain array without infinities that scikit-learn's validation would return as it is."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
-    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.all_finite(X, n_threads)
+    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.no_infinity(X, n_threads)

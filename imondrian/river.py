@@ -1,4 +1,7 @@
-"""The forest as a river anomaly detector. The only module that imports river."""
+"""The forest as a river anomaly detector, and what goes with it on a stream.
+
+Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,19 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
+from ._alarm import AlarmFilter, DriftMonitor
+from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, seed_states
 from ._gate import Gate, gate_of, reading, updating
 from ._model_file import load_model, save_model
+from ._river_shingle import Shingle
 from ._scoring import resolve_score
-from ._validation import is_scaled, positive_int, retention, thread_count
+from ._validation import WARM_UP, is_scaled, positive_int, retention, thread_count
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
 
-__all__ = ["OnlineIsolationMondrianForest"]
-
-_WARM_UP = 32
-
+__all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
 class OnlineIsolationMondrianForest(AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
@@ -53,13 +56,19 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed
         before the forest.
     seed : int or None, default=None
+    calibration : int or None, default=1024
+        Scores kept for ``p_value_one``: those of the last points learnt, each from just before it was
+        learnt. None: none; ``learn_one`` without ``score_one`` before it is faster then.
+    calibration_half_life : float or None, default=None
+        Points after which a kept score counts half as much as a new one. None: all count alike.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
 
     Notes
     -----
-    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing,
-    and follows the side of a cut where more points are. A key that was never seen before widens the
+    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
+    scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
+    learning to the side where more of them are. A key that was never seen before widens the
     forest; nothing is forgotten. The order of keys means nothing.
 
     Memory is bounded: ``t (w + 1) (68 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
@@ -90,11 +99,13 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     """
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType)}
+    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType)}
+    _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
-                 n_jobs: int | None = None) -> None:
+                 n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
+                 calibration_half_life: float | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
@@ -102,6 +113,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self.scale = scale
         self.seed = seed
         self.n_jobs = n_jobs
+        self.calibration = calibration
+        self.calibration_half_life = calibration_half_life
+        self._recent = score_window(calibration, calibration_half_life)
         self._n_trees = positive_int("n_trees", n_trees)
         self._retention = retention(window, horizon)
         self._score = resolve_score(score)
@@ -128,15 +142,20 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         with self._gate.updating:  # what @updating does, in a third of its time
             row = self._row(x, grow=True)
             if row is not None and self._forest is not None:
-                self._forest.learn(row)
+                self._learn(row)
 
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
         with self._gate.reading:
-            row = self._row(x, grow=False)
-            if row is None or self._forest is None or not self._is_ready:
-                return 0.0
-            return float(self._forest.scores(row, self._score)[0])
+            return self._score_of(x)
+
+    def _score_of(self, x: dict[Any, Any]) -> float:
+        row = self._row(x, grow=False)
+        if row is None or self._forest is None or not self._is_ready:
+            return 0.0
+        score = float(self._forest.scores(row, self._score)[0])
+        self._scored = (self._forest, self._forest.n_updates, row, score)
+        return score
 
     @updating
     def learn_many(self, X: Any) -> None:
@@ -149,11 +168,14 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         rows = self._rows(X, grow=True)
         if rows is not None and self._forest is not None:
-            self._forest.learn(rows, n_threads=self._n_threads)
+            self._learn(rows, n_threads=self._n_threads)
 
     @reading
     def score_many(self, X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
+        return self._scores_of(X)
+
+    def _scores_of(self, X: Any) -> np.ndarray:
         rows = self._rows(X, grow=False)
         if rows is None or self._forest is None or not self._is_ready:
             return np.zeros(len(X))
@@ -168,11 +190,68 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         rows = self._rows(X, grow=True)
         if rows is None or self._forest is None:
             return np.zeros(len(X))
-        warming_up = max(0, self._warm_up - int(self._forest.mass))
-        scores = self._forest.learn(rows, score=self._score, n_threads=self._n_threads)
+        scores = self._learn(rows, scored=True, n_threads=self._n_threads)
         assert scores is not None
-        scores[:warming_up] = 0.0
         return scores
+
+    @reading
+    def p_value_one(self, x: dict[Any, Any]) -> float:
+        """Return the conformal p-value of one point: small is anomalous. Changes nothing.
+
+        If x and the points last learnt are exchangeable, the p-value is at most a with probability at most a,
+        for every a, up to the forest's own movement within these points (``IsolationMondrianForest.p_values``
+        tells more). Ties count against x.
+
+        Returns
+        -------
+        float
+            In (0, 1]: ``(1 + #{kept scores >= score_one(x)}) / (kept + 1)``, kept scores weighted by age if
+            ``calibration_half_life`` is set. 1 during warm-up.
+
+        Raises
+        ------
+        ValueError
+            The model was made with ``calibration=None``.
+        """
+        recent = self._recent_scores()
+        score = self._score_of(x)
+        return recent.p_value(score) if self._is_ready else 1.0
+
+    @reading
+    def p_values_many(self, X: Any) -> np.ndarray:
+        """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
+        recent = self._recent_scores()
+        scores = self._scores_of(X)
+        return recent.p_values(scores) if self._is_ready else np.ones(len(scores))
+
+    def _recent_scores(self) -> ScoreWindow:
+        if self._recent is None:
+            raise ValueError("p-values need past scores: calibration must be an int, got None")
+        return self._recent
+
+    def _learn(self, rows: np.ndarray, *, scored: bool = False, n_threads: int = 1) -> np.ndarray | None:
+        """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
+        forest = self._forest
+        assert forest is not None
+        if self._recent is None and not scored:
+            forest.learn(rows, n_threads=n_threads)
+            return None
+        warming_up = max(0, self._warm_up - int(forest.mass))
+        known = None if scored else self._score_known(rows)
+        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads)
+        if scores is None:
+            scores = np.array([known])
+        scores[:warming_up] = 0.0
+        if self._recent is not None:
+            self._recent.push(scores[warming_up:])
+        return scores
+
+    def _score_known(self, rows: np.ndarray) -> float | None:
+        """Return the score of a single row if ``score_one`` has just computed it: most loops ask, then learn."""
+        forest, n_updates, row, score = self._scored or (None, 0, rows, 0.0)
+        if forest is None or forest is not self._forest or n_updates != forest.n_updates:
+            return None
+        return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -196,6 +275,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if len(model._keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
+        if model._recent is not None:
+            with gate_of(estimator).reading:
+                model._recent.push(estimator._calibration.for_stream(forest, model._score))
         return model
 
     @reading
@@ -211,6 +293,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
                                             score=self.score, scale=self.scale, n_jobs=self.n_jobs,
                                             random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
+        if self._recent is not None:
+            estimator._calibration.push(self._recent.in_order(), self._score)
         return estimator
 
     # -- files -------------------------------------------------------------------------------------
@@ -264,6 +348,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         width = 0 if self._forest is None else self._forest.n_features
         if places != list(range(width)) or len(self._keys) != width:
             raise ValueError(f"keys name the places {places!r:.80} of {width} features")
+        if (self._recent is None) != (self.calibration is None):
+            raise ValueError(f"calibration={self.calibration!r} does not go with the past scores that are there")
+        if isinstance(self._recent, dict):
+            self._recent = ScoreWindow.from_arrays(self._recent)
+            if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
+                raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -273,7 +363,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     @property
     def _warm_up(self) -> int:
-        return min(_WARM_UP, self._retention.points or _WARM_UP)
+        return min(WARM_UP, self._retention.points or WARM_UP)
 
     def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
         """Return x as an array (1, d) in the schema's order; None while there is no schema."""
@@ -338,8 +428,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         for key in new:
             self._keys[key] = len(self._keys)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_scored"}
+
     def __sizeof__(self) -> int:
-        size = object.__sizeof__(self) + sys.getsizeof(self._keys)
+        size = object.__sizeof__(self) + sys.getsizeof(self._keys) + sys.getsizeof(self._recent)
         return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
 
     @classmethod

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <new>
 #include <vector>
 
@@ -11,33 +13,33 @@
 namespace imondrian {
 namespace {
 
-// x - x is 0 for finite values and NaN for the others; comparing keeps the loop free of branches.
-NK_CLONES bool finite_piece(const double* x, std::int64_t n) {
+// Counting keeps the loops free of branches.
+NK_CLONES bool no_infinity_piece(const double* x, std::int64_t n) {
   std::int64_t bad = 0;
-  for (std::int64_t i = 0; i < n; ++i) bad += !(x[i] - x[i] == 0.0);
+  for (std::int64_t i = 0; i < n; ++i) bad += std::abs(x[i]) > std::numeric_limits<double>::max();
   return bad == 0;
 }
-NK_CLONES bool finite_piece(const float* x, std::int64_t n) {
+NK_CLONES bool no_infinity_piece(const float* x, std::int64_t n) {
   std::int32_t bad = 0;
-  for (std::int64_t i = 0; i < n; ++i) bad += !(x[i] - x[i] == 0.0f);
+  for (std::int64_t i = 0; i < n; ++i) bad += std::abs(x[i]) > std::numeric_limits<float>::max();
   return bad == 0;
 }
 
 template <class T>
-bool all_finite_as(const T* x, std::int64_t n, int n_threads) {
+bool no_infinity_as(const T* x, std::int64_t n, int n_threads) {
   constexpr std::int64_t kPiece = 1 << 16;
-  std::atomic<bool> finite{true};
+  std::atomic<bool> found{false};
   nativekit::parallel_for((n + kPiece - 1) / kPiece, n < 4 * kPiece ? 1 : n_threads, [&](std::int64_t p) {
-    if (!finite_piece(x + p * kPiece, std::min(kPiece, n - p * kPiece))) finite = false;
+    if (!no_infinity_piece(x + p * kPiece, std::min(kPiece, n - p * kPiece))) found = true;
   });
-  return finite;
+  return !found;
 }
 
 }  // namespace
 
-bool all_finite(bool is64, const void* x, std::int64_t n, int n_threads) {
-  return is64 ? all_finite_as(static_cast<const double*>(x), n, n_threads)
-              : all_finite_as(static_cast<const float*>(x), n, n_threads);
+bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads) {
+  return is64 ? no_infinity_as(static_cast<const double*>(x), n, n_threads)
+              : no_infinity_as(static_cast<const float*>(x), n, n_threads);
 }
 
 double hidden_depth_of(double mass) { return hidden_depth(mass); }

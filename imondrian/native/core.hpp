@@ -15,8 +15,8 @@ enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2 };
 // c(n), the expected depth a leaf of mass n hides.
 double hidden_depth_of(double mass);
 
-// Whether all n values of x are finite.
-bool all_finite(bool is64, const void* x, std::int64_t n, int n_threads);
+// Whether all n values of x are finite or missing.
+bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads);
 
 // Build every tree from `x` (n, d): `n_sample` rows a tree without replacement (all when
 // n_sample >= n), in proportion to `weight` where given. own_rows: points hold each tree's sample,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <new>
+#include <vector>
 
 #include "core.hpp"
 
@@ -28,5 +29,9 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 // Add the insertion depth of each padded row of x (n, width) to out.
 void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
 void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
+
+// Depth of a padded row with missing values (paths.hpp).
+double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
+double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
 
 }  // namespace imondrian

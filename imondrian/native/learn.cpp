@@ -1,5 +1,6 @@
 // Learning and forgetting point by point.
 #include <atomic>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -43,11 +44,13 @@ class GroupLearner {
     for (int k = 0; k < n_trees_; ++k) streams_[k].emplace(forest, first + k);
   }
 
-  void learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
+  // Returns false if there was no memory for a score; the rows are learnt all the same.
+  bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
              double* norms) {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < n_trees_; ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
+      const bool missing = has_missing(point(rows[i]), forest_.n_features);
       int idle[kTreesAbreast], n_idle = 0;
       for (int k = 0; k < n_trees_; ++k) {
         TreeStream<T>& stream = *streams_[k];
@@ -56,7 +59,7 @@ class GroupLearner {
           stream.skip();
           continue;
         }
-        const double depth = learn_one(k, rows[i], weight ? weight[i] : 1.0);
+        const double depth = learn_one(k, rows[i], weight ? weight[i] : 1.0, missing);
         if (!scored) continue;
         depths[k * n + i] = depth;
         if (stream.tree().total_mass() != mass_[k]) {
@@ -66,44 +69,62 @@ class GroupLearner {
       }
       if (!scored || n_idle == 0) continue;
       double found[kTreesAbreast] = {};
-      score_idle(idle, n_idle, rows[i], found);
+      score_idle(idle, n_idle, point(rows[i]), missing, found);
       for (int k = 0; k < n_idle; ++k) depths[idle[k] * n + i] = found[k];
     }
     for (int k = 0; scored && k < n_trees_; ++k) write_norm(k, norms + k * n, n);
+    return !no_memory_;
   }
 
  private:
-  // A point's score is from before its scale is seen to.
-  double learn_one(int k, std::int32_t row, double mass) {
+  const T* point(std::int32_t row) const {
+    return static_cast<const T*>(forest_.points) + std::int64_t{row} * forest_.width;
+  }
+
+  // A point is scored on its way in, unless its score and its way differ: it goes several ways, or the
+  // tree's scale is seen to in between.
+  double learn_one(int k, std::int32_t row, double mass, bool missing) {
     TreeStream<T>& stream = *streams_[k];
-    const T* x = static_cast<const T*>(forest_.points) + std::int64_t{row} * forest_.width;
+    const T* x = point(row);
     ScaleKeeper<T> keeper(forest_, first_ + k);
-    if (!keeper.is_due(x)) return learn_row(stream, row, mass, gather_);
-    double depth = 0.0;
-    if (gather_ == Gather::kDepth) depth = leaf_depth(stream.tree(), x);
-    if (gather_ == Gather::kInsertion) insertion_depths(stream.tree(), x, 1, &depth);
-    attend_scale(keeper, x, scratch_);
+    const bool due = keeper.is_due(x);
+    if (!due && !(missing && gather_ != Gather::kNothing)) return learn_row(stream, row, mass, gather_);
+    const double depth = gather_ == Gather::kNothing ? 0.0 : score_alone(stream.tree(), x, missing);
+    if (due) attend_scale(keeper, x, scratch_);
     learn_row(stream, row, mass, Gather::kNothing);
     return depth;
   }
 
-  void score_idle(const int* idle, int n, std::int32_t row, double* found) {
-    const T* x = static_cast<const T*>(forest_.points) + std::int64_t{row} * forest_.width;
+  double score_alone(const Tree<T>& tree, const T* x, bool missing) {
+    if (tree.empty()) return 0.0;
+    const Score score = static_cast<Score>(gather_);
+    if (missing) return score_missing(tree, x, score);
+    if (score == Score::kDepth) return leaf_depth(tree, x);
+    double depth = 0.0;
+    insertion_depths(tree, x, 1, &depth);
+    return depth;
+  }
+
+  double score_missing(const Tree<T>& tree, const T* x, Score score) {
+    try {
+      return depth_with_missing(tree, x, score, forks_);
+    } catch (const std::bad_alloc&) {
+      no_memory_ = true;  // learning goes on, so that no tree is left behind
+      return 0.0;
+    }
+  }
+
+  void score_idle(const int* idle, int n, const T* x, bool missing, double* found) {
     std::int64_t first[kTreesAbreast];
     std::int32_t root[kTreesAbreast], roots = 0;
     for (int k = 0; k < n; ++k) {
       first[k] = (first_ + idle[k]) * forest_.capacity;
       roots |= root[k] = streams_[idle[k]]->tree().root();
     }
-    const bool abreast = gather_ == Gather::kDepth && roots >= 0;
-    if (abreast && leaf_depths_across(forest_, first, root, n, x, found)) return;
-    for (int k = 0; k < n; ++k) {
-      const Tree<T>& tree = streams_[idle[k]]->tree();
-      if (gather_ == Gather::kInsertion) {
-        insertion_depths(tree, x, 1, found + k);
-      } else {
-        found[k] = leaf_depth(tree, x);
-      }
+    if (gather_ == Gather::kDepth && !missing && roots >= 0) {
+      leaf_depths_across(forest_, first, root, n, x, found);
+    } else {
+      for (int k = 0; k < n; ++k) found[k] = score_alone(streams_[idle[k]]->tree(), x, missing);
     }
   }
 
@@ -123,6 +144,8 @@ class GroupLearner {
   std::optional<TreeStream<T>> streams_[kTreesAbreast];
   double mass_[kTreesAbreast] = {};
   RenewScratch<T> scratch_;
+  std::vector<Fork> forks_;
+  bool no_memory_ = false;
   std::int64_t from_[kTreesAbreast] = {};
 };
 
@@ -143,6 +166,7 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
   std::vector<double> partial(depth ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
   std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
   T* points = static_cast<T*>(forest.points);
+  std::atomic<bool> no_memory{false};
   for (std::int64_t begin = 0; begin < n; begin += kLearnBlock) {
     const std::int64_t count = std::min(kLearnBlock, n - begin);
     if (*forest.n_free_rows < count) sweep_rows(forest);
@@ -157,14 +181,16 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
     const int threads = count * trees < 2000 ? 1 : n_threads;
     nativekit::parallel_for((trees + kTreesAbreast - 1) / kTreesAbreast, threads, [&](std::int64_t g) {
       const std::int64_t first = g * kTreesAbreast, offset = depth ? first * count : 0;
-      GroupLearner<T>(forest, first, gather)
-          .learn(rows.data(), weight ? weight + begin : nullptr, count, depths + offset, norms + offset);
+      GroupLearner<T> learner(forest, first, gather);
+      const double* weights = weight ? weight + begin : nullptr;
+      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset)) no_memory = true;
     });
     if (depth) {
       average(depths, trees, count, depth + begin);
       average(norms, trees, count, norm + begin);
     }
     *learnt = begin + count;
+    if (no_memory) return Status::kNoMemory;
   }
   return Status::kOk;
 }

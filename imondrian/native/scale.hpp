@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -56,12 +57,11 @@ struct Quantile {
   double half(double lower, double upper) const { return 0.5 * lower + share * (0.5 * upper - 0.5 * lower); }
 };
 
-// The order statistics k and k + 1 of n > k values, the last twice; reorders them.
+// The order statistics k and k + 1 of n > k + 1 values; reorders them.
 template <class T>
 std::pair<T, T> neighbours(T* values, std::int64_t n, std::int64_t k) {
-  const std::int64_t next = std::min(k + 1, n - 1);
-  std::nth_element(values, values + next, values + n);
-  return {next > k ? *std::max_element(values, values + next) : values[next], values[next]};
+  std::nth_element(values, values + k + 1, values + n);
+  return {*std::max_element(values, values + k + 1), values[k + 1]};
 }
 
 // The rate that makes `scale` > 0 the unit, positive and finite in T.
@@ -146,10 +146,11 @@ NK_INLINE void tail_bounds(const Rows<T>& rows, ScaleScratch<T>& scratch) {
   }
 }
 
-// Scale of one feature of rows that count once. Only values in the tails are looked at closely.
+// Gather a feature's values up to `below` into `low`, those from `above` into `high`, negated; returns
+// how many there are of each, and of all.
 template <class T>
-double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
-  const T below = scratch.below[j], above = scratch.above[j];
+NK_INLINE std::array<std::int64_t, 3> gather_tails(const Rows<T>& rows, std::int64_t j, T below, T above,
+                                                   ScaleScratch<T>& scratch) {
   T* low = scratch.low.data();
   T* high = scratch.high.data();
   std::int64_t n_low = 0, n_high = 0, total = 0;
@@ -161,11 +162,23 @@ double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch)
     n_high += value >= above;
     total += value == value;
   }
+  return {n_low, n_high, total};
+}
+
+// Scale of one feature of rows that count once. Only values in the tails are looked at closely.
+template <class T>
+NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  auto [n_low, n_high, total] = gather_tails(rows, j, scratch.below[j], scratch.above[j], scratch);
+  if (total < 2) return 0.0;
   const Quantile at_low(kTail, static_cast<double>(total)), at_high(1.0 - kTail, static_cast<double>(total));
   const std::int64_t from_top = total - 1 - at_high.below;  // rank of the upper percentile, from the largest
-  if (n_low < at_low.below + 2 || n_high < from_top + 1 || from_top < 1) return sorted_scale(rows, j, scratch);
-  const auto [low_0, low_1] = neighbours(low, n_low, at_low.below);
-  const auto [high_1, high_0] = neighbours(high, n_high, from_top - 1);
+  if (n_low < at_low.below + 2 || n_high < from_top + 1) {  // an unlucky sample
+    n_low = n_high = total;
+    gather_tails(rows, j, kInfinity, -kInfinity, scratch);
+  }
+  const auto [low_0, low_1] = neighbours(scratch.low.data(), n_low, at_low.below);
+  const auto [high_1, high_0] = neighbours(scratch.high.data(), n_high, from_top - 1);
   const double range = at_high.half(-static_cast<double>(high_0), -static_cast<double>(high_1)) -
                        at_low.half(low_0, low_1);
   return range > 0.0 ? 2.0 * (range / kNormalRange) : sorted_scale(rows, j, scratch);

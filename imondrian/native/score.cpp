@@ -13,6 +13,10 @@ namespace imondrian {
 #define IMONDRIAN_KERNELS(T)                                                                       \
   NK_CLONES void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {  \
     for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);      \
+  }                                                                                                \
+  NK_CLONES double depth_with_missing(const Tree<T>& tree, const T* x, Score score,                \
+                                      std::vector<Fork>& forks) {                                  \
+    return forked_depth(tree, x, score, forks);                                                    \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
@@ -42,7 +46,8 @@ double sum_leaf_depths(const ForestView& forest, const T* x) {
       roots |= root[k] = forest.header[(begin + k) * kHeaderSize + kRoot];  // -1 where empty
     }
     double found[kTreesAbreast];
-    const bool abreast = roots >= 0 && leaf_depths_across(forest, first, root, n, x, found);
+    const bool abreast = roots >= 0;
+    if (abreast) leaf_depths_across(forest, first, root, n, x, found);
     for (int k = 0; k < n; ++k) {
       const Tree<T> tree(forest, begin + k);
       sum += abreast ? found[k] : tree.empty() ? 0.0 : leaf_depth(tree, x);
@@ -51,22 +56,51 @@ double sum_leaf_depths(const ForestView& forest, const T* x) {
   return sum;
 }
 
-// Blocks compare, and nothing compares with a missing value: such rows walk the trees.
+// Score again the rows of x (n, stride) that lack a value: they go both ways.
 template <class T>
-void walk_missing(const ForestView& forest, const T* x, std::int64_t n, double* depth) {
-  const std::int64_t d = forest.n_features;
+void score_missing(const ForestView& forest, const T* x, std::int64_t n, std::int64_t stride, Score score,
+                   double* depth) {
+  std::vector<Fork> forks;
   for (std::int64_t i = 0; i < n; ++i) {
-    bool missing = false;
-    for (std::int64_t j = 0; j < d; ++j) missing |= x[i * d + j] != x[i * d + j];
-    if (!missing) continue;
-    depth[i] = sum_leaf_depths(forest, x + i * d);
+    if (!has_missing(x + i * stride, forest.n_features)) continue;
+    depth[i] = 0.0;
+    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+      const Tree<T> tree(forest, t);
+      if (!tree.empty()) depth[i] += depth_with_missing(tree, x + i * stride, score, forks);
+    }
   }
+}
+
+// Mean depth of n rows of x (n, n_features): on packed trees where there are any.
+template <class T>
+void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
+                 const std::vector<PackedTree<T>>& packs, PackedScan<T> scan, double* out) {
+  const std::int64_t d = forest.n_features, width = forest.width;
+  std::vector<T> padded;
+  std::fill(out, out + n, 0.0);
+  if (score == Score::kInsertion) {
+    padded.resize(static_cast<std::size_t>(n * width));
+    for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
+  } else if (packs.empty()) {
+    for (std::int64_t i = 0; i < n; ++i) out[i] = sum_leaf_depths(forest, x + i * d);
+  }
+  for (std::int64_t t = 0; t < forest.n_trees && !(packs.empty() && padded.empty()); ++t) {
+    const Tree<T> tree(forest, t);
+    if (tree.empty()) continue;
+    if (padded.empty()) {
+      scan(packs[t], x, n, d, d, out);
+    } else {
+      insertion_depths(tree, padded.data(), n, out);
+    }
+  }
+  score_missing(forest, padded.empty() ? x : padded.data(), n, padded.empty() ? d : width, score, out);
+  for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(forest.n_trees);
 }
 
 template <class T>
 Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score score, double* depth,
                 int n_threads) {
-  const std::int64_t d = forest.n_features, width = forest.width, trees = forest.n_trees;
+  const std::int64_t d = forest.n_features, trees = forest.n_trees;
   const bool packed = score == Score::kDepth && n >= kPackFrom;
   std::vector<PackedTree<T>> packs(packed ? static_cast<std::size_t>(trees) : 0);
   std::atomic<bool> no_memory{false};
@@ -85,32 +119,11 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
   const std::int64_t n_chunks = (n + kScoreChunk - 1) / kScoreChunk;
   nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
     const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
-    double* out = depth + begin;
-    for (std::int64_t i = 0; i < count; ++i) out[i] = 0.0;
-    std::vector<T> padded;
-    if (score == Score::kInsertion) {
-      try {
-        padded.resize(static_cast<std::size_t>(count * width));
-      } catch (const std::bad_alloc&) {
-        no_memory = true;
-        return;
-      }
-      for (std::int64_t i = 0; i < count; ++i) copy_padded(padded.data() + i * width, x + (begin + i) * d, d, width);
+    try {
+      score_chunk(forest, x + begin * d, count, score, packs, scan, depth + begin);
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
     }
-    if (!packed && score == Score::kDepth) {
-      for (std::int64_t i = 0; i < count; ++i) out[i] = sum_leaf_depths(forest, x + (begin + i) * d);
-    }
-    for (std::int64_t t = 0; t < trees && (packed || score != Score::kDepth); ++t) {
-      const Tree<T> tree(forest, t);
-      if (tree.empty()) continue;
-      if (packed) {
-        scan(packs[t], x + begin * d, count, d, d, out);
-      } else {
-        insertion_depths(tree, padded.data(), count, out);
-      }
-    }
-    if (packed) walk_missing(forest, x + begin * d, count, out);
-    for (std::int64_t i = 0; i < count; ++i) out[i] /= static_cast<double>(trees);
   });
   return no_memory ? Status::kNoMemory : Status::kOk;
 }

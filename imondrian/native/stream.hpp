@@ -56,7 +56,8 @@ class TreeStream {
   template <Gather kGather>
   NK_INLINE Inserted add(std::int32_t row, double mass) {
     const Inserted inserted = insert<kGather>(tree_, row, mass);
-    if (inserted.created) nativekit::atomic_add(refs_ + row, 1);
+    if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
+    if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
     return inserted;
   }
 

@@ -72,17 +72,21 @@ def test_an_estimator_resumes_to_the_last_bit(tmp_path, window, mmap, dtype):
         model.partial_fit(part)
         resumed.partial_fit(part)
         assert_array_equal(resumed.score_samples(X), model.score_samples(X))
-    assert resumed.offset_ == model.offset_
+        assert_array_equal(resumed.p_values(X), model.p_values(X))
+    assert resumed.offset_ == model.offset_ and resumed.calibration_ == model.calibration_
     assert_same_forest(resumed.forest_, model.forest_)
 
 
 @pytest.mark.parametrize("score", ["depth", "insertion"])
 @pytest.mark.parametrize("mmap", [False, True])
-def test_a_fitted_batch_forest_resumes(tmp_path, score, mmap):
-    X, path = rows(2000, 5), tmp_path / "forest.imf"
+@pytest.mark.parametrize("source", ["split", "cross"])
+def test_a_fitted_batch_forest_resumes(tmp_path, score, mmap, source):
+    X, path = rows(2000 if source == "split" else 200, 5), tmp_path / "forest.imf"
     model = IsolationMondrianForest(12, max_samples=64, score=score, random_state=0).fit(X)
     resumed = there_and_back(model, path, mmap=mmap)
     assert_array_equal(resumed.score_samples(X), model.score_samples(X))
+    assert model.calibration_ == resumed.calibration_ == source
+    assert_array_equal(resumed.p_values(X[:20]), model.p_values(X[:20]))
     assert_same_forest(resumed.partial_fit(X[:50]).forest_, model.partial_fit(X[:50]).forest_)
 
 
@@ -94,12 +98,14 @@ def test_an_online_model_resumes_to_the_last_bit(tmp_path, window, score, mmap):
     rng = np.random.default_rng(1)
     points = [{key: float(rng.normal()) for key in "abcdef"[:4 + (i > 220)] if rng.random() > 0.2} | {"id": i % 5}
               for i in range(300)]
-    model = OnlineIsolationMondrianForest(8, window=window, horizon=600, score=score, seed=1)
+    model = OnlineIsolationMondrianForest(8, window=window, horizon=600, score=score, seed=1,
+                                          calibration=100, calibration_half_life=50.0)
     for x in points[:150]:
         model.learn_one(x)
     resumed = there_and_back(model, tmp_path / "online.imf", mmap=mmap)
     for x in points[150:]:
         assert resumed.score_one(x) == model.score_one(x)
+        assert resumed.p_value_one(x) == model.p_value_one(x)
         model.learn_one(x)
         resumed.learn_one(x)
     assert list(resumed._keys.items()) == list(model._keys.items())
@@ -241,8 +247,8 @@ def test_the_file_is_what_its_description_says(tmp_path):
     assert header["state"]["parameters"] == model.get_params()
     assert header["state"]["fitted"]["offset_"] == -0.5
     prefix = "fitted.forest_.columns."
-    assert all(name.startswith(prefix) for name in arrays)
-    columns = {name.removeprefix(prefix): array for name, array in arrays.items()}
+    columns = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    assert all(name.startswith((prefix, "fitted._calibration.")) for name in arrays)
     assert columns.keys() == model.forest_.__getstate__()["columns"].keys() - {"lower", "upper"}
     for name in ("mass", "time", "rng", "header", "stream"):
         assert_array_equal(columns[name][:, :30 - 1], model.forest_.columns[name][:, :30 - 1])

@@ -185,6 +185,7 @@ void run() {
   for (const std::int64_t d : {1, 3, 17}) {
     for (int kind = 0; kind < 5; ++kind) {
       for (const bool scaled : {false, true}) {
+        if (d != 3 && scaled != (kind % 2 == 0)) continue;  // both for one width, in turns for the others
         require(batch<T>(d, kind, kind % 2 == 1, scaled, 1) == batch<T>(d, kind, kind % 2 == 1, scaled, 4),
                 "threads changed a batch result");
         for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {

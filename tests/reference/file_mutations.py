@@ -80,7 +80,9 @@ def change_array(rng, arrays):
     if kind <= 4 and array.size:
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(array.size)
-            if array.dtype.kind == "f":
+            if array.dtype.kind == "b":
+                array.flat[at] ^= True
+            elif array.dtype.kind == "f":
                 other = array.flat[rng.randrange(array.size)]
                 array.flat[at] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -1.0, 1e30, -1e30, other])
             else:

@@ -35,6 +35,13 @@ def parse(content):
     return header, arrays
 
 
+def places(content):
+    """Where each array of a sound file begins."""
+    header, _ = parse(content)
+    start = up(24 + struct.unpack("<I", content[12:16])[0])
+    return {entry["name"]: start + entry["offset"] for entry in header["arrays"]}
+
+
 def forge(header, arrays=None, *, version=1, magic=MAGIC, listed=None):
     """A file of these contents with right checksums, whatever they say."""
     entries, body = [], b""
