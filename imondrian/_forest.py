@@ -297,7 +297,10 @@ class Forest:
         """Return plain arrays without spare room, padding or what follows from the rest."""
         marks = self.columns["header"].max(axis=0)
         live = self._live_leaves()
-        rows, renumbered = np.unique(self.columns["leaf_point"][live], return_inverse=True)
+        used = self.columns["leaf_point"][live]
+        held = np.zeros(len(self.columns["points"]), bool)
+        held[used] = True
+        rows, renumbered = np.flatnonzero(held), (np.cumsum(held) - 1)[used]
         state = {}
         for name, column in self.columns.items():
             if name in _DERIVED:
