@@ -299,12 +299,12 @@ def test_columns_that_make_no_forest(refuses, content, change, message):
     refuses(forge(header, arrays), message)
 
 
-@pytest.mark.parametrize(("value", "invariant"), [(np.nan, 9), (np.inf, 9), (1e9, 8)])
-def test_keys_that_make_no_heap(refuses, reservoir, value, invariant):
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
+def test_keys_that_make_no_heap(refuses, reservoir, value):
     header, arrays = state_and_arrays(reservoir)
     keys = arrays[FOREST + "member_key"].copy()
     keys[1, 0] = value
-    refuses(forge(header, {**arrays, FOREST + "member_key": keys}), rf"tree 1, .*invariant I{invariant}")
+    refuses(forge(header, {**arrays, FOREST + "member_key": keys}), r"tree 1, .*invariant I8")
 
 
 def test_more_leaves_than_points(refuses, content):

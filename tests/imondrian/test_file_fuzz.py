@@ -52,12 +52,16 @@ def use(kind, model, path):
         if model._forest is not None:
             for shift in range(9):
                 model.learn_one({key: value + shift for key, value in x.items()})
+            model.forget_one(x, missing_ok=True)
+            model.learn_one(x)
             model._forest.check()
     elif hasattr(model, "forest_"):
         X = np.arange(4.0 * model.n_features_in_).reshape(4, -1).astype(model.forest_.dtype)
         if not hasattr(model, "feature_names_in_"):
             assert np.isfinite(model.score_samples(X)).all()
             model.partial_fit(X).predict(X)
+            model.p_values(X)
+            model.forget(X[1:], missing_ok=True).partial_fit(X)
         model.forest_.check()
     model.save(path)
 

@@ -1,0 +1,172 @@
+"""What the CUDA backend needs of a device: arrays, kernels, a stream. Only importer of CuPy.
+
+Everything above this module is written once over :class:`Device`. Tests put a device in its place that
+keeps arrays in numpy and runs the kernels on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Hashable
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ._kernel_file import OPTIONS, Instance, Kernel
+
+Extent = tuple[int, ...]  # of a grid or a block: one to three numbers
+
+
+class Device(Protocol):
+    """A device, as the CUDA backend sees it.
+
+    ``xp`` is the array module (``cupy``): arrays are its ``ndarray``, made with ``xp.empty``,
+    ``xp.asarray`` (upload) and given back with ``xp.asnumpy`` (download, waits). Mixing them with numpy
+    arrays is an error.
+    """
+
+    xp: Any
+    key: Hashable  # differs between devices
+
+    @property
+    def n_multiprocessors(self) -> int:
+        """Blocks run on so many processors at a time; for sizing grids."""
+
+    @property
+    def shared_bytes(self) -> int:
+        """Most dynamic shared memory that a block may ask for."""
+
+    def synchronize(self) -> None:
+        """Wait for the current stream."""
+
+    @property
+    def is_capturing(self) -> bool:
+        """Whether the current stream records a graph: nothing may wait then."""
+
+    def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
+        """Start ``kernel`` on the current stream.
+
+        ``args`` are arrays of this device and numpy scalars of the very types of the parameters:
+        Python numbers would reach a kernel as 64 bits, whatever it expects.
+        """
+
+
+def check_args(kernel: Kernel, args: tuple[Any, ...], array_type: type) -> None:
+    """Refuse what is no device array and no typed scalar."""
+    for i, arg in enumerate(args):
+        if not isinstance(arg, (array_type, np.int32, np.int64, np.uint32, np.uint64, np.float32, np.float64)):
+            raise TypeError(f"argument {i} of {kernel.entry} must be a device array or a numpy scalar, "
+                            f"got {type(arg).__name__}")
+
+
+class CupyDevice:
+    """The current device of CuPy, on CuPy's current stream."""
+
+    def __init__(self, cupy: Any, number: int) -> None:
+        self.xp = cupy
+        self.key: Hashable = (id(cupy), number)
+        self._attributes = cupy.cuda.Device(number).attributes
+
+    @property
+    def n_multiprocessors(self) -> int:
+        return int(self._attributes["MultiProcessorCount"])
+
+    @property
+    def shared_bytes(self) -> int:
+        return int(self._attributes["MaxSharedMemoryPerBlockOptin"])
+
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()
+
+    @property
+    def is_capturing(self) -> bool:
+        return bool(self.xp.cuda.get_current_stream().is_capturing())
+
+    def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
+        check_args(kernel, args, self.xp.ndarray)
+        function = _function(self.xp, self.xp.cuda.runtime.getDevice(), kernel)
+        if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
+            function.max_dynamic_shared_size_bytes = shared
+        function(grid, block, args, shared_mem=shared)
+
+
+def open_device() -> Device:
+    """Return CuPy's current device."""
+    cupy = import_cupy()
+    return _device(cupy, cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _device(cupy: Any, number: int) -> Device:
+    return CupyDevice(cupy, number)
+
+
+def import_cupy() -> Any:
+    """Return the module cupy, or say how to get it."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
+                          f"pip install 'imondrian[cuda]'") from error
+    return cupy
+
+
+@cache
+def _function(cupy: Any, device: int, kernel: Kernel) -> Any:
+    return _module(cupy, device, kernel.instance).get_function(kernel.entry)
+
+
+@cache
+def _module(cupy: Any, device: int, instance: Instance) -> Any:
+    capability = cupy.cuda.Device(device).compute_capability
+    return cupy.RawModule(path=str(_cubin(cupy.cuda.nvrtc, instance, int(capability))))
+
+
+def _cubin(nvrtc: Any, instance: Instance, capability: int) -> Path:
+    """Compile an instance for a compute capability, or find it in the cache.
+
+    NVRTC is called directly, because ``RawModule`` would add ``-ftz=true``: distances whose squares
+    are subnormal would become 0, and ties where the CPU has none.
+    """
+    version = ".".join(map(str, nvrtc_version(nvrtc)))
+    path = _cache_folder() / f"{instance.name}-sm{capability}-nvrtc{version}.cubin"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cubin = _compile(nvrtc, instance, capability)
+        # Written beside and moved into place: another process may do the same.
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
+            part.write(cubin)
+        os.replace(part.name, path)
+    return path
+
+
+def nvrtc_version(nvrtc: Any) -> tuple[int, int]:
+    """Return NVRTC's version, or say how to get NVRTC."""
+    try:
+        return nvrtc.getVersion()
+    except (RuntimeError, OSError, ImportError) as error:
+        raise RuntimeError(f"kernels are compiled when first used, and the library for that, NVRTC, cannot be loaded "
+                           f"({error}): install a CUDA toolkit, or pip install 'cupy-cuda12x[ctk]' "
+                           f"(cupy-cuda13x for CUDA 13)") from error
+
+
+def _compile(nvrtc: Any, instance: Instance, capability: int) -> bytes:
+    program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*OPTIONS, f"-arch=sm_{capability}"))
+        return nvrtc.getCUBIN(program)
+    except nvrtc.NVRTCError as error:
+        raise RuntimeError(f"NVRTC could not compile {instance.name} for sm_{capability}: {error}\n"
+                           f"{nvrtc.getProgramLog(program)}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def _cache_folder() -> Path:
+    """Return the folder of compiled kernels: ``POINTMETRICS_CACHE_DIR`` or the user's cache."""
+    named = os.environ.get("POINTMETRICS_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(base) / "pointmetrics" / "kernels"

@@ -1,0 +1,49 @@
+// Sums over the clouds of a packed batch, and the largest magnitude of an array.
+
+#include "common.cuh"
+
+#if REAL_BITS == 32
+typedef unsigned magnitude_bits;
+__device__ __forceinline__ magnitude_bits bits_of(real value) { return __float_as_uint(value); }
+#else
+typedef u64 magnitude_bits;
+__device__ __forceinline__ magnitude_bits bits_of(real value) {
+  return static_cast<u64>(__double_as_longlong(value));
+}
+#endif
+
+// Without its sign a floating-point number orders like its bits, and NaN above infinity above all else:
+// the largest bits tell of every value that is not finite. `most` starts at 0.
+extern "C" __global__ void __launch_bounds__(256) max_magnitude(const real* values, i64 n, magnitude_bits* most) {
+  magnitude_bits mine = 0;
+  const i64 step = static_cast<i64>(gridDim.x) * blockDim.x;
+  for (i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+    const magnitude_bits bits = bits_of(values[i]) & (~static_cast<magnitude_bits>(0) >> 1);
+    mine = bits > mine ? bits : mine;
+  }
+  for (int by = 16; by > 0; by /= 2) {
+    const magnitude_bits other = __shfl_xor_sync(FULL_MASK, mine, by);
+    mine = other > mine ? other : mine;
+  }
+  if (lane_id() == 0) atomicMax(most, mine);
+}
+
+// sums[s * n_chunks + c] = sum over chunk c of segment s of the values in float64.
+// The order of additions depends on the sizes alone, so a sum has the same bits every time.
+extern "C" __global__ void __launch_bounds__(256)
+segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, double* sums) {
+  __shared__ double of_warp[8];
+  const i64 segment = blockIdx.x / n_chunks;
+  const i64 first = offsets[segment] + blockIdx.x % n_chunks * chunk;
+  const i64 last = min(first + chunk, offsets[segment + 1]);
+  double mine = 0;
+  for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) mine += static_cast<double>(values[i]);
+  for (int by = 16; by > 0; by /= 2) mine += __shfl_xor_sync(FULL_MASK, mine, by);
+  if (lane_id() == 0) of_warp[warp_id()] = mine;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    double all = of_warp[0];
+    for (int w = 1; w < 8; ++w) all += of_warp[w];
+    sums[blockIdx.x] = all;
+  }
+}
