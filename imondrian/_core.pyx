@@ -6,6 +6,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool as cbool
+from libcpp.memory cimport make_shared, shared_ptr
 
 cnp.import_array()
 
@@ -63,6 +64,16 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
+
+
+cdef extern from "gate.hpp" namespace "imondrian" nogil:
+    cdef cppclass CGate "imondrian::Gate":
+        cbool try_read()
+        cbool try_write()
+        void read()
+        void write()
+        void end_read()
+        void end_write()
 
 
 HEADER_SIZE = 6
@@ -286,3 +297,49 @@ def audit(ForestView forest, int n_threads):
         place = f"node {fault.slot}" if fault.slot >= 0 else f"leaf {-fault.slot - 1}"
         raise ValueError(f"damaged forest: tree {fault.tree}, {place}: {_INVARIANTS[fault.invariant]} "
                          f"(invariant I{fault.invariant})")
+
+
+cdef class Reading:
+    """Context in which a gate's model is read: with other readers, but no update."""
+
+    cdef shared_ptr[CGate] gate
+
+    def __enter__(self):
+        if not self.gate.get().try_read():
+            with nogil:
+                self.gate.get().read()
+
+    def __exit__(self, *error):
+        self.gate.get().end_read()
+
+
+cdef class Updating:
+    """Context in which a gate's model is changed: alone."""
+
+    cdef shared_ptr[CGate] gate
+
+    def __enter__(self):
+        if not self.gate.get().try_write():
+            with nogil:
+                self.gate.get().write()
+
+    def __exit__(self, *error):
+        self.gate.get().end_write()
+
+
+cdef class Gate:
+    """Lets any number of threads read a model, or one change it; the others wait. Not reentrant.
+
+    A copied or unpickled gate is a new one, with nobody inside.
+    """
+
+    cdef readonly Reading reading
+    cdef readonly Updating updating
+
+    def __cinit__(self):
+        cdef shared_ptr[CGate] gate = make_shared[CGate]()
+        self.reading, self.updating = Reading(), Updating()
+        self.reading.gate = self.updating.gate = gate
+
+    def __reduce__(self):
+        return Gate, ()

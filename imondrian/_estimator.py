@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from bisect import bisect_right
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -14,8 +15,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._calibration import CALIBRATION_SIZE
 from ._forest import Forest, seed_states
+from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
 from ._memory import OBJECTS, Layout
+from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import (
     WARM_UP,
@@ -115,6 +118,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
     represented by the one with the most values, in ``partial_fit`` by the last that had one it lacked.
 
+    Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
+    ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
+    ``set_params`` do not wait: keep learning off while they run.
+
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
 
@@ -139,6 +146,9 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     """
 
     _calibration: Calibration
+    _FILE_CLASS = "IsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
+                                         "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
                  window: Any = None, horizon: int = 1024, scale: str | None = "robust",
@@ -184,6 +194,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- learning ----------------------------------------------------------------------------------
 
+    @updating
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Build every tree from a subsample of X; forget what was learnt before.
 
@@ -217,6 +228,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             raise
         return self
 
+    @updating
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Add rows to the trees, in order.
 
@@ -251,6 +263,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
+    @updating
     def forget(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
         """Remove each row of X once from every tree that holds it.
 
@@ -383,6 +396,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
                              f"{X.shape[1]} features, got {limit}: {advice}")
 
+    @reading
     def info(self) -> dict[str, Any]:
         """Return what the model holds, and its size.
 
@@ -448,9 +462,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         ValueError
             X is empty, has another width, or is infinite.
         """
-        forest, n_threads = self._fitted()
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return -forest.scores(X, self._score_name(), n_threads)
+        with gate_of(self).reading:
+            forest, n_threads = self._fitted()
+            X = self._validated(X, forest.dtype, n_threads, reset=False)
+            return -forest.scores(X, self._score_name(), n_threads)
 
     def _fitted(self) -> tuple[Forest, int]:
         forest: Forest | None = getattr(self, "forest_", None)
@@ -475,6 +490,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._fitted()
         return self._calibration.source
 
+    @reading
     def p_values(self, X: Any) -> np.ndarray:
         """Return the conformal p-value of each row: small is anomalous.
 
@@ -565,6 +581,69 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         from scipy.stats import false_discovery_control  # takes longer to import than most fits take
 
         return false_discovery_control(self.p_values(X), method="bh") <= rate
+    # -- files -------------------------------------------------------------------------------------
+
+    @reading
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt and every generator's state is kept: a loaded forest goes on to the last bit as
+        this one would. A ``RandomState`` given as ``random_state`` is saved as it stands; the loaded
+        forest has its own, which this one's further draws do not move.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError, ValueError
+            A parameter is not valid, or is an object that a file cannot hold.
+        """
+        self._settings()
+        save_model(self, path, self.get_params(deep=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> IsolationMondrianForest:
+        """Return the forest of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes share their memory. The
+            first update copies them; the file is never changed. While it is mapped, replace the file
+            (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        self._settings()
+        found = self.__dict__.keys() & self._FITTED.keys()
+        if not found:
+            return
+        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
+            raise ValueError(f"{min(missing)} is missing")
+        if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
+            raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
+                             f"for a forest of {self.forest_.n_features} features")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
+            raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
+        arrays: Any = self._calibration
+        self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
 
     # -- the object itself -------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Forest:
         if memory == RESERVOIR:
             self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
-            self._add_boxes()
+            self.columns.update(self._empty_boxes())
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -160,19 +160,26 @@ class Forest:
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
-    def _renew_view(self) -> None:
-        self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay, self.scaled)
+    def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
+        return _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
 
-    def _add_boxes(self) -> None:
+    def _renew_view(self) -> None:
+        self._view = self._view_of(self.columns)
+
+    def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
-        self.columns["lower"] = np.zeros(shape, self.dtype)
-        self.columns["upper"] = np.zeros(shape, self.dtype)
+        return {"lower": np.zeros(shape, self.dtype), "upper": np.zeros(shape, self.dtype)}
 
     def _ensure_boxes(self, n_threads: int) -> None:
-        if "lower" not in self.columns:
-            self._add_boxes()
-            self._renew_view()
-            _core.fill_boxes(self._view, n_threads)
+        if "lower" in self.columns:
+            return
+        # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
+        # sees them half filled. The view goes first: who finds boxes in the columns uses it next.
+        columns = {**self.columns, **self._empty_boxes()}
+        view = self._view_of(columns)
+        _core.fill_boxes(view, n_threads)
+        self._view = view
+        self.columns = columns
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""
@@ -388,7 +395,10 @@ class Forest:
         """Return plain arrays without spare room, padding or what follows from the rest."""
         marks = self.columns["header"].max(axis=0)
         live = self._live_leaves()
-        rows, renumbered = np.unique(self.columns["leaf_point"][live], return_inverse=True)
+        used = self.columns["leaf_point"][live]
+        held = np.zeros(len(self.columns["points"]), bool)
+        held[used] = True
+        rows, renumbered = np.flatnonzero(held), (np.cumsum(held) - 1)[used]
         state = {}
         for name, column in self.columns.items():
             if name in _DERIVED:
@@ -433,13 +443,21 @@ class Forest:
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
-        capacity = int(saved["member_leaf"].shape[1]) + 1 if bounded else max(1, saved["leaf_point"].shape[1])
+        slots = saved["member_leaf" if bounded else "leaf_point"]
+        if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
+            raise ValueError(f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
+                             "or one that is all zero")
+        capacity = max(1, slots.shape[1] + bounded)
         n_rows = max(1, len(saved["points"]))
-        if not 1 <= self.n_features == saved["points"].shape[1]:
+        lanes = _core.PACK_BYTES // saved["points"].dtype.itemsize
+        widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
+        if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
                        memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved)
         self.columns = spare.columns
+        if unknown := saved.keys() - self.columns.keys() - {"upper"}:
+            raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
         for name, column in self.columns.items():
             source = saved[name]
             if source.dtype != column.dtype or source.ndim != column.ndim:
@@ -448,6 +466,9 @@ class Forest:
             if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
                     (len(source) != len(column) and name != "points"):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
+            if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
+                self.columns[name] = source  # mapped from a file: the first update copies it
+                continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan

@@ -17,6 +17,7 @@ from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something
+_MOST_THREADS = 1 << 16  # never more than trees or rows are started; the core counts them in 32 bits
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -124,7 +125,7 @@ def thread_count(n_jobs: Any) -> int:
         raise ValueError("n_jobs must not be 0: use None or 1 for one thread, -1 for all cores")
     from joblib import effective_n_jobs
 
-    return max(1, effective_n_jobs(int(n_jobs)))
+    return min(max(1, effective_n_jobs(int(n_jobs))), _MOST_THREADS)
 
 
 def is_ready(X: Any, n_threads: int = 1) -> bool:

@@ -5,9 +5,11 @@ Only this module and those that it alone imports (``_alarm.py``, ``_river_shingl
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +22,9 @@ except ImportError as error:
 from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
+from ._gate import Gate, gate_of, reading, updating
 from ._memory import OBJECTS, Layout
+from ._model_file import load_model, save_model
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
 from ._validation import (
@@ -89,6 +93,10 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
     well below: ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
 
+    Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
+    and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and
+    ``copy`` do not wait: keep learning off while they run, or use ``save``.
+
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
 
@@ -108,6 +116,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     True
     """
 
+    _FILE_CLASS = "OnlineIsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
+                                        "_n_ignored": int, "_n_dropped": int}
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
@@ -138,6 +149,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self._check_bytes(1)
         self._keys: dict[Any, int] = {}
         self._forest: Forest | None = None
+        self._gate = Gate()
 
     # -- river's interface -------------------------------------------------------------------------
 
@@ -153,12 +165,17 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         x : dict
             Numbers by feature. Raises TypeError or ValueError for anything else; nothing is learnt then.
         """
-        row = self._row(x, grow=True)
-        if row is not None and self._forest is not None:
-            self._learn(row)
+        with self._gate.updating:  # what @updating does, in a third of its time
+            row = self._row(x, grow=True)
+            if row is not None and self._forest is not None:
+                self._learn(row)
 
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
+        with self._gate.reading:
+            return self._score_of(x)
+
+    def _score_of(self, x: dict[Any, Any]) -> float:
         row = self._row(x, grow=False)
         if row is None or self._forest is None or not self._is_ready:
             return 0.0
@@ -166,6 +183,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self._scored = (self._forest, self._forest.n_updates, row, score)
         return score
 
+    @updating
     def learn_many(self, X: Any) -> None:
         """Learn rows in order: the same as a ``learn_one`` loop.
 
@@ -178,13 +196,18 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if rows is not None and self._forest is not None:
             self._learn(rows, n_threads=self._n_threads)
 
+    @reading
     def score_many(self, X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
+        return self._scores_of(X)
+
+    def _scores_of(self, X: Any) -> np.ndarray:
         rows = self._rows(X, grow=False)
         if rows is None or self._forest is None or not self._is_ready:
             return np.zeros(len(X))
         return self._forest.scores(rows, self._score, self._n_threads)
 
+    @updating
     def score_learn_many(self, X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,).
 
@@ -197,6 +220,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         assert scores is not None
         return scores
 
+    @updating
     def forget_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of every tree that holds it, as if it had never been learnt.
 
@@ -211,6 +235,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         strange = any(key not in self._keys for key, value in x.items() if value is not None and value == value)
         self._forget(row, np.array([not strange]), missing_ok)
 
+    @updating
     def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
 
@@ -235,6 +260,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             return
         self._forest.forget_all(rows, known, missing_ok, self._n_threads)
 
+    @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
         """Return the conformal p-value of one point: small is anomalous. Changes nothing.
 
@@ -254,13 +280,14 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             The model was made with ``calibration=None``.
         """
         recent = self._recent_scores()
-        score = self.score_one(x)
+        score = self._score_of(x)
         return recent.p_value(score) if self._is_ready else 1.0
 
+    @reading
     def p_values_many(self, X: Any) -> np.ndarray:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
         recent = self._recent_scores()
-        scores = self.score_many(X)
+        scores = self._scores_of(X)
         return recent.p_values(scores) if self._is_ready else np.ones(len(scores))
 
     def _recent_scores(self) -> ScoreWindow:
@@ -305,7 +332,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         import copy
 
-        forest: Forest = copy.deepcopy(estimator.forest_)
+        with gate_of(estimator).reading:
+            forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
                     score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"],
@@ -316,9 +344,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
         if model._recent is not None:
-            model._recent.push(estimator._calibration.for_stream(forest, model._score))
+            with gate_of(estimator).reading:
+                model._recent.push(estimator._calibration.for_stream(forest, model._score))
         return model
 
+    @reading
     def to_estimator(self) -> IsolationMondrianForest:
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
@@ -334,6 +364,64 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if self._recent is not None:
             estimator._calibration.push(self._recent.in_order(), self._score)
         return estimator
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @reading
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
+        this one would.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError
+            A feature's key is neither None, bool, int, float, str, nor a tuple of these.
+        """
+        save_model(self, path, self._get_params())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> OnlineIsolationMondrianForest:
+        """Return the model of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes that only score share
+            their memory. The first point learnt copies them; the file is never changed. While it is
+            mapped, replace the file (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        places = sorted(place for place in self._keys.values() if type(place) is int)
+        width = 0 if self._forest is None else self._forest.n_features
+        if places != list(range(width)) or len(self._keys) != width:
+            raise ValueError(f"keys name the places {places!r:.80} of {width} features")
+        if (self._recent is None) != (self.calibration is None):
+            raise ValueError(f"calibration={self.calibration!r} does not go with the past scores that are there")
+        if isinstance(self._recent, dict):
+            self._recent = ScoreWindow.from_arrays(self._recent)
+            if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
+                raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -433,6 +521,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if points is not None:
             check_window_fits(layout, points, self._max_bytes, self._reserved(n_features))
 
+    @reading
     def info(self) -> dict[str, Any]:
         """Return what the model holds, and its size.
 
