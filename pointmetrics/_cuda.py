@@ -66,7 +66,11 @@ class CudaBackend:
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
 
     def counts(self, rows: Array, size: int) -> Array:
-        return self.xp.bincount(rows, minlength=size)
+        # Not xp.bincount, which waits for the largest row.
+        counts = self.xp.zeros(size, dtype=np.uint64)
+        kernel = Kernel("segments", "count_rows", np.dtype(np.float64))
+        self.device.launch(kernel, (-(-len(rows) // 256),), (256,), (rows, np.int64(len(rows)), counts))
+        return counts.view(np.int64)
 
     def nearest(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None

@@ -1,4 +1,4 @@
-// Sums over the clouds of a packed batch, and the largest magnitude of an array.
+// Sums over the clouds of a packed batch, the largest magnitude of an array, and counts of its values.
 
 #include "common.cuh"
 
@@ -44,4 +44,10 @@ segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, do
     for (int w = 1; w < 8; ++w) all += of_warp[w];
     sums[blockIdx.x] = all;
   }
+}
+
+// counts[rows[i]] += 1; `counts` starts at 0. Integers: the order of the atomics does not matter.
+extern "C" __global__ void __launch_bounds__(256) count_rows(const i64* rows, i64 n, u64* counts) {
+  const i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) atomicAdd(counts + rows[i], 1ull);
 }
