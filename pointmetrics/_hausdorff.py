@@ -50,6 +50,9 @@ def _quantiles(side: Clouds, sq_dist: Array, quantile: float) -> Array:
         sq_dist[None, a:b] for a, b in pairwise(side.offsets.tolist())]
     values = []
     for rows in clouds:
+        if quantile == 1:
+            values.append(xp.sqrt(rows.max(axis=1).astype(np.float64)))
+            continue
         position = quantile * (rows.shape[1] - 1)
         low = int(position)
         high = min(low + 1, rows.shape[1] - 1)

@@ -1,8 +1,8 @@
 """A stand-in for CuPy whose arrays live in numpy, as strict about mixing the two as CuPy is.
 
-Functions are numpy's; that CuPy has those in use, test_cuda_dispatch.py checks where it is installed. Numpy arrays among the arguments, implicit
-conversion to numpy and scalars where CuPy would give 0-dimensional arrays are what it is there to catch.
-``SYNCS`` counts what would wait for a device.
+Functions are numpy's; that CuPy has those in use, test_cuda_dispatch.py checks where it is installed. Numpy
+arrays among the arguments, implicit conversion to numpy and scalars where CuPy would give 0-dimensional
+arrays are what it is there to catch. ``SYNCS`` counts what would wait for a device.
 """
 
 from __future__ import annotations
