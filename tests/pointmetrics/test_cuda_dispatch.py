@@ -150,8 +150,11 @@ def test_tensors_are_computed_on_their_device_and_torchs_stream(cp, torch_cuda):
 
 def test_tensors_that_cannot_be_used_are_refused(cp, torch_cuda):
     x = _Tensor(cp.asarray(GOOD))
-    with pytest.raises(ValueError, match="x requires grad, which this function would drop"):
-        pm.f_score(_Tensor(cp.asarray(GOOD), requires_grad=True), x, 0.1)
+    learned = _Tensor(cp.asarray(GOOD), requires_grad=True)
+    with pytest.raises(ValueError, match=r"x requires grad.*same name in pointmetrics\.torch"):
+        pm.chamfer_distance(learned, x)
+    with pytest.raises(ValueError, match=r"y requires grad, and f_score has no gradient; pass y\.detach"):
+        pm.f_score(x, learned, 0.1)
     with pytest.raises(TypeError, match="y has dtype bfloat16"):
         pm.chamfer_distance(x, _Tensor(cp.asarray(GOOD), dtype="torch.bfloat16"))
     with pytest.raises(TypeError, match=r"got torch on .* and cupy on cuda:0"):
