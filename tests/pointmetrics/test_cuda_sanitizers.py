@@ -48,6 +48,7 @@ def check_gradients(cuda, x, y, found):
 def test_kernels_are_clean(monkeypatch, sanitizer, case):
     cuda = backend(sanitizer=sanitizer)
     # A thread of its own for every CUDA thread takes time: as few blocks as show every barrier.
+    cuda.device.n_multiprocessors = 1
     sizes = ([130, 1], [600, 3]) if sanitizer == "address" else ([40], [600])
     if case == "compare":
         check_gradients(cuda, *check_nearest(cuda, sizes))
