@@ -41,6 +41,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* header
         uint64_t* rng
         void* rate
+        int scaled
         void* points
         int memory
         double decay
@@ -51,21 +52,22 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* refs
         int32_t* free_rows
         int64_t* n_free_rows
+        int64_t* drawn
 
     double hidden_depth_of(double mass)
-    cbool c_all_finite "imondrian::all_finite"(cbool, const void*, int64_t, int)
+    cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
-    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, int64_t*, int)
+    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
 HEADER_SIZE = 6
 PACK_BYTES = 32
-STREAM_SIZE = 4
+STREAM_SIZE = 5
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -77,6 +79,7 @@ _INVARIANTS = {
     7: "used and free slots do not add up",
     8: "a leaf or member points at nothing",
     9: "a number is not finite",
+    10: "a rate is not finite, or a side has none",
 }
 
 
@@ -107,7 +110,7 @@ cdef class ForestView:
     cdef readonly dict columns
     cdef readonly object dtype
 
-    def __cinit__(self, dict columns, int n_features, int memory, double decay):
+    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
         self.columns = columns
         points, feature = columns["points"], columns["feature"]
         if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
@@ -137,6 +140,7 @@ cdef class ForestView:
         self.view.header = <int32_t*>pointer(columns, "header", np.int32, (t, HEADER_SIZE))
         self.view.rng = <uint64_t*>pointer(columns, "rng", np.uint64, (t, 4))
         self.view.rate = pointer(columns, "rate", kind, (t, width))
+        self.view.scaled = scaled
         self.view.points = pointer(columns, "points", kind, (rows, width))
         self._fill_stream(columns, t, rows, memory, decay)
 
@@ -178,29 +182,35 @@ def hidden_depth(double mass):
     return hidden_depth_of(mass)
 
 
-def all_finite(cnp.ndarray X, int n_threads):
-    """Return whether a contiguous float32 or float64 array has no infinite or missing value."""
+def no_infinity(cnp.ndarray X, int n_threads):
+    """Return whether a contiguous float32 or float64 array has no infinite value; missing ones (NaN) are fine."""
     if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
         raise ValueError("X must be a contiguous float32 or float64 array")
     cdef cbool is64 = X.dtype == np.float64
     cdef const void* x = cnp.PyArray_DATA(X)
     cdef int64_t n = X.size
-    cdef cbool finite
+    cdef cbool none
     with nogil:
-        finite = c_all_finite(is64, x, n, n_threads)
-    return finite
+        none = c_no_infinity(is64, x, n, n_threads)
+    return none
 
 
-def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):
-    """Build every tree from (a subsample of) the rows of X."""
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None):
+    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     cdef const double* w = weights_of(weight, n)
     if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
         raise ValueError("the forest's columns are too small for this sample")
+    cdef View view = forest.view
+    view.drawn = NULL
+    if drawn is not None:
+        if drawn.dtype != np.int64 or drawn.shape != (view.n_trees, n_sample) or not drawn.flags.c_contiguous or n_sample >= n:
+            raise ValueError("drawn must be a contiguous int64 array (trees, n_sample), and n_sample below n")
+        view.drawn = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
     cdef Status status
     with nogil:
-        status = c_fit(forest.view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
     raise_status(status)
 
 
@@ -233,19 +243,19 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     return learnt
 
 
-def forget(ForestView forest, cnp.ndarray X, int n_threads):
-    """Remove each row once from every tree that holds it; return how many trees did."""
+def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads):
+    """Return how many trees hold each row, repeats counted; with ``remove``, take each out of them once."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
-    removed = np.zeros(n, dtype=np.int64)
-    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>removed)
-    if forest.view.lower == NULL or forest.view.refs == NULL or forest.view.memory != 0:
+    holders = np.zeros(n, dtype=np.int64)
+    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>holders)
+    if remove and (forest.view.lower == NULL or forest.view.refs == NULL):
         raise ValueError("the forest is not ready to forget")
     cdef Status status
     with nogil:
-        status = c_forget(forest.view, forest.is64, x, n, out, n_threads)
+        status = c_forget(forest.view, forest.is64, x, n, remove, out, n_threads)
     raise_status(status)
-    return removed
+    return holders
 
 
 def score(ForestView forest, cnp.ndarray X, int score, int n_threads):

@@ -22,7 +22,7 @@ _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
@@ -30,6 +30,12 @@ def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
     states = rng.randint(0, np.iinfo(np.uint64).max, size=(n_trees, 4), dtype=np.uint64)
     states[:, 0] |= np.uint64(1)  # the all-zero state is the generator's only fixed point
     return states
+
+
+def not_held(n_absent: int, n: int, first: int) -> ValueError:
+    """Return the error for rows that cannot be forgotten."""
+    return ValueError(f"X must hold points that some tree holds: {n_absent} of {n} not found, the first of them "
+                      f"row {first}; nothing was forgotten")
 
 
 class Forest:
@@ -52,17 +58,22 @@ class Forest:
     decay : float
         Reservoir: a point's weight falls by ``exp(-decay)`` with every later one. Sliding: a point
         enters a full tree with probability ``1 - exp(-decay)``; 0 means always.
+    scaled : bool
+        Measure each feature in a unit found by each tree from its own points (``native/scale.hpp``), renewed as
+        a stream moves; else cuts fall in proportion to raw ranges.
     boxes : bool
         Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
     """
 
+    n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
+
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
-                 memory: int = UNBOUNDED, decay: float = 0.0, boxes: bool = True) -> None:
+                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
         width = -(-n_features // lanes) * lanes
-        self.n_features, self.memory, self.decay = n_features, memory, decay
+        self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
         shape = (n_trees, capacity)
         self.columns: dict[str, np.ndarray] = {
             "feature": np.zeros(shape, np.int32),
@@ -80,7 +91,7 @@ class Forest:
             "points": np.zeros((n_rows, width), dtype),
             "stream": np.zeros((n_trees, _core.STREAM_SIZE), np.int64),
         }
-        self.columns["rate"][:, :n_features] = 1
+        self.columns["rate"][:, :n_features] = 0 if scaled else 1
         if memory != UNBOUNDED:
             self.columns["member_leaf"] = np.zeros((n_trees, capacity - 1), np.int32)
         if memory == RESERVOIR:
@@ -128,7 +139,7 @@ class Forest:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _renew_view(self) -> None:
-        self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay)
+        self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay, self.scaled)
 
     def _add_boxes(self) -> None:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
@@ -143,6 +154,7 @@ class Forest:
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""
+        self.n_updates += 1
         if "refs" in self.columns:
             return
         for name, column in self.columns.items():
@@ -190,23 +202,28 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              boxes: bool = True, n_threads: int = 1) -> Forest:
-        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all."""
+              scaled: bool = False, boxes: bool = True, n_threads: int = 1,
+              drawn: np.ndarray | None = None) -> Forest:
+        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
+
+        ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
+        """
         n, n_features = X.shape
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, boxes=boxes)
-        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes)
+        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
         return forest
 
     @classmethod
     def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
-                   decay: float) -> Forest:
+                   decay: float, *, scaled: bool = False) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
-            return cls(n_features, dtype, states, 64, 64)
-        return cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay)
+            return cls(n_features, dtype, states, 64, 64, scaled=scaled)
+        return cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay,
+                   scaled=scaled)
 
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
               n_threads: int = 1) -> np.ndarray | None:
@@ -259,7 +276,7 @@ class Forest:
                 wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
                 wide[..., :old] = column[..., :old]
                 if name == "rate":
-                    wide[..., old:new] = 1
+                    wide[..., old:new] = 0 if self.scaled else 1
                 self.columns[name] = wide
         self.n_features = new
         self._renew_view()
@@ -267,7 +284,27 @@ class Forest:
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
         self._prepare_updates(n_threads)
-        return _core.forget(self._view, X, n_threads)
+        return _core.forget(self._view, X, True, n_threads)
+
+    def holders(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return how many trees hold each row, (n,); of equal rows, the second where there are two, and so on.
+
+        A row with missing values is also held by a leaf of several points whose own point agrees with it
+        wherever both have values: it may have joined them.
+        """
+        return _core.forget(self._view, X, False, n_threads)
+
+    def forget_all(self, X: np.ndarray, known: np.ndarray | None, missing_ok: bool, n_threads: int = 1) -> None:
+        """Forget rows, but for those not ``known``, which no tree holds.
+
+        Unless ``missing_ok``, raise ValueError and change nothing if any row is held by no tree.
+        """
+        if not missing_ok:
+            held = self.holders(X, n_threads) > 0
+            absent = np.flatnonzero(~(held if known is None else held & known))
+            if len(absent):
+                raise not_held(len(absent), len(X), absent[0])
+        self.forget(X if known is None else np.ascontiguousarray(X[known]), n_threads)
 
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""
@@ -295,7 +332,7 @@ class Forest:
         leaf_point[live] = renumbered
         state["leaf_point"] = leaf_point[:, :marks[_LEAF_MARK]]
         return {"version": STATE_VERSION, "n_features": self.n_features, "memory": self.memory,
-                "decay": self.decay,
+                "decay": self.decay, "scaled": self.scaled,
                 "columns": {name: np.ascontiguousarray(column) for name, column in state.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -311,7 +348,7 @@ class Forest:
             raise ValueError(f"this forest has state version {state['version']!r}; "
                              f"this imondrian reads version {STATE_VERSION}")
         saved = state["columns"]
-        for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float))):
+        for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float)), ("scaled", bool)):
             if not isinstance(state[name], kinds):
                 raise ValueError(f"damaged forest: {name} {state[name]!r}")
         if saved["points"].dtype not in (np.float32, np.float64):
@@ -320,6 +357,7 @@ class Forest:
         if saved["rng"].dtype != np.uint64:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
+        self.scaled = state["scaled"]
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
@@ -328,7 +366,7 @@ class Forest:
         if not 1 <= self.n_features == saved["points"].shape[1]:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
-                       memory=self.memory, decay=self.decay, boxes="lower" in saved)
+                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved)
         self.columns = spare.columns
         for name, column in self.columns.items():
             source = saved[name]

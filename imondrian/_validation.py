@@ -15,6 +15,8 @@ import numpy as np
 from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 
+WARM_UP = 32  # points from which a stream's scores mean something
+
 
 def positive_int(name: str, value: Any) -> int:
     """Return ``value`` as an int >= 1."""
@@ -64,12 +66,35 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
     raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
 
 
+def is_scaled(scale: Any) -> bool:
+    """Return whether ``scale`` asks for robust units; None is raw ones."""
+    if scale is None or (isinstance(scale, str) and scale == "robust"):
+        return scale is not None
+    raise ValueError(f"scale must be 'robust' or None, got {scale!r}")
+
+
 def contamination_share(value: Any) -> float | None:
     """Return the share of outliers asked for; None for "auto"."""
     if isinstance(value, str) and value == "auto":
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < float(value) <= 0.5:
         raise ValueError(f"contamination must be 'auto' or a float in (0, 0.5], got {value!r}")
+    return float(value)
+
+
+def padding_name(value: Any) -> str | None:
+    """Return a shingle's ``padding`` if it is one."""
+    if value not in (None, "missing"):
+        raise ValueError(f"padding must be None or 'missing', got {value!r}")
+    return value
+
+
+def open_share(name: str, value: Any) -> float:
+    """Return ``value`` as a float strictly between 0 and 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a float in (0, 1), got {value!r}")
+    if not 0.0 < float(value) < 1.0:
+        raise ValueError(f"{name} must be in (0, 1), got {value}")
     return float(value)
 
 
@@ -87,7 +112,7 @@ def thread_count(n_jobs: Any) -> int:
 
 
 def is_ready(X: Any, n_threads: int = 1) -> bool:
-    """Whether X is a plain finite array that scikit-learn's validation would return as it is."""
+    """Whether X is a plain array without infinities that scikit-learn's validation would return as it is."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
-    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.all_finite(X, n_threads)
+    return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.no_infinity(X, n_threads)

@@ -10,8 +10,9 @@ back as what they were; those on a CUDA device are computed on it (:func:`info` 
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
 the same functions to autograd.
 
-:mod:`pointmetrics.sets` compares whole sets of clouds, :mod:`pointmetrics.io` reads files, and
-:mod:`pointmetrics.sklearn` and :mod:`pointmetrics.river` turn clouds into features.
+:mod:`pointmetrics.sets` compares whole sets of clouds, :mod:`pointmetrics.io` reads files,
+:mod:`pointmetrics.plot` draws errors, and :mod:`pointmetrics.sklearn` and :mod:`pointmetrics.river` turn
+clouds into features.
 
 Everything is exact: of equally near points the one of lowest index wins, and neither the number of
 threads nor the machine's instruction set changes a bit of the neighbours or their distances.
@@ -75,7 +76,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
-_MODULES = ("io", "river", "sets", "sklearn", "torch")
+_MODULES = ("io", "plot", "river", "sets", "sklearn", "torch")
 
 
 def __getattr__(name: str) -> Any:

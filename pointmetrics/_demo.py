@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._cli import output, terminal
 from ._compare import compare
 from ._emd import earth_movers_distance
 
@@ -73,42 +74,36 @@ def torus(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def run(seed: int = 0) -> None:
     """Run the demo and print its tables."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     start = time.perf_counter()
     rng = np.random.default_rng(seed)
     truth, scan = torus(rng, 2048), torus(rng, 4096)
     scan = scan[scan[:, 0] > -0.9][:2048] + rng.normal(size=(2048, 3)) * 0.02
-    console.print("A noisy torus with a piece missing, against the whole one: 2,048 points each")
-    table = Table()
-    for name in ("metric", "value", "unit"):
-        table.add_column(name, justify="right" if name == "value" else "left")
     result = compare(scan, truth, thresholds=(0.05,), emd=True)
-    for name, value in result.items():
-        table.add_row(name, f"{value:.6g}", result.units[name])
-    console.print(table)
+    rows = [[name, f"{value:.6g}", result.units[name]] for name, value in result.items()]
+    _show("A noisy torus with a piece missing, against the whole one: 2,048 points each", ["metric", "value", "unit"],
+          rows, [1])
     proof = earth_movers_distance(scan, truth, return_details=True)
-    console.print("The earth mover's distance is exact: dual prices prove that it is at least\n"
-                  f"{proof.lower:.12g}, and the plan found costs {proof.upper:.12g}.\n")
+    output.write("The earth mover's distance is exact: dual prices prove that it is at least\n"
+                 f"{proof.lower:.12g}, and the plan found costs {proof.upper:.12g}.\n\n", None)
     try:
         scores = watch(seed)
     except ImportError as error:
-        console.print(f"The stream of scans needs {error.name}: pip install 'imondrian\\[river,cli]'")
+        output.write(f"The stream of scans needs {error.name}: pip install 'imondrian[river,cli]'\n", None)
         return
     raised = alarms(scores)
-    console.print(f"{N_SCANS} scans of a yard as distances to the empty yard, scored by the online forest")
-    table = Table()
-    for name in ("what happens", "at scans", "scores", f"alarms (above {THRESHOLD})"):
-        table.add_column(name)
+    rows = []
     for name, (scans, _) in EVENTS.items():
         there = scores[list(scans)]
-        table.add_row(name, f"{scans[0]}-{scans[-1]}", f"{there.min():.2f}-{there.max():.2f}",
-                      f"{sum(i in scans for i in raised)} of {len(scans)}")
+        rows.append([name, f"{scans[0]}-{scans[-1]}", f"{there.min():.2f}-{there.max():.2f}",
+                     f"{sum(i in scans for i in raised)} of {len(scans)}"])
     eventful = {i for scans, _ in EVENTS.values() for i in scans}
     calm = [i for i in range(CALM, N_SCANS) if i not in eventful]
-    table.add_row("nothing", f"all other from {CALM}", f"{scores[calm].min():.2f}-{scores[calm].max():.2f}",
-                  f"{sum(i in calm for i in raised)} of {len(calm)}")
-    console.print(table)
-    console.print(f"done in {time.perf_counter() - start:.0f} s")
+    rows.append(["nothing", f"all other from {CALM}", f"{scores[calm].min():.2f}-{scores[calm].max():.2f}",
+                 f"{sum(i in calm for i in raised)} of {len(calm)}"])
+    _show(f"{N_SCANS} scans of a yard as distances to the empty yard, scored by the online forest",
+          ["what happens", "at scans", "scores", f"alarms (above {THRESHOLD})"], rows, [])
+    output.write(f"done in {time.perf_counter() - start:.0f} s\n", None)
+
+
+def _show(title: str, header: list[str], rows: list[list[str]], numbers: list[int]) -> None:
+    output.write(terminal.table(header, rows, numbers, title=title, rich=terminal.shows_tables()), None)

@@ -57,8 +57,8 @@ def _quantiles(side: Clouds, sq_dist: Array, quantile: float) -> Array:
         low = int(position)
         high = min(low + 1, rows.shape[1] - 1)
         # Ranks do not change under the root, which two values are enough for.
-        ends = xp.sqrt(xp.partition(rows, (low, high), axis=1)[:, [low, high]].astype(np.float64, copy=False))
-        values.append(ends[:, 0] + (position - low) * (ends[:, 1] - ends[:, 0]))
+        ends = xp.sqrt(xp.partition(rows, [low, high], axis=1)[:, low : high + 1].astype(np.float64))
+        values.append(ends[:, 0] + (position - low) * (ends[:, -1] - ends[:, 0]))
     return xp.concatenate(values)
 
 
@@ -66,16 +66,14 @@ def value_and_grad(
     pair: Pair, found: Found, *, quantile: float = 1.0, direction: str = "both", need_grad: bool = True
 ) -> tuple[Array, Any]:
     """Return the distance ``(b,)`` and, where needed, the packed gradients through the points it rests on."""
-    if need_grad:
-        forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
-        back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
-    else:
-        forth, back = _quantiles(pair.x, found.sq_x, quantile), _quantiles(pair.y, found.sq_y, quantile)
     xp = pair.backend.xp
+    if not need_grad:
+        forth, back = _quantiles(pair.x, found.sq_x, quantile), _quantiles(pair.y, found.sq_y, quantile)
+        return xp.maximum(forth, back) if direction == "both" else forth if direction == "x_to_y" else back, None
+    forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
+    back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
     use_x = forth >= back if direction == "both" else xp.full(len(pair), direction == "x_to_y")
     values = xp.where(use_x, forth, back)
-    if not need_grad:
-        return values, None
     coef_x = root_coef(found.sq_x, share_x * pair.x.spread(use_x), xp)
     coef_y = root_coef(found.sq_y, share_y * pair.y.spread(~use_x), xp)
     return values, pull(pair, found, coef_x, coef_y)

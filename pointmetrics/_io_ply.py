@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,10 +34,14 @@ class _Element:
         return any(p.count_kind for p in self.properties)
 
 
-def read(data: bytes) -> tuple[np.ndarray, Any]:
-    """Return vertices and polygons of a ply file."""
+def read(data: Any, pick: Callable[[int], Any] | None = None) -> tuple[np.ndarray, Any]:
+    """Return vertices and polygons of a ply file, its bytes or a memory map of them.
+
+    ``pick`` returns the vertices wanted of so many; the polygons are then left out, and of a binary file only the
+    rows wanted are read.
+    """
     order, elements, body = _header(data)
-    read_element = _ascii_rows(body) if order == "" else _binary_rows(body, order)
+    read_element = _ascii_rows(bytes(body)) if order == "" else _binary_rows(body, order)
     vertices, polygons = np.empty((0, 3)), []
     for element in elements:
         columns = read_element(element)
@@ -44,14 +49,17 @@ def read(data: bytes) -> tuple[np.ndarray, Any]:
             missing = [axis for axis in "xyz" if axis not in columns]
             if missing:
                 raise ValueError(f"vertices have no property {', '.join(missing)}")
-            vertices = np.column_stack([np.asarray(columns[axis], dtype=np.float64) for axis in "xyz"])
+            wanted = slice(None) if pick is None else pick(element.count)
+            vertices = np.column_stack([np.asarray(columns[axis])[wanted].astype(np.float64) for axis in "xyz"])
+            if pick is not None:
+                break
         elif element.name == "face":
             polygons = columns.get("vertex_indices", columns.get("vertex_index", []))
     return vertices, polygons
 
 
-def _header(data: bytes) -> tuple[str, list[_Element], bytes]:
-    if not data.startswith(b"ply"):
+def _header(data: Any) -> tuple[str, list[_Element], memoryview]:
+    if data[:3] != b"ply":
         raise ValueError("does not begin with 'ply'")
     end = data.find(b"end_header")
     if end < 0:
@@ -72,7 +80,10 @@ def _header(data: bytes) -> tuple[str, list[_Element], bytes]:
             raise ValueError(f"the header line {line!r} is not understood")
     if order is None:
         raise ValueError("the header names no format")
-    return order, elements, data[data.index(b"\n", end) + 1 :]
+    newline = data.find(b"\n", end)
+    if newline < 0:
+        raise ValueError("ends after the header")
+    return order, elements, memoryview(data)[newline + 1 :]
 
 
 def _property(tokens: list[str], line: str) -> _Property:
@@ -85,7 +96,7 @@ def _property(tokens: list[str], line: str) -> _Property:
 
 
 def _ascii_rows(body: bytes) -> Any:
-    lines = [line.split() for line in body.decode("ascii", errors="replace").splitlines() if line.strip()]
+    lines = [line for line in body.decode("ascii", errors="replace").splitlines() if line.strip()]
     used = 0
 
     def read_element(element: _Element) -> dict[str, Any]:
@@ -94,9 +105,15 @@ def _ascii_rows(body: bytes) -> Any:
         used += element.count
         if len(rows) < element.count:
             raise ValueError(f"ends after {len(rows)} of {element.count} rows of {element.name}")
+        if rows and not element.has_lists:
+            try:
+                table = np.loadtxt(rows, comments=None, ndmin=2, usecols=range(len(element.properties)))
+                return {p.name: column for p, column in zip(element.properties, table.T, strict=True)}
+            except ValueError:
+                pass  # the loop below says what is wrong
         columns: dict[str, list[Any]] = {p.name: [] for p in element.properties}
-        for i, row in enumerate(rows):
-            at = 0
+        for i, line in enumerate(rows):
+            row, at = line.split(), 0
             for prop in element.properties:
                 size = 1 if prop.count_kind is None else int(row[at])
                 at += prop.count_kind is not None
@@ -110,7 +127,7 @@ def _ascii_rows(body: bytes) -> Any:
     return read_element
 
 
-def _binary_rows(body: bytes, order: str) -> Any:
+def _binary_rows(body: memoryview, order: str) -> Any:
     used = 0
 
     def take(dtype: np.dtype, count: int, what: str) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 Formats by suffix: ``.ply`` (ascii and both binary orders), ``.pcd`` (ascii, binary, compressed),
 ``.obj``, ``.off``, ``.xyz`` / ``.txt`` / ``.csv``, ``.npy`` and ``.npz``. Only numpy is needed. A damaged
-file is a ValueError that names the file and what is wrong with it.
+file is a ValueError that names the file and what is wrong with it. Large binary files are mapped into memory,
+so that a few points of a file that is larger than memory can be taken (``max_points``).
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,8 @@ from ._io_text import read_obj, read_off, read_xyz
 __all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh"]
 
 _Path = str | Path
+_Pick = Callable[[int], Any] | None  # the rows wanted of so many
+_MAPPED = 1 << 26  # bytes from which a file is mapped; smaller ones are read, which survives their being cut meanwhile
 
 
 class Mesh(NamedTuple):
@@ -46,24 +50,43 @@ def read_mesh(path: _Path) -> Mesh:
     FileNotFoundError, ValueError
         Where there is no such file, its suffix is unknown, or it is damaged.
     """
-    path = Path(path)
+    return _read(Path(path), None)
+
+
+def _read(path: Path, pick: _Pick) -> Mesh:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(sorted(_READERS))}")
-    data = path.read_bytes()
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(SUFFIXES)}")
+    data = _contents(path, scattered=pick is not None)
     try:
-        vertices, polygons = reader(data)
+        vertices, polygons = reader(data, pick) if reader in _PICKING else reader(data)
     except (ValueError, IndexError, KeyError, OSError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
-    if vertices.ndim != 2 or vertices.shape[1] < 1 or len(vertices) == 0:
+    if vertices.size == 0:
         raise ValueError(f"{path}: holds no points")
+    if vertices.ndim != 2:
+        raise ValueError(f"{path}: must hold points of shape (n, d), got shape {vertices.shape}")
+    if pick is not None:
+        return Mesh(vertices if reader in _PICKING else vertices[pick(len(vertices))], _triangles([]))
     faces = _triangles(polygons)
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError(f"{path}: a face refers to a vertex that is not among the {len(vertices)}")
     return Mesh(vertices, faces)
 
 
-def read_points(path: _Path, *, drop_invalid: bool = False) -> np.ndarray:
+def _contents(path: Path, scattered: bool) -> Any:
+    """Return the bytes of a file, or a map of them where they are many."""
+    with open(path, "rb") as file:
+        if path.stat().st_size < _MAPPED or path.suffix.lower() not in (".ply", ".npy"):
+            return file.read()
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if scattered and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)  # reading ahead of every row wanted would read most of the file
+    return mapped
+
+
+def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | None = None,
+                seed: int | np.random.Generator | None = 0) -> np.ndarray:
     """Read the points (or the vertices of the mesh) of a file.
 
     Parameters
@@ -72,6 +95,11 @@ def read_points(path: _Path, *, drop_invalid: bool = False) -> np.ndarray:
         A file of a format listed at the head of this module.
     drop_invalid : bool, default=False
         Leave out points with a NaN or infinite coordinate, as depth cameras record where they see nothing.
+    max_points : int, default=None
+        Take at most so many, a random subset in the file's order. Of binary ply and npy files only these are
+        read; other files are read whole first.
+    seed : int, Generator or None, default=0
+        Of the subset.
 
     Returns
     -------
@@ -83,7 +111,16 @@ def read_points(path: _Path, *, drop_invalid: bool = False) -> np.ndarray:
     FileNotFoundError, ValueError
         As :func:`read_mesh`; also where ``drop_invalid`` leaves nothing.
     """
-    points = read_mesh(path).vertices
+    pick: _Pick = None
+    if max_points is not None:
+        if isinstance(max_points, bool) or not isinstance(max_points, (int, np.integer)) or max_points < 1:
+            raise ValueError(f"max_points must be an integer, 1 or more, got {max_points!r}")
+        most, rng = int(max_points), np.random.default_rng(seed)
+
+        def pick(n: int) -> Any:
+            return slice(None) if n <= most else np.sort(rng.choice(n, most, replace=False, shuffle=False))
+
+    points = _read(Path(path), pick).vertices
     if drop_invalid:
         points = points[np.isfinite(points).all(axis=1)]
         if len(points) == 0:
@@ -158,10 +195,31 @@ def _triangles(polygons: Any) -> np.ndarray:
     return np.array(corners, dtype=np.int64).reshape(-1, 3)
 
 
-def _read_npy(data: bytes) -> tuple[np.ndarray, list[Any]]:
+def _read_npy(data: Any, pick: _Pick = None) -> tuple[np.ndarray, list[Any]]:
     from io import BytesIO
 
-    return np.load(BytesIO(data), allow_pickle=False), []
+    if isinstance(data, bytes):
+        points = np.load(BytesIO(data), allow_pickle=False)
+    else:
+        points = _map_npy(data)
+    if pick is not None and points.ndim == 2:
+        points = points[pick(len(points))]
+    # Not a view of the map: pages of a file that is cut meanwhile would end the process.
+    return (points if isinstance(data, bytes) else np.array(points, order="C")), []
+
+
+def _map_npy(data: mmap.mmap) -> np.ndarray:
+    """View the array of a mapped npy file."""
+    version = np.lib.format.read_magic(data)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read_header(data)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, not numbers")
+    count = int(np.prod(shape, dtype=np.int64))
+    if data.tell() + count * dtype.itemsize > len(data):
+        raise ValueError(f"ends after {len(data)} of {data.tell() + count * dtype.itemsize} bytes")
+    flat = np.frombuffer(data, dtype, count, data.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_npz(data: bytes) -> tuple[np.ndarray, list[Any]]:
@@ -180,7 +238,8 @@ def _read_npz(data: bytes) -> tuple[np.ndarray, list[Any]]:
     raise ValueError(f"holds the arrays {', '.join(archive.files)}; call the one with the points 'points'")
 
 
-_READERS: dict[str, Callable[[bytes], tuple[np.ndarray, Any]]] = {
+_PICKING = (_io_ply.read, _read_npy)  # readers that leave out themselves what is not wanted
+_READERS: dict[str, Callable[..., tuple[np.ndarray, Any]]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".ply": _io_ply.read,
@@ -191,3 +250,4 @@ _READERS: dict[str, Callable[[bytes], tuple[np.ndarray, Any]]] = {
     ".txt": read_xyz,
     ".csv": read_xyz,
 }
+SUFFIXES = tuple(sorted(_READERS))  # in lower case, of the formats that are known

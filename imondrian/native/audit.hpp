@@ -10,7 +10,7 @@
 
 namespace imondrian {
 
-// Which invariant (1-9) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+// Which invariant (1-10) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
 struct Fault {
   int invariant = 0;
   std::int64_t tree = -1;
@@ -27,7 +27,7 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_members();
+      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members();
     }
     return fault_;
   }
@@ -108,9 +108,6 @@ class Auditor {
       const bool saturated = born == kMax && tree_.time[v] == kMax;
       if (!(tree_.time[v] > born || saturated) || !(tree_.time[v] <= kMax)) return fail(5, v);
     }
-    for (std::int64_t j = 0; j < tree_.width; ++j) {
-      if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (j >= tree_.n_features && tree_.rate[j] != 0)) return fail(9, j);
-    }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       if (tree_.leaf_point[s] == kFree) continue;
       const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
@@ -163,6 +160,19 @@ class Auditor {
     return true;
   }
 
+  bool check_rates() {
+    for (std::int64_t j = 0; j < tree_.width; ++j) {
+      const bool padding = j >= tree_.n_features;
+      if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (padding && tree_.rate[j] != 0)) return fail(10, j);
+    }
+    if (tree_.empty() || !tree_.lower) return true;
+    const std::int32_t root = tree_.root();
+    for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+      if (tree_.rate[j] == 0 && tree_.lower_of(root)[j] < tree_.upper_of(root)[j]) return fail(10, root);
+    }
+    return true;
+  }
+
   bool check_members() {
     if (forest_.memory == static_cast<int>(Memory::kUnbounded)) return true;
     const std::int64_t* state = forest_.stream + kStreamSize * t_;
@@ -172,11 +182,21 @@ class Auditor {
     std::vector<double> counts(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
       const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      if (leaf == kNobody) continue;
       if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
       counts[leaf] += 1.0;
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+    }
+    return check_keys(held);
+  }
+
+  bool check_keys(std::int64_t held) {
+    if (!forest_.member_key) return true;
+    const double* key = forest_.member_key + t_ * forest_.window;
+    for (std::int64_t i = 0; i < held; ++i) {
+      if (!std::isfinite(key[i]) || key[i] < key[i > 0 ? (i - 1) / 2 : 0]) return fail(8, i);
     }
     return true;
   }

@@ -93,6 +93,14 @@ NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
               tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
 }
 
+// Whether x differs from the box in a feature of rate 0, where the box has no side (I10).
+template <class T>
+NK_INLINE bool varies_first(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width) {
+  bool any = false;
+  for (std::int64_t j = 0; j < width; ++j) any |= ((x[j] < lo[j]) | (x[j] > hi[j])) & (rate[j] == T(0));
+  return any;
+}
+
 // Whether x lies on the border of the box around it.
 template <class T>
 NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t width) {
@@ -103,25 +111,27 @@ NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t widt
   return false;
 }
 
-// A feature drawn in proportion to weight(feature). Weights may overflow when summed: then they are
-// drawn again scaled down by 2^-64, which changes no proportion that a double can tell.
+// A feature drawn in proportion to weight(feature, 1). A side times a rate may overflow: then both
+// are scaled down by 2^-520, which changes no proportion that a double can tell.
 template <class Weight>
 NK_INLINE std::int64_t draw_feature(std::int64_t n_features, double total, double u,
                                     const Weight& weight) {
   double scale = 1.0;
   if (!(total <= std::numeric_limits<double>::max())) {
-    scale = 0x1.0p-64;
+    scale = 0x1.0p-520;
     total = 0.0;
-    for (std::int64_t j = 0; j < n_features; ++j) total += weight(j, scale);
+    for (std::int64_t j = 0; j < n_features; ++j) {
+      const double w = weight(j, scale);
+      if (w > 0.0) total += w;  // false, too, where a box has seen no value
+    }
   }
   double left = u * total;
   std::int64_t last = 0;
   for (std::int64_t j = 0; j < n_features; ++j) {
     const double w = weight(j, scale);
-    if (w > 0.0) {
-      if (left < w) return j;
-      last = j;
-    }
+    if (!(w > 0.0)) continue;
+    if (left < w) return j;
+    last = j;
     left -= w;
   }
   return last;  // rounding ate the end of the interval

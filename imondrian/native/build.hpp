@@ -1,6 +1,7 @@
 // A Mondrian tree over a set of rows, from the root down (Lakshminarayanan, Roy and Teh 2014,
 // Algorithms 1-2, with infinite lifetime). Cuts depend on boxes alone, never on the rows' order or
-// on repeats, and the generator is read in preorder: equal sets give equal trees.
+// on repeats, and the generator is read in preorder: equal sets give equal trees. Rows without a value
+// of the feature that is cut follow the side where most rows that have one went (by mass; ties: left).
 #pragma once
 
 #include <algorithm>
@@ -23,6 +24,16 @@ struct BuildScratch {
   std::vector<std::int32_t> other;
   std::vector<Task> stack;
   std::vector<T> lower, upper;
+  std::vector<std::int32_t> leaf_of;  // where each row went, by row; filled in unless empty
+  bool loose = false;                 // whether boxes saw values that no leaf kept
+
+  // Take all memory that a build over n rows needs.
+  void prepare(std::size_t n, std::size_t width) {
+    other.resize(n);
+    stack.reserve(n);
+    lower.resize(width);
+    upper.resize(width);
+  }
 };
 
 // The box of n rows over kPacks packs of features, in one pass over the rows. Missing values are
@@ -68,32 +79,98 @@ NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int6
 }
 
 // Copy rows that go left to the front of `to`, the others to its back; returns how many went left.
-// Branch-free: half of the branches would be missed.
+// Branch-free: half of the branches would be missed. Missing values go to `missing_right`'s side, and are
+// counted.
 template <class T>
 NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std::int32_t n,
                                  std::int64_t width, std::int64_t feature, T threshold,
-                                 std::int32_t* to) {
-  std::int32_t n_left = 0;
+                                 bool missing_right, std::int32_t* to, std::int32_t& n_missing) {
+  std::int32_t n_left = 0, missing = 0;
   for (std::int32_t i = 0; i < n; ++i) {
     const std::int32_t row = rows[i];
-    const bool goes_right = points[std::int64_t{row} * width + feature] > threshold;
+    const T value = points[std::int64_t{row} * width + feature];
+    const bool goes_right = (value > threshold) | ((value != value) & missing_right);
     to[n_left] = row;
     to[n - 1 - i + n_left] = row;
     n_left += !goes_right;
+    missing += value != value;
   }
+  n_missing = missing;
   return n_left;
 }
 
-// Hang a leaf for rows that all coincide under (parent, side).
+// Whether the rows that have a value of the feature lie mostly right of the cut, by mass.
+template <class T>
+NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int32_t n,
+                            std::int64_t width, std::int64_t feature, T threshold,
+                            const double* row_mass) {
+  double left = 0.0, right = 0.0;
+  for (std::int32_t i = 0; i < n; ++i) {
+    const T value = points[std::int64_t{rows[i]} * width + feature];
+    const double mass = row_mass ? row_mass[rows[i]] : 1.0;
+    left += value <= threshold ? mass : 0.0;
+    right += value > threshold ? mass : 0.0;
+  }
+  return right > left;
+}
+
+// The row with the most values, of rows that agree where they have any: the first of its kind, so that
+// the rows' order does not matter.
+template <class T>
+NK_INLINE std::int32_t fullest(const T* points, const std::int32_t* rows, std::int32_t n,
+                               std::int64_t width) {
+  std::int32_t best = 0;
+  for (std::int32_t i = 1; i < n; ++i) {
+    const T* x = points + std::int64_t{rows[i]} * width;
+    const T* held = points + std::int64_t{rows[best]} * width;
+    std::int64_t more = 0, first = -1;  // values more than `held` has; the first place where one is missing
+    for (std::int64_t j = width - 1; j >= 0; --j) {
+      const bool has = x[j] == x[j], had = held[j] == held[j];
+      more += has - had;
+      first = has != had ? j : first;
+    }
+    if (more > 0 || (more == 0 && first >= 0 && x[first] == x[first])) best = i;
+  }
+  return best;
+}
+
+// Whether rows that share a leaf differ all the same: in values that others of them miss.
+template <class T>
+NK_INLINE bool differ(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width) {
+  const T* first = points + std::int64_t{rows[0]} * width;
+  bool any = false;
+  for (std::int32_t i = 1; i < n; ++i) {
+    const T* row = points + std::int64_t{rows[i]} * width;
+    for (std::int64_t j = 0; j < width; ++j) {
+      any |= (row[j] != first[j]) & ((row[j] == row[j]) | (first[j] == first[j]));
+    }
+  }
+  return any;
+}
+
+// A leaf for rows that all coincide, but for missing values.
 template <class T>
 NK_INLINE std::int32_t build_leaf(Tree<T>& tree, const std::int32_t* rows, std::int32_t n,
-                                  const double* row_mass) {
+                                  const double* row_mass, BuildScratch<T>& scratch) {
   double mass = n;
   if (row_mass) {
     mass = 0.0;
     for (std::int32_t i = 0; i < n; ++i) mass += row_mass[rows[i]];
   }
-  return ~take_leaf(tree, rows[0], mass);
+  std::int32_t kept = 0;
+  if (n > 1 && differ(tree.points, rows, n, tree.width)) {
+    scratch.loose = true;
+    kept = fullest(tree.points, rows, n, tree.width);
+  }
+  const std::int32_t leaf = take_leaf(tree, rows[kept], mass);
+  for (std::int32_t i = 0; i < n && !scratch.leaf_of.empty(); ++i) scratch.leaf_of[rows[i]] = leaf;
+  return ~leaf;
+}
+
+// Boxes of a tree fresh from a build, whose nodes are numbered in preorder, from its leaves' points (I4).
+template <class T>
+NK_INLINE void tighten(Tree<T>& tree) {
+  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) unite_children(tree, v);
 }
 
 // Nodes are numbered in preorder, so children come after their parents.
@@ -123,7 +200,7 @@ NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo,
   const std::int64_t f =
       draw_feature(tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
         return (static_cast<double>(hi[j]) * scale - static_cast<double>(lo[j]) * scale) *
-               static_cast<double>(tree.rate[j]);
+               (static_cast<double>(tree.rate[j]) * scale);
       });
   tree.feature[v] = static_cast<std::int32_t>(f);
   tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
@@ -134,15 +211,14 @@ NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo,
 template <class T>
 NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* row_mass,
                           BuildScratch<T>& scratch) {
-  clear(tree);
   const std::int64_t width = tree.width;
+  scratch.prepare(static_cast<std::size_t>(n), static_cast<std::size_t>(width));
+  clear(tree);
   Rng rng(tree.rng);
-  scratch.other.resize(static_cast<std::size_t>(n));
-  scratch.lower.resize(static_cast<std::size_t>(width));
-  scratch.upper.resize(static_cast<std::size_t>(width));
   std::int32_t* const other = scratch.other.data();
   auto& stack = scratch.stack;
   stack.clear();
+  scratch.loose = false;
   stack.push_back({0, n, kNobody, 0, 0.0, rows});
   while (!stack.empty()) {
     auto task = stack.back();
@@ -162,7 +238,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
         rate = cut_rate(lo, hi, tree.rate, width);
       }
       if (!(rate > 0.0)) {
-        hang(tree, build_leaf(tree, own, count, row_mass), task.parent, task.side);
+        hang(tree, build_leaf(tree, own, count, row_mass, scratch), task.parent, task.side);
         break;
       }
       const std::int32_t v = tree.header[kNodeMark]++;
@@ -172,15 +248,20 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
       const std::int32_t f = tree.feature[v];
       if (count == 2) {  // a third of all nodes: no need to partition
         const bool swap = tree.points[own[0] * width + f] > tree.threshold[v];
-        hang(tree, build_leaf(tree, own + swap, 1, row_mass), v, 0);
-        hang(tree, build_leaf(tree, own + !swap, 1, row_mass), v, 1);
+        hang(tree, build_leaf(tree, own + swap, 1, row_mass, scratch), v, 0);
+        hang(tree, build_leaf(tree, own + !swap, 1, row_mass, scratch), v, 1);
         break;
       }
       std::int32_t* to = task.rows == rows ? other : rows;
-      const std::int32_t middle =
-          task.begin + partition(tree.points, own, count, width, f, tree.threshold[v], to + task.begin);
+      std::int32_t n_missing = 0;
+      std::int32_t n_left =
+          partition(tree.points, own, count, width, f, tree.threshold[v], false, to + task.begin, n_missing);
+      if (n_missing > 0 && mostly_right(tree.points, own, count, width, f, tree.threshold[v], row_mass)) {
+        n_left = partition(tree.points, own, count, width, f, tree.threshold[v], true, to + task.begin, n_missing);
+      }
+      const std::int32_t middle = task.begin + n_left;
       if (task.end - middle == 1) {
-        hang(tree, build_leaf(tree, to + middle, 1, row_mass), v, 1);
+        hang(tree, build_leaf(tree, to + middle, 1, row_mass, scratch), v, 1);
       } else {
         stack.push_back({middle, task.end, v, 1, tree.time[v], to});
       }
@@ -188,6 +269,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
     }
   }
   if (row_mass) sum_masses(tree);
+  if (scratch.loose && tree.lower) tighten(tree);
 }
 
 // Boxes from the points up, for a tree that kept none. I4 makes them exact, not approximate.

@@ -25,7 +25,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
       draw_feature(tree.n_features, distance, rng.uniform(), [&](std::int64_t j, double scale) {
         const double at = static_cast<double>(x[j]) * scale;
         return excess(at, static_cast<double>(lo[j]) * scale, static_cast<double>(hi[j]) * scale) *
-               static_cast<double>(tree.rate[j]);
+               (static_cast<double>(tree.rate[j]) * scale);
       });
   const bool above = x[f] > hi[f];
   const T threshold = above ? draw_threshold(hi[f], x[f], rng.uniform())
@@ -56,10 +56,23 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
+// Whether x has every value of `held`, and more.
+template <class T>
+NK_INLINE bool covers(const T* x, const T* held, std::int64_t width) {
+  bool all = true, more = false;
+  for (std::int64_t j = 0; j < width; ++j) {
+    const bool had = held[j] == held[j];
+    all &= !had | (x[j] == held[j]);
+    more |= !had & (x[j] == x[j]);
+  }
+  return all & more;
+}
+
 struct Inserted {
-  std::int32_t leaf;  // the slot that holds the point now
-  bool created;       // false: the point was there already, and the leaf weighs more
-  double depth;       // its score from just before (0 when none was asked for)
+  std::int32_t leaf;    // the slot that holds the point now
+  std::int32_t let_go;  // the row that the tree does not keep: the point's own when it was there already,
+                        // its leaf's when that had fewer values, or nobody's
+  double depth;         // the point's score from just before (0 when none was asked for)
 };
 
 // What insert() gathers on its way: scores read the path that insertion walks anyway.
@@ -81,7 +94,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
     const std::int32_t leaf = take_leaf(tree, row, mass);
     tree.leaf_parent[leaf] = kNobody;
     tree.header[kRoot] = ~leaf;
-    return {leaf, true, 0.0};
+    return {leaf, kNobody, 0.0};
   }
   Rng rng(tree.rng);
   // Drawn when it first matters: a point that is there already leaves the generator alone, so that a
@@ -103,7 +116,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
         if (time >= tree.time[v]) time = std::nextafter(tree.time[v], 0.0);
         if (time > walk.born) {
           const double depth = finish<kGather>(tree, x, walk);
-          return {split_above(tree, v, x, row, mass, distance, time, rng), true, depth};
+          return {split_above(tree, v, x, row, mass, distance, time, rng), kNobody, depth};
         }
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
@@ -125,14 +138,17 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
   if (distance > 0.0) {
     if (wait < 0.0) wait = rng.exponential();
     const double time = later(walk.born, wait, distance);
-    return {split_above(tree, walk.node, x, row, mass, distance, time, rng), true, depth};
+    return {split_above(tree, walk.node, x, row, mass, distance, time, rng), kNobody, depth};
   }
   tree.leaf_mass[~walk.node] += mass;
-  // Only missing values let a point from outside a box end in a leaf inside it: its row is not kept.
-  for (std::int32_t up = tree.leaf_parent[~walk.node]; grew && up != kNobody; up = tree.parent[up]) {
+  const std::int32_t let_go = tree.leaf_point[~walk.node];
+  const bool fuller = covers(x, held, width);
+  if (fuller) tree.leaf_point[~walk.node] = row;
+  // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.
+  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || fuller) && up != kNobody; up = tree.parent[up]) {
     unite_children(tree, up);
   }
-  return {~walk.node, false, depth};
+  return {~walk.node, fuller ? let_go : row, depth};
 }
 
 }  // namespace imondrian

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "box.hpp"
 
@@ -82,24 +83,77 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   return finish_insertion(tree, x, Walk{tree.root()});
 }
 
-// Leaf depths of one row in up to kTreesAbreast trees of a forest, side by side to hide the latency of
-// each. Trees are named by the place of their first slot in the forest's columns; every root is a node.
+// One way that a point with missing values may take, and the share of it that does.
+struct Fork {
+  Walk walk;
+  double share;
+};
+
+template <class T>
+NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
+  bool any = false;
+  for (std::int64_t j = 0; j < n_features; ++j) any |= x[j] != x[j];
+  return any;
+}
+
+// Either depth of a point with missing values: at a cut whose value it lacks it goes both ways, in
+// proportion to their masses. Exact, in time of the order of the leaves it may end in.
+template <class T>
+NK_INLINE double forked_depth(const Tree<T>& tree, const T* x, Score score, std::vector<Fork>& forks) {
+  double total = 0.0;
+  forks.assign(1, Fork{Walk{tree.root()}, 1.0});
+  while (!forks.empty()) {
+    auto [walk, share] = forks.back();
+    forks.pop_back();
+    while (walk.node >= 0 && !walk.gone()) {
+      const std::int64_t v = walk.node, at = v * tree.width;
+      if (score == Score::kInsertion) {
+        walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, tree.width),
+                  tree.time[v] - walk.born);
+      }
+      walk.depth += 1.0;
+      walk.born = tree.time[v];
+      const T value = x[tree.feature[v]];
+      const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
+      if (value == value) {
+        walk.node = value > tree.threshold[v] ? right : left;
+        continue;
+      }
+      const double goes_left = tree.mass_of(left) / (tree.mass_of(left) + tree.mass_of(right));
+      walk.node = right;
+      forks.push_back({walk, share * (1.0 - goes_left)});
+      walk.node = left;
+      share *= goes_left;
+    }
+    if (score == Score::kDepth) {
+      total += share * (walk.depth + hidden_depth(tree.leaf_mass[~walk.node]));
+    } else if (walk.gone()) {
+      total += share * walk.expected;
+    } else {
+      const T* held = tree.lower_of(walk.node);
+      const bool at_point = !(separation_rate(x, held, held, tree.rate, tree.width) > 0.0);
+      total += share * walk.end(at_point, tree.leaf_mass[~walk.node]);
+    }
+  }
+  return total;
+}
+
+// Leaf depths of one row without missing values in up to kTreesAbreast trees of a forest, side by side
+// to hide the latency of each. Trees are named by the place of their first slot in the forest's columns;
+// every root is a node.
 constexpr int kTreesAbreast = 8;
 template <int kTrees, class T>
-NK_INLINE bool leaf_depths_of(const ForestView& forest, const std::int64_t* first,
+NK_INLINE void leaf_depths_of(const ForestView& forest, const std::int64_t* first,
                               const std::int32_t* root, int n_trees, const T* x, double* out) {
   const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
   const T* threshold = static_cast<const T*>(forest.threshold);
   std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
-  bool missing = false;
   for (int r = 0; r < n; ++r) at[r] = root[r];
   for (std::int32_t all = 0; all >= 0;) {
     all = -1;
     for (int r = 0; r < n; ++r) {
       const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
-      const T value = x[forest.feature[v]];
-      missing |= value != value;
-      const std::int32_t next = forest.child[2 * v + (value > threshold[v])];
+      const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
       depth[r] += at[r] >= 0;
       at[r] = at[r] < 0 ? at[r] : next;
       all &= at[r];
@@ -109,11 +163,10 @@ NK_INLINE bool leaf_depths_of(const ForestView& forest, const std::int64_t* firs
     const double mass = forest.leaf_mass[first[r] + ~at[r]];
     out[r] = depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
   }
-  return !missing;  // a missing value chooses its side by mass: such a row must walk each tree alone
 }
 
 template <class T>
-NK_INLINE bool leaf_depths_across(const ForestView& forest, const std::int64_t* first,
+NK_INLINE void leaf_depths_across(const ForestView& forest, const std::int64_t* first,
                                   const std::int32_t* root, int n, const T* x, double* out) {
   if (n == kTreesAbreast) return leaf_depths_of<kTreesAbreast>(forest, first, root, n, x, out);
   return leaf_depths_of<0>(forest, first, root, n, x, out);

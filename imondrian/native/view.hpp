@@ -12,8 +12,10 @@
 //   I5 time[parent] < time[child], all finite and positive (both may saturate at the largest double).
 //   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
 //   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
-//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs.
+//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs, or
+//      nobody, in the places of forgotten points; keys are a heap, the smallest first.
 //   I9 thresholds and masses are finite; coordinates are finite or missing.
+//   I10 rates are finite and not negative; no box has a side where the rate is 0.
 //
 // A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child.
 // A box that has seen no value of a feature holds NaN there.
@@ -29,7 +31,7 @@ constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
 enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
 
-enum StreamState : int { kSeen, kHeld, kNext, kOldest, kStreamSize };
+enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
 
 // What keeps a stream bounded: everything, the last points, or a decayed sample per tree.
 enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
@@ -50,6 +52,7 @@ struct ForestView {
   std::int32_t* header;      // (t, kHeaderSize)
   std::uint64_t* rng;        // (t, 4)
   void* rate;                // (t, width) T; cuts per unit of length
+  int scaled;                // whether rates follow the data's own scale (scale.hpp), or are all 1
   void* points;              // (n_rows, width) T; shared by all trees
   // Streams only (null or zero otherwise).
   int memory;
@@ -58,10 +61,11 @@ struct ForestView {
   std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key
   double* member_key;         // (t, window)
   std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
-                              // the oldest in the ring
+                              // the oldest in the ring, when to look at the scale again (renew.hpp)
   std::int32_t* refs;         // (n_rows,) leaves that point at the row
   std::int32_t* free_rows;    // (n_rows,) stack of unused rows
   std::int64_t* n_free_rows;  // (1,)
+  std::int64_t* drawn;        // (t, n_sample) out: the rows that fit drew; null unless they are asked for
 };
 
 template <class T>
@@ -80,7 +84,7 @@ struct Tree {
   std::int32_t* leaf_point;
   std::int32_t* header;
   std::uint64_t* rng;
-  const T* rate;
+  T* rate;
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
@@ -92,7 +96,7 @@ struct Tree {
         upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
         leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
         leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize),
-        rng(f.rng + t * 4), rate(static_cast<const T*>(f.rate) + t * width),
+        rng(f.rng + t * 4), rate(static_cast<T*>(f.rate) + t * width),
         points(static_cast<const T*>(f.points)) {}
 
   static bool is_leaf(std::int32_t v) { return v < 0; }

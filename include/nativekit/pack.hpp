@@ -33,6 +33,8 @@ struct Pack {
   friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
     return {a.v == (Lanes{} + value) ? Lanes{} + nan : a.v};
   }
+  // `value` where a lane is NaN.
+  friend NK_INLINE Pack unless_nan(Pack a, T value) { return {a.v == a.v ? a.v : (Lanes{} + value)}; }
   // The smaller or larger of two where NaN means "none": NaN only where both are.
   friend NK_INLINE Pack least(Pack a, Pack b) { return {((b.v < a.v) | (a.v != a.v)) ? b.v : a.v}; }
   friend NK_INLINE Pack most(Pack a, Pack b) { return {((b.v > a.v) | (a.v != a.v)) ? b.v : a.v}; }
@@ -70,6 +72,9 @@ struct Pack {
   friend NK_INLINE Pack smaller(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x < y ? x : y; }); }
   friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
     return map(a, a, [value, nan](T x, T) { return x == value ? nan : x; });
+  }
+  friend NK_INLINE Pack unless_nan(Pack a, T value) {
+    return map(a, a, [value](T x, T) { return x == x ? x : value; });
   }
   friend NK_INLINE Pack least(Pack a, Pack b) {
     return map(a, b, [](T x, T y) { return y < x || x != x ? y : x; });

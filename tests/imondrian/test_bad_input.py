@@ -23,10 +23,11 @@ def with_value(value):
 
 
 BAD_ROWS = {
-    "nan": (with_value(np.nan), ValueError, "Input X contains NaN"),
     "inf": (with_value(np.inf), ValueError, "Input X contains infinity"),
     "minus inf": (with_value(-np.inf), ValueError, "Input X contains infinity"),
-    "float32 nan": (with_value(np.nan).astype(np.float32), ValueError, "Input X contains NaN"),
+    "float32 inf": (with_value(np.inf).astype(np.float32), ValueError, "Input X contains infinity"),
+    "nan and inf": (np.where(np.arange(180).reshape(60, 3) == 5, np.nan, with_value(np.inf)), ValueError,
+                    "Input X contains infinity"),
     "empty": (np.empty((0, 3)), ValueError, r"Found array with 0 sample\(s\)"),
     "no features": (np.empty((60, 0)), ValueError, r"Found array with 0 feature\(s\)|X has 0 features"),
     "one dimension": (X[:, 0], ValueError, "Expected 2D array, got 1D array instead"),
@@ -84,8 +85,8 @@ def test_other_names():
 def test_a_failed_fit_on_other_columns_changes_nothing():
     fitted = IsolationMondrianForest(**SMALL).fit(pd.DataFrame(X, columns=list("abc")))
     before = pickle.dumps(fitted)
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        fitted.fit(pd.DataFrame(with_value(np.nan), columns=list("uvw")))
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        fitted.fit(pd.DataFrame(with_value(np.inf), columns=list("uvw")))
     assert pickle.dumps(fitted) == before
     with pytest.raises(ValueError, match="Negative values"):
         fitted.fit(np.ones((60, 5)), sample_weight=-np.ones(60))
@@ -163,6 +164,8 @@ def test_a_window_takes_no_weights(window):
     ({"window": "reservoir", "max_samples": 0.5}, TypeError, "max_samples with window='reservoir' must be an int"),
     ({"window": "decayed", "horizon": 0}, ValueError, "horizon must be at least 1, got 0"),
     ({"window": "thinned", "horizon": 99.5}, TypeError, "horizon must be an int, got 99.5"),
+    ({"scale": "standard"}, ValueError, "scale must be 'robust' or None, got 'standard'"),
+    ({"scale": 1.0}, ValueError, "scale must be 'robust' or None, got 1.0"),
     ({"contamination": 0.0}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.0"),
     ({"contamination": 0.6}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.6"),
     ({"contamination": -0.1}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got -0.1"),
@@ -199,6 +202,7 @@ def test_bad_parameters(params, error, message):
     ({"window": 0.5}, TypeError, "window must be an int, got 0.5"),
     ({"window": "all"}, ValueError, "window must be None, an int, 'reservoir', .* got 'all'"),
     ({"horizon": -1}, ValueError, "horizon must be at least 1, got -1"),
+    ({"scale": True}, ValueError, "scale must be 'robust' or None, got True"),
     ({"score": "best"}, ValueError, "score must be one of .* got 'best'"),
     ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
 ])

@@ -200,6 +200,10 @@ def rate_in_the_padding(c, v, leaf):
     c["rate"][T, 3] = 1
 
 
+def side_without_a_rate(c, v, leaf):
+    c["rate"][T, 1] = 0
+
+
 DAMAGE = {
     1: [set_root, miscount_leaves],
     2: [share_a_child, point_child_at_root, child_beyond, leaf_beyond, wrong_parent, wrong_leaf_parent,
@@ -211,7 +215,8 @@ DAMAGE = {
     7: [cycle_of_free_nodes, free_node_in_use, free_leaf_beyond, lost_free_leaves, high_water_beyond,
         negative_high_water],
     8: [point_beyond, negative_point],
-    9: [infinite_cut, missing_cut, negative_rate, rate_in_the_padding],
+    9: [infinite_cut, missing_cut],
+    10: [negative_rate, rate_in_the_padding, side_without_a_rate],
 }
 
 
@@ -349,7 +354,7 @@ def test_a_column_of_another_kind_raises(kind, change):
             use(forest)
 
 
-@pytest.mark.parametrize("key", ["version", "n_features", "memory", "decay", "columns"])
+@pytest.mark.parametrize("key", ["version", "n_features", "memory", "decay", "scaled", "columns"])
 @pytest.mark.parametrize("value", [None, "x", -1, 7, 10 ** 12, float("nan"), float("inf"), [], {}])
 def test_a_wrong_scalar_raises(key, value):
     state = damaged("reservoir")
@@ -361,7 +366,7 @@ def test_a_wrong_scalar_raises(key, value):
         load(state)
 
 
-@pytest.mark.parametrize("state", [None, 3, "x", [], {}, {"version": 1}, {"version": 2}, {"version": 1, "columns": {}}])
+@pytest.mark.parametrize("state", [None, 3, "x", [], {}, {"version": 1}, {"version": 2}, {"version": 2, "columns": {}}])
 def test_what_is_no_state_raises(state):
     with pytest.raises(ValueError, match=r"version|damaged"):
         load(state)
@@ -375,8 +380,7 @@ def use(forest):
         forest.scores(np.repeat(X, 30, axis=0), "depth")
         forest.scores(X, "insertion")
         forest.learn(np.repeat(X, 9, axis=0) + np.arange(len(X) * 9)[:, None].astype(X.dtype), score="insertion")
-        if forest.memory == UNBOUNDED:
-            forest.forget(X)
+        forest.forget(X)
     forest.check()
 
 

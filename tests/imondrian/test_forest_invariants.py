@@ -138,12 +138,12 @@ def test_any_finite_numbers(data, dtype, seed, magnitude):
 
 @settings(max_examples=40)
 @given(seed=SEEDS, share=st.sampled_from([0.1, 0.4, 0.8, 1.0]), window=st.integers(2, 20), lattice=st.booleans(),
-       memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]))
-def test_missing_values(seed, share, window, lattice, memory):
+       memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]), scaled=st.booleans())
+def test_missing_values(seed, share, window, lattice, memory, scaled):
     rng = np.random.default_rng(seed)
     X = rng.integers(0, 3, size=(60, 3)).astype(float) if lattice else rng.normal(size=(60, 3))
     X[rng.random(X.shape) < share] = np.nan
-    forest = empty(3, seed=seed, n_trees=3, capacity=window, memory=memory)
+    forest = empty(3, seed=seed, n_trees=3, capacity=window, memory=memory, scaled=scaled)
     for begin in range(0, 60, 4):
         forest.learn(X[begin:begin + 4])
         forest.check()

@@ -34,9 +34,10 @@ struct Columns {
   std::vector<std::int64_t> stream, n_free_rows;
   Memory memory;
   double decay;
+  bool scaled;
 
-  Columns(std::int64_t t, std::int64_t k, std::int64_t d, std::int64_t n, Memory m, double decay_rate)
-      : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate) {
+  Columns(std::int64_t t, std::int64_t k, std::int64_t d, std::int64_t n, Memory m, double decay_rate, bool robust)
+      : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate), scaled(robust) {
     const auto lanes = static_cast<std::int64_t>(imondrian::kPackBytes / sizeof(T));
     width = (d + lanes - 1) / lanes * lanes;
     for (auto* column : {&feature, &parent, &leaf_parent, &leaf_point}) column->assign(t * k, 0);
@@ -57,7 +58,7 @@ struct Columns {
     for (std::int64_t i = 0; i < t; ++i) {
       for (const std::int32_t value : {-1, 0, -1, -1, 0, 0}) header.push_back(value);
       for (int j = 0; j < 4; ++j) rng.push_back(seed() | 1);
-      for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(1);
+      for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(robust ? 0 : 1);
     }
   }
 
@@ -69,7 +70,7 @@ struct Columns {
     v.lower = lower.data(), v.upper = upper.data();
     v.leaf_parent = leaf_parent.data(), v.leaf_mass = leaf_mass.data(), v.leaf_point = leaf_point.data();
     v.header = header.data(), v.rng = rng.data(), v.rate = rate.data(), v.points = points.data();
-    v.memory = static_cast<int>(memory), v.decay = decay;
+    v.scaled = scaled, v.memory = static_cast<int>(memory), v.decay = decay;
     v.window = memory == Memory::kUnbounded ? 0 : capacity - 1;
     v.member_leaf = member_leaf.empty() ? nullptr : member_leaf.data();
     v.member_key = member_key.empty() ? nullptr : member_key.data();
@@ -124,15 +125,16 @@ double score_all(Columns<T>& columns, const std::vector<T>& x, int threads) {
 }
 
 template <class T>
-double stream(std::int64_t d, int kind, Memory memory, double decay, int threads) {
+double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled, int threads) {
   constexpr std::int64_t kTrees = 3, kWindow = 40, kRows = 300;
   std::mt19937_64 random(7 + d);
   const bool bounded = memory != Memory::kUnbounded;
   Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d,
-                     bounded ? kWindow * kTrees + 600 : 5 * kRows, memory, decay);
+                     bounded ? kWindow * kTrees + 600 : 5 * kRows, memory, decay, scaled);
   double total = 0.0;
   for (int round = 0; round < 3; ++round) {
-    const std::vector<T> x = random_rows<T>(random, kRows, d, kind);
+    std::vector<T> x = random_rows<T>(random, kRows, d, kind);
+    for (T& value : x) value *= T(round + 1);  // so that scaled trees are renewed
     std::vector<double> depth(kRows), norm(kRows), weight(kRows, 1.0);
     for (double& w : weight) w = 0.5 * static_cast<double>(1 + random() % 4);
     std::int64_t learnt = 0;
@@ -142,13 +144,14 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, int threads
                              scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk, "no room to learn");
     require(learnt == kRows, "not every row was learnt");
     audit(columns, threads);
-    if (!bounded) {
-      std::vector<std::int64_t> removed(kRows / 2);
-      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows / 2, removed.data(), threads) ==
-                  Status::kOk, "forget failed");
-      audit(columns, threads);
-      for (const std::int64_t count : removed) total += static_cast<double>(count);
+    std::vector<std::int64_t> held(kRows), removed(kRows);
+    for (const bool remove : {false, true}) {
+      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows - 20, remove, (remove ? removed : held).data(),
+                                threads) == Status::kOk, "forget failed");
     }
+    require(held == removed, "what was held was not what was removed");
+    audit(columns, threads);
+    for (const std::int64_t count : removed) total += static_cast<double>(count);
     for (std::int64_t i = 0; i < kRows; ++i) total += depth[i] + norm[i];
     total += score_all(columns, random_rows<T>(random, 80, d, kind), threads);
   }
@@ -156,7 +159,7 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, int threads
 }
 
 template <class T>
-double batch(std::int64_t d, int kind, bool weighted, int threads) {
+double batch(std::int64_t d, int kind, bool weighted, bool scaled, int threads) {
   constexpr std::int64_t kRows = 200, kTrees = 3;
   std::mt19937_64 random(3 + d);
   const std::vector<T> x = random_rows<T>(random, kRows, d, kind);
@@ -164,7 +167,8 @@ double batch(std::int64_t d, int kind, bool weighted, int threads) {
   double total = 0.0;
   for (const std::int64_t sample : {std::int64_t{1}, std::int64_t{64}, kRows}) {
     const bool own_rows = kRows > kTrees * sample;
-    Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0);
+    Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0,
+                       scaled);
     require(imondrian::fit(columns.view(), kIs64<T>, x.data(), kRows, weighted ? weight.data() : nullptr, sample,
                            own_rows, threads) == Status::kOk, "fit failed");
     require(imondrian::fill_boxes(columns.view(), kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
@@ -178,13 +182,16 @@ template <class T>
 void run() {
   for (const std::int64_t d : {1, 3, 17}) {
     for (int kind = 0; kind < 5; ++kind) {
-      const bool same = kind == 4 || batch<T>(d, kind, kind % 2 == 1, 1) == batch<T>(d, kind, kind % 2 == 1, 4);
-      require(same, "threads changed a batch result");
-      for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {
-        for (const double decay : {0.0, 0.02}) {
-          if (memory == Memory::kUnbounded && decay > 0.0) continue;
-          const double one = stream<T>(d, kind, memory, decay, 1), four = stream<T>(d, kind, memory, decay, 4);
-          require(one == four, "threads changed a streamed result");
+      for (const bool scaled : {false, true}) {
+        if (d != 3 && scaled != (kind % 2 == 0)) continue;  // by turns, but for one width
+        require(batch<T>(d, kind, kind % 2 == 1, scaled, 1) == batch<T>(d, kind, kind % 2 == 1, scaled, 4),
+                "threads changed a batch result");
+        for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {
+          for (const double decay : {0.0, 0.02}) {
+            if (memory == Memory::kUnbounded && decay > 0.0) continue;
+            require(stream<T>(d, kind, memory, decay, scaled, 1) == stream<T>(d, kind, memory, decay, scaled, 4),
+                    "threads changed a streamed result");
+          }
         }
       }
     }

@@ -40,6 +40,10 @@ def pcd(layout, body):
             f"WIDTH 4\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 4\nDATA {layout}\n").encode() + body
 
 
+FLAT = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n" \
+       b"end_header\n1 2 3\n4 5 6\n"
+
+
 def lzf_literals(data):
     return b"".join(bytes([len(data[i : i + 32]) - 1]) + data[i : i + 32] for i in range(0, len(data), 32))
 
@@ -60,6 +64,9 @@ POINTS = {
     "c.pcd": pcd("binary_compressed", struct.pack("<II", len(lzf_literals(WITH_RGB.T.tobytes())), 64)
                  + lzf_literals(WITH_RGB.T.tobytes())),
     "a.xyz": b"4\n0 0 0 255 0 0\n1 0 0 255 0 0\n# c\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
+    "plain.xyz": b"0 0 0 255 0 0\n1 0 0 255 0 0\n\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
+    "mixed.xyz": b"0 0 0 255 0 0\n1 0 0\n1 1 0 2\n0 1 0.5\n",
+    "flat.ply": ascii_ply().replace(b"element face 2\nproperty list uchar int vertex_indices\n", b""),
     "a.csv": b"x,y,z\n0,0,0\n1,0,0\n1,1,0\n0,1,.5\n",
 }
 
@@ -127,6 +134,9 @@ def test_a_cut_file_is_an_error_or_shorter(tmp_path, name):
     ("a.obj", b"v 0 zero 0\n", "line 1: could not convert string to float: 'zero'"),
     ("a.obj", b"v 0 0 0\nf 0 1 1\n", "line 2: vertex indices count from 1"),
     ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 coordinates where the first point has 3"),
+    ("a.xyz", b"1 2 3\n4 5 x\n", "line 2: could not convert string to float: 'x'"),
+    ("a.ply", FLAT.replace(b"5 6", b"5"), "row 1 of vertex is too short"),
+    ("a.ply", FLAT.replace(b"5 6", b"5 six"), "could not convert string to float: 'six'"),
     ("a.xyz", b"", "holds no points"),
     ("a.xyz", b"\0\1\2", "is binary where text is expected"),
     ("a.npy", b"nonsense", "a.npy: "),
@@ -162,3 +172,54 @@ def test_real_files_are_read(data_folder):
         points = io.read_points(data_folder / name, drop_invalid=True)
         assert points.shape[1] == 3 and len(points) > 100
         assert pm.chamfer_distance(points, points) == 0
+
+
+LARGE = {"binary.ply": "<", "big.ply": ">", "a.npy": "C", "fortran.npy": "F"}
+
+
+@pytest.fixture(params=LARGE)
+def mapped(request, tmp_path, monkeypatch):
+    """A file that is mapped rather than read, and its points."""
+    monkeypatch.setattr(io, "_MAPPED", 1)
+    path, points = tmp_path / request.param, np.random.default_rng(0).random((500, 3)).astype(np.float32)
+    if path.suffix == ".npy":
+        np.save(path, np.asarray(points, order=LARGE[request.param]))
+    else:
+        order = LARGE[request.param]
+        header = PLY.format({"<": "binary_little_endian", ">": "binary_big_endian"}[order])
+        header = header.replace("vertex 4", "vertex 500").replace("face 2", "face 0").replace("double y", "float y")
+        rows = np.zeros(500, [("p", order + "f4", 3), ("red", "u1")])
+        rows["p"] = points
+        path.write_bytes(header.encode() + rows.tobytes())
+    return path, points
+
+
+def test_a_mapped_file_holds_what_a_read_one_does(mapped):
+    path, points = mapped
+    np.testing.assert_array_equal(io.read_points(path), points)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="ends "):
+        io.read_points(path)
+
+
+def test_a_subset_is_seeded_in_order_and_without_repeats(mapped):
+    path, points = mapped
+    some = io.read_points(path, max_points=60, seed=3)
+    np.testing.assert_array_equal(io.read_points(path, max_points=60, seed=3), some)
+    assert not np.array_equal(io.read_points(path, max_points=60, seed=4), some)
+    distance, index = pm.nearest_neighbors(some.astype(np.float64), points.astype(np.float64)).x_to_y
+    assert len(some) == 60 and (distance == 0).all() and (np.diff(index) > 0).all()
+    np.testing.assert_array_equal(io.read_points(path, max_points=500), points)
+
+
+def test_a_subset_of_a_text_file(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(POINTS["a.xyz"])
+    assert len(io.read_points(tmp_path / "a.xyz", max_points=3)) == 3
+    with pytest.raises(ValueError, match="max_points must be an integer, 1 or more, got 0"):
+        io.read_points(tmp_path / "a.xyz", max_points=0)
+
+
+def test_a_batch_is_no_cloud(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 4, 3)))
+    with pytest.raises(ValueError, match=r"must hold points of shape \(n, d\), got shape \(2, 4, 3\)"):
+        io.read_points(tmp_path / "a.npy")

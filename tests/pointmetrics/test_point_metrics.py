@@ -64,6 +64,8 @@ class TestHausdorff:
             np.testing.assert_allclose(
                 pm.hausdorff_distance(x, y, quantile=quantile, direction=direction), expected, rtol=1e-13
             )
+            with_grad, _ = pm.hausdorff_distance(x, y, quantile=quantile, direction=direction, return_grad=True)
+            np.testing.assert_allclose(with_grad, expected, rtol=1e-13)
 
     @pytest.mark.parametrize("quantile", [0.3, 0.95, 1])
     @pytest.mark.parametrize("direction", ["both", "x_to_y", "y_to_x"])

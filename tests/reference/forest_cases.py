@@ -17,10 +17,11 @@ def built(X: np.ndarray, *, seed: int = 0, n_trees: int = 5, **options) -> Fores
 
 
 def empty(n_features: int, *, dtype=np.float64, seed: int = 0, n_trees: int = 5, capacity: int = 8,
-          memory: int = UNBOUNDED, decay: float = 0.0) -> Forest:
+          memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False) -> Forest:
     """Trees without points; with a bounded memory, they keep the last or a sample of ``capacity``."""
     room = capacity + (memory != UNBOUNDED)  # a point arrives before another one leaves
-    return Forest(n_features, dtype, states(seed, n_trees), room, capacity + 16, memory=memory, decay=decay)
+    return Forest(n_features, dtype, states(seed, n_trees), room, capacity + 16, memory=memory, decay=decay,
+                  scaled=scaled)
 
 
 def _normal(rng, n, d):

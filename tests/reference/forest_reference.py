@@ -3,6 +3,11 @@
 Nothing here comes from the package. The tree follows Lakshminarayanan, Roy and Teh (2014): Algorithms
 1-2 (``build``) and 3-4 (``insert``, one exponential wait at every node of the path), with infinite
 lifetime and a leaf for every distinct point; ``remove`` is their restriction to the survivors.
+
+A coordinate that is NaN is missing. It extends no box and decides no side: a point that is built or
+inserted follows the side with more points (in a build, of those that have the value; ties: left), and
+a point that is scored goes both ways, in proportion. Points that agree wherever both have a value may
+share a leaf, which shows the fullest of them.
 """
 
 from __future__ import annotations
@@ -12,6 +17,25 @@ import random
 from collections.abc import Sequence
 
 Point = tuple[float, ...]
+
+
+def least(*values: float) -> float:
+    """The smallest value present."""
+    return min((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def most(*values: float) -> float:
+    """The largest value present."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def gap(x: float, low: float, high: float) -> float:
+    """How far x is outside an interval; 0 where anything is missing."""
+    return max(a for a in (low - x, x - high, 0.0) if not math.isnan(a))
+
+
+def present(x: Point) -> list[bool]:
+    return [not math.isnan(value) for value in x]
 
 
 class Node:
@@ -32,9 +56,10 @@ class Node:
         return 0.0 if self.parent is None else self.parent.time
 
     def child_of(self, x: Point) -> Node:
-        child = self.left if x[self.feature] <= self.threshold else self.right
-        assert child is not None
-        return child
+        assert self.left is not None and self.right is not None
+        if math.isnan(x[self.feature]):
+            return self.right if self.right.count > self.left.count else self.left
+        return self.left if x[self.feature] <= self.threshold else self.right
 
 
 class MondrianTree:
@@ -53,8 +78,8 @@ class MondrianTree:
         return node.time - node.born
 
     def tighten(self, node: Node) -> None:
-        node.lower = tuple(map(min, node.left.lower, node.right.lower))
-        node.upper = tuple(map(max, node.left.upper, node.right.upper))
+        node.lower = tuple(map(least, node.left.lower, node.right.lower))
+        node.upper = tuple(map(most, node.left.upper, node.right.upper))
 
     # -- operations ----------------------------------------------------------------------------------
 
@@ -63,41 +88,50 @@ class MondrianTree:
         return self
 
     def _build(self, points: list[Point], parent: Node | None) -> Node:
-        node = Node(tuple(map(min, *points, points[0])), tuple(map(max, *points, points[0])), parent)
+        node = Node(tuple(map(least, *points, points[0])), tuple(map(most, *points, points[0])), parent)
         node.count = len(points)
-        sides = [high - low for low, high in zip(node.lower, node.upper, strict=True)]
+        sides = [gap(high, low, low) for low, high in zip(node.lower, node.upper, strict=True)]
         if sum(sides) == 0:
+            node.lower = node.upper = max(points, key=lambda x: (sum(present(x)), present(x)))
             return node
         node.time = node.born + self.random.expovariate(sum(sides))
         node.feature = f = self.draw_feature(sides)
         node.threshold = self.random.uniform(node.lower[f], node.upper[f])
-        node.left = self._build([x for x in points if x[f] <= node.threshold], node)
-        node.right = self._build([x for x in points if x[f] > node.threshold], node)
+        left = [x for x in points if x[f] <= node.threshold]
+        right = [x for x in points if x[f] > node.threshold]
+        missing = [x for x in points if math.isnan(x[f])]
+        if len(right) > len(left):
+            right += missing
+        else:
+            left += missing
+        node.left, node.right = self._build(left, node), self._build(right, node)
+        self.tighten(node)
         return node
 
     def insert(self, x: Point) -> None:
         if self.root is None:
             self.root = Node(x, x, None)
             return
-        node = self.root
+        node, path = self.root, []
         while True:
-            below = [max(low - value, 0.0) for low, value in zip(node.lower, x, strict=True)]
-            above = [max(value - high, 0.0) for high, value in zip(node.upper, x, strict=True)]
-            outside = [a + b for a, b in zip(below, above, strict=True)]
+            outside = [gap(value, low, high) for value, low, high in zip(x, node.lower, node.upper, strict=True)]
             if sum(outside) > 0:
                 wait = self.random.expovariate(sum(outside))
                 if wait < self.lifetime(node):
                     self._split_above(node, x, outside, node.born + wait)
-                    return
-            node.lower = tuple(map(min, node.lower, x))
-            node.upper = tuple(map(max, node.upper, x))
+                    break
             node.count += 1
             if node.is_leaf:
-                return
+                if all(a == b or math.isnan(b) for a, b in zip(x, node.lower, strict=True)):
+                    node.lower = node.upper = x
+                break
+            path.append(node)
             node = node.child_of(x)
+        for above in reversed(path):
+            self.tighten(above)
 
     def _split_above(self, node: Node, x: Point, outside: list[float], time: float) -> None:
-        above = Node(tuple(map(min, node.lower, x)), tuple(map(max, node.upper, x)), node.parent)
+        above = Node(tuple(map(least, node.lower, x)), tuple(map(most, node.upper, x)), node.parent)
         above.count, above.time = node.count + 1, time
         above.feature = f = self.draw_feature(outside)
         leaf = Node(x, x, above)
@@ -111,10 +145,7 @@ class MondrianTree:
         node.parent = above
 
     def remove(self, x: Point) -> None:
-        node = self.root
-        while not node.is_leaf:
-            node = node.child_of(x)
-        assert node.lower == x == node.upper
+        node = self._find(self.root, x)
         if node.count > 1:
             node.count -= 1
             up = node.parent
@@ -130,6 +161,15 @@ class MondrianTree:
             up.count -= 1
             self.tighten(up)
             up = up.parent
+
+    def _find(self, node: Node, x: Point) -> Node | None:
+        """A leaf that shows x."""
+        if node.is_leaf:
+            same = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(x, node.lower, strict=True))
+            return node if same else None
+        if math.isnan(x[node.feature]):
+            return self._find(node.left, x) or self._find(node.right, x)
+        return self._find(node.child_of(x), x)
 
     def _replace(self, old: Node, new: Node) -> None:
         if old.parent is None:
@@ -203,34 +243,43 @@ def tree_mass(columns: dict, t: int) -> float:
 
 def leaf_depth(columns: dict, t: int, x: Point) -> float:
     """The paper's: depth of the leaf that x falls in, plus c of the leaf's mass."""
-    v, depth = int(columns["header"][t, 0]), 0
-    while v >= 0:
-        feature, threshold, left, right = cut(v, columns, t)
-        v, depth = (left if x[feature] <= threshold else right), depth + 1
-    return depth + hidden_depth(float(columns["leaf_mass"][t, ~v]))
+    def below(v: int, depth: int) -> float:
+        if v < 0:
+            return depth + hidden_depth(float(columns["leaf_mass"][t, ~v]))
+        return sum(share * below(child, depth + 1) for child, share in ways(columns, t, v, x))
+
+    return below(int(columns["header"][t, 0]), 0)
+
+
+def ways(columns: dict, t: int, v: int, x: Point) -> list[tuple[int, float]]:
+    """Where x goes from node v: one child, or, for want of a value, both, in proportion to their masses."""
+    feature, threshold, left, right = cut(v, columns, t)
+    if not math.isnan(x[feature]):
+        return [(left if x[feature] <= threshold else right, 1.0)]
+    masses = [float(columns["mass"][t, c] if c >= 0 else columns["leaf_mass"][t, ~c]) for c in (left, right)]
+    return [(left, masses[0] / sum(masses)), (right, masses[1] / sum(masses))]
 
 
 def insertion_depth(columns: dict, t: int, x: Point) -> float:
     """Expected depth of x if it were inserted: separated at a node, it would hang one below."""
-    v, depth, expected, reached, born = int(columns["header"][t, 0]), 0, 0.0, 1.0, 0.0
-    while v >= 0:
-        lower, upper = columns["lower"][t, v], columns["upper"][t, v]
-        outside = _distance(x, lower.tolist(), upper.tolist())
+    def below(v: int, depth: int, born: float) -> float:
+        if v < 0:
+            point = columns["points"][columns["leaf_point"][t, ~v]].tolist()
+            if _distance(x, point, point, columns["rate"][t]) > 0:
+                return depth + 1
+            return depth + hidden_depth(float(columns["leaf_mass"][t, ~v]))
+        outside = _distance(x, columns["lower"][t, v].tolist(), columns["upper"][t, v].tolist(), columns["rate"][t])
         time = float(columns["time"][t, v])
         separates = -math.expm1(-outside * (time - born)) if outside > 0 else 0.0
-        expected += reached * separates * (depth + 1)
-        reached *= 1.0 - separates
-        feature, threshold, left, right = cut(v, columns, t)
-        v, depth, born = (left if x[feature] <= threshold else right), depth + 1, time
-    point = columns["points"][columns["leaf_point"][t, ~v]].tolist()
-    if _distance(x, point, point) > 0:
-        return expected + reached * (depth + 1)
-    return expected + reached * (depth + hidden_depth(float(columns["leaf_mass"][t, ~v])))
+        on = sum(share * below(child, depth + 1, time) for child, share in ways(columns, t, v, x))
+        return separates * (depth + 1) + (1.0 - separates) * on
+
+    return below(int(columns["header"][t, 0]), 0, 0.0)
 
 
-def _distance(x: Point, lower: Sequence[float], upper: Sequence[float]) -> float:
-    return sum(max(low - value, value - high, 0.0)
-               for value, low, high in zip(x, lower, upper, strict=False))
+def _distance(x: Point, lower: Sequence[float], upper: Sequence[float], rate: Sequence[float]) -> float:
+    return sum(gap(value, low, high) * float(per_unit)
+               for value, low, high, per_unit in zip(x, lower, upper, rate, strict=False))
 
 
 def mean_depths(columns: dict, rows: Sequence[Point], score: str) -> list[float]:

@@ -1,0 +1,132 @@
+"""Metrics by name: what each is called, its unit and definition, and its value for a pair of clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pointmetrics import _dcd, _emd, _features
+from pointmetrics._arrays import Pair, check_number
+from pointmetrics._conventions import conventions
+from pointmetrics._mesh import MeshDistances, point_to_mesh_distance
+from pointmetrics._neighbors import Found
+
+from . import USAGE, Failure
+from .clouds import Cloud
+
+CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
+DEFAULTS = (*CHAMFER, "dcd", "hausdorff", "hausdorff@0.95", "f-score", "precision", "recall")
+_RATES = ("f-score", "precision", "recall")
+_MESH = {"point-to-mesh": "mean distance from the points of A to the surface of B",
+         "point-to-mesh:max": "largest distance from the points of A to the surface of B"}
+_EMD = {"emd": ("euclidean", "length", "least mean of |x - y| over all plans"),
+        "emd-squared": ("squared", "length^2", "least mean of |x - y|^2 over all plans")}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A pair of clouds, its nearest neighbours, and what else metrics may ask for."""
+
+    pair: Pair
+    found: Found
+    a: Cloud
+    b: Cloud
+    to_mesh: MeshDistances | None
+    n_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: ``formula`` speaks of a and b, the distances from A to B and from B to A."""
+
+    name: str
+    unit: str
+    formula: str
+    measure: Callable[[Measured], float]
+    high_is_good: bool = False
+
+
+def known_names() -> str:
+    """List what may be asked for."""
+    return (f"{', '.join(conventions())}, dcd, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at every "
+            f"--threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}")
+
+
+def read_metrics(names: Sequence[str], thresholds: Sequence[float], alpha: float, n_lambda: float) -> list[Metric]:
+    """Turn names into metrics, each once, in their order; rates without a threshold are taken at all."""
+    for threshold in thresholds:
+        if not threshold > 0 or threshold == float("inf"):
+            raise Failure(f"--threshold must be finite and above 0, got {threshold:g}", USAGE)
+    expanded = [one for name in names for one in
+                ([f"{name}@{t:g}" for t in thresholds] if name in _RATES else [name])]
+    return [_metric(name, alpha, n_lambda) for name in dict.fromkeys(expanded)]
+
+
+def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
+    if name in _EMD:
+        cost, unit, formula = _EMD[name]
+        return Metric(name, unit, formula, lambda m: _solve(m, cost))
+    if name in _MESH:
+        at_most = name.endswith("max")
+        return Metric(name, "length", _MESH[name], lambda m: _to_mesh(m, at_most))
+    if name == "dcd":
+        alpha, n_lambda = check_number(alpha, "--alpha", 0), check_number(n_lambda, "--n-lambda", 0)
+        return Metric(name, "1", f"density-aware Chamfer distance, alpha {alpha:g}, lambda {n_lambda:g}",
+                      lambda m: float(_dcd.value_and_grad(m.pair, m.found, alpha=alpha, n_lambda=n_lambda,
+                                                          need_grad=False)[0][0]))
+    try:
+        measure = _features.parse_metric(name)
+    except ValueError as error:
+        text = str(error)
+        raise Failure(f"there is no metric {name!r}; known are {known_names()}"
+                      if text.startswith("metric must be") else text, USAGE) from error
+    unit, formula, good = _describe(name)
+    return Metric(name, unit, formula, lambda m: measure(m.pair, m.found), good)
+
+
+def _describe(name: str) -> tuple[str, str, bool]:
+    stem, _, direction = name.partition(":")
+    stem, _, number = stem.partition("@")
+    letters = {"x_to_y": "a", "y_to_x": "b"}
+    if stem in conventions():
+        definition = conventions()[stem]
+        power = "^2" if definition.power == 2 else ""
+        one = f"{definition.reduction} {letters.get(direction, '')}{power}"
+        return definition.units, one if direction in letters else definition.formula, False
+    if stem == "hausdorff":
+        what = "max" if number in ("", "1") else f"{float(number):g}-quantile"
+        sides = [letters[direction]] if direction in letters else ["a", "b"]
+        terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
+        return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
+    rate = {"f-score": "2 P R / (P + R) of precision and recall at {}", "precision": "share of a below {}",
+            "recall": "share of b below {}"}[stem]
+    return "1", rate.format(number), True
+
+
+def _solve(measured: Measured, cost: str) -> float:
+    x, y = measured.pair.x.points, measured.pair.y.points
+    return float(_emd.earth_movers_distance(x, y, cost=cost, return_details=True, n_threads=measured.n_threads).upper)
+
+
+def _to_mesh(measured: Measured, at_most: bool) -> float:
+    if measured.to_mesh is None:
+        raise Failure(f"{measured.b.path} has no faces, which point-to-mesh needs")
+    distance = measured.to_mesh.distance
+    return float(distance.max() if at_most else distance.mean(dtype=float))
+
+
+def needs_mesh(metrics: Sequence[Metric]) -> bool:
+    """Tell whether the surface of B is needed."""
+    return any(metric.name in _MESH for metric in metrics)
+
+
+def needs_emd(metrics: Sequence[Metric]) -> bool:
+    """Tell whether an earth mover's distance is asked for."""
+    return any(metric.name in _EMD for metric in metrics)
+
+
+def surface_distances(points: object, mesh_vertices: object, faces: object, n_threads: int) -> MeshDistances:
+    """Measure points against a surface."""
+    found: MeshDistances = point_to_mesh_distance(points, mesh_vertices, faces, return_details=True,
+                                                  n_threads=n_threads)
+    return found
