@@ -75,7 +75,7 @@ def assign(
     Two rounds of path searches: rounding may leave a row off its best after the first. Memory is about
     400 bytes a point.
     """
-    xp, (total, d) = device.xp, x.shape
+    xp, total = device.xp, len(x)
     b, largest = len(offsets) - 1, int(np.diff(offsets).max())
     run = _Launcher(device, x, y, xp.asarray(offsets), largest, np.int32(squared), block)
     column_of, prices = xp.empty(total, np.int32), xp.empty(total, np.float64)
@@ -127,15 +127,16 @@ class _Launcher:
         unit_x, unit_y, scales = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32), xp.empty(self.b)
         self.device.launch(self.kernel("emd_auction", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
-        shared = 8 * (self.largest + 1 & ~1) + 4 * (d + 1) * self.largest
+        shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
         fits = shared <= self.device.shared_bytes - 1024
-        outside = 1 if fits else total
+        outside = 1 if fits else total + 32 * self.b
+        kernel = Kernel("emd_auction", "auction", np.dtype(np.float32), specialised(d), (("IN_SHARED", int(fits)),))
         scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
                    xp.empty((total, _KEPT), np.int32), xp.empty(total, np.float32), xp.empty(total, np.float32),
                    xp.empty((2, total), np.int32), xp.empty(total, np.int32), xp.empty(total, np.int32))
-        self.device.launch(self.kernel("emd_auction", "auction", np.float32), (self.b,), (self.block,),
+        self.device.launch(kernel, (self.b,), (self.block,),
                            (unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared, np.float32(tolerance),
-                            np.int32(max_bids), np.int32(fits), *scratch, column_of, prices, work),
+                            np.int32(max_bids), *scratch, column_of, prices, work),
                            shared if fits else 0)
 
 
@@ -148,7 +149,7 @@ def _finish_on_host(device: Device, x: Any, y: Any, offsets: np.ndarray, squared
         cloud = slice(int(offsets[i]), int(offsets[i + 1]))
         points = [xp.asnumpy(side[cloud]).astype(np.float64) for side in (x, y)]
         ends = np.array([0, cloud.stop - cloud.start], dtype=np.int64)
-        solved = _core.assign(*points, ends, squared, tol, n_threads)
+        solved = _core.assign(points[0], points[1], ends, squared, tol, n_threads)
         for to, values, at in zip(found, solved, (*(slice(i, i + 1),) * 3, cloud, cloud), strict=True):
             to[at] = xp.asarray(values.astype(to.dtype))
     return len(left)

@@ -62,7 +62,8 @@ normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x
 
 namespace {
 
-// What a block knows of its pair. Columns are stored with their prices: coordinates, then price.
+// What a block knows of its pair. Columns are stored with their prices: coordinates, then price; their
+// number is filled up to whole warps with some of infinite price.
 struct Market {
   const float* x;
   float* columns;
@@ -72,8 +73,19 @@ struct Market {
   int n, d, squared;
 };
 
+// An approximation will do, and needs no care for subnormal numbers.
+__device__ __forceinline__ float inverse_root(float value) {
+#if defined(__CUDA_ARCH__)
+  float root;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(value));
+  return root;
+#else
+  return rsqrtf(value);
+#endif
+}
+
 __device__ __forceinline__ float unit_cost(const Market& m, const float* row, const float* column) {
-  float sum = 0;
+  float sum = 1e-30f;  // far below what float32 coordinates of size 1 tell apart: the root needs no case for 0
 #if DIM > 0
 #pragma unroll
 #endif
@@ -81,8 +93,7 @@ __device__ __forceinline__ float unit_cost(const Market& m, const float* row, co
     const float delta = row[a] - column[a];
     sum = fmaf(delta, delta, sum);
   }
-  // An approximate root will do; below the smallest normal number it is 0.
-  return m.squared ? sum : (sum > 1.2e-38f ? sum * rsqrtf(sum) : 0.0f);
+  return m.squared ? sum : sum * inverse_root(sum);
 }
 
 #if DIM == 3
@@ -114,17 +125,18 @@ __device__ void scan(const Market& m, int i) {
   const int steps = (m.n + 31) / 32, start = i / 32 % steps;
   float best = REAL_INFINITY, second = REAL_INFINITY, third = REAL_INFINITY;
   int best_column = FREE, second_column = FREE;
-  for (int t = 0, j = start * 32 + lane_id(); t < steps; ++t, j += 32) {
-    if (j >= steps * 32) j = lane_id();
-    if (j >= m.n) continue;
-    const float value = value_of(m, row, j);
-    // Sorted in without a branch; what is pushed out of one place tries the next.
-    const bool better = value < best;
-    const float out = max(best, value);
-    const int out_column = better ? best_column : j;
-    best = min(best, value), best_column = better ? j : best_column;
-    third = min(third, max(second, out));
-    second_column = out < second ? out_column : second_column, second = min(second, out);
+  for (int turn = 0; turn < 2; ++turn) {
+    const int end = turn == 0 ? steps : start;
+    for (int j = (turn == 0 ? start : 0) * 32 + lane_id(); j < end * 32; j += 32) {
+      const float value = value_of(m, row, j);
+      // Sorted in without a branch; what is pushed out of one place tries the next.
+      const bool better = value < best;
+      const float out = max(best, value);
+      const int out_column = better ? best_column : j;
+      best = min(best, value), best_column = better ? j : best_column;
+      third = min(third, max(second, out));
+      second_column = out < second ? out_column : second_column, second = min(second, out);
+    }
   }
   int* list = m.lists + static_cast<i64>(i) * (32 * N_KEPT) + N_KEPT * lane_id();
   list[0] = best_column;
@@ -182,24 +194,31 @@ struct Tally {
 };
 
 // tolerance: the gap, relative to the cost, at which to stop. Scratch, packed like the points: columns
-// (d + 1 floats each) and words are used where shared memory has no room for them; queue has 2 places a
-// point; work[4 * pair] counts rounds, bids, scans and phases. A row that the budget of bids has left
+// (d + 1 floats each, 32 places more a pair) and words are used where shared memory has no room for them
+// (IN_SHARED 0); queue has 2 places a point; work[4 * pair] counts rounds, bids, scans and phases. A row that the budget of bids has left
 // free has column -1.
 extern "C" __global__ void __launch_bounds__(1024)
 auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
-        float tolerance, int max_bids, int in_shared, float* columns, u64* words, int* lists, float* rests,
+        float tolerance, int max_bids, float* columns, u64* words, int* lists, float* rests,
         float* slacks, int* queue, int* wanted, int* owner, int* column_of, double* prices, i64* work) {
+#if IN_SHARED
   DYNAMIC_SHARED(memory);
+#endif
   __shared__ Tally tally;
   const i64 first = offsets[blockIdx.x];
   const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
-  const int width = dimension(d) + 1;
+  const int width = dimension(d) + 1, padded = (n + 31) / 32 * 32;
   const int me = static_cast<int>(threadIdx.x), n_threads = static_cast<int>(blockDim.x);
   const int n_warps = n_threads / 32;
   Market m;
   m.x = x + first * d;
-  m.words = in_shared ? reinterpret_cast<u64*>(memory) : words + first;
-  m.columns = in_shared ? reinterpret_cast<float*>(memory + 8 * ((static_cast<i64>(n) + 1) & ~1ll)) : columns + first * width;
+#if IN_SHARED
+  m.columns = reinterpret_cast<float*>(memory);
+  m.words = reinterpret_cast<u64*>(m.columns + static_cast<i64>(padded) * width);
+#else
+  m.columns = columns + (first + 32 * static_cast<i64>(blockIdx.x)) * width;
+  m.words = words + first;
+#endif
   m.lists = lists + first * (32 * N_KEPT);
   m.rests = rests + first;
   m.n = n, m.d = d, m.squared = squared;
@@ -219,6 +238,10 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
     // A pairing without rhyme or reason tells the scale of the costs.
     const i64 other = (static_cast<i64>(j) * 7919 + 1) % n;
     sum += fixed(unit_cost(m, m.x + static_cast<i64>(j) * d, y + (first + other) * d));
+  }
+  for (int j = n + me; j < padded; j += n_threads) {
+    for (int a = 0; a < dimension(d); ++a) m.columns[static_cast<i64>(j) * width + a] = 0;
+    price_of(m, j) = REAL_INFINITY;
   }
   atomicAdd(&tally.cost, sum);
   __syncthreads();
