@@ -1,23 +1,25 @@
 """Read clouds from any array library, check them once, and give results back the same way.
 
 Every public function begins with :func:`read_pair` (or :func:`read_clouds`) and works from there on
-packed numpy arrays: all points of all clouds of a batch one after another in ``points``, cloud ``i``
-being ``points[offsets[i]:offsets[i + 1]]``. A single cloud, a padded batch with ``lengths`` and a
-ragged list look the same from inside, and only this module knows what the caller passed.
+packed arrays: all points of all clouds of a batch one after another in ``points``, cloud ``i`` being
+``points[offsets[i]:offsets[i + 1]]``. A single cloud, a padded batch with ``lengths`` and a ragged list
+look the same from inside, and only this module knows what the caller passed. Arrays are numpy's or, for
+clouds on a CUDA device, CuPy's: what differs between them is the clouds' ``backend``.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ._core import max_magnitude
-from ._libraries import NUMPY, SHAPES, Library, half_message, to_numpy
+from ._backend import Array, Backend
+from ._cpu import CPU
+from ._libraries import NUMPY, SHAPES, Library, half_message, to_native
 
 _MAX_POINTS = 2**31 - 2
 
@@ -26,20 +28,21 @@ _MAX_POINTS = 2**31 - 2
 class Clouds:
     """One or more clouds, packed.
 
-    ``points`` is C-contiguous ``(total, d)`` float32 or float64, ``offsets`` int64 ``(b + 1,)``.
-    ``kind`` is "single", "batch" or "list": the shape that results take. ``max_n`` is the padded
-    length of a batch.
+    ``points`` is C-contiguous ``(total, d)`` float32 or float64 in the memory of ``backend``,
+    ``offsets`` int64 ``(b + 1,)`` in the host's. ``kind`` is "single", "batch" or "list": the shape that
+    results take. ``max_n`` is the padded length of a batch.
     """
 
-    points: np.ndarray
+    points: Array
     offsets: np.ndarray
     kind: str
     max_n: int
+    backend: Backend = CPU
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, i: int) -> np.ndarray:
+    def __getitem__(self, i: int) -> Array:
         return self.points[self.offsets[i] : self.offsets[i + 1]]
 
     @property
@@ -48,11 +51,22 @@ class Clouds:
         return self.offsets[1:] - self.offsets[:-1]
 
     @property
-    def owner(self) -> np.ndarray:
-        """The cloud that each packed point belongs to, int64 ``(total,)``."""
-        return np.repeat(np.arange(len(self)), self.counts)
+    def is_uniform(self) -> bool:
+        """Whether all clouds have ``max_n`` points."""
+        return len(self.points) == len(self) * self.max_n
 
-    def unpack(self, values: np.ndarray, fill: float = 0) -> Any:
+    def spread(self, values: Any) -> Array:
+        """Repeat one value a cloud ``(b,)`` for each of its points, ``(total,)``."""
+        values = self.backend.constant(values)
+        if self.is_uniform:
+            return self.backend.xp.repeat(values, self.max_n)
+        return values[self.backend.upload(np.repeat(np.arange(len(self)), self.counts))]
+
+    def rows_in_use(self) -> Array:
+        """Return the rows of a padded batch ``(b * max_n, ...)`` that are no padding, int64 ``(total,)``."""
+        return self.backend.upload(np.flatnonzero(np.arange(self.max_n) < self.counts[:, None]))
+
+    def unpack(self, values: Array, fill: float = 0) -> Any:
         """Shape packed per-point ``values`` ``(total, ...)`` like the caller's clouds.
 
         Padding of a batch holds ``fill``.
@@ -60,29 +74,23 @@ class Clouds:
         if self.kind == "single":
             return values
         if self.kind == "list":
-            return np.split(values, self.offsets[1:-1])
+            return [values[a:b] for a, b in pairwise(self.offsets.tolist())]
         full = (len(self), self.max_n, *values.shape[1:])
         if len(values) == full[0] * full[1]:
             return values.reshape(full)
-        padded = np.full(full, fill, dtype=values.dtype)
-        padded[np.arange(self.max_n) < self.counts[:, None]] = values
-        return padded
+        padded = self.backend.xp.full((full[0] * full[1], *full[2:]), fill, dtype=values.dtype)
+        padded[self.rows_in_use()] = values
+        return padded.reshape(full)
 
-    def means(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    def means(self, values: Array, weights: Array | None = None) -> Array:
         """Average packed per-point ``values`` over each cloud, in float64 ``(b,)``."""
         if weights is not None:
             return self.sums(values * weights) / self.sums(weights)
-        return self.sums(values) / self.counts
+        return self.sums(values) / self.backend.constant(self.counts)
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
+    def sums(self, values: Array) -> Array:
         """Sum packed per-point ``values`` over each cloud, in float64 ``(b,)``."""
-        if len(self) == 1:
-            # Pairwise summation; reduceat is sequential and would lose digits on a million points.
-            return np.add.reduce(values, dtype=np.float64, keepdims=True)
-        if len(values) == len(self) * self.max_n:
-            return values.reshape(len(self), self.max_n).sum(axis=1, dtype=np.float64)
-        ends = self.offsets.tolist()
-        return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(ends)])
+        return self.backend.sums(values, self.offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Pair:
     y: Clouds
     library: Library
     prepared: str = ""  # "x" or "y" where that side is a PreparedCloud
-    index: np.ndarray | None = None
+    index: Any = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -106,14 +114,19 @@ class Pair:
     def __len__(self) -> int:
         return len(self.x)
 
-    def result(self, values: np.ndarray) -> Any:
+    @property
+    def backend(self) -> Backend:
+        """Where both sides live and are computed on."""
+        return self.x.backend
+
+    def result(self, values: Array) -> Any:
         """Give one number a pair, ``(b,)``, back: a scalar for a single pair, else ``(b,)``."""
         values = values.astype(self.dtype, copy=False)
         if self.x.kind == "single":
             return values[0] if self.library is NUMPY else self.library.wrap(values[0])
         return self.library.wrap(values)
 
-    def per_point(self, side: Clouds, values: np.ndarray, fill: float = 0) -> Any:
+    def per_point(self, side: Clouds, values: Array, fill: float = 0) -> Any:
         """Give packed per-point values of ``side`` back in the shape of its clouds."""
         unpacked = side.unpack(values, fill)
         if isinstance(unpacked, list):
@@ -168,14 +181,15 @@ class Prepared:
     _clouds: Clouds
     _library: Library
 
-    def index(self, dtype: np.dtype) -> np.ndarray:
-        """Return the native index for points of ``dtype``."""
+    def index(self, dtype: np.dtype) -> Any:
+        """Return the backend's index for points of ``dtype``."""
         raise NotImplementedError
 
 
 def _repeat(clouds: Clouds, times: int) -> Clouds:
     n = clouds.max_n
-    return Clouds(np.tile(clouds.points, (times, 1)), np.arange(0, times * n + 1, n), "batch", n)
+    points = clouds.backend.xp.tile(clouds.points, (times, 1))
+    return Clouds(points, np.arange(0, times * n + 1, n), "batch", n, clouds.backend)
 
 
 def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
@@ -227,19 +241,20 @@ def split_pair(value: Any) -> tuple[Any, Any]:
 def read_clouds(x: Any, name: str, *, lengths: Any = None) -> tuple[Clouds, Library]:
     """Read and check one cloud, batch or list."""
     if type(x) is np.ndarray:
-        return _read_array(x, name, lengths), NUMPY
+        return _read_array(x, name, lengths, NUMPY), NUMPY
     if isinstance(x, Prepared):
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
         return x._clouds, x._library
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
         return _read_list(x, name, lengths)
-    array, library = to_numpy(x, name)
-    return _read_array(array, name, lengths), library
+    array, library = to_native(x, name)
+    return _read_array(array, name, lengths, library), library
 
 
-def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
-    points = _as_floats(array, name)
+def _read_array(array: Array, name: str, lengths: Any, library: Library) -> Clouds:
+    backend = library.backend
+    points = _as_floats(array, name, backend)
     shape = points.shape
     if len(shape) not in (2, 3):
         raise ValueError(f"{name} must have {SHAPES}, got shape {shape}")
@@ -250,27 +265,24 @@ def _read_array(array: np.ndarray, name: str, lengths: Any) -> Clouds:
     if len(shape) == 2:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
-        points = _check_values(points, points, name)
-        return _bounded(Clouds(points, np.array([0, shape[0]], dtype=np.int64), "single", shape[0]), name)
+        offsets = np.array([0, shape[0]], dtype=np.int64)
+        return _checked(Clouds(points, offsets, "single", shape[0], backend), points, name)
     b, n, d = shape
+    flat = points.reshape(b * n, d)
     if lengths is None:
-        packed = _check_values(points.reshape(b * n, d), points, name)
-        offsets = np.arange(0, b * n + 1, n, dtype=np.int64)
-    else:
-        counts = _check_lengths(lengths, b, n, name)
-        used = np.arange(n) < counts[:, None]
-        packed = _check_values(points[used], points, name, used)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-    return _bounded(Clouds(packed, offsets, "batch", n), name)
+        return _checked(Clouds(flat, np.arange(0, b * n + 1, n, dtype=np.int64), "batch", n, backend), points, name)
+    counts = _check_lengths(lengths, b, n, name)
+    clouds = Clouds(flat, np.concatenate([[0], np.cumsum(counts)]), "batch", n, backend)
+    return _checked(replace(clouds, points=flat[clouds.rows_in_use()]), points, name)
 
 
 def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
     if lengths is not None:
         raise ValueError(f"lengths need a batch (b, n, d), but {name} is a list, whose clouds have their own")
-    parts: list[np.ndarray] = []
+    parts: list[Array] = []
     library: Library | None = None
     for i, cloud in enumerate(clouds):
-        array, cloud_library = to_numpy(cloud, f"{name}[{i}]")
+        array, cloud_library = to_native(cloud, f"{name}[{i}]")
         library = library or cloud_library
         if cloud_library != library:
             raise TypeError(
@@ -279,60 +291,62 @@ def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
             )
         if array.ndim != 2:
             raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
-        part = _read_array(array, f"{name}[{i}]", None).points
+        part = _read_array(array, f"{name}[{i}]", None, library).points
         if parts and part.shape[1] != parts[0].shape[1]:
             raise ValueError(
                 f"{name}[{i}] must have {parts[0].shape[1]} coordinates a point like "
                 f"{name}[0], got shape {part.shape}"
             )
         parts.append(part)
+    library = library or NUMPY
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
-    packed = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return _bounded(Clouds(packed, offsets, "list", int(np.diff(offsets).max())), name), library or NUMPY
+    packed = parts[0] if len(parts) == 1 else library.backend.xp.concatenate(parts)
+    return _bounded(Clouds(packed, offsets, "list", int(np.diff(offsets).max()), library.backend), name), library
 
 
-def _as_floats(array: np.ndarray, name: str) -> np.ndarray:
+def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
     """Return ``array`` C-contiguous in float32 or float64; refuse every other kind of number."""
     dtype = array.dtype
     if dtype.char in "fd" and dtype.isnative:
-        return np.ascontiguousarray(array) if array.ndim else array
+        return backend.xp.ascontiguousarray(array) if array.ndim else array
     if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8)):
         wanted = np.float32 if dtype.kind == "f" and dtype.itemsize == 4 else np.float64
-        return np.ascontiguousarray(array, dtype=wanted) if array.ndim else array
+        return backend.xp.ascontiguousarray(array, dtype=wanted) if array.ndim else array
     if dtype.name in ("float16", "bfloat16"):
         raise TypeError(half_message(name, dtype.name))
     raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
 
 
-def _check_values(
-    packed: np.ndarray, original: np.ndarray, name: str, used: np.ndarray | None = None
-) -> np.ndarray:
-    """Refuse NaN and infinity, and bring a scale whose squares leave float32 to float64.
+def _checked(clouds: Clouds, original: Array, name: str) -> Clouds:
+    """Refuse NaN, infinity and too many points; bring a scale whose squares leave float32 to float64.
 
-    Indices in messages are those of ``original``; ``used`` marks the points that are no padding,
-    which may hold anything.
+    Indices in messages are those of ``original``, the caller's array.
     """
-    magnitude = max_magnitude(packed)
+    packed = clouds.points
+    magnitude = clouds.backend.max_magnitude(packed)
     if not math.isfinite(magnitude):
-        bad = ~np.isfinite(original)
-        if used is not None:
-            bad &= used[:, :, None]
+        values = clouds.backend.download(original)
+        bad = ~np.isfinite(values)
+        if bad.ndim == 3:  # padding may hold anything
+            bad &= (np.arange(clouds.max_n) < clouds.counts[:, None])[:, :, None]
         index = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name} must be finite, got {original[index]} at index {index}")
+        raise ValueError(f"{name} must be finite, got {values[index]} at index {index}")
     # Differences are at most twice the magnitude; their squares are summed over d coordinates.
     reach = 2 * magnitude * math.sqrt(packed.shape[1])
     if packed.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19:
-        return packed.astype(np.float64)
+        return _bounded(_as_float64(clouds), name)
     if packed.dtype == np.float64 and magnitude > 0 and not 1e-140 < reach < 1e153:
         raise ValueError(
             f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
             f"range of float64; rescale it to between 1e-140 and 1e150"
         )
-    return packed
+    return _bounded(clouds, name)
 
 
 def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
-    counts, _ = to_numpy(lengths, f"the lengths of {name}")
+    # Offsets are the host's, whatever the lengths came in: they size grids and results.
+    counts, library = to_native(lengths, f"the lengths of {name}")
+    counts = library.backend.download(counts)
     if counts.dtype.kind not in "iu":
         raise TypeError(f"the lengths of {name} must be integers, got dtype {counts.dtype}")
     if counts.shape != (b,):
@@ -346,55 +360,57 @@ def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
     return counts
 
 
-def read_weights(weights: Any, clouds: Clouds, name: str) -> np.ndarray | None:
+def _per_point(values: Any, clouds: Clouds, name: str, last: tuple[int, ...] = ()) -> Array:
+    """Read one entry of shape ``last`` a point, shaped like the clouds, packed in float64."""
+    is_list = clouds.kind == "list"
+    if is_list and (not isinstance(values, (list, tuple)) or len(values) != len(clouds)):
+        raise ValueError(f"{name} must be a list of {len(clouds)} arrays, one a cloud")
+    names = [f"{name}[{i}]" for i in range(len(clouds))] if is_list else [name]
+    leading: list[tuple[int, ...]] = [(int(n),) for n in clouds.counts] if is_list else [
+        (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    parts = []
+    for part, part_name, shape in zip(values if is_list else [values], names, leading, strict=True):
+        array = _on_backend(part, part_name, clouds)
+        if array.shape != (*shape, *last):
+            raise ValueError(f"{part_name} must have shape {(*shape, *last)}, got {array.shape}")
+        parts.append(array)
+    packed = clouds.backend.xp.concatenate(parts) if is_list else parts[0]
+    if clouds.kind == "batch":
+        packed = packed.reshape(len(clouds) * clouds.max_n, *last)
+        if not clouds.is_uniform:
+            packed = packed[clouds.rows_in_use()]
+    return _as_floats(packed, name, clouds.backend).astype(np.float64, copy=False)
+
+
+def _on_backend(values: Any, name: str, clouds: Clouds) -> Array:
+    """Read an array that belongs to clouds: from their library, or from the host."""
+    array, library = to_native(values, name)
+    if library.backend is not clouds.backend and library.backend is not CPU:
+        raise TypeError(f"{name} is on {library}, which its clouds are not")
+    return clouds.backend.upload(array)
+
+
+def read_weights(weights: Any, clouds: Clouds, name: str) -> Array | None:
     """Read non-negative point weights of ``clouds`` into packed float64 ``(total,)``."""
     if weights is None:
         return None
-    if clouds.kind == "list":
-        if not isinstance(weights, (list, tuple)) or len(weights) != len(clouds):
-            raise ValueError(f"{name} must be a list of {len(clouds)} arrays, one a cloud")
-        parts = [to_numpy(w, f"{name}[{i}]")[0] for i, w in enumerate(weights)]
-        for i, (part, n) in enumerate(zip(parts, clouds.counts, strict=True)):
-            if part.shape != (n,):
-                raise ValueError(f"{name}[{i}] must have shape ({n},), got {part.shape}")
-        packed = np.concatenate(parts)
-    else:
-        packed, _ = to_numpy(weights, name)
-        expected = (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)
-        if packed.shape != expected:
-            raise ValueError(f"{name} must have shape {expected}, got {packed.shape}")
-        if clouds.kind == "batch":
-            packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
-    packed = _as_floats(packed, name).astype(np.float64, copy=False)
-    bad = ~(np.isfinite(packed) & (packed >= 0))
+    packed = _per_point(weights, clouds, name)
+    xp = clouds.backend.xp
+    bad = ~(xp.isfinite(packed) & (packed >= 0))
     if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"{name} must be finite and not negative, got {packed[i]} at point {i}")
+        i = int(xp.flatnonzero(bad)[0])
+        raise ValueError(f"{name} must be finite and not negative, got {float(packed[i])} at point {i}")
     if (clouds.sums(packed) <= 0).any():
         raise ValueError(f"{name} must not all be zero in a cloud")
     return packed
 
 
-def read_vectors(vectors: Any, clouds: Clouds, name: str) -> np.ndarray:
+def read_vectors(vectors: Any, clouds: Clouds, name: str) -> Array:
     """Read one vector a point, shaped like the clouds, into packed float64 ``(total, d)``."""
-    parts = list(vectors) if clouds.kind == "list" else [vectors]
-    arrays = [to_numpy(part, name)[0] for part in parts]
-    expected: list[tuple[int, ...]] = (
-        [(int(n),) for n in clouds.counts]
-        if clouds.kind == "list"
-        else [(clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
-    )
-    shapes = [(*shape, clouds.points.shape[1]) for shape in expected]
-    if [a.shape for a in arrays] != shapes:
-        raise ValueError(
-            f"{name} must have the shape of its cloud, got {[a.shape for a in arrays]} for {shapes}"
-        )
-    packed = np.concatenate(arrays) if clouds.kind == "list" else arrays[0]
-    if clouds.kind == "batch":
-        packed = packed[np.arange(clouds.max_n) < clouds.counts[:, None]]
-    packed = _as_floats(packed, name).astype(np.float64, copy=False)
-    if not np.isfinite(packed).all():
-        raise ValueError(f"{name} must be finite, got {packed[~np.isfinite(packed)][0]}")
+    packed = _per_point(vectors, clouds, name, (clouds.points.shape[1],))
+    bad = ~clouds.backend.xp.isfinite(packed)
+    if bad.any():
+        raise ValueError(f"{name} must be finite, got {float(packed[bad][0])}")
     return packed
 
 
@@ -405,7 +421,7 @@ def _bounded(clouds: Clouds, name: str) -> Clouds:
 
 
 def _as_float64(clouds: Clouds) -> Clouds:
-    return Clouds(clouds.points.astype(np.float64, copy=False), clouds.offsets, clouds.kind, clouds.max_n)
+    return replace(clouds, points=clouds.points.astype(np.float64, copy=False))
 
 
 def _describe(clouds: Clouds) -> str:

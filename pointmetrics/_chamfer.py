@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Clouds, Pair, read_pair, read_vectors, read_weights, split_pair
+from ._backend import Array
 from ._conventions import Convention, look_up
-from ._neighbors import Found, find, give_grads, pull, root_coef
+from ._libraries import on_callers_device
+from ._neighbors import Found, find, give_grads, pull, root_coef, rows_found
 
 DIRECTIONS = ("both", "x_to_y", "y_to_x")
 
@@ -38,7 +40,7 @@ class Options:
     convention: Convention
     reduction: str
     direction: str
-    weights: tuple[np.ndarray | None, np.ndarray | None]
+    weights: tuple[Array | None, Array | None]
 
     @property
     def factor(self) -> float:
@@ -57,25 +59,29 @@ def check_direction(direction: str) -> str:
     return direction
 
 
-def _reduce(side: Clouds, sq_dist: np.ndarray, weights: np.ndarray | None, options: Options) -> np.ndarray:
-    terms = sq_dist if options.convention.power == 2 else np.sqrt(sq_dist)
+def _reduce(side: Clouds, sq_dist: Array, weights: Array | None, options: Options) -> Array:
+    terms = sq_dist if options.convention.power == 2 else side.backend.xp.sqrt(sq_dist)
     if options.reduction == "mean":
         return side.means(terms, weights)
     return side.sums(terms if weights is None else terms * weights)
 
 
-def _coefs(side: Clouds, sq_dist: np.ndarray, weights: np.ndarray | None, options: Options) -> np.ndarray:
+def _coefs(side: Clouds, sq_dist: Array, weights: Array | None, options: Options) -> Array:
     """Return the derivative of the value with respect to each squared distance."""
-    coef = np.full(sq_dist.shape, options.factor) if weights is None else options.factor * weights
-    if options.reduction == "mean":
-        total = side.counts if weights is None else side.sums(weights)
-        coef /= np.repeat(total, side.counts)
-    return coef if options.convention.power == 2 else root_coef(sq_dist, coef)
+    xp = side.backend.xp
+    if weights is None:
+        share = options.factor / side.counts if options.reduction == "mean" else np.full(len(side), options.factor)
+        coef = side.spread(share)
+    else:
+        coef = options.factor * weights
+        if options.reduction == "mean":
+            coef /= side.spread(side.sums(weights))
+    return coef if options.convention.power == 2 else root_coef(sq_dist, coef, xp)
 
 
-def directions(pair: Pair, found: Found, options: Options) -> tuple[np.ndarray, np.ndarray]:
+def directions(pair: Pair, found: Found, options: Options) -> tuple[Array, Array]:
     """Return both reduced directions ``(b,)``; NaN where the direction takes no part."""
-    nothing = np.full(len(pair), np.nan)
+    nothing = None if options.direction == "both" else pair.backend.xp.full(len(pair), np.nan)
     forth, back = nothing, nothing
     if options.uses("x_to_y"):
         forth = _reduce(pair.x, found.sq_x, options.weights[0], options)
@@ -84,33 +90,29 @@ def directions(pair: Pair, found: Found, options: Options) -> tuple[np.ndarray, 
     return forth, back
 
 
-def total(forth: np.ndarray, back: np.ndarray, options: Options) -> np.ndarray:
+def total(forth: Array, back: Array, options: Options) -> Array:
     """Put the directions that take part together."""
     if options.direction == "both":
         return options.factor * (forth + back)
     return forth if options.direction == "x_to_y" else back
 
 
-def gradients(pair: Pair, found: Found, options: Options) -> tuple[np.ndarray, np.ndarray]:
+def gradients(pair: Pair, found: Found, options: Options) -> tuple[Array, Array]:
     """Return the packed gradients of :func:`total` with respect to both clouds."""
     forth = _coefs(pair.x, found.sq_x, options.weights[0], options) if options.uses("x_to_y") else None
     back = _coefs(pair.y, found.sq_y, options.weights[1], options) if options.uses("y_to_x") else None
     return pull(pair, found, forth, back)
 
 
-def cosines(
-    pair: Pair, found: Found, normals: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def cosines(pair: Pair, found: Found, normals: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return |cos| between each point's normal and its neighbour's, packed, for x and for y."""
-    unit = [
-        n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), np.finfo(np.float64).tiny) for n in normals
-    ]
-    rows_x = found.id_x + np.repeat(pair.y.offsets[:-1], pair.x.counts)
-    rows_y = found.id_y + np.repeat(pair.x.offsets[:-1], pair.y.counts)
-    return (np.abs((unit[0] * unit[1][rows_x]).sum(axis=1)), np.abs((unit[1] * unit[0][rows_y]).sum(axis=1)))
+    xp = pair.backend.xp
+    x, y = (n / xp.maximum(xp.sqrt((n * n).sum(axis=1, keepdims=True)), np.finfo(np.float64).tiny) for n in normals)
+    rows_x, rows_y = rows_found(pair, found)
+    return xp.abs((x * y[rows_x]).sum(axis=1)), xp.abs((y * x[rows_y]).sum(axis=1))
 
 
-def read_normals(normals: Any, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+def read_normals(normals: Any, pair: Pair) -> tuple[Array, Array]:
     """Read ``(x_normals, y_normals)`` packed in float64."""
     x_normals, y_normals = split_pair(normals)
     if not isinstance(normals, tuple):
@@ -118,9 +120,9 @@ def read_normals(normals: Any, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return read_vectors(x_normals, pair.x, "x_normals"), read_vectors(y_normals, pair.y, "y_normals")
 
 
-def _normal_term(pair: Pair, found: Found, normals: Any, options: Options) -> np.ndarray:
+def _normal_term(pair: Pair, found: Found, normals: Any, options: Options) -> Array:
     forth, back = cosines(pair, found, read_normals(normals, pair))
-    term = np.zeros(len(pair))
+    term = pair.backend.xp.zeros(len(pair))
     if options.uses("x_to_y"):
         term += pair.x.means(1 - forth, options.weights[0])
     if options.uses("y_to_x"):
@@ -128,7 +130,7 @@ def _normal_term(pair: Pair, found: Found, normals: Any, options: Options) -> np
     return term
 
 
-def reduce_batch(pair: Pair, values: np.ndarray, grads: Any, batch_reduction: str | None) -> tuple[Any, Any]:
+def reduce_batch(pair: Pair, values: Array, grads: Any, batch_reduction: str | None) -> tuple[Any, Any]:
     """Apply ``batch_reduction`` to values ``(b,)`` and packed gradients; give both back to the caller."""
     if batch_reduction is None or pair.x.kind == "single":
         result = pair.result(values)
@@ -141,6 +143,7 @@ def reduce_batch(pair: Pair, values: np.ndarray, grads: Any, batch_reduction: st
     return result, None if grads is None else give_grads(pair, grads)
 
 
+@on_callers_device
 def chamfer_distance(
     x: Any,
     y: Any,
@@ -249,13 +252,14 @@ def read_options(
     definition = look_up(convention)
     if point_reduction not in (None, "mean", "sum"):
         raise ValueError(f"point_reduction must be None, 'mean' or 'sum', got {point_reduction!r}")
-    both: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    both: tuple[Array | None, Array | None] = (None, None)
     if weights is not None:
         x_weights, y_weights = split_pair(weights)
         both = (read_weights(x_weights, pair.x, "x_weights"), read_weights(y_weights, pair.y, "y_weights"))
     return Options(definition, point_reduction or definition.reduction, check_direction(direction), both)
 
 
+@on_callers_device
 def normal_consistency(
     x: Any, y: Any, normals: Any, *, lengths: Any = None, n_threads: int | None = None
 ) -> Any:

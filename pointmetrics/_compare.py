@@ -10,6 +10,7 @@ from . import _chamfer, _dcd, _fscore, _hausdorff
 from ._arrays import check_number, read_pair, thread_count
 from ._conventions import look_up
 from ._emd import solve_pairs
+from ._libraries import on_callers_device
 from ._neighbors import find
 
 _CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
@@ -31,6 +32,7 @@ class Comparison(dict[str, Any]):
         return "\n".join(row.rstrip() for row in rows)
 
 
+@on_callers_device
 def compare(
     x: Any,
     y: Any,

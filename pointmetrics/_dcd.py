@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Clouds, Pair, check_number, read_pair
+from ._backend import Array
 from ._chamfer import reduce_batch
-from ._neighbors import Found, find, pull
+from ._libraries import on_callers_device
+from ._neighbors import Found, find, pull, rows_found
 
 _REFERENCE_EPS = 1e-6
 
@@ -16,23 +18,21 @@ _REFERENCE_EPS = 1e-6
 def _side(
     source: Clouds,
     target: Clouds,
-    sq_dist: np.ndarray,
-    ids: np.ndarray,
+    sq_dist: Array,
+    rows: Array,
     alpha: float,
     n_lambda: float,
     eps: float,
     non_reg: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """Return mean(1 - f exp(-alpha d) / n_k^lambda) over ``source`` and its derivative by each d."""
-    rows = ids + np.repeat(target.offsets[:-1], source.counts)
-    hits = np.bincount(rows, minlength=len(target.points))[rows].astype(np.float64)
+    backend = source.backend
+    hits = backend.counts(rows, len(target.points))[rows].astype(np.float64)
     ratio = source.counts / target.counts
     if non_reg:
         ratio = np.maximum(1.0, ratio)
-    near = (
-        np.exp(-alpha * sq_dist.astype(np.float64)) * np.repeat(ratio, source.counts) / (hits**n_lambda + eps)
-    )
-    return source.means(1 - near), alpha * near / np.repeat(source.counts, source.counts)
+    near = backend.xp.exp(-alpha * sq_dist.astype(np.float64)) * source.spread(ratio) / (hits**n_lambda + eps)
+    return source.means(1 - near), alpha * near / source.spread(source.counts)
 
 
 def value_and_grad(
@@ -44,15 +44,17 @@ def value_and_grad(
     non_reg: bool = False,
     eps: float = 0.0,
     need_grad: bool = True,
-) -> tuple[np.ndarray, Any]:
+) -> tuple[Array, Any]:
     """Return DCD ``(b,)`` and, where needed, its packed gradients; match counts are constant in them."""
     settings = (alpha, n_lambda, eps, non_reg)
-    back, back_coef = _side(pair.y, pair.x, found.sq_y, found.id_y, *settings)
-    forth, forth_coef = _side(pair.x, pair.y, found.sq_x, found.id_x, *settings)
+    rows_x, rows_y = rows_found(pair, found)
+    back, back_coef = _side(pair.y, pair.x, found.sq_y, rows_y, *settings)
+    forth, forth_coef = _side(pair.x, pair.y, found.sq_x, rows_x, *settings)
     grads = pull(pair, found, forth_coef / 2, back_coef / 2) if need_grad else None
     return (forth + back) / 2, grads
 
 
+@on_callers_device
 def density_aware_chamfer_distance(
     x: Any,
     y: Any,

@@ -7,8 +7,8 @@ keeps arrays in numpy and runs the kernels on the host.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ class Device(Protocol):
     """
 
     xp: Any
+    key: Hashable  # differs between devices
 
     @property
     def n_multiprocessors(self) -> int:
@@ -37,6 +38,13 @@ class Device(Protocol):
     @property
     def shared_bytes(self) -> int:
         """Most dynamic shared memory that a block may ask for."""
+
+    def synchronize(self) -> None:
+        """Wait for the current stream."""
+
+    @property
+    def is_capturing(self) -> bool:
+        """Whether the current stream records a graph: nothing may wait then."""
 
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         """Start ``kernel`` on the current stream.
@@ -57,9 +65,10 @@ def check_args(kernel: Kernel, args: tuple[Any, ...], array_type: type) -> None:
 class CupyDevice:
     """The current device of CuPy, on CuPy's current stream."""
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: Any, number: int) -> None:
         self.xp = cupy
-        self._attributes = cupy.cuda.Device().attributes
+        self.key: Hashable = (id(cupy), number)
+        self._attributes = cupy.cuda.Device(number).attributes
 
     @property
     def n_multiprocessors(self) -> int:
@@ -69,6 +78,13 @@ class CupyDevice:
     def shared_bytes(self) -> int:
         return int(self._attributes["MaxSharedMemoryPerBlockOptin"])
 
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()
+
+    @property
+    def is_capturing(self) -> bool:
+        return bool(self.xp.cuda.get_current_stream().is_capturing())
+
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         check_args(kernel, args, self.xp.ndarray)
         function = _function(self.xp, self.xp.cuda.runtime.getDevice(), kernel)
@@ -77,10 +93,25 @@ class CupyDevice:
         function(grid, block, args, shared_mem=shared)
 
 
-def loaded_cupy() -> Any:
-    """Return the module cupy if it was imported, else None: without it there is no cupy array."""
-    found = sys.modules.get("cupy")
-    return found if hasattr(found, "ndarray") else None
+def open_device() -> Device:
+    """Return CuPy's current device."""
+    cupy = import_cupy()
+    return _device(cupy, cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _device(cupy: Any, number: int) -> Device:
+    return CupyDevice(cupy, number)
+
+
+def import_cupy() -> Any:
+    """Return the module cupy, or say how to get it."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
+                          f"pip install 'imondrian[cuda]'") from error
+    return cupy
 
 
 @cache
@@ -100,7 +131,7 @@ def _cubin(nvrtc: Any, instance: Instance, capability: int) -> Path:
     NVRTC is called directly, because ``RawModule`` would add ``-ftz=true``: distances whose squares
     are subnormal would become 0, and ties where the CPU has none.
     """
-    version = ".".join(map(str, nvrtc.getVersion()))
+    version = ".".join(map(str, nvrtc_version(nvrtc)))
     path = _cache_folder() / f"{instance.name}-sm{capability}-nvrtc{version}.cubin"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +143,20 @@ def _cubin(nvrtc: Any, instance: Instance, capability: int) -> Path:
     return path
 
 
-def _compile(nvrtc: Any, instance: Instance, capability: int) -> bytes:
-    program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", [], [])
+def nvrtc_version(nvrtc: Any) -> tuple[int, int]:
+    """Return NVRTC's version, or say how to get NVRTC."""
     try:
-        nvrtc.compileProgram(program, [*OPTIONS, f"-arch=sm_{capability}"])
+        return nvrtc.getVersion()
+    except (RuntimeError, OSError, ImportError) as error:
+        raise RuntimeError(f"kernels are compiled when first used, and the library for that, NVRTC, cannot be loaded "
+                           f"({error}): install a CUDA toolkit, or pip install 'cupy-cuda12x[ctk]' "
+                           f"(cupy-cuda13x for CUDA 13)") from error
+
+
+def _compile(nvrtc: Any, instance: Instance, capability: int) -> bytes:
+    program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*OPTIONS, f"-arch=sm_{capability}"))
         return nvrtc.getCUBIN(program)
     except nvrtc.NVRTCError as error:
         raise RuntimeError(f"NVRTC could not compile {instance.name} for sm_{capability}: {error}\n"

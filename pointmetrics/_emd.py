@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import Clouds, Pair, read_pair, read_weights, split_pair, thread_count
+from ._libraries import on_callers_device
 from ._neighbors import give_grads
 
 COSTS = ("euclidean", "squared")
@@ -65,6 +66,7 @@ class _Solved:
     plans: list[Plan]
 
 
+@on_callers_device
 def earth_movers_distance(
     x: Any,
     y: Any,

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._arrays import Clouds, Pair, read_pair
+from ._backend import Array
+from ._libraries import on_callers_device
 from ._neighbors import Found, find
 
 
@@ -29,20 +31,25 @@ def read_thresholds(threshold: Any) -> np.ndarray:
     return values
 
 
-def _share_below(side: Clouds, sq_dist: np.ndarray, thresholds: np.ndarray, squared: bool) -> np.ndarray:
-    distance = sq_dist.astype(np.float64) if squared else np.sqrt(sq_dist, dtype=np.float64)
-    return np.stack([side.means(distance < t) for t in thresholds], axis=1)
+def _share_below(side: Clouds, sq_dist: Array, thresholds: np.ndarray, squared: bool) -> Array:
+    xp = side.backend.xp
+    distance = sq_dist.astype(np.float64, copy=False)
+    if not squared:
+        distance = xp.sqrt(distance)
+    return xp.stack([side.means((distance < t).astype(np.float64)) for t in thresholds.tolist()], axis=1)
 
 
 def rates(pair: Pair, found: Found, thresholds: np.ndarray, squared: bool = False) -> FScore:
     """Return F-score, precision and recall, each float64 ``(b, k)``."""
+    xp = pair.backend.xp
     precision = _share_below(pair.x, found.sq_x, thresholds, squared)
     recall = _share_below(pair.y, found.sq_y, thresholds, squared)
     both = precision + recall
-    score = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+    score = xp.where(both > 0, 2 * precision * recall / xp.where(both > 0, both, 1.0), 0.0)
     return FScore(score, precision, recall)
 
 
+@on_callers_device
 def f_score(
     x: Any,
     y: Any,
@@ -100,5 +107,5 @@ def f_score(
     return shaped if return_details else shaped.f_score
 
 
-def _shape(pair: Pair, values: np.ndarray, one_threshold: bool) -> Any:
+def _shape(pair: Pair, values: Array, one_threshold: bool) -> Any:
     return pair.result(values[:, 0] if one_threshold else values)

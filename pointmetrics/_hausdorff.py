@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Clouds, Pair, check_number, read_pair
+from ._backend import Array
 from ._chamfer import check_direction, reduce_batch
+from ._libraries import on_callers_device
 from ._neighbors import Found, find, pull, root_coef
 
 
-def _order_statistics(side: Clouds, sq_dist: np.ndarray, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+def _order_statistics(side: Clouds, sq_dist: Array, quantile: float) -> tuple[Array, Array]:
     """Return the quantile of each cloud's distances and the share that each point has in it."""
-    values = np.empty(len(side))
-    shares = np.zeros(sq_dist.shape)
-    for i, (begin, end) in enumerate(zip(side.offsets[:-1], side.offsets[1:], strict=True)):
-        distance = np.sqrt(sq_dist[begin:end], dtype=np.float64)
-        if quantile == 1:
-            at = int(distance.argmax())
-            values[i] = distance[at]
-            shares[begin + at] = 1
-            continue
-        order = distance.argsort(kind="stable")
-        position = quantile * (len(distance) - 1)
-        low = int(position)
-        high = min(low + 1, len(distance) - 1)
-        part = position - low
-        values[i] = distance[order[low]] + part * (distance[order[high]] - distance[order[low]])
-        shares[begin + order[low]] += 1 - part
-        shares[begin + order[high]] += part
-    return values, shares
+    xp = side.backend.xp
+    distance = xp.sqrt(sq_dist.astype(np.float64, copy=False))
+    if side.is_uniform:
+        values, shares = _of_rows(distance.reshape(len(side), side.max_n), quantile, xp)
+        return values, shares.reshape(-1)
+    parts = [_of_rows(distance[None, a:b], quantile, xp) for a, b in pairwise(side.offsets.tolist())]
+    return xp.concatenate([value for value, _ in parts]), xp.concatenate([share[0] for _, share in parts])
+
+
+def _of_rows(distance: Array, quantile: float, xp: Any) -> tuple[Array, Array]:
+    """Return the quantile of each row ``(b,)`` and the shares of its entries ``(b, n)``."""
+    rows = xp.arange(len(distance))
+    shares = xp.zeros(distance.shape)
+    if quantile == 1:
+        at = distance.argmax(axis=1)
+        shares[rows, at] = 1
+        return distance[rows, at], shares
+    order = xp.argsort(distance, axis=1, kind="stable")
+    position = quantile * (distance.shape[1] - 1)
+    low = int(position)
+    part = position - low
+    at, above = order[:, low], order[:, min(low + 1, distance.shape[1] - 1)]
+    shares[rows, at] += 1 - part
+    shares[rows, above] += part
+    return distance[rows, at] + part * (distance[rows, above] - distance[rows, at]), shares
 
 
 def value_and_grad(
     pair: Pair, found: Found, *, quantile: float = 1.0, direction: str = "both", need_grad: bool = True
-) -> tuple[np.ndarray, Any]:
+) -> tuple[Array, Any]:
     """Return the distance ``(b,)`` and, where needed, the packed gradients through the points it rests on."""
     forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
     back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
-    use_x = forth >= back if direction == "both" else np.full(len(pair), direction == "x_to_y")
-    values = np.where(use_x, forth, back)
+    xp = pair.backend.xp
+    use_x = forth >= back if direction == "both" else xp.full(len(pair), direction == "x_to_y")
+    values = xp.where(use_x, forth, back)
     if not need_grad:
         return values, None
-    coef_x = root_coef(found.sq_x, share_x * np.repeat(use_x, pair.x.counts))
-    coef_y = root_coef(found.sq_y, share_y * np.repeat(~use_x, pair.y.counts))
+    coef_x = root_coef(found.sq_x, share_x * pair.x.spread(use_x), xp)
+    coef_y = root_coef(found.sq_y, share_y * pair.y.spread(~use_x), xp)
     return values, pull(pair, found, coef_x, coef_y)
 
 
+@on_callers_device
 def hausdorff_distance(
     x: Any,
     y: Any,

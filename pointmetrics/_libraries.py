@@ -1,13 +1,19 @@
-"""Array libraries: numpy views of their arrays, and results back in the library they came from."""
+"""Array libraries: views of their arrays that a backend computes on, and results back where they came from."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+from ._backend import Array, Backend
+from ._cpu import CPU
 
 SHAPES = "shape (n, d) or (b, n, d), or be a list of (n_i, d) arrays"
 
@@ -19,40 +25,61 @@ class Library:
     name: str
     device: Any = None
 
+    @property
+    def backend(self) -> Backend:
+        """Where its arrays are computed on."""
+        if self.name == "cupy" or (self.name == "torch" and self.device.type == "cuda"):
+            from ._cuda import backend  # only here, so that the CPU needs nothing of it
+
+            return backend()
+        return CPU
+
     def wrap(self, array: Any) -> Any:
-        """Give a numpy result (array or scalar) back in this library, on this device."""
-        if self.name == "torch":
-            return sys.modules["torch"].as_tensor(array, device=self.device)
-        return array
+        """Give a backend's or a numpy result (array or scalar) back in this library, on this device."""
+        if self.name == "numpy":
+            return array
+        if self.name == "cupy":
+            return self.backend.upload(array)
+        torch = sys.modules["torch"]
+        if self.device.type == "cuda":
+            return torch.from_dlpack(self.backend.upload(array))
+        return torch.as_tensor(array, device=self.device)
 
     def __str__(self) -> str:
+        if self.name == "cupy":
+            return f"cupy on cuda:{self.device}"
         return self.name if self.device is None else f"{self.name} on {self.device}"
 
 
 NUMPY = Library("numpy")
 
 
-def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
-    """View ``x`` as a numpy array without copying where its library allows it."""
-    torch = _loaded("torch")
+def to_native(x: Any, name: str) -> tuple[Array, Library]:
+    """View ``x`` as an array of its library's backend, without copying where the library allows it."""
+    torch = loaded("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _from_torch(x, name, torch)
-    cupy = _loaded("cupy")
+    cupy = loaded("cupy")
     if cupy is not None and isinstance(x, cupy.ndarray):
-        raise TypeError(
-            f"{name} is a CuPy array, and this version computes on the CPU only; pass cupy.asnumpy({name})"
-        )
+        return x, Library("cupy", x.device.id)
     try:
         return np.asarray(x), NUMPY
     except ValueError as error:
         raise ValueError(f"{name} must have {SHAPES}, but cannot be made an array: {error}") from error
 
 
-def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[np.ndarray, Library]:
-    if x.device.type != "cpu":
-        raise TypeError(
-            f"{name} is a tensor on {x.device}, and this version computes on the CPU only; pass {name}.cpu()"
-        )
+def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
+    """As :func:`to_native`, for what is computed on the CPU only."""
+    array, library = to_native(x, name)
+    if library.backend is not CPU:
+        hint = f"{name}.cpu()" if library.name == "torch" else f"cupy.asnumpy({name})"
+        raise TypeError(f"{name} is on {library}, and this is computed on the CPU only; pass {hint}")
+    return array, library
+
+
+def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
+    if x.device.type not in ("cpu", "cuda"):
+        raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
@@ -60,14 +87,49 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[np.ndarray, Libra
             f"{name} requires grad, which this function would drop: use the function of the "
             f"same name in pointmetrics.torch, or pass {name}.detach()"
         )
-    return x.numpy(), Library("torch", x.device)
+    library = Library("torch", x.device)
+    if x.device.type == "cuda":
+        from ._cuda import from_dlpack
+
+        return from_dlpack(x), library
+    return x.numpy(), library
 
 
-def _loaded(module: str) -> ModuleType | None:
-    # An array of a library can only exist once the library was imported, so nothing is imported here.
-    # The attribute check guards against a module that is half-way through its own import.
+def loaded(module: str) -> ModuleType | None:
+    """Return an array library if it was imported: else no array of it can exist, and nothing is imported."""
     found = sys.modules.get(module)
+    # The attribute check guards against a module that is half-way through its own import.
     return found if hasattr(found, "ndarray" if module == "cupy" else "Tensor") else None
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def on_callers_device(function: _F) -> _F:
+    """Run a public function on the device of its first arrays, and for torch on torch's current stream."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        if "cupy" not in sys.modules and "torch" not in sys.modules:
+            return function(*args, **options)
+        with _device_of((*args, *options.values())):
+            return function(*args, **options)
+
+    return run  # type: ignore[return-value]
+
+
+def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
+    torch, cupy = loaded("torch"), loaded("cupy")
+    for x in args:
+        while isinstance(x, (list, tuple)) and len(x) > 0:
+            x = x[0]
+        if cupy is not None and isinstance(x, cupy.ndarray):
+            return cupy.cuda.Device(x.device.id)
+        if torch is not None and isinstance(x, torch.Tensor) and x.device.type == "cuda":
+            from ._cuda import torch_stream
+
+            return torch_stream(torch, x.device)
+    return nullcontext()
 
 
 def half_message(name: str, dtype: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _core
-from ._arrays import Clouds, Pair, Prepared, read_clouds, read_pair, thread_count
+from ._arrays import Pair, Prepared, read_clouds, read_pair, thread_count
+from ._backend import Array
+from ._libraries import on_callers_device
 
 
 class Neighbor(NamedTuple):
@@ -29,71 +30,58 @@ class Neighbors(NamedTuple):
 class Found:
     """Packed squared distances and neighbour ids (within the other cloud of the pair)."""
 
-    sq_x: np.ndarray
-    id_x: np.ndarray
-    sq_y: np.ndarray
-    id_y: np.ndarray
+    sq_x: Array
+    id_x: Array
+    sq_y: Array
+    id_y: Array
 
 
 def find(pair: Pair, n_threads: int | None = None) -> Found:
     """Find every point's nearest neighbour in the other cloud, in both senses."""
     x, y = pair.x, pair.y
     threads = thread_count(n_threads)
+    nearest = pair.backend.nearest
     if pair.prepared == "x":
-        found = _core.nearest(y.points, y.offsets, x.points, x.offsets, True, threads, pair.index)
+        found = nearest(y.points, y.offsets, x.points, x.offsets, threads, pair.index)
         return Found(found[2], found[3], found[0], found[1])
-    return Found(*_core.nearest(x.points, x.offsets, y.points, y.offsets, True, threads, pair.index))
+    return Found(*nearest(x.points, x.offsets, y.points, y.offsets, threads, pair.index))
 
 
-def pull(
-    pair: Pair, found: Found, coef_x: np.ndarray | None, coef_y: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def pull(pair: Pair, found: Found, coef_x: Array | None, coef_y: Array | None) -> tuple[Array, Array]:
     """Return the gradients of ``sum coef_x * sq_x + sum coef_y * sq_y`` with respect to both clouds.
 
     Neighbours count as fixed. Sums run in index order in float64, so the result has the same bits on
     every call. ``None`` leaves a direction out.
     """
-    grad_x = np.zeros(pair.x.points.shape)
-    grad_y = np.zeros(pair.y.points.shape)
-    if coef_x is not None:
-        _pull_one(pair.x, pair.y, found.id_x, coef_x, grad_x, grad_y)
-    if coef_y is not None:
-        _pull_one(pair.y, pair.x, found.id_y, coef_y, grad_y, grad_x)
-    return grad_x.astype(pair.dtype, copy=False), grad_y.astype(pair.dtype, copy=False)
+    x, y = pair.x, pair.y
+    return pair.backend.nearest_grad(
+        x.points, x.offsets, y.points, y.offsets, found.id_x, coef_x, found.id_y, coef_y
+    )
 
 
-def _pull_one(
-    source: Clouds,
-    target: Clouds,
-    ids: np.ndarray,
-    coef: np.ndarray,
-    grad_source: np.ndarray,
-    grad_target: np.ndarray,
-) -> None:
-    rows = ids + np.repeat(target.offsets[:-1], source.counts) if len(source) > 1 else ids
-    flow = source.points.astype(np.float64) - target.points[rows]
-    flow *= 2 * np.asarray(coef, dtype=np.float64)[:, None]
-    grad_source += flow
-    for axis in range(flow.shape[1]):
-        grad_target[:, axis] -= np.bincount(rows, weights=flow[:, axis], minlength=len(grad_target))
+def rows_found(pair: Pair, found: Found) -> tuple[Array, Array]:
+    """Return each point's neighbour as a row of the other side's packed points, for x and for y."""
+    sides = ((pair.x, pair.y, found.id_x), (pair.y, pair.x, found.id_y))
+    forth, back = (ids + source.spread(target.offsets[:-1]) for source, target, ids in sides)
+    return forth, back
 
 
-def root_coef(sq_dist: np.ndarray, coef: np.ndarray) -> np.ndarray:
+def root_coef(sq_dist: Array, coef: Array, xp: Any = np) -> Array:
     """Turn coefficients of distances into coefficients of their squares: 0 where the points coincide.
 
     The distance has no derivative there; 0 is a subgradient, and keeps training finite.
     """
-    distance = np.sqrt(sq_dist, dtype=np.float64)
-    out = np.zeros(distance.shape)
-    np.divide(coef, 2 * distance, out=out, where=distance > 0)
-    return out
+    distance = xp.sqrt(sq_dist.astype(np.float64, copy=False))
+    apart = distance > 0
+    return xp.where(apart, coef / (2 * xp.where(apart, distance, 1.0)), 0.0)
 
 
-def give_grads(pair: Pair, grads: tuple[np.ndarray, np.ndarray]) -> tuple[Any, Any]:
+def give_grads(pair: Pair, grads: tuple[Array, Array]) -> tuple[Any, Any]:
     """Give packed gradients back in the shapes and library of the caller's clouds."""
     return pair.per_point(pair.x, grads[0]), pair.per_point(pair.y, grads[1])
 
 
+@on_callers_device
 def nearest_neighbors(x: Any, y: Any, *, lengths: Any = None, n_threads: int | None = None) -> Neighbors:
     """Find every point's nearest neighbour in the other cloud.
 
@@ -139,7 +127,7 @@ def nearest_neighbors(x: Any, y: Any, *, lengths: Any = None, n_threads: int | N
     return Neighbors(
         *(
             Neighbor(
-                pair.per_point(side, np.sqrt(sq_dist)), pair.per_point(side, ids.astype(np.int64), fill=-1)
+                pair.per_point(side, pair.backend.xp.sqrt(sq_dist)), pair.per_point(side, ids.astype(np.int64), fill=-1)
             )
             for side, sq_dist, ids in sides
         )
@@ -171,14 +159,15 @@ class PreparedCloud(Prepared):
     [0.0102, 0.0098, 0.0097]
     """
 
+    @on_callers_device
     def __init__(self, points: Any) -> None:
         clouds, self._library = read_clouds(points, "points")
         if clouds.kind != "single":
             raise ValueError(
                 f"points must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}"
             )
-        self._clouds = Clouds(clouds.points.copy(), clouds.offsets, clouds.kind, clouds.max_n)
-        self._indices = {clouds.points.dtype: _core.prepare(self._clouds.points)}
+        self._clouds = replace(clouds, points=clouds.points.copy())
+        self._indices = {clouds.points.dtype: clouds.backend.prepare(self._clouds.points)}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -191,8 +180,8 @@ class PreparedCloud(Prepared):
     def __repr__(self) -> str:
         return f"PreparedCloud(shape={self.shape}, dtype={self._clouds.points.dtype.name})"
 
-    def index(self, dtype: np.dtype) -> np.ndarray:
-        """Return the native index for points of ``dtype``; a wider dtype is indexed when first asked."""
+    def index(self, dtype: np.dtype) -> Any:
+        """Return the backend's index for points of ``dtype``; a wider dtype is indexed when first asked."""
         if dtype not in self._indices:
-            self._indices[dtype] = _core.prepare(self._clouds.points.astype(dtype))
+            self._indices[dtype] = self._clouds.backend.prepare(self._clouds.points.astype(dtype))
         return self._indices[dtype]

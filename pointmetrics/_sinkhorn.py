@@ -9,10 +9,12 @@ import numpy as np
 
 from ._arrays import read_pair
 from ._emd import read_cost
+from ._libraries import on_callers_device
 
 _BLOCK = 1 << 20  # entries of a block of costs
 
 
+@on_callers_device
 def sinkhorn_divergence(
     x: Any,
     y: Any,

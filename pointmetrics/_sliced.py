@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ._arrays import read_pair
+from ._libraries import on_callers_device
 
 _BLOCK = 1 << 21  # projected coordinates held at a time
 
 
+@on_callers_device
 def sliced_wasserstein_distance(
     x: Any, y: Any, *, n_projections: int = 100, p: float = 2.0, seed: int = 0, lengths: Any = None
 ) -> Any:

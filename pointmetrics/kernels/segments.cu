@@ -28,18 +28,16 @@ extern "C" __global__ void __launch_bounds__(256) max_magnitude(const real* valu
   if (lane_id() == 0) atomicMax(most, mine);
 }
 
-// sums[s * n_chunks + c] = sum over chunk c of segment s of the values, or of their square roots, in
-// float64. The order of additions depends on the sizes alone, so a sum has the same bits every time.
+// sums[s * n_chunks + c] = sum over chunk c of segment s of the values in float64.
+// The order of additions depends on the sizes alone, so a sum has the same bits every time.
 extern "C" __global__ void __launch_bounds__(256)
-segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, int root, double* sums) {
+segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, double* sums) {
   __shared__ double of_warp[8];
   const i64 segment = blockIdx.x / n_chunks;
   const i64 first = offsets[segment] + blockIdx.x % n_chunks * chunk;
   const i64 last = min(first + chunk, offsets[segment + 1]);
   double mine = 0;
-  for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) {
-    mine += root ? static_cast<double>(sqrt(values[i])) : static_cast<double>(values[i]);
-  }
+  for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) mine += static_cast<double>(values[i]);
   for (int by = 16; by > 0; by /= 2) mine += __shfl_xor_sync(FULL_MASK, mine, by);
   if (lane_id() == 0) of_warp[warp_id()] = mine;
   __syncthreads();

@@ -31,11 +31,15 @@ class EmulatedDevice:
 
     n_multiprocessors = 2  # so few that every kernel takes its loop over the grid
     shared_bytes = 227 * 1024
+    is_capturing = False
 
     def __init__(self, xp: Any = None, sanitizer: str = "", edit: Any = None, reverse: bool = False) -> None:
         self.xp = fake_cupy.make() if xp is None else xp
         self.sanitizer, self.edit, self.reverse = sanitizer, edit, reverse
         self.launches: Counter[str] = Counter()
+        self.key = id(self)
+
+    def synchronize(self) -> None: ...
 
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         check_args(kernel, args, fake_cupy.ndarray)

@@ -48,6 +48,8 @@ class ndarray(NDArrayOperatorsMixin):
         self._array = array
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "where" in kwargs:
+            raise TypeError("Wrong arguments {'where'}")
         out = kwargs.pop("out", None)
         if out is not None:
             getattr(ufunc, method)(*unwrap(inputs), out=unwrap(out), **unwrap(kwargs))
@@ -140,6 +142,8 @@ class _Null:
 
 class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         found = getattr(np, name)
         if real_names is not None and name not in real_names:
             raise AttributeError(f"CuPy has no {name}")

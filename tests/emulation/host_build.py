@@ -31,7 +31,7 @@ def sanitizer_flags(sanitizer: str) -> list[str]:
         return ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     if sanitizer == "thread":
         return ["-O1", "-fsanitize=thread", "-DCUDA_HOST_THREADS"]
-    return ["-O2"]
+    return ["-O1"]
 
 
 @cache

@@ -17,3 +17,37 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip("needs real clouds: set IMONDRIAN_DATA to a folder that holds clouds/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def emulated():
+    """The backend of a device that is emulated, and in ``.xp`` the module that stands for CuPy."""
+    import host_build
+    from device import EmulatedDevice
+
+    from pointmetrics._cuda import CudaBackend
+
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    return CudaBackend(EmulatedDevice())
+
+
+@pytest.fixture
+def cp(emulated, monkeypatch):
+    """A stand-in for CuPy: its arrays are recognised, and computed on the emulated device."""
+    monkeypatch.setitem(sys.modules, "cupy", emulated.xp)
+    monkeypatch.setattr("pointmetrics._cuda.backend", lambda: emulated)
+    return emulated.xp
+
+
+@pytest.fixture(scope="session")
+def cupy_device():
+    """CuPy with a usable device."""
+    cupy = pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"needs a CUDA device: {error}")
+    if count == 0:
+        pytest.skip("needs a CUDA device: none found")
+    return cupy

@@ -1,0 +1,121 @@
+"""The CUDA backend: what :class:`pointmetrics._backend.Backend` asks for, by kernels on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from . import _cuda_nearest
+from ._backend import Array
+from ._device import Device, import_cupy, open_device
+from ._kernel_file import Kernel
+
+MAX_DIM = 64
+_CHUNK = 4096  # values a block sums
+
+
+class CudaBackend:
+    """See :class:`pointmetrics._backend.Backend`; arrays are CuPy's, on one device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.xp = device.xp
+        # Offsets of equal batches come again with every call: what was uploaded is kept.
+        self._keep: Callable[[bytes, str], Array] = lru_cache(maxsize=64)(self._upload_bytes)
+
+    def upload(self, array: Any) -> Array:
+        return array if isinstance(array, self.xp.ndarray) else self.xp.asarray(array)
+
+    def download(self, array: Any) -> np.ndarray:
+        return self.xp.asnumpy(array)
+
+    def constant(self, array: Any) -> Array:
+        return array if isinstance(array, self.xp.ndarray) else self._keep(array.tobytes(), array.dtype.str)
+
+    def _upload_bytes(self, content: bytes, dtype: str) -> Array:
+        uploaded = self.xp.asarray(np.frombuffer(content, dtype=dtype))
+        # Whoever uses it next may do so on another stream.
+        self.device.synchronize()
+        return uploaded
+
+    def max_magnitude(self, values: Array) -> float:
+        if self.device.is_capturing:
+            return 1.0  # nothing can be read while a graph is recorded: the caller vouches for the values
+        bits = np.dtype(np.uint32 if values.dtype == np.float32 else np.uint64)
+        most = self.xp.zeros(1, dtype=bits)
+        blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
+        kernel = Kernel("segments", "max_magnitude", values.dtype)
+        self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most))
+        return float(self.download(most).view(values.dtype)[0])
+
+    def sums(self, values: Array, offsets: np.ndarray) -> Array:
+        n_clouds = len(offsets) - 1
+        n_chunks = -(-int(np.diff(offsets).max()) // _CHUNK)
+        out = self.xp.empty(n_clouds * n_chunks, dtype=np.float64)
+        self.device.launch(
+            Kernel("segments", "segment_sums", values.dtype), (len(out),), (256,),
+            (values, self.constant(offsets), np.int64(_CHUNK), np.int32(n_chunks), out),
+        )
+        return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
+
+    def counts(self, rows: Array, size: int) -> Array:
+        return self.xp.bincount(rows, minlength=size)
+
+    def nearest(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None
+    ) -> tuple[Array, Array, Array, Array]:
+        check_dimension(x)
+        return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
+
+    def prepare(self, points: Array) -> Any:
+        check_dimension(points)
+        return None
+
+    def nearest_grad(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray,
+        id_x: Array, coef_x: Array | None, id_y: Array, coef_y: Array | None,
+    ) -> tuple[Array, Array]:
+        sides = (x, x_offsets, id_x, coef_x), (y, y_offsets, id_y, coef_y)
+        return (_cuda_nearest.pull(self, *sides), _cuda_nearest.pull(self, *sides[::-1]))
+
+    def pairwise(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
+        n_threads: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+
+def check_dimension(points: Array) -> None:
+    """Refuse more coordinates than kernels keep in shared memory."""
+    if points.shape[1] > MAX_DIM:
+        raise ValueError(f"clouds on a CUDA device may have at most {MAX_DIM} coordinates a point, "
+                         f"got {points.shape[1]}")
+
+
+_backends: dict[Hashable, CudaBackend] = {}
+
+
+def backend() -> CudaBackend:
+    """Return the backend of CuPy's current device."""
+    device = open_device()
+    if device.key not in _backends:
+        _backends[device.key] = CudaBackend(device)
+    return _backends[device.key]
+
+
+def from_dlpack(tensor: Any) -> Array:
+    """View a tensor on a CUDA device as a CuPy array."""
+    return import_cupy().from_dlpack(tensor)
+
+
+@contextmanager
+def torch_stream(torch: Any, device: Any) -> Iterator[None]:
+    """Make torch's current stream on a device that of CuPy."""
+    cupy = import_cupy()
+    stream = torch.cuda.current_stream(device)
+    with cupy.cuda.Device(stream.device_index), cupy.cuda.ExternalStream(stream.cuda_stream, stream.device_index):
+        yield

@@ -1,0 +1,148 @@
+// Nearest neighbours by looking at every pair, both directions in one launch.
+//
+// A block answers QUERIES = 32 * ROWS queries: a lane of every warp keeps the same ROWS of them in
+// registers, and the warps share the targets out among themselves, so that even small batches fill a
+// device. Targets pass through shared memory, one array an axis: all lanes read the same GROUP of them
+// in 16-byte loads without bank conflicts, each load serving ROWS queries. Both directions are computed
+// apart. Computing a distance once for both would save 6 of 19 operations, and cost the exchange of the
+// columns' minima between lanes and a search for their places: not worth its complication here.
+//
+// Of a group only the minimum is compared with the best so far (one operation a pair instead of three);
+// which of the group it was is found at the end. Groups ascend and only what is less replaces the best,
+// so the lowest index wins; the distances are those of the CPU bit for bit.
+
+#include "distance.cuh"
+
+#define WARPS 4
+#if REAL_BITS == 32
+#define ROWS 4
+#define MIN_BLOCKS 8  // 64 registers a thread: a batch of 32 pairs of 2,048 points is one wave of an H200
+#else
+#define ROWS 2
+#define MIN_BLOCKS 1
+#endif
+#define QUERIES (32 * ROWS)
+
+// A tile of targets in shared memory: axis a of target k is at [a * stride + k]. 12 words between the
+// axes: storing points whose coordinates lie next to each other then meets few banks twice.
+__device__ __forceinline__ int tile_stride(int tile) { return tile + 96 / static_cast<int>(sizeof(real)) / 2; }
+
+__device__ __forceinline__ void load_tile(const real* points, int count, int d, int stride, real* tile) {
+  for (int e = threadIdx.x; e < count * d; e += blockDim.x) tile[e % d * stride + e / d] = points[e];
+  // The last group is filled up with what is never nearest.
+  const int padded = (count + GROUP - 1) / GROUP * GROUP;
+  for (int k = count + threadIdx.x; k < padded; k += blockDim.x) {
+    for (int a = 0; a < d; ++a) tile[a * stride + k] = REAL_INFINITY;
+  }
+}
+
+// Which clouds a block works on: the last entry of `first_block` that is not above it.
+__device__ __forceinline__ int find_item(const int* first_block, int n_items, int block) {
+  int low = 0;
+  int high = n_items;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (first_block[middle] <= block) low = middle; else high = middle;
+  }
+  return low;
+}
+
+// The best of every query over its block's targets: `best` and the first index of its group.
+__device__ __forceinline__ void scan_targets(const real* targets, i64 begin, i64 end, int d, int tile, real* shared,
+                                             const Query* query, real (&best)[ROWS], int (&place)[ROWS]) {
+  const int stride = tile_stride(tile);
+  for (i64 first = begin; first < end; first += tile) {
+    const int count = static_cast<int>(min(static_cast<i64>(tile), end - first));
+    __syncthreads();
+    load_tile(targets + first * d, count, d, stride, shared);
+    __syncthreads();
+    for (int at = warp_id() * GROUP; at < count; at += WARPS * GROUP) {
+      group_minima(shared + at, stride, d, query, static_cast<int>(first) + at, best, place);
+    }
+  }
+}
+
+// first_block (2 n_pairs): for the pairs x to y, then y to x, the first block (of n_splits each) of their
+// queries. With n_splits > 1 part s of the targets writes its results at [s * total]; join_splits joins.
+extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
+nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const int* first_block, int n_pairs,
+        int n_items, int d_any, int tile, int n_splits, real* sq_x, int* id_x, real* sq_y, int* id_y) {
+  DYNAMIC_SHARED(memory);
+  const int d = dimension(d_any);
+  const int block = static_cast<int>(blockIdx.x) / n_splits;
+  const int split = static_cast<int>(blockIdx.x) % n_splits;
+  const int item = find_item(first_block, n_items, block);
+  const bool back = item >= n_pairs;
+  const int pair = back ? item - n_pairs : item;
+  const i64* q_offsets = back ? y_offsets : x_offsets;
+  const i64* t_offsets = back ? x_offsets : y_offsets;
+  const i64 q_first = q_offsets[pair] + static_cast<i64>(block - first_block[item]) * QUERIES;
+  const i64 q_end = q_offsets[pair + 1];
+  const i64 t_first = t_offsets[pair];
+  const i64 n_targets = t_offsets[pair + 1] - t_first;
+  const real* queries = back ? y : x;
+  const real* targets = (back ? x : y) + t_first * d;
+
+  real* tile_memory = reinterpret_cast<real*>(memory);
+  real* query_memory = tile_memory + tile_stride(tile) * d;  // for any d; d = 2, 3 keep queries in registers
+  Query query;
+  load_queries<ROWS>(queries, q_first, q_end, d, query_memory, &query);
+
+  const i64 share = (n_targets + n_splits - 1) / n_splits;
+  const i64 per_split = (share + GROUP - 1) / GROUP * GROUP;
+  const i64 begin = min(split * per_split, n_targets);
+  const i64 end = min(begin + per_split, n_targets);
+  real best[ROWS];
+  int place[ROWS];
+  for (int r = 0; r < ROWS; ++r) {
+    best[r] = REAL_INFINITY;
+    place[r] = NO_POINT;
+  }
+  scan_targets(targets, begin, end, d, tile, tile_memory, &query, best, place);
+
+  // The warps' results side by side, over the tile that is no longer needed.
+  real* of_warp = tile_memory;
+  int* place_of_warp = reinterpret_cast<int*>(of_warp + WARPS * QUERIES);
+  __syncthreads();
+  for (int r = 0; r < ROWS; ++r) {
+    const int at = warp_id() * QUERIES + r * 32 + lane_id();
+    of_warp[at] = best[r];
+    place_of_warp[at] = place[r];
+  }
+  __syncthreads();
+  const i64 out = split * q_offsets[n_pairs];
+  real* sq = (back ? sq_y : sq_x) + out;
+  int* id = (back ? id_y : id_x) + out;
+  for (int q = threadIdx.x; q < QUERIES && q_first + q < q_end; q += blockDim.x) {
+    real least = of_warp[q];
+    int group = place_of_warp[q];
+    for (int w = 1; w < WARPS; ++w) {
+      const real other = of_warp[w * QUERIES + q];
+      const int other_group = place_of_warp[w * QUERIES + q];
+      if (other < least || (other == least && other_group < group)) {
+        least = other;
+        group = other_group;
+      }
+    }
+    sq[q_first + q] = least;
+    id[q_first + q] = place_in_group(queries + (q_first + q) * d, targets, group, n_targets, d, least);
+  }
+}
+
+// Parts of the targets ascend, so the first of equal minima has the lowest index.
+extern "C" __global__ void __launch_bounds__(256)
+join_splits(const real* sq_parts, const int* id_parts, i64 n, int n_splits, real* sq, int* id) {
+  const i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  real least = sq_parts[i];
+  int nearest_id = id_parts[i];
+  for (int s = 1; s < n_splits; ++s) {
+    const real other = sq_parts[s * n + i];
+    if (other < least) {
+      least = other;
+      nearest_id = id_parts[s * n + i];
+    }
+  }
+  sq[i] = least;
+  id[i] = nearest_id;
+}
