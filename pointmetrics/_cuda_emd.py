@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._device import Device
+from ._backend import Array
+from ._cpu import CPU
 from ._kernel_file import Kernel, specialised
+
+if TYPE_CHECKING:
+    from ._cuda import CudaBackend
 
 _TILE = 256  # rows a block of the row-wise kernels
 _KEPT = 64  # columns a row's list holds
@@ -22,12 +25,12 @@ _MAX_STEPS = 128  # of all searches, a row, on average; ordinary clouds take 1 t
 class Work:
     """What was done for each pair, int64 ``(b,)`` on the device, in units that do not depend on its speed."""
 
-    rounds: Any  # of bids at fixed prices
-    bids: Any
-    scans: Any  # of all columns for one row in the auction
-    phases: Any  # of the auction, one an epsilon
-    searches: Any  # for shortest paths
-    steps: Any  # of these: scans of all columns for one row
+    rounds: Array  # of bids at fixed prices
+    bids: Array
+    scans: Array  # of all columns for one row in the auction
+    phases: Array  # of the auction, one an epsilon
+    searches: Array  # for shortest paths
+    steps: Array  # of these: scans of all columns for one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +41,24 @@ class Assigned:
     places within the pair's y) and ``prices`` (float64, of the points of y) one a packed point.
     """
 
-    upper: Any
-    lower: Any
-    converged: Any
-    assignment: Any
-    prices: Any
+    upper: Array
+    lower: Array
+    converged: Array
+    assignment: Array
+    prices: Array
     work: Work
     n_on_host: int  # pairs that were left to the CPU
 
 
 def assign(
-    device: Device, x: Any, y: Any, offsets: np.ndarray, squared: bool, tol: float, n_threads: int = 1,
+    backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int = 1,
     *, block: int | None = None, max_bids: int = _MAX_BIDS, max_steps: int = _MAX_STEPS,
 ) -> Assigned:
     """Match the points of each pair's x with those of its y at the least mean cost.
 
     Parameters
     ----------
-    device : Device
+    backend : CudaBackend
     x, y : device array (total, d)
         Packed clouds, float32 or float64; ``offsets`` (host, int64) are those of both.
     squared : bool
@@ -75,9 +78,8 @@ def assign(
     Two rounds of path searches: rounding may leave a row off its best after the first. Memory is about
     400 bytes a point.
     """
-    xp, total = device.xp, len(x)
-    b, largest = len(offsets) - 1, int(np.diff(offsets).max())
-    run = _Launcher(device, x, y, xp.asarray(offsets), largest, np.int32(squared), block)
+    xp, total, b = backend.xp, len(x), len(offsets) - 1
+    run = _Launcher(backend, x, y, offsets, squared, block)
     column_of, prices = xp.empty(total, np.int32), xp.empty(total, np.float64)
     auction_work = xp.zeros((b, 4), np.int64)
     run.auction(max(0.9 * tol, 1e-6) if tol > 0 else _EXACT_START, max_bids, column_of, prices, auction_work)
@@ -89,24 +91,26 @@ def assign(
         if attempt > 0:
             run.pairs("emd_augment", "augment", run.block, np.int32(max_steps), converged, *scratch, column_of, prices,
                       path_work)
-        run.tiles("emd_bounds", "row_minima", converged, prices, minima)
-        run.pairs("emd_bounds", "bounds", _TILE, np.float64(tol), prices, minima, column_of, upper, lower, converged)
+        run.prove(tol, prices, minima, column_of, upper, lower, converged)
     work = Work(*auction_work.T, *path_work.T)
     found = upper, lower, converged, column_of, prices
-    n_on_host = _finish_on_host(device, x, y, offsets, squared, tol, n_threads, found)
+    n_on_host = 0 if backend.device.is_capturing else _finish_on_host(
+        backend, x, y, offsets, squared, tol, n_threads, found)
     return Assigned(upper, lower, converged.astype(np.bool_), column_of, prices, work, n_on_host)
 
 
 class _Launcher:
     """Launches the kernels of one batch, with the arguments that all of them begin with."""
 
-    def __init__(self, device: Device, x: Any, y: Any, offsets: Any, largest: int, squared: np.int32,
-                 block: int | None) -> None:
-        self.device, self.x, self.y, self.offsets, self.squared = device, x, y, offsets, squared
+    def __init__(self, backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
+                 block: int | None = None) -> None:
+        self.device, self.xp = backend.device, backend.xp
+        self.x, self.y, self.offsets = x, y, backend.constant(offsets)
+        self.squared = np.int32(squared)
         self.total, self.d = x.shape
-        self.b, self.largest = len(offsets) - 1, largest
+        self.b, self.largest = len(offsets) - 1, int(np.diff(offsets).max())
         # Two columns a thread: more threads have more to say to each other than to compute.
-        self.block = block or min(1024, max(64, -(-largest // 64) * 32))
+        self.block = block or min(1024, max(64, -(-self.largest // 64) * 32))
 
     def kernel(self, file: str, entry: str, dtype: Any = None) -> Kernel:
         return Kernel(file, entry, np.dtype(dtype or self.x.dtype), specialised(self.d))
@@ -122,9 +126,16 @@ class _Launcher:
         self.device.launch(self.kernel(file, entry), (self.b * tiles,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(tiles), np.int32(self.d), self.squared, *args))
 
+    def prove(self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array,
+              converged: Array) -> None:
+        """Bound the pairs that have not converged yet, by an assignment and by prices."""
+        self.tiles("emd_bounds", "row_minima", converged, prices, minima)
+        self.pairs("emd_bounds", "bounds", _TILE, np.float64(tol), prices, minima, column_of, upper, lower, converged)
+
     def auction(self, tolerance: float, max_bids: int, column_of: Any, prices: Any, work: Any) -> None:
-        xp, total, d = self.device.xp, self.total, self.d
-        unit_x, unit_y, scales = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32), xp.empty(self.b)
+        xp, total, d = self.xp, self.total, self.d
+        unit_x, unit_y = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32)
+        scales = xp.empty(self.b, np.float64)
         self.device.launch(self.kernel("emd_auction", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
@@ -140,25 +151,22 @@ class _Launcher:
                            shared if fits else 0)
 
 
-def _finish_on_host(device: Device, x: Any, y: Any, offsets: np.ndarray, squared: bool, tol: float, n_threads: int,
-                    found: tuple[Any, Any, Any, Any, Any]) -> int:
+def _finish_on_host(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float,
+                    n_threads: int, found: tuple[Array, ...]) -> int:
     """Solve on the CPU the pairs whose proof is missing; return how many they were."""
-    xp = device.xp
-    left = np.flatnonzero(xp.asnumpy(found[2]) == 0)
+    left = np.flatnonzero(backend.download(found[2]) == 0)
     for i in left.tolist():
         cloud = slice(int(offsets[i]), int(offsets[i + 1]))
-        points = [xp.asnumpy(side[cloud]).astype(np.float64) for side in (x, y)]
         ends = np.array([0, cloud.stop - cloud.start], dtype=np.int64)
-        solved = _core.assign(points[0], points[1], ends, squared, tol, n_threads)
+        solved = CPU.assign(backend.download(x[cloud]), backend.download(y[cloud]), ends, squared, tol, n_threads)
         for to, values, at in zip(found, solved, (*(slice(i, i + 1),) * 3, cloud, cloud), strict=True):
-            to[at] = xp.asarray(values.astype(to.dtype))
+            to[at] = backend.upload(values.astype(to.dtype))
     return len(left)
 
 
-def gradients(device: Device, x: Any, y: Any, offsets: np.ndarray, squared: bool, assignment: Any) -> tuple[Any, Any]:
-    """Return the gradients of the mean cost of a fixed assignment with respect to both packed clouds."""
-    xp = device.xp
-    run = _Launcher(device, x, y, xp.asarray(offsets), int(np.diff(offsets).max()), np.int32(squared), None)
-    grads = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
-    run.tiles("emd_bounds", "gradients", assignment, *grads)
+def assign_grad(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
+                assignment: Array) -> tuple[Array, Array]:
+    """See :meth:`pointmetrics._backend.Backend.assign_grad`."""
+    grads = backend.xp.empty(x.shape, x.dtype), backend.xp.empty(x.shape, x.dtype)
+    _Launcher(backend, x, y, offsets, squared).tiles("emd_bounds", "gradients", assignment, *grads)
     return grads

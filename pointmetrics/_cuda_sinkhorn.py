@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._device import Device
+from ._backend import Array
 from ._kernel_file import Kernel, specialised
+
+if TYPE_CHECKING:
+    from ._cuda import CudaBackend
 
 _TILE = 128  # rows a block
 _LOOK = 8  # iterations between two looks at whether all have converged: each look waits for the device
 
 
-def divergence(
-    device: Device, x: Any, x_offsets: np.ndarray, y: Any, y_offsets: np.ndarray, epsilon: float, squared: bool,
-    tol: float, max_iter: int,
-) -> Any:
-    """Return the Sinkhorn divergence of each pair of packed clouds, float64 ``(b,)`` on the device.
-
-    ``x`` and ``y`` are device arrays ``(total, d)`` of one dtype with offsets on the host; the iterations are
-    those of :func:`pointmetrics.sinkhorn_divergence`.
-    """
-    xp, d, b = device.xp, x.shape[1], len(x_offsets) - 1
-    sides = xp.asarray(x_offsets), xp.asarray(y_offsets)
+def divergences(
+    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float,
+    squared: bool, tol: float, max_iter: int,
+) -> Array:
+    """See :meth:`pointmetrics._backend.Backend.sinkhorn`."""
+    device, xp, d, b = backend.device, backend.xp, x.shape[1], len(x_offsets) - 1
+    sides = backend.constant(x_offsets), backend.constant(y_offsets)
     clouds = (x, sides[0], y, sides[1])
     largest = max(int(np.diff(x_offsets).max()), int(np.diff(y_offsets).max()))
     tiles = -(-largest // _TILE)
@@ -37,7 +36,7 @@ def divergence(
 
     launch("first_epsilons", 3 * b, 256, *clouds, np.int32(d), np.int32(squared), np.float64(epsilon), now)
     for iteration in range(max_iter + 200):
-        if iteration % _LOOK == 0 and bool(xp.asnumpy(done).all()):
+        if iteration % _LOOK == 0 and not device.is_capturing and bool(backend.download(done).all()):
             break
         launch("soft_minima", 4 * b * tiles, _TILE, *clouds, np.int32(tiles), np.int32(d), np.int32(squared), now, done,
                *potentials, *fresh)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import read_pair
+from ._arrays import Pair, read_pair
+from ._backend import Array
 from ._libraries import on_callers_device
 
 _BLOCK = 1 << 21  # projected coordinates held at a time
@@ -59,27 +60,32 @@ def sliced_wasserstein_distance(
     pair = read_pair(x, y, lengths=lengths)
     directions = np.random.default_rng(seed).normal(size=(n_projections, pair.x.points.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    values = np.empty(len(pair))
-    for i in range(len(pair)):
-        a, b = pair.x[i].astype(np.float64), pair.y[i].astype(np.float64)
-        # Only differences matter: far from the origin the projections would lose digits.
-        origin = a[0].copy()
-        step = max(1, _BLOCK // (len(a) + len(b)))
-        total = 0.0
-        for first in range(0, n_projections, step):
-            part = directions[first : first + step].T
-            total += _powers(np.sort((a - origin) @ part, axis=0), np.sort((b - origin) @ part, axis=0), p)
-        values[i] = (total / n_projections) ** (1 / p)
-    return pair.result(values)
+    powers = pair.backend.xp.stack([_mean_power(pair, i, directions, p) for i in range(len(pair))])
+    return pair.result(powers ** (1 / p))
 
 
-def _powers(a: np.ndarray, b: np.ndarray, p: float) -> float:
+def _mean_power(pair: Pair, i: int, directions: np.ndarray, p: float) -> Array:
+    """Return the mean over directions of W_p^p of pair ``i``."""
+    xp = pair.backend.xp
+    a, b = pair.x[i].astype(np.float64), pair.y[i].astype(np.float64)
+    # Only differences matter: far from the origin the projections would lose digits.
+    origin = a[0].copy()
+    step = max(1, _BLOCK // (len(a) + len(b)))
+    total = xp.zeros(())
+    for first in range(0, len(directions), step):
+        part = pair.backend.upload(directions[first : first + step].T)
+        total = total + _powers(pair, xp.sort((a - origin) @ part, axis=0), xp.sort((b - origin) @ part, axis=0), p)
+    return total / len(directions)
+
+
+def _powers(pair: Pair, a: Array, b: Array, p: float) -> Array:
     """Return the sum over columns of W_p^p between sorted columns."""
     n, m = len(a), len(b)
     if n == m:
-        return float((np.abs(a - b) ** p).mean(axis=0).sum())
+        return (abs(a - b) ** p).mean(axis=0).sum()
     # Both quantile functions are constant between neighbouring multiples of 1/n and 1/m; in units of
     # 1/(n m) those are integers, so that equal ones are found equal.
     cuts = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
-    width = np.diff(cuts) / (n * m)
-    return float((np.abs(a[cuts[:-1] // m] - b[cuts[:-1] // n]) ** p * width[:, None]).sum())
+    steps = cuts[:-1] // m, cuts[:-1] // n, np.diff(cuts) / (n * m)
+    rows_a, rows_b, width = (pair.backend.constant(v) for v in steps)
+    return (abs(a[rows_a] - b[rows_b]) ** p * width[:, None]).sum()

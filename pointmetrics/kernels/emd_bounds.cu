@@ -88,7 +88,8 @@ bounds(const real* x, const real* y, const i64* offsets, int d, int squared, dou
   lower[blockIdx.x] = min(above, below);
   // As on the CPU: exact but for rounding will do, whatever the tolerance.
   const double nothing = 1e-12 * above + 32 * 2.220446049250313e-16 * size / n;
-  converged[blockIdx.x] = above - below <= max(tolerance * above, nothing) ? 1 : 0;
+  const bool complete = above < double_of_bits(INFINITE_BITS);
+  converged[blockIdx.x] = complete && above - below <= max(tolerance * above, nothing) ? 1 : 0;
 }
 
 // Gradients of the mean cost of a fixed assignment; coincident partners have none under the distance.
