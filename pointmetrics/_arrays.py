@@ -207,7 +207,9 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
 
 
 def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
-    """Check that clouds have one dimension and bring them to one dtype."""
+    """Check that clouds live together and have one dimension; bring them to one dtype."""
+    if x.backend is not y.backend:
+        raise TypeError(f"{names[0]} and {names[1]} must come from one library and device")
     if x.points.shape[1] != y.points.shape[1]:
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same dimension d, got "

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from . import _cuda_emd, _cuda_nearest, _cuda_sinkhorn
+from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sinkhorn
 from ._backend import Array
 from ._device import Device, import_cupy, open_device
 from ._kernel_file import Kernel
@@ -69,11 +70,28 @@ class CudaBackend:
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None
     ) -> tuple[Array, Array, Array, Array]:
         check_dimension(x)
-        return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
+        counts = zip(np.diff(x_offsets).tolist(), np.diff(y_offsets).tolist(), strict=True)
+        large = [_cuda_search.pays(n, m, x.shape[1]) for n, m in counts]
+        if not any(large):
+            return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
+        # Large pairs one by one, and what lies between them together.
+        found, first = [], 0
+        for is_large, run in groupby(large):
+            last = first + len(list(run))
+            step = 1 if is_large else last - first
+            for i in range(first, last, step):
+                at = [slice(int(o[i]), int(o[i + step])) for o in (x_offsets, y_offsets)]
+                parts = x[at[0]], y[at[1]]
+                offsets = [o[i : i + step + 1] - o[i] for o in (x_offsets, y_offsets)]
+                found.append(_cuda_search.nearest(self, *parts, index) if is_large
+                             else _cuda_nearest.nearest(self, parts[0], offsets[0], parts[1], offsets[1]))
+            first = last
+        sq_x, id_x, sq_y, id_y = (self.xp.concatenate(part) for part in zip(*found, strict=True))
+        return sq_x, id_x, sq_y, id_y
 
     def prepare(self, points: Array) -> Any:
         check_dimension(points)
-        return None
+        return _cuda_search.Index(self, points)
 
     def nearest_grad(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray,
@@ -86,7 +104,8 @@ class CudaBackend:
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError
+        check_dimension(x)
+        return _cuda_nearest.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
 
     def assign(
         self, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int

@@ -77,6 +77,12 @@ def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
     return array, library
 
 
+def on_host(value: Any) -> np.ndarray:
+    """Return an array or scalar of any library as numpy's."""
+    array, library = to_native(value, "value")
+    return library.backend.download(array)
+
+
 def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
     if x.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
