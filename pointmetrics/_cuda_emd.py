@@ -136,7 +136,7 @@ class _Launcher:
         xp, total, d = self.xp, self.total, self.d
         unit_x, unit_y = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32)
         scales = xp.empty(self.b, np.float64)
-        self.device.launch(self.kernel("emd_auction", "normalise"), (self.b,), (_TILE,),
+        self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
         fits = shared <= self.device.shared_bytes - 1024

@@ -3,7 +3,7 @@
 //
 // It only has to come close: whatever its prices are worth is proven afterwards in float64
 // (emd_bounds.cu), and what they leave open is closed along shortest paths (emd_augment.cu). So it
-// computes in float32, on coordinates brought to [-1, 1].
+// computes in float32, on coordinates brought to [-1, 1] (emd_normalise.cu).
 //
 // In a round all free rows bid at the same prices and every column goes to its highest bid (of equal
 // ones, that of the lowest row). Who is served by which warp changes nothing, so results depend neither
@@ -19,46 +19,6 @@
 #define SHRINK 0.2f       // epsilon from phase to phase
 #define FIRST_BIDS 64     // bids a row, on average, before the first epsilon counts as too small
 #define FIXED 17179869184.0  // 2^34: sums are kept in fixed point, in which order does not matter
-
-// Points of all pairs brought to [-1, 1]: one block a pair. scales[pair] is the half-width that 1 stands
-// for, a power of two, so that no digit is lost.
-extern "C" __global__ void __launch_bounds__(256)
-normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
-  __shared__ double lowest[8], highest[8];
-  const i64 first = offsets[blockIdx.x] * d, last = offsets[blockIdx.x + 1] * d;
-  double reach = 0;
-  // Twice the axes: once for the reach of the widest, then to write; the centre is found anew.
-  for (int pass = 0; pass < 2; ++pass) {
-    double scale = 1;
-    if (pass == 1) {
-      while (scale < reach) scale *= 2;
-      while (scale * 0.5 >= reach && reach > 0) scale *= 0.5;
-      if (threadIdx.x == 0) scales[blockIdx.x] = scale;
-    }
-    for (int a = 0; a < d; ++a) {
-      double low = x[first + a], high = low;
-      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
-        low = min(low, min(static_cast<double>(x[k]), static_cast<double>(y[k])));
-        high = max(high, max(static_cast<double>(x[k]), static_cast<double>(y[k])));
-      }
-      for (int by = 16; by > 0; by /= 2) {
-        low = min(low, __shfl_xor_sync(FULL_MASK, low, by));
-        high = max(high, __shfl_xor_sync(FULL_MASK, high, by));
-      }
-      __syncthreads();
-      if (lane_id() == 0) lowest[warp_id()] = low, highest[warp_id()] = high;
-      __syncthreads();
-      for (int w = 0; w < 8; ++w) low = min(low, lowest[w]), high = max(high, highest[w]);
-      reach = max(reach, 0.5 * (high - low));
-      const double centre = low + 0.5 * (high - low);
-      if (pass == 0) continue;
-      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
-        unit_x[k] = static_cast<float>((static_cast<double>(x[k]) - centre) / scale);
-        unit_y[k] = static_cast<float>((static_cast<double>(y[k]) - centre) / scale);
-      }
-    }
-  }
-}
 
 namespace {
 
@@ -197,7 +157,7 @@ struct Tally {
 // (d + 1 floats each, 32 places more a pair) and words are used where shared memory has no room for them
 // (IN_SHARED 0); queue has 2 places a point; work[4 * pair] counts rounds, bids, scans and phases. A row that the budget of bids has left
 // free has column -1.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
 auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
         float tolerance, int max_bids, float* columns, u64* words, int* lists, float* rests,
         float* slacks, int* queue, int* wanted, int* owner, int* column_of, double* prices, i64* work) {

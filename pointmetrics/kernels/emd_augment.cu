@@ -127,7 +127,7 @@ __device__ int augment_from(const Problem& p, int source, double rounding, int* 
 
 // Pairs that are done already are left alone. max_steps bounds the steps of all searches of a pair,
 // per row; where it is spent, rows stay free (column -1). work[pair] counts searches and steps.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
 augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps,
         const unsigned char* done, double* distance, int* stamp, int* from, int* row_of, int* best,
         int* column_of, double* prices, i64* work) {

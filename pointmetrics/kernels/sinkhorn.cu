@@ -23,10 +23,10 @@ __device__ __forceinline__ double exponential(double value) {
 __device__ __forceinline__ double root(double value) {
 #if REAL_BITS == 32
   // One Newton step from the float32 root: 1e-14 of the root, at a third of the time.
-  const double normal = value > 1e-30 ? value : 1e-30;
+  const double normal = value > 1e-37 ? value : 1e-37;
   const double inverse = static_cast<double>(rsqrtf(static_cast<float>(normal)));
   const double guess = normal * inverse;
-  return value > 1e-30 ? guess + 0.5 * inverse * (normal - guess * guess) : sqrt(value);
+  return value > 1e-37 ? guess + 0.5 * inverse * (normal - guess * guess) : sqrt(value);
 #else
   return sqrt(value);
 #endif
