@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TILE = 256  # rows a block of the row-wise kernels
 _KEPT = 64  # columns a row's list holds
+_STATIC_SHARED = 21 * 1024  # bytes that the auction uses besides its columns
 _EXACT_START = 1e-4  # relative gap from which shortest paths are the faster way on
 _MAX_BIDS = 1024  # a row, on average; ordinary clouds take 30 to 150
 _MAX_STEPS = 128  # of all searches, a row, on average; ordinary clouds take 1 to 20
@@ -139,13 +140,12 @@ class _Launcher:
         self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
-        fits = shared <= self.device.shared_bytes - 1024
+        fits = shared <= self.device.shared_bytes - _STATIC_SHARED
         outside = 1 if fits else total + 32 * self.b
         kernel = Kernel("emd_auction", "auction", np.dtype(np.float32), specialised(d), (("IN_SHARED", int(fits)),))
         scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
-                   xp.empty((total, _KEPT), np.int32), xp.empty(total, np.float32), xp.empty(total, np.float32),
-                   xp.empty((2, total), np.int32), xp.empty(total, np.int32), xp.empty(total, np.int32))
-        self.device.launch(kernel, (self.b,), (self.block,),
+                   xp.empty((total, _KEPT), np.int32), xp.empty(2 * total, np.float32), xp.empty(4 * total, np.int32))
+        self.device.launch(kernel, (self.b,), (self.block if fits else min(self.block, 512),),
                            (unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared, np.float32(tolerance),
                             np.int32(max_bids), *scratch, column_of, prices, work),
                            shared if fits else 0)

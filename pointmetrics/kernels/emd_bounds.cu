@@ -102,7 +102,8 @@ gradients(const real* x, const real* y, const i64* offsets, int n_tiles, int d, 
   if (i >= n) return;
   const i64 row = (first + i) * d, column = (first + column_of[first + i]) * d;
   const double length = exact_cost(x + row, y + column, d, 0);
-  const double factor = squared ? 2.0 / static_cast<double>(n) : length > 0 ? 1.0 / static_cast<double>(n) / length : 0.0;
+  const double share = 1.0 / static_cast<double>(n);
+  const double factor = squared ? 2.0 * share : length > 0 ? share / length : 0.0;
   for (int a = 0; a < d; ++a) {
     const double flow = (static_cast<double>(x[row + a]) - static_cast<double>(y[column + a])) * factor;
     grad_x[row + a] = static_cast<real>(flow);

@@ -65,8 +65,8 @@ __device__ double block_sum(double value, double* of_warp) {
 
 // The first epsilon of every problem: the largest cost there can be in the bounding box of its clouds.
 extern "C" __global__ void __launch_bounds__(256)
-first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int d, int squared, double epsilon,
-      double* now) {
+first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int d, int squared,
+               double epsilon, double* now) {
   __shared__ double of_warp[8];
   const i64 pair = blockIdx.x / 3, problem = blockIdx.x % 3;
   const double infinity = __longlong_as_double(0x7ff0000000000000LL);
@@ -158,9 +158,10 @@ soft_minima(const real* x, const i64* x_offsets, const real* y, const i64* y_off
 // Average the potentials with the fresh ones, halve epsilon down to its final value, and stop a problem
 // whose potentials stand still there. One block a problem.
 extern "C" __global__ void __launch_bounds__(256)
-advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, double tolerance, double* now, unsigned char* done,
-        double* cross_x, double* cross_y, double* own_x, double* own_y, const double* fresh_cross_x,
-        const double* fresh_cross_y, const double* fresh_own_x, const double* fresh_own_y) {
+advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, double tolerance, double* now,
+                   unsigned char* done, double* cross_x, double* cross_y, double* own_x, double* own_y,
+                   const double* fresh_cross_x, const double* fresh_cross_y, const double* fresh_own_x,
+                   const double* fresh_own_y) {
   __shared__ double of_warp[8];
   const i64 pair = blockIdx.x / 3, problem = blockIdx.x % 3;
   if (done[blockIdx.x]) return;
@@ -187,8 +188,8 @@ advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, d
 
 // OT(x, y) - (OT(x, x) + OT(y, y)) / 2, where OT is the sum of the means of both potentials.
 extern "C" __global__ void __launch_bounds__(256)
-divergences(const i64* x_offsets, const i64* y_offsets, const double* cross_x, const double* cross_y, const double* own_x,
-           const double* own_y, double* value) {
+divergences(const i64* x_offsets, const i64* y_offsets, const double* cross_x, const double* cross_y,
+            const double* own_x, const double* own_y, double* value) {
   __shared__ double of_warp[8];
   double total = 0;
   for (int side = 0; side < 2; ++side) {
