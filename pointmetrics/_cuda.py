@@ -43,15 +43,17 @@ class CudaBackend:
         self.device.synchronize()
         return uploaded
 
-    def max_magnitude(self, values: Array) -> float:
+    def max_magnitudes(self, arrays: list[Array]) -> list[float]:
         if self.device.is_capturing:
-            return 1.0  # nothing can be read while a graph is recorded: the caller vouches for the values
-        bits = np.dtype(np.uint32 if values.dtype == np.float32 else np.uint64)
-        most = self.xp.zeros(1, dtype=bits)
-        blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
-        kernel = Kernel("segments", "max_magnitude", values.dtype)
-        self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most))
-        return float(self.download(most).view(values.dtype)[0])
+            return [1.0] * len(arrays)  # nothing can be read while a graph is recorded: the caller vouches
+        most = self.xp.zeros(len(arrays), dtype=np.uint64)
+        for i, values in enumerate(arrays):
+            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
+            kernel = Kernel("segments", "max_magnitude", values.dtype)
+            self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most, np.int32(i)))
+        found = self.download(most)  # the one time that a call waits
+        return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
+                for bits, values in zip(found, arrays, strict=True)]
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         n_clouds = len(offsets) - 1
@@ -64,7 +66,11 @@ class CudaBackend:
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
 
     def counts(self, rows: Array, size: int) -> Array:
-        return self.xp.bincount(rows, minlength=size)
+        # Not xp.bincount, which waits for the largest row.
+        counts = self.xp.zeros(size, dtype=np.uint64)
+        kernel = Kernel("segments", "count_rows", np.dtype(np.float64))
+        self.device.launch(kernel, (-(-len(rows) // 256),), (256,), (rows, np.int64(len(rows)), counts))
+        return counts.view(np.int64)
 
     def nearest(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None

@@ -43,12 +43,34 @@ def _of_rows(distance: Array, quantile: float, xp: Any) -> tuple[Array, Array]:
     return distance[rows, at] + part * (distance[rows, above] - distance[rows, at]), shares
 
 
+def _quantiles(side: Clouds, sq_dist: Array, quantile: float) -> Array:
+    """Return the quantile of each cloud's distances: as :func:`_order_statistics`, without sorting."""
+    xp = side.backend.xp
+    clouds = [sq_dist.reshape(len(side), side.max_n)] if side.is_uniform else [
+        sq_dist[None, a:b] for a, b in pairwise(side.offsets.tolist())]
+    values = []
+    for rows in clouds:
+        if quantile == 1:
+            values.append(xp.sqrt(rows.max(axis=1).astype(np.float64)))
+            continue
+        position = quantile * (rows.shape[1] - 1)
+        low = int(position)
+        high = min(low + 1, rows.shape[1] - 1)
+        # Ranks do not change under the root, which two values are enough for.
+        ends = xp.sqrt(xp.partition(rows, (low, high), axis=1)[:, [low, high]].astype(np.float64, copy=False))
+        values.append(ends[:, 0] + (position - low) * (ends[:, 1] - ends[:, 0]))
+    return xp.concatenate(values)
+
+
 def value_and_grad(
     pair: Pair, found: Found, *, quantile: float = 1.0, direction: str = "both", need_grad: bool = True
 ) -> tuple[Array, Any]:
     """Return the distance ``(b,)`` and, where needed, the packed gradients through the points it rests on."""
-    forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
-    back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
+    if need_grad:
+        forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
+        back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
+    else:
+        forth, back = _quantiles(pair.x, found.sq_x, quantile), _quantiles(pair.y, found.sq_y, quantile)
     xp = pair.backend.xp
     use_x = forth >= back if direction == "both" else xp.full(len(pair), direction == "x_to_y")
     values = xp.where(use_x, forth, back)

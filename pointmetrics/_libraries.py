@@ -71,10 +71,15 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
 def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
     """As :func:`to_native`, for what is computed on the CPU only."""
     array, library = to_native(x, name)
+    check_cpu(library, name)
+    return array, library
+
+
+def check_cpu(library: Library, name: str) -> None:
+    """Refuse arrays on a device for what is computed on the CPU only."""
     if library.backend is not CPU:
         hint = f"{name}.cpu()" if library.name == "torch" else f"cupy.asnumpy({name})"
-        raise TypeError(f"{name} is on {library}, and this is computed on the CPU only; pass {hint}")
-    return array, library
+        raise TypeError(f"{name} is an array of {library}, and this is computed on the CPU only; pass {hint}")
 
 
 def on_host(value: Any) -> np.ndarray:

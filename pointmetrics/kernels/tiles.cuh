@@ -8,7 +8,7 @@
 #define MIN_BLOCKS 8  // 64 registers a thread: a batch of 32 pairs of 2,048 points is one wave of an H200
 #else
 #define ROWS 2
-#define MIN_BLOCKS 1
+#define MIN_BLOCKS 4
 #endif
 #define QUERIES (32 * ROWS)
 
