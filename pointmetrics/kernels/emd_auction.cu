@@ -17,6 +17,7 @@
 
 #define N_KEPT 2          // columns a lane keeps
 #define FREE -1
+#define INFINITE __int_as_float(0x7f800000)  // float32, whatever the clouds are
 #define SHRINK 0.2f       // epsilon from phase to phase
 #define TEAM 8            // most warps that fill one list
 #if IN_SHARED
@@ -119,7 +120,7 @@ __device__ Kept scan(const Market& m, int i, int part, int n_parts) {
   ROW(m, i);
   const int steps = (m.n + 31) / 32, start = i / 32 % steps;
   const int from = start + steps * part / n_parts, to = start + steps * (part + 1) / n_parts;
-  Kept kept = {REAL_INFINITY, REAL_INFINITY, REAL_INFINITY, FREE, FREE};
+  Kept kept = {INFINITE, INFINITE, INFINITE, FREE, FREE};
   for (int turn = 0; turn < 2; ++turn) {
     const int first = turn == 0 ? min(from, steps) : max(from - steps, 0);
     const int last = turn == 0 ? min(to, steps) : max(to - steps, 0);
@@ -148,8 +149,8 @@ __device__ Best peek(const Market& m, int i) {
   ROW(m, i);
   const int* list = m.lists + static_cast<i64>(i) * (32 * N_KEPT) + N_KEPT * lane_id();
   const int first = list[0], other = list[1];
-  float value = first == FREE ? REAL_INFINITY : value_of(m, row, first);
-  float second = other == FREE ? REAL_INFINITY : value_of(m, row, other);
+  float value = first == FREE ? INFINITE : value_of(m, row, first);
+  float second = other == FREE ? INFINITE : value_of(m, row, other);
   int column = first;
   if (second < value) {
     const float kept = value;
@@ -193,7 +194,7 @@ struct Tally {
 __device__ void bid(const Market& m, int k, int i, const Best& best, float epsilon) {
   if (lane_id() != 0) return;
   const float price = price_of(m, best.column);
-  const float rise = best.second < REAL_INFINITY ? best.second - best.value : 0.0f;
+  const float rise = best.second < INFINITE ? best.second - best.value : 0.0f;
   float offer = price + (rise + epsilon);
   if (!(offer > price)) offer = __uint_as_float(__float_as_uint(price) + 1);
   wanted_by(m, k) = best.column;
@@ -288,7 +289,7 @@ __device__ void open(const Market& m, const float* y, Tally* tally) {
     for (int a = 0; a < width - 1; ++a) {
       m.columns[static_cast<i64>(j) * width + a] = j < m.n ? y[static_cast<i64>(j) * (width - 1) + a] : 0.0f;
     }
-    price_of(m, j) = j < m.n ? 0.0f : REAL_INFINITY;
+    price_of(m, j) = j < m.n ? 0.0f : INFINITE;
     if (j >= m.n) continue;
     m.words[j] = 0;
     owner_of(m, j) = m.column_of[j] = FREE;
@@ -382,6 +383,7 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
   for (int j = me; j < n; j += n_threads) prices[first + j] = unit * static_cast<double>(price_of(m, j));
   if (me == 0) {
     i64* counts = work + 4 * blockIdx.x;
-    counts[0] = tally.n_rounds, counts[1] = n_bids, counts[2] = static_cast<i64>(tally.n_scans), counts[3] = tally.n_phases;
+    counts[0] = tally.n_rounds, counts[1] = n_bids;
+    counts[2] = static_cast<i64>(tally.n_scans), counts[3] = tally.n_phases;
   }
 }
