@@ -8,7 +8,7 @@
 #define TILE 256
 
 // minima[i] = min_j (c_ij + p_j) of every row; n_tiles blocks a pair, one thread a row.
-extern "C" __global__ void __launch_bounds__(TILE)
+extern "C" __global__ void __launch_bounds__(TILE, 3)
 row_minima(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared,
            const unsigned char* skip, const double* prices, double* minima) {
 #if DIM > 0
@@ -61,7 +61,7 @@ __device__ double block_sum(double value, double* of_warp) {
 }  // namespace
 
 // One block a pair. Where a row has no column, upper is infinite.
-extern "C" __global__ void __launch_bounds__(TILE)
+extern "C" __global__ void __launch_bounds__(TILE, 3)
 bounds(const real* x, const real* y, const i64* offsets, int d, int squared, double tolerance,
        const double* prices, const double* minima, const int* column_of, double* upper, double* lower,
        unsigned char* converged) {
@@ -93,7 +93,7 @@ bounds(const real* x, const real* y, const i64* offsets, int d, int squared, dou
 }
 
 // Gradients of the mean cost of a fixed assignment; coincident partners have none under the distance.
-extern "C" __global__ void __launch_bounds__(TILE)
+extern "C" __global__ void __launch_bounds__(TILE, 3)
 gradients(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared,
           const int* column_of, real* grad_x, real* grad_y) {
   const i64 pair = blockIdx.x / n_tiles;

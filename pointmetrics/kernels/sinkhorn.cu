@@ -91,7 +91,7 @@ first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_
 // fresh_i = -epsilon log mean_j exp((potential_j - c_ij) / epsilon): one thread a row, n_tiles blocks a
 // direction, four directions a pair: x from y, y from x, x from x, y from y. In the arrays of potentials
 // "cross" is of the problem x to y, "own" of the cloud to itself.
-extern "C" __global__ void __launch_bounds__(TILE)
+extern "C" __global__ void __launch_bounds__(TILE, 6)
 soft_minima(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int n_tiles, int d, int squared,
             const double* now, const unsigned char* done, const double* cross_x, const double* cross_y,
             const double* own_x, const double* own_y, double* fresh_cross_x, double* fresh_cross_y,

@@ -17,8 +17,8 @@ BUDGETS = {
     "nearest": (64, 128), "join_splits": (48, 48), "sums_of_pairs": (64, 128),
     "pull_scan": (64, 80), "pull_sorted": (64, 80), "curve_keys": (64, 64), "nearest_pruned": (128, 128),
     "max_magnitude": (64, 64), "segment_sums": (64, 64), "count_rows": (32, 32),
-    "normalise": (64, 64), "auction": (128, 128), "augment": (64, 64), "row_minima": (64, 64), "bounds": (64, 64),
-    "gradients": (48, 48), "first_epsilons": (48, 48), "soft_minima": (80, 80), "advance_potentials": (48, 48),
+    "normalise": (64, 64), "auction": (128, 128), "augment": (64, 64), "row_minima": (80, 80), "bounds": (80, 80),
+    "gradients": (80, 80), "first_epsilons": (48, 48), "soft_minima": (80, 80), "advance_potentials": (48, 48),
     "divergences": (48, 48),
 }
 # What a file is compiled with besides, and the budget of float32 instances then.

@@ -170,7 +170,8 @@ def test_clean_under_thread_sanitizer():
 
 
 BARRIERS = {
-    "before sums are added to": ("tally->highest_price = 0;\n  __syncthreads();", "tally->highest_price = 0;"),
+    "before a team's finds are merged": ("scan(m, i, part, team);\n    __syncthreads();",
+                                         "scan(m, i, part, team);"),
     "after prices rose": ("prices[j] += rise;\n  }\n  __syncthreads();", "prices[j] += rise;\n  }"),
     "before a tile is read": ("__syncthreads();\n    for (int j = 0; j < size; ++j) {",
                               "for (int j = 0; j < size; ++j) {"),
@@ -185,7 +186,8 @@ def test_a_removed_barrier_is_reported_as_a_race(where, monkeypatch):
     monkeypatch.setitem(host_build.ENVIRONMENT, "TSAN_OPTIONS", "halt_on_error=1")
     backend = CudaBackend(EmulatedDevice(sanitizer="thread", edit=lambda source: source.replace(*BARRIERS[where])))
     with pytest.raises(RuntimeError, match="data race") as report:
-        assign(backend, family("lattice", (20,)), block=64, max_bids=4)
+        # A single point is a queue of one, which two warps serve.
+        assign(backend, family("lattice", (1, 20)), block=64, max_bids=4)
     assert re.search(r"emd_\w+\.cu:\d+", str(report.value))
 
 
