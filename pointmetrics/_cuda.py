@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sinkhorn
 from ._backend import Array
-from ._device import Device, import_cupy, open_device
+from ._device import Device, foreign_stream, import_cupy, open_device
 from ._kernel_file import Kernel
 
 MAX_DIM = 64
@@ -27,6 +27,9 @@ class CudaBackend:
         self.xp = device.xp
         # Offsets of equal batches come again with every call: what was uploaded is kept.
         self._keep: Callable[[bytes, str], Array] = lru_cache(maxsize=64)(self._upload_bytes)
+
+    def __reduce__(self) -> tuple[Callable[[], CudaBackend], tuple[()]]:
+        return backend, ()  # of the device that is current where it is unpickled, as CuPy's arrays are
 
     def upload(self, array: Any) -> Array:
         return array if isinstance(array, self.xp.ndarray) else self.xp.asarray(array)
@@ -161,5 +164,5 @@ def torch_stream(torch: Any, device: Any) -> Iterator[None]:
     """Make torch's current stream on a device that of CuPy."""
     cupy = import_cupy()
     stream = torch.cuda.current_stream(device)
-    with cupy.cuda.Device(stream.device_index), cupy.cuda.ExternalStream(stream.cuda_stream, stream.device_index):
+    with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

@@ -116,6 +116,23 @@ def import_cupy() -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class _ForeignStream:
+    """A stream of another library, as the CUDA stream protocol has it."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
+
+
+def foreign_stream(cupy: Any, pointer: int) -> Any:
+    """Return CuPy's view of another library's stream on the current device, to be entered."""
+    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14, where ExternalStream warns
+        return cupy.cuda.Stream.from_external(_ForeignStream(pointer))
+    return cupy.cuda.ExternalStream(pointer)
+
+
+@dataclass(frozen=True, slots=True)
 class CudaStatus:
     """Whether CUDA can be used, ``reason`` why not, and what was found on the way (None where nothing was)."""
 

@@ -94,10 +94,7 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
-        raise ValueError(
-            f"{name} requires grad, which this function would drop: use the function of the "
-            f"same name in pointmetrics.torch, or pass {name}.detach()"
-        )
+        raise _GradientDroppedError(name)
     library = Library("torch", x.device)
     if x.device.type == "cuda":
         from ._cuda import from_dlpack
@@ -113,6 +110,19 @@ def loaded(module: str) -> ModuleType | None:
     return found if hasattr(found, "ndarray" if module == "cupy" else "Tensor") else None
 
 
+# What pointmetrics.torch has a function of the same name for.
+_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance")
+
+
+class _GradientDroppedError(ValueError):
+    """A tensor requires grad in a function that knows nothing of autograd."""
+
+    def __init__(self, argument: str) -> None:
+        super().__init__(f"{argument} requires grad, which this function would drop: use the function of the "
+                         f"same name in pointmetrics.torch, or pass {argument}.detach()")
+        self.argument = argument
+
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -123,8 +133,14 @@ def on_callers_device(function: _F) -> _F:
     def run(*args: Any, **options: Any) -> Any:
         if "cupy" not in sys.modules and "torch" not in sys.modules:
             return function(*args, **options)
-        with _device_of((*args, *options.values())):
-            return function(*args, **options)
+        try:
+            with _device_of((*args, *options.values())):
+                return function(*args, **options)
+        except _GradientDroppedError as error:
+            if function.__name__ in _DIFFERENTIABLE:
+                raise
+            raise ValueError(f"{error.argument} requires grad, and {function.__name__} has no gradient; "
+                             f"pass {error.argument}.detach()") from None
 
     return run  # type: ignore[return-value]
 

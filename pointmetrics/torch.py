@@ -2,7 +2,8 @@
 
 The metrics themselves know nothing of torch. One autograd function computes value and gradients
 together, keeps the gradients, and scales them in the backward pass. There is no second derivative. Tensors
-on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled.
+on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls can be
+recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
 """
 
 from __future__ import annotations

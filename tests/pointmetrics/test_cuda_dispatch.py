@@ -123,8 +123,8 @@ def torch_cuda(cp, monkeypatch):
     record = []
 
     @contextmanager
-    def stream(pointer, device):
-        record.append((pointer, device))
+    def stream(pointer):
+        record.append(pointer)
         yield
         record.append("left")
 
@@ -145,13 +145,16 @@ def test_tensors_are_computed_on_their_device_and_torchs_stream(cp, torch_cuda):
     value, grads = pm.chamfer_distance(x, y, return_grad=True)
     assert isinstance(value, _Tensor) and all(isinstance(grad, _Tensor) for grad in grads)
     np.testing.assert_allclose(cp.asnumpy(value.array), pm.chamfer_distance(GOOD, GOOD + 1), rtol=1e-15)
-    assert torch_cuda.record == [(77, 0), "left"]
+    assert torch_cuda.record == [77, "left"]
 
 
 def test_tensors_that_cannot_be_used_are_refused(cp, torch_cuda):
     x = _Tensor(cp.asarray(GOOD))
-    with pytest.raises(ValueError, match="x requires grad, which this function would drop"):
-        pm.f_score(_Tensor(cp.asarray(GOOD), requires_grad=True), x, 0.1)
+    learned = _Tensor(cp.asarray(GOOD), requires_grad=True)
+    with pytest.raises(ValueError, match=r"x requires grad.*same name in pointmetrics\.torch"):
+        pm.chamfer_distance(learned, x)
+    with pytest.raises(ValueError, match=r"y requires grad, and f_score has no gradient; pass y\.detach"):
+        pm.f_score(x, learned, 0.1)
     with pytest.raises(TypeError, match="y has dtype bfloat16"):
         pm.chamfer_distance(x, _Tensor(cp.asarray(GOOD), dtype="torch.bfloat16"))
     with pytest.raises(TypeError, match=r"got torch on .* and cupy on cuda:0"):
@@ -325,6 +328,25 @@ def test_cupy_has_every_function_in_use():
     used = set(re.findall(r"\bxp\.(\w+)\(", sources))
     assert len(used) > 20
     assert sorted(name for name in used if not hasattr(cupy, name)) == []
+
+
+def test_a_stream_of_another_library_is_taken_over_without_a_warning():
+    cupy = pytest.importorskip("cupy", reason="needs CuPy, not a device")
+    assert _device.foreign_stream(cupy, 77).ptr == 77
+
+
+def test_nvrtc_compiles_through_cupy():
+    nvrtc = pytest.importorskip("cupy", reason="needs CuPy, not a device").cuda.nvrtc
+    try:
+        _device.nvrtc_version(nvrtc)
+    except RuntimeError as error:
+        assert "[ctk]" in str(error)
+        pytest.skip("needs NVRTC")
+    assert _device._compile(nvrtc, INSTANCE, 90)[:4] == b"\x7fELF"
+    assert b".target sm_" in _device._compile(nvrtc, INSTANCE, 9999)
+    broken = Instance("segments", np.dtype(np.float32), 0, (("REAL", "nonsense"),))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match=r"NVRTC could not compile segments[\s\S]*nonsense"):
+        _device._compile(nvrtc, broken, 90)
 
 
 def test_cupy_without_a_device_is_told_of():
