@@ -278,8 +278,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             return forest
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
         return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            scaled=settings["scaled"], boxes=settings["score"] != "depth",
-                            n_threads=settings["n_threads"])
+                            scaled=settings["scaled"], boxes=settings["score"] == "insertion",
+                            spaced=settings["score"] == "spacing", n_threads=settings["n_threads"])
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""

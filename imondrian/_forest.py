@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._scoring import SCORES, anomaly_scores
+from ._scoring import SCORES, anomaly_scores, spacing_scores
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 _BLOCK = 256  # rows the core learns at a time; a bounded store keeps room for two blocks
-_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "lower", "upper")
-_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_point")
+_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
+_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
@@ -56,11 +56,14 @@ class Forest:
         Measure each feature in a unit found by each tree from its own points (``native/scale.hpp``), renewed as
         a stream moves; else cuts fall in proportion to raw ranges.
     boxes : bool
-        Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
+        Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
+    spaced : bool
+        Keep what the spacing score needs: bags of features, clean masses and recent scores.
     """
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
-                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True) -> None:
+                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True,
+                 spaced: bool = False) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
@@ -90,6 +93,10 @@ class Forest:
             self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
             self._add_boxes()
+        if spaced:
+            self.columns["bag"] = np.full((n_trees, _core.BAG_SIZE), -1, np.int32)
+            self.columns["clean"], self.columns["leaf_clean"] = np.zeros(shape), np.zeros(shape)
+            self.columns["recent"] = np.zeros((-(-n_trees // _core.TREES_ABREAST) + 1, _core.RECENT_SIZE))
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -103,6 +110,11 @@ class Forest:
     def dtype(self) -> np.dtype:
         """Precision of points, boxes and thresholds."""
         return self.columns["points"].dtype
+
+    @property
+    def spaced(self) -> bool:
+        """Whether the forest can give spacing scores."""
+        return "clean" in self.columns
 
     @property
     def n_leaves(self) -> np.ndarray:
@@ -193,13 +205,15 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, n_threads: int = 1) -> Forest:
+              scaled: bool = False, boxes: bool = True, spaced: bool = False, n_threads: int = 1) -> Forest:
         """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all."""
         n, n_features = X.shape
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes)
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
         return forest
 
@@ -234,15 +248,20 @@ class Forest:
         return None if depth is None or norm is None else anomaly_scores(depth, norm)
 
     def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
-        """Return the anomaly score of each row, in (0, 1], high for anomalies."""
-        if score != "depth":
-            self._ensure_boxes(n_threads)
-        return anomaly_scores(*_core.score(self._view, X, SCORES[score], n_threads))
+        """Return the anomaly score of each row, in [0, 1], high for anomalies."""
+        measured, norm = self.depths(X, score, n_threads)
+        return spacing_scores(measured) if score == "spacing" else anomaly_scores(measured, norm)
 
     def depths(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
-        """Return each row's mean depth over the trees, and the trees' mean c(mass)."""
-        if score != "depth":
+        """Return each row's mean depth over the trees, and the trees' mean c(mass).
+
+        For "spacing": how far the mean log spacing is above the usual, and 1.
+        """
+        if score == "insertion":
             self._ensure_boxes(n_threads)
+        if score == "spacing" and not self.spaced:
+            raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
+                             "this forest was fitted for another score; fit it again")
         return _core.score(self._view, X, SCORES[score], n_threads)
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
@@ -333,7 +352,8 @@ class Forest:
         if not 1 <= self.n_features == saved["points"].shape[1]:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
-                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved)
+                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
+                       spaced="clean" in saved)
         self.columns = spare.columns
         for name, column in self.columns.items():
             source = saved[name]

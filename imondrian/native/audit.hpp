@@ -6,11 +6,14 @@
 #include <limits>
 #include <vector>
 
+#include "bag.hpp"
 #include "box.hpp"
+#include "paths.hpp"
+#include "recent.hpp"
 
 namespace imondrian {
 
-// Which invariant (1-10) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
 struct Fault {
   int invariant = 0;
   std::int64_t tree = -1;
@@ -27,7 +30,8 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members();
+      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() && check_bag() &&
+          check_clean();
     }
     return fault_;
   }
@@ -169,6 +173,37 @@ class Auditor {
     const std::int32_t root = tree_.root();
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
       if (tree_.rate[j] == 0 && tree_.lower_of(root)[j] < tree_.upper_of(root)[j]) return fail(10, root);
+    }
+    return true;
+  }
+
+  bool check_bag() {
+    if (!tree_.bag) return true;
+    bool ended = false;
+    for (int k = 0; k < kBagSize; ++k) {
+      const std::int32_t j = tree_.bag[k];
+      if (j < -1 || j >= tree_.n_features || (ended && j >= 0)) return fail(11, k);
+      if (j >= 0 && std::find(tree_.bag, tree_.bag + k, j) != tree_.bag + k) return fail(11, k);
+      ended |= j < 0;
+    }
+    return true;
+  }
+
+  bool check_clean() {
+    if (!tree_.clean) return true;
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      const bool live = tree_.leaf_point[s] != kFree;
+      if (live && !(tree_.leaf_clean[s] >= 0.0 && tree_.leaf_clean[s] <= tree_.leaf_mass[s])) return fail(12, ~s);
+    }
+    for (const std::int32_t v : order_) {
+      const double left = tree_.clean_of(tree_.child[2 * std::int64_t{v}]);
+      if (tree_.clean[v] != left + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1])) return fail(12, v);
+    }
+    // Every group of trees remembers what is usual; the forest's memory comes first.
+    const std::int64_t last = t_ == 0 ? 1 : 0;
+    for (std::int64_t place = 0; place <= last; ++place) {
+      const std::int64_t at = place == 0 ? 1 + t_ / kTreesAbreast : 0;
+      if (t_ % kTreesAbreast == 0 && !Recent(forest_.recent + at * kRecentSize).is_sound()) return fail(13, at);
     }
     return true;
   }

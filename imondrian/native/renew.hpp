@@ -148,7 +148,7 @@ class ScaleKeeper {
     const T* hi = tree_.upper_of(tree_.root());
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
       const bool varies = x[j] < lo[j] || x[j] > hi[j];
-      if (varies && tree_.rate[j] == T(0)) tree_.rate[j] = first_rate(tree_, lo[j], x[j], j);
+      if (varies && tree_.rate[j] == T(0)) tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
     }
   }
 
@@ -176,7 +176,7 @@ class ScaleKeeper {
     const Rows<T> rows{tree_.points, tree_.width, scratch.rows.data(),
                        static_cast<std::int64_t>(scratch.rows.size()), weighted ? scratch.mass.data() : nullptr};
     scratch.rate.assign(tree_.rate, tree_.rate + tree_.width);
-    find_rates(rows, tree_.n_features, scratch.rate.data(), scratch.scale);
+    find_rates(rows, tree_, scratch.rate.data(), scratch.scale);
     if (!has_moved(tree_.rate, scratch.rate.data(), tree_.n_features)) return;
     prepare_rebuild(tree_, scratch);
     copy_row(tree_.rate, scratch.rate.data(), tree_.width);
