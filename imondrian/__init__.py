@@ -1,7 +1,8 @@
 """Isolation Mondrian forests: anomaly detection for batches and for streams.
 
 :class:`IsolationMondrianForest` is a scikit-learn outlier detector with ``partial_fit``;
-``imondrian.river.OnlineIsolationMondrianForest`` is the same forest as a river detector.
+``imondrian.river.OnlineIsolationMondrianForest`` is the same forest as a river detector. :class:`Shingle`
+(and ``imondrian.river.Shingle``) turns a series into windows for them.
 
 A Mondrian tree is a random binary tree over points. Its root is the bounding box of all points; a
 cut falls on a box after an exponential time whose rate is the sum of the box's sides, on a side drawn
@@ -18,10 +19,11 @@ invariants), ``native/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the laws),
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["IsolationMondrianForest"]
+__all__ = ["IsolationMondrianForest", "Shingle"]
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
+    from ._shingle import Shingle
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from ._estimator import IsolationMondrianForest
 
         return IsolationMondrianForest
+    if name == "Shingle":
+        from ._shingle import Shingle
+
+        return Shingle
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

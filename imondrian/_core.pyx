@@ -57,6 +57,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* refs
         int32_t* free_rows
         int64_t* n_free_rows
+        int64_t* drawn
 
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
@@ -65,7 +66,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
-    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, int64_t*, int)
+    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
@@ -212,16 +213,22 @@ def no_infinity(cnp.ndarray X, int n_threads):
     return none
 
 
-def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads):
-    """Build every tree from (a subsample of) the rows of X."""
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None):
+    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     cdef const double* w = weights_of(weight, n)
     if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
         raise ValueError("the forest's columns are too small for this sample")
+    cdef View view = forest.view
+    view.drawn = NULL
+    if drawn is not None:
+        if drawn.dtype != np.int64 or drawn.shape != (view.n_trees, n_sample) or not drawn.flags.c_contiguous or n_sample >= n:
+            raise ValueError("drawn must be a contiguous int64 array (trees, n_sample), and n_sample below n")
+        view.drawn = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
     cdef Status status
     with nogil:
-        status = c_fit(forest.view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
     raise_status(status)
 
 
@@ -261,19 +268,19 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     return learnt
 
 
-def forget(ForestView forest, cnp.ndarray X, int n_threads):
-    """Remove each row once from every tree that holds it; return how many trees did."""
+def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads):
+    """Return how many trees hold each row, repeats counted; with ``remove``, take each out of them once."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
-    removed = np.zeros(n, dtype=np.int64)
-    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>removed)
-    if forest.view.lower == NULL or forest.view.refs == NULL or forest.view.memory != 0:
+    holders = np.zeros(n, dtype=np.int64)
+    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>holders)
+    if remove and (forest.view.lower == NULL or forest.view.refs == NULL):
         raise ValueError("the forest is not ready to forget")
     cdef Status status
     with nogil:
-        status = c_forget(forest.view, forest.is64, x, n, out, n_threads)
+        status = c_forget(forest.view, forest.is64, x, n, remove, out, n_threads)
     raise_status(status)
-    return removed
+    return holders
 
 
 def score(ForestView forest, cnp.ndarray X, int score, int n_threads):

@@ -32,6 +32,12 @@ def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
     return states
 
 
+def not_held(n_absent: int, n: int, first: int) -> ValueError:
+    """Return the error for rows that cannot be forgotten."""
+    return ValueError(f"X must hold points that some tree holds: {n_absent} of {n} not found, the first of them "
+                      f"row {first}; nothing was forgotten")
+
+
 class Forest:
     """Mondrian trees over shared points.
 
@@ -60,6 +66,8 @@ class Forest:
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
     """
+
+    n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
                  memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True,
@@ -158,6 +166,7 @@ class Forest:
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""
+        self.n_updates += 1
         if "refs" in self.columns:
             return
         for name, column in self.columns.items():
@@ -205,8 +214,12 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, spaced: bool = False, n_threads: int = 1) -> Forest:
-        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all."""
+              scaled: bool = False, boxes: bool = True, spaced: bool = False,
+              n_threads: int = 1, drawn: np.ndarray | None = None) -> Forest:
+        """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
+
+        ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
+        """
         n, n_features = X.shape
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
@@ -214,7 +227,7 @@ class Forest:
         forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
         if spaced:
             _core.draw_bags(forest._view, 0)
-        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads)
+        _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
         return forest
 
     @classmethod
@@ -290,7 +303,27 @@ class Forest:
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
         self._prepare_updates(n_threads)
-        return _core.forget(self._view, X, n_threads)
+        return _core.forget(self._view, X, True, n_threads)
+
+    def holders(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return how many trees hold each row, (n,); of equal rows, the second where there are two, and so on.
+
+        A row with missing values is also held by a leaf of several points whose own point agrees with it
+        wherever both have values: it may have joined them.
+        """
+        return _core.forget(self._view, X, False, n_threads)
+
+    def forget_all(self, X: np.ndarray, known: np.ndarray | None, missing_ok: bool, n_threads: int = 1) -> None:
+        """Forget rows, but for those not ``known``, which no tree holds.
+
+        Unless ``missing_ok``, raise ValueError and change nothing if any row is held by no tree.
+        """
+        if not missing_ok:
+            held = self.holders(X, n_threads) > 0
+            absent = np.flatnonzero(~(held if known is None else held & known))
+            if len(absent):
+                raise not_held(len(absent), len(X), absent[0])
+        self.forget(X if known is None else np.ascontiguousarray(X[known]), n_threads)
 
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""

@@ -15,6 +15,8 @@ import numpy as np
 from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
 
+WARM_UP = 32  # points from which a stream's scores mean something
+
 
 def positive_int(name: str, value: Any) -> int:
     """Return ``value`` as an int >= 1."""
@@ -77,6 +79,22 @@ def contamination_share(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < float(value) <= 0.5:
         raise ValueError(f"contamination must be 'auto' or a float in (0, 0.5], got {value!r}")
+    return float(value)
+
+
+def padding_name(value: Any) -> str | None:
+    """Return a shingle's ``padding`` if it is one."""
+    if value not in (None, "missing"):
+        raise ValueError(f"padding must be None or 'missing', got {value!r}")
+    return value
+
+
+def open_share(name: str, value: Any) -> float:
+    """Return ``value`` as a float strictly between 0 and 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a float in (0, 1), got {value!r}")
+    if not 0.0 < float(value) < 1.0:
+        raise ValueError(f"{name} must be in (0, 1), got {value}")
     return float(value)
 
 

@@ -1,4 +1,7 @@
-"""The forest as a river anomaly detector. The only module that imports river."""
+"""The forest as a river anomaly detector, and what goes with it on a stream.
+
+Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
-from ._forest import Forest, seed_states
+from ._alarm import AlarmFilter, DriftMonitor
+from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
+from ._forest import Forest, not_held, seed_states
+from ._river_shingle import Shingle
 from ._scoring import resolve_score
-from ._validation import is_scaled, positive_int, retention, thread_count
+from ._validation import WARM_UP, is_scaled, positive_int, retention, thread_count
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
 
-__all__ = ["OnlineIsolationMondrianForest"]
-
-_WARM_UP = 32
-
+__all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
 class OnlineIsolationMondrianForest(AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
@@ -49,6 +52,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed
         before the forest.
     seed : int or None, default=None
+    calibration : int or None, default=1024
+        Scores kept for ``p_value_one``: those of the last points learnt, each from just before it was
+        learnt. None: none; ``learn_one`` without ``score_one`` before it is faster then.
+    calibration_half_life : float or None, default=None
+        Points after which a kept score counts half as much as a new one. None: all count alike.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
 
@@ -82,9 +90,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     True
     """
 
+    _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
+
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
-                 n_jobs: int | None = None) -> None:
+                 n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
+                 calibration_half_life: float | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
@@ -92,6 +103,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self.scale = scale
         self.seed = seed
         self.n_jobs = n_jobs
+        self.calibration = calibration
+        self.calibration_half_life = calibration_half_life
+        self._recent = score_window(calibration, calibration_half_life)
         self._n_trees = positive_int("n_trees", n_trees)
         self._retention = retention(window, horizon)
         self._score = resolve_score(score)
@@ -116,14 +130,16 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         row = self._row(x, grow=True)
         if row is not None and self._forest is not None:
-            self._forest.learn(row)
+            self._learn(row)
 
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
         row = self._row(x, grow=False)
         if row is None or self._forest is None or not self._is_ready:
             return 0.0
-        return float(self._forest.scores(row, self._score)[0])
+        score = float(self._forest.scores(row, self._score)[0])
+        self._scored = (self._forest, self._forest.n_updates, row, score)
+        return score
 
     def learn_many(self, X: Any) -> None:
         """Learn rows in order: the same as a ``learn_one`` loop.
@@ -135,7 +151,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         rows = self._rows(X, grow=True)
         if rows is not None and self._forest is not None:
-            self._forest.learn(rows, n_threads=self._n_threads)
+            self._learn(rows, n_threads=self._n_threads)
 
     def score_many(self, X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
@@ -152,11 +168,102 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         rows = self._rows(X, grow=True)
         if rows is None or self._forest is None:
             return np.zeros(len(X))
-        warming_up = max(0, self._warm_up - int(self._forest.mass))
-        scores = self._forest.learn(rows, score=self._score, n_threads=self._n_threads)
+        scores = self._learn(rows, scored=True, n_threads=self._n_threads)
         assert scores is not None
-        scores[:warming_up] = 0.0
         return scores
+
+    def forget_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
+        """Take one point out of every tree that holds it, as if it had never been learnt.
+
+        Parameters
+        ----------
+        x : dict
+            The point as it was learnt; if it was learnt twice, one of the two is forgotten.
+        missing_ok : bool, default=False
+            Do nothing if no tree holds it, because it left the window or was never learnt; else ValueError.
+        """
+        row = self._row(x, grow=False)
+        known = all(key in self._keys for key, value in x.items() if value is not None and value == value)
+        self._forget(row, np.array([known]), missing_ok)
+
+    def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
+        """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
+
+        Parameters
+        ----------
+        X : dataframe or ndarray of shape (n, n_features)
+        missing_ok : bool, default=False
+            Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
+        """
+        keys, values = _table(X)
+        strange = [key not in self._keys for key in keys]
+        known = np.isnan(values[:, strange]).all(axis=1)
+        self._forget(self._placed(keys, values), known, missing_ok)
+
+    def _forget(self, rows: np.ndarray | None, known: np.ndarray, missing_ok: bool) -> None:
+        """Forget rows; those with values for keys that were never learnt (not ``known``) are held nowhere."""
+        if rows is None or self._forest is None:
+            if len(known) and not missing_ok:
+                raise not_held(len(known), len(known), 0)
+            return
+        self._forest.forget_all(rows, known, missing_ok, self._n_threads)
+
+    def p_value_one(self, x: dict[Any, Any]) -> float:
+        """Return the conformal p-value of one point: small is anomalous. Changes nothing.
+
+        If x and the points last learnt are exchangeable, the p-value is at most a with probability at most a,
+        for every a, up to the forest's own movement within these points (``IsolationMondrianForest.p_values``
+        tells more). Ties count against x.
+
+        Returns
+        -------
+        float
+            In (0, 1]: ``(1 + #{kept scores >= score_one(x)}) / (kept + 1)``, kept scores weighted by age if
+            ``calibration_half_life`` is set. 1 during warm-up.
+
+        Raises
+        ------
+        ValueError
+            The model was made with ``calibration=None``.
+        """
+        recent = self._recent_scores()
+        score = self.score_one(x)
+        return recent.p_value(score) if self._is_ready else 1.0
+
+    def p_values_many(self, X: Any) -> np.ndarray:
+        """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
+        recent = self._recent_scores()
+        scores = self.score_many(X)
+        return recent.p_values(scores) if self._is_ready else np.ones(len(scores))
+
+    def _recent_scores(self) -> ScoreWindow:
+        if self._recent is None:
+            raise ValueError("p-values need past scores: calibration must be an int, got None")
+        return self._recent
+
+    def _learn(self, rows: np.ndarray, *, scored: bool = False, n_threads: int = 1) -> np.ndarray | None:
+        """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
+        forest = self._forest
+        assert forest is not None
+        if self._recent is None and not scored:
+            forest.learn(rows, n_threads=n_threads)
+            return None
+        warming_up = max(0, self._warm_up - int(forest.mass))
+        known = None if scored else self._score_known(rows)
+        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads)
+        if scores is None:
+            scores = np.array([known])
+        scores[:warming_up] = 0.0
+        if self._recent is not None:
+            self._recent.push(scores[warming_up:])
+        return scores
+
+    def _score_known(self, rows: np.ndarray) -> float | None:
+        """Return the score of a single row if ``score_one`` has just computed it: most loops ask, then learn."""
+        forest, n_updates, row, score = self._scored or (None, 0, rows, 0.0)
+        if forest is None or forest is not self._forest or n_updates != forest.n_updates:
+            return None
+        return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -179,6 +286,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if len(model._keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
+        if model._recent is not None:
+            model._recent.push(estimator._calibration.for_stream(forest, model._score))
         return model
 
     def to_estimator(self) -> IsolationMondrianForest:
@@ -193,6 +302,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
                                             score=self.score, scale=self.scale, n_jobs=self.n_jobs,
                                             random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
+        if self._recent is not None:
+            estimator._calibration.push(self._recent.in_order(), self._score)
         return estimator
 
     # -- rows --------------------------------------------------------------------------------------
@@ -203,7 +314,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     @property
     def _warm_up(self) -> int:
-        return min(_WARM_UP, self._retention.points or _WARM_UP)
+        return min(WARM_UP, self._retention.points or WARM_UP)
 
     def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
         """Return x as an array (1, d) in the schema's order; None while there is no schema."""
@@ -227,21 +338,13 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         return row
 
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
-        if isinstance(X, np.ndarray):
-            if X.ndim != 2:
-                raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
-            keys: list[Any] = list(range(X.shape[1]))
-            values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
-        else:
-            frame = into_frame(X)
-            keys, values = list(frame.columns), to_numpy(frame)
-        if np.iscomplexobj(values):
-            raise TypeError(f"X must be real numbers, got {values.dtype}")
-        if np.isinf(values).any():
-            row, column = np.argwhere(np.isinf(values))[0]
-            raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
+        keys, values = _table(X)
         if grow and not set(keys) <= self._keys.keys():
             self._grow(keys)
+        return self._placed(keys, values)
+
+    def _placed(self, keys: list[Any], values: np.ndarray) -> np.ndarray | None:
+        """Return the columns named ``keys`` in the schema's order; None while there is no schema."""
         if self._forest is None:
             return None
         places = [self._keys.get(key) for key in keys]
@@ -268,8 +371,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         for key in new:
             self._keys[key] = len(self._keys)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_scored"}
+
     def __sizeof__(self) -> int:
-        size = object.__sizeof__(self) + sys.getsizeof(self._keys)
+        size = object.__sizeof__(self) + sys.getsizeof(self._keys) + sys.getsizeof(self._recent)
         return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
 
     @classmethod
@@ -283,3 +389,21 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return value is None
     return True
+
+
+def _table(X: Any) -> tuple[list[Any], np.ndarray]:
+    """Return the names and the values (n, len(names)) of a dataframe's or array's columns."""
+    if isinstance(X, np.ndarray):
+        if X.ndim != 2:
+            raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
+        keys: list[Any] = list(range(X.shape[1]))
+        values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
+    else:
+        frame = into_frame(X)
+        keys, values = list(frame.columns), to_numpy(frame)
+    if np.iscomplexobj(values):
+        raise TypeError(f"X must be real numbers, got {values.dtype}")
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
+    return keys, values

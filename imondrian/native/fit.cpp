@@ -47,6 +47,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     } else {
       sample_uniform(rng, n, k, drawn.data(), scratch);
     }
+    if (forest.drawn) std::copy(drawn.begin(), drawn.end(), forest.drawn + t * k);
   }
   T* points = static_cast<T*>(forest.points);
   for (std::int64_t i = 0; i < k; ++i) {

@@ -212,7 +212,8 @@ def test_the_size_of_a_forest_is_told():
     forest = IsolationMondrianForest(random_state=0, score="insertion").fit(X)
     light = IsolationMondrianForest(random_state=0, score="depth").fit(X)
     assert len(pickle.dumps(light)) < len(pickle.dumps(forest)) < 6_000_000
-    assert forest.forest_.nbytes <= sys.getsizeof(forest) < forest.forest_.nbytes + 2000
+    calibration = 8 * 1024 + 1024 * 10 * 4  # past scores, and rows in the data's precision
+    assert forest.forest_.nbytes + calibration <= sys.getsizeof(forest) < forest.forest_.nbytes + calibration + 3000
 
 
 def test_max_samples_and_bounded_windows(blobs):
