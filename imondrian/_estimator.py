@@ -327,7 +327,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"])
+        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
+                                 spaced=settings["score"] == "spacing")
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
         if self.window is not None:

@@ -232,16 +232,22 @@ class Forest:
 
     @classmethod
     def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
-                   decay: float, *, scaled: bool = False) -> Forest:
+                   decay: float, *, scaled: bool = False, spaced: bool = False) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
-            return cls(n_features, dtype, states, 64, 64, scaled=scaled)
-        return cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay,
-                   scaled=scaled)
+            forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
+        else:
+            forest = cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay,
+                         scaled=scaled, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
+        return forest
 
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
               n_threads: int = 1) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt."""
+        if score == "spacing":
+            self._require_spaced()
         self._prepare_updates(n_threads)
         n = len(X)
         if self.memory == UNBOUNDED:
@@ -258,7 +264,9 @@ class Forest:
             if done == n:
                 break
             self._grow_rows(min(n - done, _BLOCK) if self.memory else n - done)
-        return None if depth is None or norm is None else anomaly_scores(depth, norm)
+        if depth is None or norm is None:
+            return None
+        return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
     def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
         """Return the anomaly score of each row, in [0, 1], high for anomalies."""
@@ -272,10 +280,14 @@ class Forest:
         """
         if score == "insertion":
             self._ensure_boxes(n_threads)
-        if score == "spacing" and not self.spaced:
+        if score == "spacing":
+            self._require_spaced()
+        return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def _require_spaced(self) -> None:
+        if not self.spaced:
             raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
                              "this forest was fitted for another score; fit it again")
-        return _core.score(self._view, X, SCORES[score], n_threads)
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
@@ -299,6 +311,8 @@ class Forest:
                 self.columns[name] = wide
         self.n_features = new
         self._renew_view()
+        if self.spaced:
+            _core.draw_bags(self._view, old)
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""

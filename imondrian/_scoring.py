@@ -30,5 +30,5 @@ def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
 
 
 def spacing_scores(excess: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-excess)), in [0, 1], high for anomalies: 0.5 where the unusual begins."""
-    return 0.5 * (1.0 + np.tanh(0.5 * excess))
+    """Return 1 / (1 + 4 ** -excess), in [0, 1], high for anomalies: 0.5 at excess 0, 0.2 at -1."""
+    return 0.5 * (1.0 + np.tanh(np.log(2.0) * excess))

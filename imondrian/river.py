@@ -365,7 +365,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             new.sort(key=lambda key: (type(key).__name__, str(key)))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled)
+            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
+                                             spaced=self._score == "spacing")
         else:
             self._forest.add_features(len(new))
         for key in new:

@@ -123,16 +123,17 @@ class Auditor {
     return true;
   }
 
+  // Fractional weights may be added in another order than along the path.
+  double mass_slack() const { return forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0; }
+
   bool check_masses() {
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       const bool live = tree_.leaf_point[s] != kFree;
       if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
     }
-    const double slack = forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0;
     for (const std::int32_t v : order_) {
       const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
-      // Fractional weights may be added in another order than along the path.
-      if (!(std::abs(tree_.mass[v] - sum) <= slack * sum)) return fail(3, v);
+      if (!(std::abs(tree_.mass[v] - sum) <= mass_slack() * sum)) return fail(3, v);
     }
     return true;
   }
@@ -196,13 +197,12 @@ class Auditor {
       if (live && !(tree_.leaf_clean[s] >= 0.0 && tree_.leaf_clean[s] <= tree_.leaf_mass[s])) return fail(12, ~s);
     }
     for (const std::int32_t v : order_) {
-      const double left = tree_.clean_of(tree_.child[2 * std::int64_t{v}]);
-      if (tree_.clean[v] != left + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1])) return fail(12, v);
+      const double sum = tree_.clean_of(tree_.child[2 * std::int64_t{v}]) + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1]);
+      if (!(std::abs(tree_.clean[v] - sum) <= mass_slack() * sum)) return fail(12, v);
     }
-    // Every group of trees remembers what is usual; the forest's memory comes first.
-    const std::int64_t last = t_ == 0 ? 1 : 0;
-    for (std::int64_t place = 0; place <= last; ++place) {
-      const std::int64_t at = place == 0 ? 1 + t_ / kTreesAbreast : 0;
+    // The memory of the forest comes first, then one for every group of trees.
+    for (std::int64_t place = t_ == 0 ? 0 : 1; place <= 1; ++place) {
+      const std::int64_t at = place * (1 + t_ / kTreesAbreast);
       if (t_ % kTreesAbreast == 0 && !Recent(forest_.recent + at * kRecentSize).is_sound()) return fail(13, at);
     }
     return true;
@@ -214,15 +214,18 @@ class Auditor {
     const std::int64_t held = state[kHeld];
     if (held < 0 || held > forest_.window || state[kSeen] < 0) return fail(8, 0);
     if (state[kOldest] < 0 || state[kOldest] >= forest_.window) return fail(8, state[kOldest]);
-    std::vector<double> counts(leaf_seen_.size(), 0.0);
+    std::vector<double> counts(leaf_seen_.size(), 0.0), clean(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
-      const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      const std::int32_t member = forest_.member_leaf[t_ * forest_.window + i], leaf = leaf_of(member);
       if (leaf == kNobody) continue;
       if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
+      if (is_flagged(member) && !tree_.clean) return fail(8, i);
       counts[leaf] += 1.0;
+      clean[leaf] += is_flagged(member) ? 0.0 : 1.0;
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
-      if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+      if (tree_.leaf_point[s] == kFree) continue;
+      if (counts[s] != tree_.leaf_mass[s] || (tree_.clean && clean[s] != tree_.leaf_clean[s])) return fail(8, ~s);
     }
     return check_keys(held);
   }

@@ -182,6 +182,13 @@ NK_INLINE void sum_masses(Tree<T>& tree) {
   }
 }
 
+template <class T>
+NK_INLINE void sum_clean(Tree<T>& tree) {
+  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
+    tree.clean[v] = tree.clean_of(tree.child[2 * std::int64_t{v}]) + tree.clean_of(tree.child[2 * std::int64_t{v} + 1]);
+  }
+}
+
 // Link v under its parent.
 template <class T>
 NK_INLINE void hang(Tree<T>& tree, std::int32_t v, std::int32_t parent, std::int32_t side) {

@@ -140,8 +140,10 @@ template <class T>
 Status bags_as(const ForestView& forest, std::int64_t known) {
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
-    if (t % 2 == 1) draw_bag(tree, known);
-    for (std::int64_t j = 0; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
+    const bool changed = t % 2 == 1 && draw_bag(tree, known);
+    if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
+    const std::int64_t from = tree.empty() ? 0 : known;
+    for (std::int64_t j = from; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
   }
   return Status::kOk;
 }

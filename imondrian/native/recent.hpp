@@ -83,20 +83,24 @@ class Recent {
   double* sorted_;
 };
 
-// From a mean log spacing to a score around 0: positive where it is unusual.
+// Where the unusual begins, from recent mean log spacings: two quartile ranges above the median, or at the
+// highest tenth if that is lower, but always a little above the median.
 class Usual {
  public:
-  explicit Usual(const Recent& recent) {
-    const double lower = recent.quantile(0.25), middle = recent.quantile(0.5), upper = recent.quantile(0.75);
-    spread_ = std::max(upper - lower, kLeastSpread);
-    limit_ = middle + kUsualSpreads * spread_;
+  explicit Usual(const Recent& recent) : middle_(recent.quantile(0.5)) {
+    const double far = middle_ + kRanges * (recent.quantile(0.75) - recent.quantile(0.25));
+    to_limit_ = std::max(std::min(far, recent.quantile(1.0 - kMostUnusual)) - middle_, kLeast);
   }
-  double excess(double spacing) const { return (spacing - limit_) / spread_; }
+  // 0 where the unusual begins, -1 at the median.
+  double excess(double spacing) const {
+    return spacing == spacing ? (spacing - middle_) / to_limit_ - 1.0 : 0.0;  // NaN: nothing to compare with
+  }
 
  private:
-  static constexpr double kUsualSpreads = 1.5;  // quartile ranges from the median to where the unusual begins
-  static constexpr double kLeastSpread = 0.05;
-  double limit_, spread_;
+  static constexpr double kRanges = 2.0;
+  static constexpr double kMostUnusual = 0.1;
+  static constexpr double kLeast = 0.25;
+  double middle_, to_limit_;
 };
 
 }  // namespace imondrian

@@ -70,13 +70,7 @@ struct PackedSpacing {
       sums[i].add_log_of(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width));    \
     }                                                                                                  \
   }                                                                                                    \
-  NK_CLONES void add_spacings(const Tree<T>& tree, Sight<T>& sight, const T* x, std::int64_t n,        \
-                              LogSum* sums) {                                                          \
-    for (std::int64_t i = 0; i < n; ++i) {                                                             \
-      const T* row = x + i * tree.width;                                                               \
-      sums[i].add_log_of(sight.extent(tree, clean_box(tree, row), row));                               \
-    }                                                                                                  \
-  }
+
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
@@ -87,7 +81,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree) {
   if (tree.empty()) return packed;
   CleanBoxEnds<T> ends(tree);
   packed.walk = pack_blocks(tree, ends);
-  Sight<T> sight(tree.width);
+  Sight<T> sight;
   sight.look_at(tree);
   packed.few = sees_few(tree);
   if (packed.few) std::copy(tree.bag, tree.bag + kBagSize, packed.bag);
@@ -129,29 +123,33 @@ void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, 
 
 // Mean log spacing of a padded row with missing values.
 template <class T>
-double mean_with_missing(const ForestView& forest, const T* x, Sight<T>& sight, std::vector<Way>& ways) {
+double mean_with_missing(const ForestView& forest, const T* x, std::int64_t n_present, BoxScratch<T>& scratch,
+                         std::vector<Way>& ways) {
   double sum = 0.0;
+  Sight<T> sight;
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
     sight.look_at(tree);
-    sum += spacing_with_missing(tree, x, sight, ways);
+    sum += spacing_with_missing(tree, x, sight, scratch, ways);
   }
-  return sum / static_cast<double>(forest.n_trees);
+  return sum / static_cast<double>(n_present);
 }
 
 template <class T>
 void finish_rows(const ForestView& forest, const T* x, std::int64_t n, const LogSum* sums, double* out) {
-  Sight<T> sight(forest.width);
+  BoxScratch<T> scratch;
   std::vector<Way> ways;
   std::vector<T> row(static_cast<std::size_t>(forest.width));
+  std::int64_t n_present = 0;
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) n_present += !Tree<T>(forest, t).empty();
   for (std::int64_t i = 0; i < n; ++i) {
     const T* values = x + i * forest.n_features;
     if (has_missing(values, forest.n_features)) {
       copy_padded(row.data(), values, forest.n_features, forest.width);
-      out[i] = mean_with_missing(forest, row.data(), sight, ways);
+      out[i] = mean_with_missing(forest, row.data(), n_present, scratch, ways);
     } else {
-      out[i] = sums[i].sum() / static_cast<double>(forest.n_trees);
+      out[i] = sums[i].sum() / static_cast<double>(n_present);
     }
   }
 }
@@ -160,13 +158,16 @@ void finish_rows(const ForestView& forest, const T* x, std::int64_t n, const Log
 template <class T>
 void score_few(const ForestView& forest, const T* x, std::int64_t n, LogSum* sums) {
   Chunk<T> chunk;
-  Sight<T> sight(forest.width);
   chunk.load(x, n, forest.n_features, forest.width);
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-    const Tree<T> tree(forest, t);
-    if (tree.empty()) continue;
-    sight.look_at(tree);
-    add_spacings(tree, sight, chunk.padded.data(), n, sums);
+  for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    TreeGroup<T> group(forest, first);
+    double extent[kTreesAbreast];
+    for (std::int64_t i = 0; i < n; ++i) {
+      look_across(group, chunk.padded.data() + i * forest.width, extent, nullptr);
+      for (int k = 0; k < group.n_trees(); ++k) {
+        if (!group.tree(k).empty()) sums[i].add_log_of(extent[k]);
+      }
+    }
   }
 }
 
@@ -234,9 +235,13 @@ template Status spacings_as(const ForestView&, const float*, std::int64_t, doubl
 template Status spacings_as(const ForestView&, const double*, std::int64_t, double*, int);
 
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, Sight<T>& sight,          \
-                                        std::vector<Way>& ways) {                                  \
-    return forked_spacing(tree, x, sight, ways);                                                   \
+  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent, double* depth) {     \
+    if (depth) return group.template look<true>(x, extent, depth);                                 \
+    group.template look<false>(x, extent, depth);                                                  \
+  }                                                                                                \
+  NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
+                                        BoxScratch<T>& scratch, std::vector<Way>& ways) {          \
+    return forked_spacing(tree, x, sight, scratch, ways);                                          \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)

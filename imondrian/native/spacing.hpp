@@ -8,15 +8,18 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "bag.hpp"
 #include "box.hpp"
+#include "paths.hpp"
 
 namespace imondrian {
 
-constexpr double kLeastClean = 2.0;
+constexpr double kLeastClean = 4.0;
 constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
+constexpr std::int32_t kShort = std::numeric_limits<std::int32_t>::min();  // a walk that ran out of clean mass
 constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
 
 // kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing.
@@ -66,6 +69,35 @@ NK_INLINE std::int32_t clean_box(const Tree<T>& tree, const T* x) {
   return tree.leaf_clean[~v] < kLeastClean ? box : v;
 }
 
+// What a point without missing values finds in up to kTreesAbreast trees of a forest, side by side to hide
+// the latency of each: its clean box, and with kDepth its leaf depth + c(mass). Trees are named by the place
+// of their first slot in the forest's columns; every root is a node.
+template <bool kDepth, class T>
+NK_INLINE void clean_boxes_across(const ForestView& forest, const std::int64_t* first, const std::int32_t* root,
+                                  int n, const T* x, std::int32_t* box, double* depth) {
+  const T* threshold = static_cast<const T*>(forest.threshold);
+  std::int32_t at[kTreesAbreast], levels[kTreesAbreast] = {};
+  for (int r = 0; r < n; ++r) at[r] = box[r] = root[r];
+  for (std::int32_t all = 0; all >= 0;) {
+    all = -1;
+    for (int r = 0; r < n; ++r) {
+      const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
+      const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
+      const bool going = at[r] >= 0, enough = forest.clean[v] >= kLeastClean;
+      levels[r] += going;
+      box[r] = going && enough ? at[r] : box[r];
+      at[r] = going ? (kDepth || enough ? next : kShort) : at[r];
+      all &= at[r];
+    }
+  }
+  for (int r = 0; r < n; ++r) {
+    if (!kDepth && at[r] == kShort) continue;
+    const std::int64_t leaf = first[r] + ~at[r];
+    if (forest.leaf_clean[leaf] >= kLeastClean) box[r] = at[r];
+    if (kDepth) depth[r] = levels[r] + hidden_depth(forest.leaf_mass[leaf]);
+  }
+}
+
 // Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
 template <class T, class Visit>
 NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
@@ -85,19 +117,33 @@ NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& v
   }
 }
 
+// Room for a box that no tree stores.
+template <class T>
+struct BoxScratch {
+  std::vector<T> lower, upper;
+};
+
 // What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
 template <class T>
 class Sight {
  public:
-  explicit Sight(std::int64_t width) : lower_(static_cast<std::size_t>(std::max<std::int64_t>(width, kBagWidth))),
-                                       upper_(lower_.size()) {}
-
   void look_at(const Tree<T>& tree) {
     few_ = sees_few(tree);
     bag_ = tree.bag;
     width_ = few_ ? kBagWidth : tree.width;
     if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
     rate_ = few_ ? rate_own_ : tree.rate;
+  }
+  // Ask for the box of v before it is needed.
+  NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
+    if (!tree.lower || v < 0) return;
+    const char* lo = reinterpret_cast<const char*>(tree.lower + v * tree.width);
+    const char* hi = reinterpret_cast<const char*>(tree.upper + v * tree.width);
+    const std::int64_t bytes = std::min<std::int64_t>(tree.width * static_cast<std::int64_t>(sizeof(T)), 256);
+    for (std::int64_t at = 0; at < bytes; at += 64) {
+      NK_PREFETCH(lo + at);
+      NK_PREFETCH(hi + at);
+    }
   }
   std::int64_t width() const { return width_; }
   const T* rate() const { return rate_; }
@@ -120,14 +166,17 @@ class Sight {
     });
   }
   // kFloor + the extent of the box of v stretched to the padded row x.
-  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x) {
-    T own[kBagWidth];
-    const T* seen = row(x, own);
-    if (!few_ && (tree.lower || v < 0)) {
-      return stretched_extent(seen, tree.lower_of(v), tree.upper_of(v), rate_, width_);
+  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
+    if (few_) {
+      T seen[kBagWidth], lo[kBagWidth], hi[kBagWidth];
+      box(tree, v, lo, hi);
+      return stretched_extent(row(x, seen), lo, hi, rate_, width_);
     }
-    box(tree, v, lower_.data(), upper_.data());
-    return stretched_extent(seen, lower_.data(), upper_.data(), rate_, width_);
+    if (tree.lower || v < 0) return stretched_extent(x, tree.lower_of(v), tree.upper_of(v), rate_, width_);
+    scratch.lower.resize(static_cast<std::size_t>(width_));
+    scratch.upper.resize(static_cast<std::size_t>(width_));
+    box(tree, v, scratch.lower.data(), scratch.upper.data());
+    return stretched_extent(x, scratch.lower.data(), scratch.upper.data(), rate_, width_);
   }
 
  private:
@@ -145,55 +194,97 @@ class Sight {
   std::int64_t width_ = 0;
   const T* rate_ = nullptr;
   T rate_own_[kBagWidth] = {};
-  std::vector<T> lower_, upper_;
 };
 
-// A way that a row with missing values takes: the share of it at `node`, `depth` levels down.
+// Up to kTreesAbreast trees that a row looks at together.
+template <class T>
+class TreeGroup {
+ public:
+  TreeGroup(const ForestView& forest, std::int64_t first)
+      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
+    for (int k = 0; k < n_trees_; ++k) {
+      trees_[k].emplace(forest, first + k);
+      first_[k] = (first + k) * forest.capacity;
+      look_at(k);
+    }
+  }
+
+  int n_trees() const { return n_trees_; }
+  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  const Sight<T>& sight(int k) const { return sights_[k]; }
+  BoxScratch<T>& scratch() { return scratch_; }
+  // Take note of a tree's rates, when they have changed.
+  void look_at(int k) { sights_[k].look_at(*trees_[k]); }
+
+  // kFloor + the stretched extent of the clean box of a padded row without missing values, by tree, and
+  // with kDepth its leaf depth + c(mass). Empty trees are left out.
+  template <bool kDepth>
+  NK_INLINE void look(const T* x, double* extent, double* depth) {
+    std::int32_t root[kTreesAbreast], box[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n_trees_; ++k) roots |= root[k] = trees_[k]->root();  // -1 where empty
+    if (roots >= 0) {
+      clean_boxes_across<kDepth>(forest_, first_, root, n_trees_, x, box, depth);
+    } else {
+      for (int k = 0; k < n_trees_; ++k) {
+        if (tree(k).empty()) continue;
+        box[k] = clean_box(tree(k), x);
+        if (kDepth) depth[k] = leaf_depth(tree(k), x);
+      }
+    }
+    for (int k = 0; k < n_trees_; ++k) {
+      if (!tree(k).empty()) sights_[k].prefetch(tree(k), box[k]);
+    }
+    for (int k = 0; k < n_trees_; ++k) {
+      if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
+    }
+  }
+
+ private:
+  const ForestView& forest_;
+  int n_trees_;
+  std::int64_t first_[kTreesAbreast];
+  std::optional<Tree<T>> trees_[kTreesAbreast];
+  Sight<T> sights_[kTreesAbreast];
+  BoxScratch<T> scratch_;
+};
+
+// A way that a row with missing values takes: the share of it that gets to `node`.
 struct Way {
   std::int32_t node;
-  double depth;
   double share;
 };
 
-// The mean of a score over all ways of a row with missing values: at a cut whose value it lacks, it goes
-// both ways in proportion to their masses. A way ends before a child whose clean mass is too little,
-// with short_of(parent, child, depth of the child), or in a leaf, with at_leaf(leaf, depth).
-template <class T, class ShortOf, class AtLeaf>
-NK_INLINE double mean_over_ways(const Tree<T>& tree, const T* x, std::vector<Way>& ways, const ShortOf& short_of,
-                                const AtLeaf& at_leaf) {
+// Log spacing of a padded row with missing values in the tree that `sight` looks at: at a cut whose value
+// it lacks, it goes both ways in proportion to their masses.
+template <class T>
+NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+                                std::vector<Way>& ways) {
+  const auto log_extent = [&](std::int32_t box) { return std::log(sight.extent(tree, box, x, scratch)); };
+  if (tree.clean_of(tree.root()) < kLeastClean) return log_extent(tree.root());
   double total = 0.0;
-  ways.assign(1, Way{tree.root(), 0.0, 1.0});
+  ways.assign(1, Way{tree.root(), 1.0});
   while (!ways.empty()) {
     const Way way = ways.back();
     ways.pop_back();
     if (way.node < 0) {
-      total += way.share * at_leaf(way.node, way.depth);
+      total += way.share * log_extent(way.node);
       continue;
     }
     const std::int32_t left = tree.child[2 * std::int64_t{way.node}], right = tree.child[2 * std::int64_t{way.node} + 1];
     const T value = x[tree.feature[way.node]];
+    const bool goes_right = value > tree.threshold[way.node], missing = value != value;
     const double mass = tree.mass_of(left) + tree.mass_of(right);
     for (const std::int32_t child : {right, left}) {
-      const double share = value != value ? tree.mass_of(child) / mass
-                                          : static_cast<double>((child == right) == (value > tree.threshold[way.node]));
-      if (share == 0.0) continue;
+      if (!missing && (child == right) != goes_right) continue;
+      const double share = missing ? way.share * (tree.mass_of(child) / mass) : way.share;
       if (tree.clean_of(child) < kLeastClean) {
-        total += way.share * share * short_of(way.node, child, way.depth + 1.0);
+        total += share * log_extent(way.node);
       } else {
-        ways.push_back({child, way.depth + 1.0, way.share * share});
+        ways.push_back({child, share});
       }
     }
   }
   return total;
-}
-
-// Log spacing of a padded row with missing values in the tree that `sight` looks at.
-template <class T>
-NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, Sight<T>& sight, std::vector<Way>& ways) {
-  if (tree.clean_of(tree.root()) < kLeastClean) return std::log(sight.extent(tree, tree.root(), x));
-  return mean_over_ways(
-      tree, x, ways, [&](std::int32_t v, std::int32_t, double) { return std::log(sight.extent(tree, v, x)); },
-      [&](std::int32_t leaf, double) { return std::log(sight.extent(tree, leaf, x)); });
 }
 
 }  // namespace imondrian

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "blocks.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "nativekit/simd.hpp"
@@ -28,14 +29,12 @@ class Trimmer {
   }
 
   void run() {
-    for (const bool clean : {false, true}) {
-      sum_depths(clean);
-      flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data());
-      for_trees([&](std::int64_t t) {
-        Tree<T> tree(forest_, t);
-        set_clean(tree, samples_, t, &flagged_);
-      });
-    }
+    sum_depths();
+    flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data());
+    for_trees([&](std::int64_t t) {
+      Tree<T> tree(forest_, t);
+      set_clean(tree, samples_, t, flagged_);
+    });
     remember();
   }
 
@@ -59,45 +58,43 @@ class Trimmer {
   template <class Body>
   void for_trees(const Body& body) { for_each(forest_.n_trees, body); }
 
-  // A point's own clean mass: one copy of it.
-  double own(std::int64_t i, bool clean) const {
-    return clean && flagged_[samples_.point[i]] ? 0.0 : std::min(1.0, samples_.mass(i));
-  }
+  // One copy of a point.
+  double copy(std::int64_t i) const { return std::min(1.0, samples_.mass(i)); }
 
-  // Depths summed over the trees; where a tree holds the point, without its own mass.
-  void sum_depths(bool clean) {
+  // Depth of a point in a tree that holds it, without `own` of its mass.
+  double held_depth(const Tree<T>& tree, std::int64_t i, double own) const {
+    return levels_above(tree, samples_.leaf[i]) + hidden_depth(tree.leaf_mass[samples_.leaf[i]] - own);
+  }
+  double held_depth(const Tree<T>& tree, std::int64_t i) const { return held_depth(tree, i, copy(i)); }
+
+  // Depths summed over the trees; where a tree holds the point, without one copy of it.
+  void sum_depths() {
     const std::int64_t m = samples_.n_sample, trees = forest_.n_trees;
     std::fill(depth_.begin(), depth_.end(), 0.0);
     std::vector<double> held(samples_.row.size());
     const bool everywhere = samples_.all_in_all(trees);
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
-      std::vector<Way> ways;
       std::vector<Fork> forks;
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
-        held[i] = held_depth(tree, samples_.leaf[i], own(i, clean), clean);
+        held[i] = held_depth(tree, i);
         if (everywhere) continue;
         const T* x = point(samples_.point[i]);
-        held[i] -= has_missing(x, forest_.n_features) ? forked(tree, x, clean, ways, forks)
-                                                      : held_depth(tree, samples_.leaf[i], 0.0, clean);
+        held[i] -= has_missing(x, forest_.n_features) ? depth_with_missing(tree, x, Score::kDepth, forks)
+                                                      : held_depth(tree, i, 0.0);
       }
     });
-    if (!everywhere) sum_all_depths(clean);
+    if (!everywhere) sum_all_depths();
     for (std::size_t i = 0; i < held.size(); ++i) depth_[samples_.point[i]] += held[i];
   }
 
-  static double forked(const Tree<T>& tree, const T* x, bool clean, std::vector<Way>& ways, std::vector<Fork>& forks) {
-    return clean ? forked_clean_depth(tree, x, ways) : depth_with_missing(tree, x, Score::kDepth, forks);
-  }
-
   // As if no tree held any of the points.
-  void sum_all_depths(bool clean) {
+  void sum_all_depths() {
     std::vector<PackedTree<T>> packs(static_cast<std::size_t>(forest_.n_trees));
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
-      LeafEnds<T> leaves(tree);
-      CleanDepthEnds<T> ends(tree);
-      packs[t] = clean ? pack_blocks(tree, ends) : pack_blocks(tree, leaves);
+      LeafEnds<T> ends(tree);
+      packs[t] = pack_blocks(tree, ends);
     });
     const PackedScan<T, double> scan = choose_scan<T, double>(forest_.n_features);
     for_each((samples_.n_points + kChunk - 1) / kChunk, [&](std::int64_t c) {
@@ -106,19 +103,44 @@ class Trimmer {
       for (std::int64_t i = 0; i < n; ++i) copy_row(rows.data() + i * width, point(begin + i), width);
       double* out = depth_.data() + begin;
       for (const PackedTree<T>& pack : packs) scan(pack, rows.data(), n, width, forest_.n_features, out);
-      std::vector<Way> ways;
       std::vector<Fork> forks;
       for (std::int64_t i = 0; i < n; ++i) {
         if (!has_missing(point(begin + i), forest_.n_features)) continue;
         out[i] = 0.0;
         for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
-          out[i] += forked(Tree<T>(forest_, t), point(begin + i), clean, ways, forks);
+          out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i), Score::kDepth, forks);
         }
       }
     });
   }
 
-  // Spacings of points spread over the batch (of all, where every tree holds all), under each tree.
+  struct Seen {
+    double spacing, depth;
+  };
+
+  // One tree's view of points that it does not hold.
+  class Looker {
+   public:
+    explicit Looker(const Tree<T>& tree) : tree_(tree) { sight_.look_at(tree); }
+    double log_extent(std::int32_t box, const T* x) { return std::log(sight_.extent(tree_, box, x, scratch_)); }
+    double spacing(const T* x, bool missing) {
+      if (missing) return spacing_with_missing(tree_, x, sight_, scratch_, ways_);
+      return log_extent(clean_box(tree_, x), x);
+    }
+    double depth(const T* x, bool missing) {
+      return missing ? depth_with_missing(tree_, x, Score::kDepth, forks_) : leaf_depth(tree_, x);
+    }
+
+   private:
+    const Tree<T>& tree_;
+    Sight<T> sight_;
+    BoxScratch<T> scratch_;
+    std::vector<Way> ways_;
+    std::vector<Fork> forks_;
+  };
+
+  // What trees make of points spread over the batch (of all, where every tree holds all), each without its
+  // own mass.
   void remember() {
     const std::int64_t m = samples_.n_sample, trees = forest_.n_trees;
     const std::int64_t n = samples_.all_in_all(trees) ? samples_.n_points : std::min(kLookedAt, samples_.n_points);
@@ -128,54 +150,54 @@ class Trimmer {
       looked[i] = i * samples_.n_points / n;
       place[looked[i]] = static_cast<std::int32_t>(i);
     }
-    std::vector<double> spacing(static_cast<std::size_t>(trees * n));
+    std::vector<Seen> seen(static_cast<std::size_t>(trees * n));
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
       std::vector<std::int64_t> held(static_cast<std::size_t>(n), -1);
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
         if (const std::int32_t at = place[samples_.point[i]]; at >= 0) held[at] = i;
       }
-      Sight<T> sight(forest_.width);
-      std::vector<Way> ways;
-      sight.look_at(tree);
+      Looker looker(tree);
       for (std::int64_t i = 0; i < n; ++i) {
         const T* x = point(looked[i]);
-        double& out = spacing[t * n + i];
+        const bool missing = has_missing(x, forest_.n_features);
         if (held[i] >= 0) {
-          out = std::log(sight.extent(tree, held_box(tree, samples_.leaf[held[i]], own(held[i], true)), x));
-        } else if (has_missing(x, forest_.n_features)) {
-          out = spacing_with_missing(tree, x, sight, ways);
+          seen[t * n + i] = {looker.log_extent(held_box(tree, held[i]), x), held_depth(tree, held[i])};
         } else {
-          out = std::log(sight.extent(tree, clean_box(tree, x), x));
+          seen[t * n + i] = {looker.spacing(x, missing), looker.depth(x, missing)};
         }
       }
     });
-    write_recent(spacing, looked);
+    write_recent(seen, looked);
   }
 
-  // The smallest box around a leaf with enough clean mass besides `own`.
-  static std::int32_t held_box(const Tree<T>& tree, std::int32_t leaf, double own) {
-    std::int32_t v = ~leaf, up = tree.leaf_parent[leaf];
+  // The clean box of a point that the tree holds, without one copy of it.
+  std::int32_t held_box(const Tree<T>& tree, std::int64_t i) const {
+    const double own = flagged_[samples_.point[i]] ? 0.0 : copy(i);
+    std::int32_t v = ~samples_.leaf[i], up = tree.leaf_parent[~v];
     for (; up != kNobody && tree.clean_of(v) - own < kLeastClean; up = tree.parent[up]) v = up;
     return v;
   }
 
-  // Means under the forest and under each group of trees.
-  void write_recent(const std::vector<double>& spacing, const std::vector<std::int64_t>& looked) {
+  // Mean spacings under the forest, mean depths under each group of trees.
+  void write_recent(const std::vector<Seen>& seen, const std::vector<std::int64_t>& looked) {
     const std::int64_t trees = forest_.n_trees, n = static_cast<std::int64_t>(looked.size());
-    std::vector<std::pair<double, double>> all(looked.size()), group(looked.size());
-    for (std::int64_t i = 0; i < n; ++i) all[i] = group[i] = {0.0, mass_.empty() ? 1.0 : mass_[looked[i]]};
+    std::vector<std::pair<double, double>> spacing(looked.size()), depth(looked.size());
+    for (std::int64_t i = 0; i < n; ++i) spacing[i] = depth[i] = {0.0, mass_.empty() ? 1.0 : mass_[looked[i]]};
     for (std::int64_t first = 0; first < trees; first += kTreesAbreast) {
       const std::int64_t end = std::min<std::int64_t>(first + kTreesAbreast, trees);
       for (std::int64_t i = 0; i < n; ++i) {
         double sum = 0.0;
-        for (std::int64_t t = first; t < end; ++t) sum += spacing[t * n + i];
-        all[i].first += sum / static_cast<double>(trees);
-        group[i] = {sum / static_cast<double>(end - first), all[i].second};
+        for (std::int64_t t = first; t < end; ++t) {
+          spacing[i].first += seen[t * n + i].spacing / static_cast<double>(trees);
+          sum += seen[t * n + i].depth;
+        }
+        depth[i].first = sum / static_cast<double>(end - first);
       }
+      std::vector<std::pair<double, double>> group = depth;
       Recent(forest_.recent + (1 + first / kTreesAbreast) * kRecentSize).fill(group);
     }
-    Recent(forest_.recent).fill(all);
+    Recent(forest_.recent).fill(spacing);
   }
 
   const ForestView& forest_;

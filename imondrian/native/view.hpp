@@ -34,6 +34,12 @@ constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
 constexpr int kBagSize = 5;  // features that a tree with a bag sees (bag.hpp)
 
+constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
+
+// The leaf of a member, or kNobody.
+inline std::int32_t leaf_of(std::int32_t member) { return member < 0 ? member : member & ~kFlaggedMember; }
+inline bool is_flagged(std::int32_t member) { return member >= 0 && (member & kFlaggedMember) != 0; }
+
 enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
 
 enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
@@ -68,7 +74,7 @@ struct ForestView {
   int memory;
   double decay;               // how fast a reservoir forgets, or a sliding window is thinned
   std::int64_t window;        // members a tree keeps
-  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key
+  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key; + kFlaggedMember
   double* member_key;         // (t, window)
   std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
                               // the oldest in the ring, when to look at the scale again (renew.hpp)
