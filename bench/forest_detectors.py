@@ -240,6 +240,7 @@ def _loda(seed: int) -> Detector:
 
 
 OURS: dict[str, Entry] = {
+    "ours, default": Entry("imondrian", partial(_ours, score="default")),
     "ours, depth": Entry("imondrian", partial(_ours, score="depth")),
     "ours, insertion": Entry("imondrian", partial(_ours, score="insertion")),
 }

@@ -20,6 +20,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     cdef enum class Score(int):
         kDepth
         kInsertion
+        kSpacing
 
     cdef struct Fault:
         int invariant
@@ -43,6 +44,10 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         uint64_t* rng
         void* rate
         int scaled
+        int32_t* bag
+        double* clean
+        double* leaf_clean
+        double* recent
         void* points
         int memory
         double decay
@@ -58,6 +63,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
+    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
@@ -79,6 +85,9 @@ cdef extern from "gate.hpp" namespace "imondrian" nogil:
 HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5
+BAG_SIZE = 5
+RECENT_SIZE = 1025
+TREES_ABREAST = 8
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -91,6 +100,9 @@ _INVARIANTS = {
     8: "a leaf or member points at nothing",
     9: "a number is not finite",
     10: "a rate is not finite, or a side has none",
+    11: "a bag holds what is no feature, or one twice",
+    12: "clean masses do not add up",
+    13: "recent scores are damaged",
 }
 
 
@@ -153,6 +165,12 @@ cdef class ForestView:
         self.view.rate = pointer(columns, "rate", kind, (t, width))
         self.view.scaled = scaled
         self.view.points = pointer(columns, "points", kind, (rows, width))
+        plain = "clean" not in columns
+        groups = -(-t // TREES_ABREAST)
+        self.view.bag = <int32_t*>pointer(columns, "bag", np.int32, (t, BAG_SIZE), plain)
+        self.view.clean = <double*>pointer(columns, "clean", np.float64, (t, k), plain)
+        self.view.leaf_clean = <double*>pointer(columns, "leaf_clean", np.float64, (t, k), plain)
+        self.view.recent = <double*>pointer(columns, "recent", np.float64, (groups + 1, RECENT_SIZE), plain)
         self._fill_stream(columns, t, rows, memory, decay)
 
     def _fill_stream(self, dict columns, int t, int rows, int memory, double decay):
@@ -225,6 +243,13 @@ def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_row
     raise_status(status)
 
 
+def draw_bags(ForestView forest, int64_t known):
+    """Draw which features every other tree sees; again when features beyond the first ``known`` have come."""
+    if forest.view.bag == NULL:
+        raise ValueError("the forest has no bags")
+    raise_status(c_draw_bags(forest.view, forest.is64, known))
+
+
 def fill_boxes(ForestView forest, int n_threads):
     """Compute the boxes of a forest that kept none."""
     cdef Status status
@@ -278,6 +303,8 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     cdef double norm = 0.0
     if score == <int>Score.kInsertion and forest.view.lower == NULL:
         raise ValueError("the insertion score needs boxes")
+    if score == <int>Score.kSpacing and forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
     cdef Status status
     with nogil:
         status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)

@@ -359,12 +359,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         return X, np.ascontiguousarray(weight)
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory)
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory,
+                        settings["score"] == "spacing")
         if settings["max_bytes"] is not None and settings["retention"].points is not None:
             reserved = reserved_bytes(layout.n_features, layout.itemsize)
             check_window_fits(layout, settings["retention"].points, settings["max_bytes"], reserved)
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"])
+        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
+                                 spaced=settings["score"] == "spacing")
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
         if self.window is not None:
@@ -383,7 +385,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         limit, n = settings["max_bytes"], len(X)
         if limit is None:
             return
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, updates=False)  # scores may want boxes
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, spaced=settings["score"] == "spacing",
+                        updates=False)  # scores may want boxes
         reserved = reserved_bytes(X.shape[1], X.dtype.itemsize)
 
         def needed(psi: int) -> int:
@@ -413,8 +416,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     def _grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, settings: dict[str, Any],
               drawn: np.ndarray | None = None) -> Forest:
         return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            scaled=settings["scaled"], boxes=settings["score"] != "depth",
-                            n_threads=settings["n_threads"], drawn=drawn)
+                            scaled=settings["scaled"], boxes=settings["score"] == "insertion",
+                            spaced=settings["score"] == "spacing", n_threads=settings["n_threads"], drawn=drawn)
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""

@@ -15,15 +15,15 @@ import numpy as np
 
 from . import _core
 from ._memory import BLOCK, Layout
-from ._scoring import SCORES, anomaly_scores
+from ._scoring import SCORES, anomaly_scores, spacing_scores
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
-_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "lower", "upper")
-_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_point")
+_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
+_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
@@ -63,14 +63,17 @@ class Forest:
         Measure each feature in a unit found by each tree from its own points (``native/scale.hpp``), renewed as
         a stream moves; else cuts fall in proportion to raw ranges.
     boxes : bool
-        Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
+        Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
+    spaced : bool
+        Keep what the spacing score needs: bags of features, clean masses and recent scores.
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
-                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True) -> None:
+                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True,
+                 spaced: bool = False) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
@@ -100,6 +103,10 @@ class Forest:
             self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
             self.columns.update(self._empty_boxes())
+        if spaced:
+            self.columns["bag"] = np.full((n_trees, _core.BAG_SIZE), -1, np.int32)
+            self.columns["clean"], self.columns["leaf_clean"] = np.zeros(shape), np.zeros(shape)
+            self.columns["recent"] = np.zeros((-(-n_trees // _core.TREES_ABREAST) + 1, _core.RECENT_SIZE))
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -113,6 +120,11 @@ class Forest:
     def dtype(self) -> np.dtype:
         """Precision of points, boxes and thresholds."""
         return self.columns["points"].dtype
+
+    @property
+    def spaced(self) -> bool:
+        """Whether the forest can give spacing scores."""
+        return "clean" in self.columns
 
     @property
     def n_leaves(self) -> np.ndarray:
@@ -140,8 +152,8 @@ class Forest:
     @property
     def layout(self) -> Layout:
         """What decides the size of the columns."""
-        return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, "lower" in self.columns,
-                      "refs" in self.columns)
+        return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
+                      "lower" in self.columns, "refs" in self.columns)
 
     def info(self) -> dict[str, Any]:
         """Return what the forest holds, and its size."""
@@ -255,8 +267,8 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, n_threads: int = 1,
-              drawn: np.ndarray | None = None) -> Forest:
+              scaled: bool = False, boxes: bool = True, spaced: bool = False,
+              n_threads: int = 1, drawn: np.ndarray | None = None) -> Forest:
         """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
 
         ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
@@ -265,18 +277,24 @@ class Forest:
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes)
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
         return forest
 
     @classmethod
     def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
-                   decay: float, *, scaled: bool = False) -> Forest:
+                   decay: float, *, scaled: bool = False, spaced: bool = False) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
-            return cls(n_features, dtype, states, 64, 64, scaled=scaled)
-        return cls(n_features, dtype, states, points + 1, points + 2 * BLOCK, memory=memory, decay=decay,
-                   scaled=scaled)
+            forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
+        else:
+            forest = cls(n_features, dtype, states, points + 1, points + 2 * BLOCK, memory=memory, decay=decay,
+                         scaled=scaled, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
+        return forest
 
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
               n_threads: int = 1, max_bytes: int | None = None) -> np.ndarray | None:
@@ -284,6 +302,8 @@ class Forest:
 
         In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
         """
+        if score == "spacing":
+            self._require_spaced()
         n = len(X)
         if self.memory == UNBOUNDED:
             self._make_room(n, max_bytes)
@@ -300,19 +320,30 @@ class Forest:
             if done == n:
                 break
             self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
-        return None if depth is None or norm is None else anomaly_scores(depth, norm)
+        if depth is None or norm is None:
+            return None
+        return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
     def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
-        """Return the anomaly score of each row, in (0, 1], high for anomalies."""
-        if score != "depth":
-            self._ensure_boxes(n_threads)
-        return anomaly_scores(*_core.score(self._view, X, SCORES[score], n_threads))
+        """Return the anomaly score of each row, in [0, 1], high for anomalies."""
+        measured, norm = self.depths(X, score, n_threads)
+        return spacing_scores(measured) if score == "spacing" else anomaly_scores(measured, norm)
 
     def depths(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
-        """Return each row's mean depth over the trees, and the trees' mean c(mass)."""
-        if score != "depth":
+        """Return each row's mean depth over the trees, and the trees' mean c(mass).
+
+        For "spacing": how far the mean log spacing is above the usual, and 1.
+        """
+        if score == "insertion":
             self._ensure_boxes(n_threads)
+        if score == "spacing":
+            self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def _require_spaced(self) -> None:
+        if not self.spaced:
+            raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
+                             "this forest was fitted for another score; fit it again")
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
@@ -344,6 +375,8 @@ class Forest:
         self.n_features = new
         self.n_updates += 1
         self._renew_view()
+        if self.spaced:
+            _core.draw_bags(self._view, old)
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
@@ -454,7 +487,8 @@ class Forest:
         if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
-                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved)
+                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
+                       spaced="clean" in saved)
         self.columns = spare.columns
         if unknown := saved.keys() - self.columns.keys() - {"upper"}:
             raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")

@@ -23,6 +23,7 @@ class Layout(NamedTuple):
     n_features: int
     itemsize: int
     memory: int = 0  # UNBOUNDED, SLIDING or RESERVOIR
+    spaced: bool = False  # for spacing scores
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
 
@@ -35,7 +36,8 @@ class Layout(NamedTuple):
     @property
     def slot_bytes(self) -> int:
         """Bytes of one node and one leaf."""
-        return _NODE_AND_LEAF + self.itemsize + (2 * self.row_bytes if self.boxes else 0)
+        clean = 16 if self.spaced else 0
+        return _NODE_AND_LEAF + clean + self.itemsize + (2 * self.row_bytes if self.boxes else 0)
 
     @property
     def stored_bytes(self) -> int:
@@ -46,7 +48,11 @@ class Layout(NamedTuple):
     def fixed_bytes(self) -> int:
         """Bytes that depend on neither slots nor rows."""
         tree = 4 * _core.HEADER_SIZE + 32 + 8 * _core.STREAM_SIZE + self.row_bytes
-        return self.n_trees * tree + (8 if self.updates else 0)
+        spaced = 0
+        if self.spaced:
+            groups = -(-self.n_trees // _core.TREES_ABREAST)
+            spaced = self.n_trees * 4 * _core.BAG_SIZE + (groups + 1) * 8 * _core.RECENT_SIZE
+        return self.n_trees * tree + spaced + (8 if self.updates else 0)
 
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""

@@ -491,7 +491,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self._check_bytes(len(known) + len(new))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled)
+            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
+                                             spaced=self._score == "spacing")
         else:
             self._forest.add_features(len(new), [self._keys[key] for key in silent])
         self._n_ignored += n_ignored
@@ -517,7 +518,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if self._max_bytes is None:
             return
         memory, points, _ = self._retention
-        layout = Layout(self._n_trees, n_features, 8, memory)
+        layout = Layout(self._n_trees, n_features, 8, memory, self._score == "spacing")
         if points is not None:
             check_window_fits(layout, points, self._max_bytes, self._reserved(n_features))
 

@@ -6,11 +6,14 @@
 #include <limits>
 #include <vector>
 
+#include "bag.hpp"
 #include "box.hpp"
+#include "paths.hpp"
+#include "recent.hpp"
 
 namespace imondrian {
 
-// Which invariant (1-10) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
 struct Fault {
   int invariant = 0;
   std::int64_t tree = -1;
@@ -27,7 +30,8 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members();
+      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() && check_bag() &&
+          check_clean();
     }
     return fault_;
   }
@@ -124,16 +128,17 @@ class Auditor {
     return true;
   }
 
+  // Fractional weights may be added in another order than along the path.
+  double mass_slack() const { return forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0; }
+
   bool check_masses() {
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       const bool live = tree_.leaf_point[s] != kFree;
       if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
     }
-    const double slack = forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0;
     for (const std::int32_t v : order_) {
       const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
-      // Fractional weights may be added in another order than along the path.
-      if (!(std::abs(tree_.mass[v] - sum) <= slack * sum)) return fail(3, v);
+      if (!(std::abs(tree_.mass[v] - sum) <= mass_slack() * sum)) return fail(3, v);
     }
     return true;
   }
@@ -179,21 +184,54 @@ class Auditor {
     return true;
   }
 
+  bool check_bag() {
+    if (!tree_.bag) return true;
+    bool ended = false;
+    for (int k = 0; k < kBagSize; ++k) {
+      const std::int32_t j = tree_.bag[k];
+      if (j < -1 || j >= tree_.n_features || (ended && j >= 0)) return fail(11, k);
+      if (j >= 0 && std::find(tree_.bag, tree_.bag + k, j) != tree_.bag + k) return fail(11, k);
+      ended |= j < 0;
+    }
+    return true;
+  }
+
+  bool check_clean() {
+    if (!tree_.clean) return true;
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      const bool live = tree_.leaf_point[s] != kFree;
+      if (live && !(tree_.leaf_clean[s] >= 0.0 && tree_.leaf_clean[s] <= tree_.leaf_mass[s])) return fail(12, ~s);
+    }
+    for (const std::int32_t v : order_) {
+      const double sum = tree_.clean_of(tree_.child[2 * std::int64_t{v}]) + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1]);
+      if (!(std::abs(tree_.clean[v] - sum) <= mass_slack() * sum)) return fail(12, v);
+    }
+    // The memory of the forest comes first, then one for every group of trees.
+    for (std::int64_t place = t_ == 0 ? 0 : 1; place <= 1; ++place) {
+      const std::int64_t at = place * (1 + t_ / kTreesAbreast);
+      if (t_ % kTreesAbreast == 0 && !Recent(forest_.recent + at * kRecentSize).is_sound()) return fail(13, at);
+    }
+    return true;
+  }
+
   bool check_members() {
     if (forest_.memory == static_cast<int>(Memory::kUnbounded)) return true;
     const std::int64_t* state = forest_.stream + kStreamSize * t_;
     const std::int64_t held = state[kHeld];
     if (held < 0 || held > forest_.window || state[kSeen] < 0 || state[kSeen] > kManyPoints) return fail(8, 0);
     if (state[kOldest] < 0 || state[kOldest] >= forest_.window) return fail(8, state[kOldest]);
-    std::vector<double> counts(leaf_seen_.size(), 0.0);
+    std::vector<double> counts(leaf_seen_.size(), 0.0), clean(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
-      const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      const std::int32_t member = forest_.member_leaf[t_ * forest_.window + i], leaf = leaf_of(member);
       if (leaf == kNobody) continue;
       if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
+      if (is_flagged(member) && !tree_.clean) return fail(8, i);
       counts[leaf] += 1.0;
+      clean[leaf] += is_flagged(member) ? 0.0 : 1.0;
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
-      if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+      if (tree_.leaf_point[s] == kFree) continue;
+      if (counts[s] != tree_.leaf_mass[s] || (tree_.clean && clean[s] != tree_.leaf_clean[s])) return fail(8, ~s);
     }
     return check_keys(held);
   }

@@ -14,10 +14,15 @@
 
 namespace imondrian {
 
+// What a point weighs, and how much of that is clean (trim.hpp).
+struct Amount {
+  double mass, clean;
+};
+
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
 NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, std::int32_t row,
-                                   double mass, double distance, double time, Rng& rng) {
+                                   Amount amount, double distance, double time, Rng& rng) {
   const std::int64_t width = tree.width;
   const T* lo = tree.lower_of(v);
   const T* hi = tree.upper_of(v);
@@ -32,11 +37,15 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
                             : draw_threshold(x[f], lo[f], rng.uniform());
   const std::int32_t parent = tree.parent_of(v);
   const std::int32_t node = take_node(tree);
-  const std::int32_t leaf = take_leaf(tree, row, mass);
+  const std::int32_t leaf = take_leaf(tree, row, amount.mass);
   tree.feature[node] = static_cast<std::int32_t>(f);
   tree.threshold[node] = threshold;
   tree.time[node] = time;
-  tree.mass[node] = tree.mass_of(v) + mass;
+  tree.mass[node] = tree.mass_of(v) + amount.mass;
+  if (tree.clean) {
+    tree.leaf_clean[leaf] = amount.clean;
+    tree.clean[node] = tree.clean_of(v) + amount.clean;
+  }
   T* new_lo = tree.lower + node * width;
   T* new_hi = tree.upper + node * width;
   const bool first_value = gives_first_value(x, lo, width);
@@ -82,13 +91,14 @@ NK_INLINE double finish(const Tree<T>& tree, const T* x, const Walk& walk) {
   return 0.0;
 }
 
-// Insert the stored point `row` with `mass` > 0; the tree keeps boxes and has a free node and leaf.
+// Insert the stored point `row` with a mass above 0; the tree keeps boxes and has a free node and leaf.
 template <Gather kGather, class T>
-NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
+NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, Amount amount) {
   const std::int64_t width = tree.width;
   const T* x = tree.points + std::int64_t{row} * width;
   if (tree.empty()) {
-    const std::int32_t leaf = take_leaf(tree, row, mass);
+    const std::int32_t leaf = take_leaf(tree, row, amount.mass);
+    if (tree.clean) tree.leaf_clean[leaf] = amount.clean;
     tree.leaf_parent[leaf] = kNobody;
     tree.header[kRoot] = ~leaf;
     return {leaf, kNobody, 0.0};
@@ -113,7 +123,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
         if (time >= tree.time[v]) time = std::nextafter(tree.time[v], 0.0);
         if (time > walk.born) {
           const double depth = finish<kGather>(tree, x, walk);
-          return {split_above(tree, v, x, row, mass, distance, time, rng), kNobody, depth};
+          return {split_above(tree, v, x, row, amount, distance, time, rng), kNobody, depth};
         }
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
@@ -125,7 +135,8 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
     } else if (kGather == Gather::kDepth) {
       walk.depth += 1.0;
     }
-    tree.mass[v] += mass;
+    tree.mass[v] += amount.mass;
+    if (tree.clean) tree.clean[v] += amount.clean;
     walk.born = tree.time[v];
     walk.node = tree.next(v, x);
   }
@@ -135,9 +146,10 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
   if (distance > 0.0) {
     if (wait < 0.0) wait = rng.exponential();
     const double time = later(walk.born, wait, distance);
-    return {split_above(tree, walk.node, x, row, mass, distance, time, rng), kNobody, depth};
+    return {split_above(tree, walk.node, x, row, amount, distance, time, rng), kNobody, depth};
   }
-  tree.leaf_mass[~walk.node] += mass;
+  tree.leaf_mass[~walk.node] += amount.mass;
+  if (tree.clean) tree.leaf_clean[~walk.node] += amount.clean;
   const std::int32_t let_go = tree.leaf_point[~walk.node];
   const bool takes_over = adds_value(x, held, width);
   if (takes_over) tree.leaf_point[~walk.node] = row;
