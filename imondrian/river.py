@@ -46,7 +46,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         last ``window`` points in every tree; None keeps every point, in memory that grows.
     horizon : int, default=1024
         How far back, in points, "thinned" and "decayed" windows reach.
-    score : {"default", "depth", "insertion"}, default="default"
+    score : {"default", "spacing", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`.
     scale : "robust" or None, default="robust"
         As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed
@@ -67,8 +67,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     learning to the side where more of them are. A key that was never seen before widens the
     forest; nothing is forgotten. The order of keys means nothing.
 
-    Memory is bounded: ``t (w + 1) (68 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
-    trees of w points and d features rounded up to a multiple of four (6.6 MB by default with nine).
+    Memory is bounded: ``t (w + 1) (84 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
+    trees of w points and d features rounded up to a multiple of four (7.2 MB by default with nine).
     Trees share the points they have in common. ``sys.getsizeof(model)`` tells the sum.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
