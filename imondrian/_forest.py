@@ -368,10 +368,12 @@ class Forest:
                 wide[..., old:new] = 0 if self.scaled else 1
             self.columns[name] = wide
         if drop:
-            places = np.zeros(self.n_features, np.int32)
+            places = np.full(self.n_features, -1, np.int32)
             places[kept] = np.arange(old, dtype=np.int32)
-            feature = self.columns["feature"]
-            self.columns["feature"] = np.where(feature >= 0, places[feature], feature)
+            for name in ("feature", "bag"):
+                if name in self.columns:
+                    column = self.columns[name]
+                    self.columns[name] = np.where(column >= 0, places[column], column)
         self.n_features = new
         self.n_updates += 1
         self._renew_view()

@@ -88,9 +88,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
     they come back they are new. The order of keys means nothing.
 
-    Memory is bounded by ``t (w + 1) (68 + 16 d) + t (96 + 8 d) + (t w + 512) (8 + 8 d)`` bytes, for t trees of w
-    points and d features rounded up to a multiple of four (9.4 MB by default with nine), and some kilobytes of
-    Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
+    Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1142 + 8 d) + (t w + 512) (8 + 8 d) + 16416`` bytes, for t
+    trees of w points and d features rounded up to a multiple of four (10 MB by default with nine; scores other
+    than the default take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
     well below: ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
 
     Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning

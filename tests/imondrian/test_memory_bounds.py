@@ -26,13 +26,14 @@ def states(n_trees):
 @pytest.mark.parametrize("d", [1, 4, 9])
 @pytest.mark.parametrize("memory", [UNBOUNDED, SLIDING, RESERVOIR])
 def test_the_count_of_bytes_is_the_size_of_the_columns(memory, d, dtype):
-    forest = Forest.for_stream(d, dtype, states(7), memory, None if memory == UNBOUNDED else 50, 0.0)
+    spaced = d == 9
+    forest = Forest.for_stream(d, dtype, states(7), memory, None if memory == UNBOUNDED else 50, 0.0, spaced=spaced)
     X = RNG.normal(size=(900, d)).astype(dtype)
     for step in range(3):
         slots, rows = forest.columns["feature"].shape[1], len(forest.columns["points"])
         assert forest.layout.size(slots, rows) == forest.nbytes
         forest.learn(X[300 * step:300 * (step + 1)])
-    built = Forest.build(X, None, states(7), 64, boxes=False)
+    built = Forest.build(X, None, states(7), 64, boxes=False, spaced=spaced)
     assert built.layout.size(64, len(built.columns["points"])) == built.nbytes
 
 
@@ -41,7 +42,7 @@ def test_the_count_of_bytes_is_the_size_of_the_columns(memory, d, dtype):
 def test_the_formula_of_the_docstring_is_true(window, t, d):
     model = OnlineIsolationMondrianForest(t, window=window, horizon=5000, seed=0)
     w, wide = window if isinstance(window, int) else 256, -(-d // 4) * 4
-    formula = t * (w + 1) * (68 + 16 * wide) + t * (96 + 8 * wide) + (t * w + 512) * (8 + 8 * wide)
+    formula = t * (w + 1) * (84 + 16 * wide) + t * (1142 + 8 * wide) + (t * w + 512) * (8 + 8 * wide) + 16416
     for _ in range(12):
         model.learn_many(RNG.normal(size=(1000, d)))
         assert model._forest.nbytes <= formula
@@ -82,12 +83,12 @@ def test_a_sample_that_does_not_fit_is_refused_with_one_that_does():
     X = RNG.normal(size=(5000, 6))
     with pytest.raises(ValueError, match=r"max_bytes must be at least \d+ for 100 trees of 4000 rows with 6 features, "
                                          r"got 4000000: max_samples=\d+ would fit") as error:
-        IsolationMondrianForest(max_samples=4000, max_bytes=4_000_000).fit(X)
+        IsolationMondrianForest(max_samples=4000, max_bytes=4_000_000, score="insertion").fit(X)
     fits = int(str(error.value).split("max_samples=")[1].split()[0])
     forest = IsolationMondrianForest(max_samples=fits, max_bytes=4_000_000, score="insertion").fit(X)
     assert forest.info()["bytes"] == sys.getsizeof(forest) <= 4_000_000 < 1.1 * sys.getsizeof(forest)
     with pytest.raises(ValueError, match=f"max_samples={fits} would fit"):
-        IsolationMondrianForest(max_samples=fits + 1, max_bytes=4_000_000).fit(X)
+        IsolationMondrianForest(max_samples=fits + 1, max_bytes=4_000_000, score="insertion").fit(X)
     with pytest.raises(ValueError, match="no sample fits"):
         IsolationMondrianForest(max_bytes=10_000).fit(X)
 
@@ -127,10 +128,12 @@ def test_an_unbounded_forest_stops_before_the_bound(chunk, fitted):
 # -- keys ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("score", ["depth", "default"])
 @pytest.mark.parametrize("window", [40, *NAMED])
-def test_silent_keys_make_room_for_new_ones(window):
+def test_silent_keys_make_room_for_new_ones(window, score):
     """Keys of a fleet whose sensors are replaced: the model stays as wide as what it still holds."""
-    model, rng = OnlineIsolationMondrianForest(6, window=window, horizon=300, seed=0), np.random.default_rng(0)
+    model = OnlineIsolationMondrianForest(6, window=window, horizon=300, score=score, seed=0)
+    rng = np.random.default_rng(0)
     widths = set()
     for i in range(4000):
         generation = i // 500
@@ -140,8 +143,8 @@ def test_silent_keys_make_room_for_new_ones(window):
             widths.add(model._forest.columns["points"].shape[1])
             assert list(model._keys.values()) == list(range(model._forest.n_features))
     # 25 keys in all; a reservoir keeps some of its oldest points for long, a uniform one for ever.
-    assert max(widths) <= {40: 8, "thinned": 12, "decayed": 24, "reservoir": 28}[window]
-    assert model.info()["keys_dropped"] >= {40: 18, "thinned": 15, "decayed": 3, "reservoir": 0}[window]
+    assert max(widths) <= {40: 8, "thinned": 12, "decayed": 28, "reservoir": 28}[window]
+    assert model.info()["keys_dropped"] >= {40: 18, "thinned": 15, "decayed": 0, "reservoir": 0}[window]
     restored = pickle.loads(pickle.dumps(model))
     x = {"age": 3.0, "s7.0": 0.0, "s7.1": 5.0}
     assert restored.score_one(x) == model.score_one(x) > 0
@@ -151,7 +154,7 @@ def test_silent_keys_make_room_for_new_ones(window):
 @pytest.mark.parametrize("window", [40, "thinned"])
 def test_dropping_a_key_changes_no_score(window):
     rng = np.random.default_rng(1)
-    model = OnlineIsolationMondrianForest(8, window=window, horizon=300, seed=0)
+    model = OnlineIsolationMondrianForest(8, window=window, horizon=300, score="depth", seed=0)
     model.learn_many(rng.normal(size=(200, 4)))
     for _ in range(3000):
         model.learn_one({0: rng.normal(), 1: rng.normal(), 2: rng.normal()})
