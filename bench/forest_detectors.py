@@ -209,6 +209,12 @@ def _fair_cut(seed: int) -> Detector:
                                    random_seed=seed + 1, nthreads=1))
 
 
+def _aderh(seed: int) -> Detector:
+    from aderh import ADERH
+
+    return Pyod(ADERH(random_state=seed))
+
+
 def _pyod(seed: int, module: str, name: str, seeded: bool = False) -> Detector:
     model = getattr(importlib.import_module(f"pyod.models.{module}"), name)
     return Pyod(model(random_state=seed) if seeded else model())
@@ -255,6 +261,7 @@ ADBENCH: dict[str, Entry] = {
     **OURS,
     "IsolationForest": PAPER_PEERS["IsolationForest"],
     "isotree FCF": Entry("isotree", _fair_cut),
+    "ADERH": Entry("aderh", _aderh),
     "INNE": Entry("pyod", partial(_pyod, module="inne", name="INNE", seeded=True)),
     "ECOD": Entry("pyod", partial(_pyod, module="ecod", name="ECOD")),
     "COPOD": Entry("pyod", partial(_pyod, module="copod", name="COPOD")),
@@ -269,8 +276,9 @@ ONLINE: dict[str, Entry] = {
     "incremental LOF(10)": Entry("sklearn", lambda seed: IncrementalLof()),
     "IsolationForest, refitted": Entry("sklearn", lambda seed: Refitted(_isolation_forest(seed).model)),
 }
-DRIFT: dict[str, Entry] = {
+STREAM: dict[str, Entry] = {
     "ours": Entry("river", _online),
+    "ours, depth": Entry("river", partial(_online, score="depth")),
     "ours, insertion": Entry("river", partial(_online, score="insertion")),
     "ours, window 256": Entry("river", partial(_online, window=256)),
     "OnlineIForest(100)": ONLINE["OnlineIForest(100)"],

@@ -1,4 +1,4 @@
-"""The four quality protocols, as functions from one data set and one detector to figures."""
+"""The quality protocols, as functions from one data set and one detector to figures."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def adbench(data: DataSet, name: str, make: Callable[[int], Detector], seed: int
     yield measure(data.name, name, "test", seed, y_test, make(seed).fit(X_train).scores(X_test))
 
 
-def drift(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
+def prequential(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
           max_rows: int | None = None) -> Iterator[Figure]:
     """Score each point, then learn it, in the stream's order; measure all of these scores."""
     data = thinned_to(data, max_rows)

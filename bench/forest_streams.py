@@ -65,6 +65,7 @@ GENERATORS: dict[str, Callable[[int, int], DataSet]] = {
 CONCATENATIONS = (("annthyroid", "mammography", "thyroid"), ("cover", "magic.gamma"), ("http", "smtp"),
                   ("letter", "Ionosphere"))
 N_ROWS = 4_000
+N_STREAMED = 50_000
 
 
 def concatenated(folder: Path, names: tuple[str, ...]) -> DataSet:
@@ -94,6 +95,45 @@ def drift_streams(folder: Path | None, names: Iterable[str] | None = None, n: in
     for sets in CONCATENATIONS:
         if folder and found.issuperset(sets):
             loaders[" + ".join(sets)] = partial(concatenated, folder, sets)
+    for name in loaders if names is None else names:
+        if name not in loaders:
+            raise ValueError(f"no data set named {name!r}; there are {', '.join(loaders)}")
+        yield loaders[name]
+
+
+def _shuttle() -> DataSet:
+    from river import datasets
+
+    rows = [(list(x.values()), y) for x, y in datasets.Shuttle()]
+    X = np.array([x for x, _ in rows], dtype=np.float64)
+    return DataSet("shuttle", X, np.array([y for _, y in rows], np.int64))
+
+
+def _ordered(folder: Path, name: str, shuffled: bool) -> DataSet:
+    (path,) = [path for path in folder.glob("*.npz") if path.stem.split("_", 1)[-1] == name]
+    data = load_npz(path)
+    if not shuffled:
+        return thinned_to(data._replace(name=f"{name} natural"), N_STREAMED)
+    order = np.random.default_rng(0).permutation(len(data.X))[:N_STREAMED]
+    return DataSet(f"{name} shuffled", data.X[order], data.y[order])
+
+
+def real_streams(folder: Path | None, names: Iterable[str] | None = None) -> Iterator[Callable[[], DataSet]]:
+    """Yield a loader of every real stream: river's Shuttle, and the folder's in their own order and shuffled.
+
+    Longer ones are thinned to N_STREAMED rows: every so many-th, or the first after shuffling.
+
+    Raises
+    ------
+    ValueError
+        One of ``names`` (default: all) is not known.
+    """
+    loaders: dict[str, Callable[[], DataSet]] = {"shuttle": _shuttle}
+    found = {path.stem.split("_", 1)[-1] for path in folder.glob("*.npz")} if folder else set()
+    for name in ("smtp", "http", "cover"):
+        for shuffled in (False, True):
+            if folder and name in found:
+                loaders[f"{name} {'shuffled' if shuffled else 'natural'}"] = partial(_ordered, folder, name, shuffled)
     for name in loaders if names is None else names:
         if name not in loaders:
             raise ValueError(f"no data set named {name!r}; there are {', '.join(loaders)}")

@@ -1,9 +1,10 @@
-"""Measure how well the forest finds anomalies, beside other detectors, by four protocols.
+"""Measure how well the forest finds anomalies, beside other detectors, by five protocols.
 
     python bench/quality_forest.py adbench                  # every set found, seeds 0-4
     python bench/quality_forest.py batch --sets wine_class0,glass
     python bench/quality_forest.py online --data ~/sets --markdown online.md
     python bench/quality_forest.py drift --seeds 1
+    python bench/quality_forest.py stream
 
 Sets: those bundled with scikit-learn and river, and the ``.npz`` files (``X``, ``y`` = 1 for anomalies) of
 the folder that ``--data`` or ``IMONDRIAN_DATA`` names. ``--quick`` is a smoke test of a few seconds.
@@ -26,6 +27,9 @@ drift
     incrementally and back again, and real sets of equal width one after another. Each point is scored, then
     learnt; ROC-AUC and average precision of all scores, beside the streaming peers. The first sets'
     names are the generator's and the seed it was given; repeats are seeds of the detectors.
+stream
+    Real streams by the same rule: river's Shuttle, and SMTP, HTTP and cover of the folder in their own order and
+    shuffled (seed 0).
 
 Differences from the paper
 --------------------------
@@ -51,10 +55,11 @@ from pathlib import Path
 from typing import Any
 
 import forest_protocols as protocols
+from forest_comparison import comparison, draw
 from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
-from forest_detectors import ADBENCH, BATCH, DRIFT, ONLINE, available
+from forest_detectors import ADBENCH, BATCH, ONLINE, STREAM, available
 from forest_protocols import Figure
-from forest_streams import drift_streams
+from forest_streams import drift_streams, real_streams
 from forest_tables import details, summary
 
 PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -62,9 +67,11 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "batch": (protocols.batch, BATCH, {"seeds": 1, "max_rows": 5_000}),
     "online": (protocols.online, ONLINE, {"seeds": 2, "max_rows": 3_000}),
     "adbench": (protocols.adbench, ADBENCH, {"seeds": 5, "max_rows": 10_000}),
-    "drift": (protocols.drift, DRIFT, {"seeds": 3, "max_rows": None}),
+    "drift": (protocols.prequential, STREAM, {"seeds": 3, "max_rows": None}),
+    "stream": (protocols.prequential, STREAM, {"seeds": 1, "max_rows": None}),
 }
-QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0")}
+QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0"),
+              "stream": ("shuttle",)}
 
 
 def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = None,
@@ -74,7 +81,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
 
     Parameters
     ----------
-    protocol : {"batch", "online", "adbench", "drift"}
+    protocol : {"batch", "online", "adbench", "drift", "stream"}
     data : str, optional
         Folder of ``.npz`` sets. sets, detectors : sequences of str, optional Only these. seeds : int,
         optional Seeds 0, 1, ...; the default is the protocol's. max_rows : int, optional Rows a set is
@@ -98,7 +105,8 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
     if missing:
         print("not installed, left out: " + "; ".join(missing), file=sys.stderr)
     seeds = defaults["seeds"] if seeds is None else seeds
-    loaders = list(drift_streams(folder, sets) if protocol == "drift" else data_sets(folder, sets, bundled))
+    streams = {"drift": drift_streams, "stream": real_streams}
+    loaders = list(streams[protocol](folder, sets) if protocol in streams else data_sets(folder, sets, bundled))
     figures: list[Figure] = []
     left_out: dict[str, None] = {}  # in order, each once
     total, done = len(loaders) * len(entries) * seeds, 0
@@ -149,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundled", action=argparse.BooleanOptionalAction, default=None,
                         help="include the sets bundled with scikit-learn and river")
     parser.add_argument("--quick", action="store_true", help="two small sets, one seed")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw ranks and their critical difference")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
     options = parser.parse_args(arguments)
     sets = options.sets.split(",") if options.sets else None
@@ -164,8 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if not figures:
         parser.error("nothing could be measured")
-    text = f"{summary(figures)}\n\n{details(figures)}"
+    text = "\n\n".join((summary(figures), comparison(figures), details(figures)))
     print(text)
+    if options.picture:
+        draw(figures, options.picture)
     if options.markdown:
         options.markdown.write_text(text + "\n", encoding="utf-8")
     return 0

@@ -90,8 +90,9 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1142 + 8 d) + (t w + 512) (8 + 8 d) + 16416`` bytes, for t
     trees of w points and d features rounded up to a multiple of four (10 MB by default with nine; scores other
-    than the default take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
-    well below: ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
+    than the default take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points
+    they have in common, so that a model usually stays well below: ``info()`` and ``sys.getsizeof(model)`` tell
+    what it takes.
 
     Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
     and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and

@@ -79,9 +79,9 @@ def test_a_shorter_stream_keeps_order_and_ends() -> None:
     assert streams.thinned_to(data, 5).X[:, 0].tolist() == [0, 24, 49, 74, 99]
 
 
-@pytest.mark.parametrize("name", forest_detectors.DRIFT)
+@pytest.mark.parametrize("name", forest_detectors.STREAM)
 def test_every_streaming_detector_scores_before_it_learns(name: str) -> None:
-    entry = forest_detectors.DRIFT[name]
+    entry = forest_detectors.STREAM[name]
     pytest.importorskip(entry.needs, reason=f"{name} needs {entry.needs}")
     data = streams.incremental(900, 0)
     scores = entry.make(0).stream(data.X)
@@ -99,13 +99,13 @@ def test_our_stream_is_a_loop_of_score_and_learn() -> None:
     for row in X.tolist():
         scores.append(model.score_one(dict(enumerate(row))))
         model.learn_one(dict(enumerate(row)))
-    assert np.array_equal(forest_detectors.DRIFT["ours"].make(3).stream(X), scores)
+    assert np.array_equal(forest_detectors.STREAM["ours"].make(3).stream(X), scores)
 
 
 def test_drift_measures_all_scores_of_the_stream() -> None:
     data = streams.abrupt(500, 0)
-    make = forest_detectors.DRIFT["ours"].make
-    (figure,) = protocols.drift(data, "ours", make, seed=1)
+    make = forest_detectors.STREAM["ours"].make
+    (figure,) = protocols.prequential(data, "ours", make, seed=1)
     scores = make(1).stream(data.X)
     assert figure[:4] == ("abrupt", "ours", "stream", 1)
     assert figure.auc == pytest.approx(roc_auc_score(data.y, scores))
