@@ -8,12 +8,15 @@ is a disjoint slice of each column. Arguments are trusted here: the public class
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
 from ._scoring import SCORES, anomaly_scores
+
+if TYPE_CHECKING:
+    from ._device_rows import DeviceRows
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 _BLOCK = 256  # rows the core learns at a time; a bounded store keeps room for two blocks
@@ -240,8 +243,10 @@ class Forest:
             self._grow_rows(min(n - done, _BLOCK) if self.memory else n - done)
         return None if depth is None or norm is None else anomaly_scores(depth, norm)
 
-    def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
+    def scores(self, X: np.ndarray | DeviceRows, score: str, n_threads: int = 1) -> np.ndarray:
         """Return the anomaly score of each row, in (0, 1], high for anomalies."""
+        if not isinstance(X, np.ndarray):
+            return X.host_scores(self, score)
         if score != "depth":
             self._ensure_boxes(n_threads)
         return anomaly_scores(*_core.score(self._view, X, SCORES[score], n_threads))
