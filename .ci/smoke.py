@@ -10,6 +10,7 @@ import imondrian
 import pointmetrics as pm
 from imondrian import IsolationMondrianForest
 from imondrian.river import OnlineIsolationMondrianForest
+from pointmetrics._kernel_file import Instance, kernel_files
 
 source = Path(imondrian.__file__).resolve()
 assert "site-packages" in source.parts, f"imported from {source}, not from an installation"
@@ -32,4 +33,6 @@ assert np.isclose(pm.chamfer_distance(x, y, convention="pcn"), (distance.min(1).
 certified = pm.earth_movers_distance(x, y, return_details=True)
 assert certified.converged
 assert np.isclose(distance[np.arange(300), certified.assignment].mean(), certified.lower)
+assert "nearest" in kernel_files()
+assert all("__global__" in Instance(file, np.dtype(np.float32), 3).source for file in kernel_files())
 print(f"imondrian {imondrian.__version__} works on Python {sys.version.split()[0]}, from {source.parent}")

@@ -60,7 +60,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
-    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, int64_t*, int)
+    Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
@@ -243,19 +243,19 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     return learnt
 
 
-def forget(ForestView forest, cnp.ndarray X, int n_threads):
-    """Remove each row once from every tree that holds it; return how many trees did."""
+def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads):
+    """Return how many trees hold each row, repeats counted; with ``remove``, take each out of them once."""
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
-    removed = np.zeros(n, dtype=np.int64)
-    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>removed)
-    if forest.view.lower == NULL or forest.view.refs == NULL or forest.view.memory != 0:
+    holders = np.zeros(n, dtype=np.int64)
+    cdef int64_t* out = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>holders)
+    if remove and (forest.view.lower == NULL or forest.view.refs == NULL):
         raise ValueError("the forest is not ready to forget")
     cdef Status status
     with nogil:
-        status = c_forget(forest.view, forest.is64, x, n, out, n_threads)
+        status = c_forget(forest.view, forest.is64, x, n, remove, out, n_threads)
     raise_status(status)
-    return removed
+    return holders
 
 
 def score(ForestView forest, cnp.ndarray X, int score, int n_threads):

@@ -236,6 +236,46 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
+    def forget(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
+        """Remove each row of X once from every tree that holds it.
+
+        What is left has the law of trees that never saw these points, given the trees' scales. A window or
+        reservoir holds so many points fewer until the forgotten ones would have left; the others stay the last
+        points, or a sample of the points that were not forgotten.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Points as they were learnt. One that was learnt twice can be forgotten twice. A row with missing
+            values is matched exactly if it can be, else with a point it may have shared a leaf with: one that
+            agrees wherever both have values. Once that one is forgotten, such a row stays in the tree in its place.
+        missing_ok : bool, default=False
+            Pass over rows that no tree holds: ``fit`` may not have sampled them, a window may have moved on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            Some row is held by no tree (as often as X repeats it); nothing is forgotten then. Also for bad X.
+
+        Notes
+        -----
+        O(depth * n_features) a row and tree. Trees keep their scale until they next look at it. A weight above
+        1 counts as copies: forgetting takes weight 1, or what is left if that is less.
+        """
+        check_is_fitted(self, "forest_")
+        settings = self._settings()
+        X = self._validated(X, self.forest_.dtype, settings["n_threads"], reset=False)
+        self.forest_.forget_all(X, None, missing_ok, settings["n_threads"])
+        self._calibration.forget(X)
+        self._adopt(self.forest_, self.max_samples_, settings)
+        return self
+
     def _learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None,
                settings: dict[str, Any]) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
@@ -326,6 +366,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         if share is not None:
             # After fit the quantile is of the rows it was given; a stream has only what it kept.
             points, weight = training or forest.stored_points()
+            if len(points) == 0:
+                return
             scores = -forest.scores(points, settings["score"], settings["n_threads"])
             order = np.argsort(scores)
             mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])

@@ -35,6 +35,12 @@ def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
     return states
 
 
+def not_held(n_absent: int, n: int, first: int) -> ValueError:
+    """Return the error for rows that cannot be forgotten."""
+    return ValueError(f"X must hold points that some tree holds: {n_absent} of {n} not found, the first of them "
+                      f"row {first}; nothing was forgotten")
+
+
 class Forest:
     """Mondrian trees over shared points.
 
@@ -283,7 +289,27 @@ class Forest:
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
         self._prepare_updates(n_threads)
-        return _core.forget(self._view, X, n_threads)
+        return _core.forget(self._view, X, True, n_threads)
+
+    def holders(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return how many trees hold each row, (n,); of equal rows, the second where there are two, and so on.
+
+        A row with missing values is also held by a leaf of several points whose own point agrees with it
+        wherever both have values: it may have joined them.
+        """
+        return _core.forget(self._view, X, False, n_threads)
+
+    def forget_all(self, X: np.ndarray, known: np.ndarray | None, missing_ok: bool, n_threads: int = 1) -> None:
+        """Forget rows, but for those not ``known``, which no tree holds.
+
+        Unless ``missing_ok``, raise ValueError and change nothing if any row is held by no tree.
+        """
+        if not missing_ok:
+            held = self.holders(X, n_threads) > 0
+            absent = np.flatnonzero(~(held if known is None else held & known))
+            if len(absent):
+                raise not_held(len(absent), len(X), absent[0])
+        self.forget(X if known is None else np.ascontiguousarray(X[known]), n_threads)
 
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""

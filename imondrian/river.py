@@ -19,7 +19,7 @@ except ImportError as error:
 
 from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
-from ._forest import Forest, seed_states
+from ._forest import Forest, not_held, seed_states
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
 from ._validation import WARM_UP, is_scaled, positive_int, retention, thread_count
@@ -172,6 +172,42 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         assert scores is not None
         return scores
 
+    def forget_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
+        """Take one point out of every tree that holds it, as if it had never been learnt.
+
+        Parameters
+        ----------
+        x : dict
+            The point as it was learnt; if it was learnt twice, one of the two is forgotten.
+        missing_ok : bool, default=False
+            Do nothing if no tree holds it, because it left the window or was never learnt; else ValueError.
+        """
+        row = self._row(x, grow=False)
+        known = all(key in self._keys for key, value in x.items() if value is not None and value == value)
+        self._forget(row, np.array([known]), missing_ok)
+
+    def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
+        """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
+
+        Parameters
+        ----------
+        X : dataframe or ndarray of shape (n, n_features)
+        missing_ok : bool, default=False
+            Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
+        """
+        keys, values = _table(X)
+        strange = [key not in self._keys for key in keys]
+        known = np.isnan(values[:, strange]).all(axis=1)
+        self._forget(self._placed(keys, values), known, missing_ok)
+
+    def _forget(self, rows: np.ndarray | None, known: np.ndarray, missing_ok: bool) -> None:
+        """Forget rows; those with values for keys that were never learnt (not ``known``) are held nowhere."""
+        if rows is None or self._forest is None:
+            if len(known) and not missing_ok:
+                raise not_held(len(known), len(known), 0)
+            return
+        self._forest.forget_all(rows, known, missing_ok, self._n_threads)
+
     def p_value_one(self, x: dict[Any, Any]) -> float:
         """Return the conformal p-value of one point: small is anomalous. Changes nothing.
 
@@ -302,21 +338,13 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         return row
 
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
-        if isinstance(X, np.ndarray):
-            if X.ndim != 2:
-                raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
-            keys: list[Any] = list(range(X.shape[1]))
-            values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
-        else:
-            frame = into_frame(X)
-            keys, values = list(frame.columns), to_numpy(frame)
-        if np.iscomplexobj(values):
-            raise TypeError(f"X must be real numbers, got {values.dtype}")
-        if np.isinf(values).any():
-            row, column = np.argwhere(np.isinf(values))[0]
-            raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
+        keys, values = _table(X)
         if grow and not set(keys) <= self._keys.keys():
             self._grow(keys)
+        return self._placed(keys, values)
+
+    def _placed(self, keys: list[Any], values: np.ndarray) -> np.ndarray | None:
+        """Return the columns named ``keys`` in the schema's order; None while there is no schema."""
         if self._forest is None:
             return None
         places = [self._keys.get(key) for key in keys]
@@ -361,3 +389,21 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return value is None
     return True
+
+
+def _table(X: Any) -> tuple[list[Any], np.ndarray]:
+    """Return the names and the values (n, len(names)) of a dataframe's or array's columns."""
+    if isinstance(X, np.ndarray):
+        if X.ndim != 2:
+            raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
+        keys: list[Any] = list(range(X.shape[1]))
+        values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
+    else:
+        frame = into_frame(X)
+        keys, values = list(frame.columns), to_numpy(frame)
+    if np.iscomplexobj(values):
+        raise TypeError(f"X must be real numbers, got {values.dtype}")
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
+    return keys, values

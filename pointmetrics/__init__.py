@@ -3,8 +3,8 @@
 Clouds are ``(n, d)`` arrays, batches ``(b, n, d)`` arrays (with ``lengths`` where clouds are padded) or
 lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 and float64 are kept,
 integers become float64, half precision is refused. Where the squares of float32 coordinates would leave
-float32 (beyond 1e19 or below 1e-15), the result is float64. numpy arrays and torch tensors come back as
-what they were.
+float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays and torch tensors come
+back as what they were; those on a CUDA device are computed on it (:func:`info` says whether it can be used).
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
@@ -35,6 +35,7 @@ from ._dcd import density_aware_chamfer_distance
 from ._emd import EmdResult, Plan, earth_movers_distance
 from ._fscore import FScore, f_score
 from ._hausdorff import hausdorff_distance
+from ._info import Info, info
 from ._mesh import MeshDistances, point_to_mesh_distance
 from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._sinkhorn import sinkhorn_divergence
@@ -50,6 +51,7 @@ __all__ = [
     "EmdAudit",
     "EmdResult",
     "FScore",
+    "Info",
     "MeshDistances",
     "Neighbor",
     "Neighbors",
@@ -64,6 +66,7 @@ __all__ = [
     "earth_movers_distance",
     "f_score",
     "hausdorff_distance",
+    "info",
     "msn_auction_emd",
     "nearest_neighbors",
     "normal_consistency",

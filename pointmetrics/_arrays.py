@@ -154,13 +154,14 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     one ``(b,)`` array that holds for both.
     """
     x_lengths, y_lengths = split_pair(lengths)
-    x_clouds, x_library = read_clouds(x, names[0], lengths=x_lengths)
-    y_clouds, y_library = read_clouds(y, names[1], lengths=y_lengths)
+    x_draft, x_library = _draft(x, names[0], x_lengths)
+    y_draft, y_library = _draft(y, names[1], y_lengths)
     if x_library is not y_library and x_library != y_library:
         raise TypeError(
             f"{names[0]} and {names[1]} must come from one library and device, "
             f"got {x_library} and {y_library}"
         )
+    x_clouds, y_clouds = _settle([x_draft, y_draft])
     if isinstance(y, Prepared):
         if y_clouds.kind != x_clouds.kind:
             y_clouds = _repeat(y_clouds, len(x_clouds))
@@ -207,7 +208,9 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
 
 
 def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Clouds, Clouds]:
-    """Check that clouds have one dimension and bring them to one dtype."""
+    """Check that clouds live together and have one dimension; bring them to one dtype."""
+    if x.backend is not y.backend:
+        raise TypeError(f"{names[0]} and {names[1]} must come from one library and device")
     if x.points.shape[1] != y.points.shape[1]:
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same dimension d, got "
@@ -240,19 +243,35 @@ def split_pair(value: Any) -> tuple[Any, Any]:
 
 def read_clouds(x: Any, name: str, *, lengths: Any = None) -> tuple[Clouds, Library]:
     """Read and check one cloud, batch or list."""
+    draft, library = _draft(x, name, lengths)
+    return _settle([draft])[0], library
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """Clouds whose values are yet to be checked: ``parts`` of them with the caller's arrays and names.
+
+    Values are checked for all arguments together, because a device has to be waited for.
+    """
+
+    clouds: Clouds
+    parts: list[tuple[Array, Array, str]]
+
+
+def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
     if type(x) is np.ndarray:
-        return _read_array(x, name, lengths, NUMPY), NUMPY
+        return _draft_array(x, name, lengths, NUMPY), NUMPY
     if isinstance(x, Prepared):
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
-        return x._clouds, x._library
+        return _Draft(x._clouds, []), x._library
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
-        return _read_list(x, name, lengths)
+        return _draft_list(x, name, lengths)
     array, library = to_native(x, name)
-    return _read_array(array, name, lengths, library), library
+    return _draft_array(array, name, lengths, library), library
 
 
-def _read_array(array: Array, name: str, lengths: Any, library: Library) -> Clouds:
+def _draft_array(array: Array, name: str, lengths: Any, library: Library) -> _Draft:
     backend = library.backend
     points = _as_floats(array, name, backend)
     shape = points.shape
@@ -265,21 +284,21 @@ def _read_array(array: Array, name: str, lengths: Any, library: Library) -> Clou
     if len(shape) == 2:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
-        offsets = np.array([0, shape[0]], dtype=np.int64)
-        return _checked(Clouds(points, offsets, "single", shape[0], backend), points, name)
+        clouds = Clouds(points, np.array([0, shape[0]], dtype=np.int64), "single", shape[0], backend)
+        return _Draft(clouds, [(points, points, name)])
     b, n, d = shape
-    flat = points.reshape(b * n, d)
-    if lengths is None:
-        return _checked(Clouds(flat, np.arange(0, b * n + 1, n, dtype=np.int64), "batch", n, backend), points, name)
-    counts = _check_lengths(lengths, b, n, name)
-    clouds = Clouds(flat, np.concatenate([[0], np.cumsum(counts)]), "batch", n, backend)
-    return _checked(replace(clouds, points=flat[clouds.rows_in_use()]), points, name)
+    clouds = Clouds(points.reshape(b * n, d), np.arange(0, b * n + 1, n, dtype=np.int64), "batch", n, backend)
+    if lengths is not None:
+        counts = _check_lengths(lengths, b, n, name)
+        clouds = replace(clouds, offsets=np.concatenate([[0], np.cumsum(counts)]))
+        clouds = replace(clouds, points=clouds.points[clouds.rows_in_use()])
+    return _Draft(clouds, [(clouds.points, points, name)])
 
 
-def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
+def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
     if lengths is not None:
         raise ValueError(f"lengths need a batch (b, n, d), but {name} is a list, whose clouds have their own")
-    parts: list[Array] = []
+    parts: list[tuple[Array, Array, str]] = []
     library: Library | None = None
     for i, cloud in enumerate(clouds):
         array, cloud_library = to_native(cloud, f"{name}[{i}]")
@@ -291,17 +310,54 @@ def _read_list(clouds: Any, name: str, lengths: Any) -> tuple[Clouds, Library]:
             )
         if array.ndim != 2:
             raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
-        part = _read_array(array, f"{name}[{i}]", None, library).points
-        if parts and part.shape[1] != parts[0].shape[1]:
+        parts += _draft_array(array, f"{name}[{i}]", None, library).parts
+        if parts[i][0].shape[1] != parts[0][0].shape[1]:
             raise ValueError(
-                f"{name}[{i}] must have {parts[0].shape[1]} coordinates a point like "
-                f"{name}[0], got shape {part.shape}"
+                f"{name}[{i}] must have {parts[0][0].shape[1]} coordinates a point like "
+                f"{name}[0], got shape {parts[i][0].shape}"
             )
-        parts.append(part)
     library = library or NUMPY
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
-    packed = parts[0] if len(parts) == 1 else library.backend.xp.concatenate(parts)
-    return _bounded(Clouds(packed, offsets, "list", int(np.diff(offsets).max()), library.backend), name), library
+    points = [part[0] for part in parts]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in points], dtype=np.int64)])
+    packed = points[0] if len(points) == 1 else library.backend.xp.concatenate(points)
+    return _Draft(Clouds(packed, offsets, "list", int(np.diff(offsets).max()), library.backend), parts), library
+
+
+def _settle(drafts: list[_Draft]) -> list[Clouds]:
+    """Check the values of clouds, and bring those whose squares would leave float32 to float64."""
+    parts = [points for draft in drafts for points, _, _ in draft.parts]
+    magnitudes = iter(drafts[0].clouds.backend.max_magnitudes(parts) if parts else ())
+    settled = []
+    for draft in drafts:
+        if len(draft.clouds.points) > _MAX_POINTS:
+            raise ValueError(f"{draft.parts[0][2].partition('[')[0]} may hold at most {_MAX_POINTS} points in all, "
+                             f"got {len(draft.clouds.points)}")
+        leaves = [_leaves_float32(draft.clouds, part, next(magnitudes)) for part in draft.parts]
+        settled.append(_as_float64(draft.clouds) if any(leaves) else draft.clouds)
+    return settled
+
+
+def _leaves_float32(clouds: Clouds, part: tuple[Array, Array, str], magnitude: float) -> bool:
+    """Tell whether squares may leave float32; refuse NaN and infinity, and what would leave float64.
+
+    Indices in messages are those of the caller's array.
+    """
+    points, original, name = part
+    if not math.isfinite(magnitude):
+        values = clouds.backend.download(original)
+        bad = ~np.isfinite(values)
+        if bad.ndim == 3:  # padding may hold anything
+            bad &= (np.arange(clouds.max_n) < clouds.counts[:, None])[:, :, None]
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name} must be finite, got {values[index]} at index {index}")
+    # Differences are at most twice the magnitude; their squares are summed over d coordinates.
+    reach = 2 * magnitude * math.sqrt(points.shape[1])
+    if points.dtype == np.float64 and magnitude > 0 and not 1e-140 < reach < 1e153:
+        raise ValueError(
+            f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
+            f"range of float64; rescale it to between 1e-140 and 1e150"
+        )
+    return points.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19
 
 
 def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
@@ -315,32 +371,6 @@ def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
     if dtype.name in ("float16", "bfloat16"):
         raise TypeError(half_message(name, dtype.name))
     raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
-
-
-def _checked(clouds: Clouds, original: Array, name: str) -> Clouds:
-    """Refuse NaN, infinity and too many points; bring a scale whose squares leave float32 to float64.
-
-    Indices in messages are those of ``original``, the caller's array.
-    """
-    packed = clouds.points
-    magnitude = clouds.backend.max_magnitude(packed)
-    if not math.isfinite(magnitude):
-        values = clouds.backend.download(original)
-        bad = ~np.isfinite(values)
-        if bad.ndim == 3:  # padding may hold anything
-            bad &= (np.arange(clouds.max_n) < clouds.counts[:, None])[:, :, None]
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name} must be finite, got {values[index]} at index {index}")
-    # Differences are at most twice the magnitude; their squares are summed over d coordinates.
-    reach = 2 * magnitude * math.sqrt(packed.shape[1])
-    if packed.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19:
-        return _bounded(_as_float64(clouds), name)
-    if packed.dtype == np.float64 and magnitude > 0 and not 1e-140 < reach < 1e153:
-        raise ValueError(
-            f"{name} has coordinates up to {magnitude:g}, whose squared distances leave the "
-            f"range of float64; rescale it to between 1e-140 and 1e150"
-        )
-    return _bounded(clouds, name)
 
 
 def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
@@ -412,12 +442,6 @@ def read_vectors(vectors: Any, clouds: Clouds, name: str) -> Array:
     if bad.any():
         raise ValueError(f"{name} must be finite, got {float(packed[bad][0])}")
     return packed
-
-
-def _bounded(clouds: Clouds, name: str) -> Clouds:
-    if len(clouds.points) > _MAX_POINTS:
-        raise ValueError(f"{name} may hold at most {_MAX_POINTS} points in all, got {len(clouds.points)}")
-    return clouds
 
 
 def _as_float64(clouds: Clouds) -> Clouds:

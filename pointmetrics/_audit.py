@@ -10,6 +10,7 @@ import numpy as np
 
 from ._arrays import Clouds, Pair, read_pair, thread_count
 from ._emd import read_cost, solve_uniform
+from ._libraries import check_cpu
 
 _BLOCK = 1 << 20  # entries of a distance block: memory stays O(n)
 
@@ -194,6 +195,7 @@ def approxmatch_emd(x: Any, y: Any, *, cost: str = "euclidean") -> float:
 
 def _read_equal_pair(x: Any, y: Any) -> Pair:
     pair = read_pair(x, y)
+    check_cpu(pair.library, "x")
     if pair.x.kind != "single":
         raise ValueError(f"x and y must be single clouds of shape (n, d), got batches of {len(pair)}")
     if len(pair.x.points) != len(pair.y.points):

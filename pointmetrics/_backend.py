@@ -31,8 +31,8 @@ class Backend(Protocol):
     def download(self, array: Any) -> np.ndarray:
         """Return one of this backend's arrays as a numpy array; waits for it."""
 
-    def max_magnitude(self, values: Array) -> float:
-        """Return the largest absolute value; not finite where any value is not."""
+    def max_magnitudes(self, arrays: list[Array]) -> list[float]:
+        """Return the largest absolute value of each array; not finite where any of its values is not."""
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         """Sum ``(total,)`` values over each cloud, in float64 ``(b,)`` and in a fixed order."""

@@ -10,7 +10,7 @@ from . import _chamfer, _dcd, _fscore, _hausdorff
 from ._arrays import check_number, read_pair, thread_count
 from ._conventions import look_up
 from ._emd import solve_pairs
-from ._libraries import on_callers_device
+from ._libraries import on_callers_device, on_host
 from ._neighbors import find
 
 _CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
@@ -26,7 +26,7 @@ class Comparison(dict[str, Any]):
     def __str__(self) -> str:
         width = max(map(len, self))
         rows = (
-            f"{name:<{width}}  {np.array2string(np.asarray(value), precision=6)}  {self.units[name]}"
+            f"{name:<{width}}  {np.array2string(on_host(value), precision=6)}  {self.units[name]}"
             for name, value in self.items()
         )
         return "\n".join(row.rstrip() for row in rows)
@@ -84,10 +84,10 @@ def compare(
     checked = _fscore.read_thresholds(thresholds)
     pair = read_pair(x, y, lengths=lengths)
     found = find(pair, n_threads)
-    values: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {}
     units: dict[str, str] = {}
 
-    def add(name: str, value: np.ndarray, unit: str) -> None:
+    def add(name: str, value: Any, unit: str) -> None:
         values[name] = pair.result(value)
         units[name] = unit
 

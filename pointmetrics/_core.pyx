@@ -87,7 +87,7 @@ def nearest(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray y_o
             int n_threads, cnp.ndarray index=None):
     """Return squared distances and int32 ids of nearest neighbours, x to y and (where ``both``) y to x.
 
-    ``index`` is what :func:`prepare` made of ``y``; then all clouds of x are compared with this one y.
+    ``index`` is what :func:`prepare` made of the one cloud that y repeats for every cloud of x.
     """
     cdef cnp.npy_intp n_x = cnp.PyArray_DIM(x, 0)
     cdef cnp.npy_intp n_y = cnp.PyArray_DIM(y, 0)
@@ -95,7 +95,6 @@ def nearest(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray y_o
     cdef char* memory = NULL
     if index is not None:
         memory = <char*> cnp.PyArray_DATA(index)
-        n_y *= cnp.PyArray_DIM(x_offsets, 0) - 1
     results = (cnp.PyArray_EMPTY(1, &n_x, kind, 0), cnp.PyArray_EMPTY(1, &n_x, cnp.NPY_INT32, 0),
                cnp.PyArray_EMPTY(1, &n_y, kind, 0) if both else None,
                cnp.PyArray_EMPTY(1, &n_y, cnp.NPY_INT32, 0) if both else None)

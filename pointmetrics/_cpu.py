@@ -15,6 +15,9 @@ class CpuBackend:
 
     xp: Any = np
 
+    def __reduce__(self) -> str:
+        return "CPU"  # clouds are compared by whether their backend is the same one
+
     def upload(self, array: Any) -> np.ndarray:
         return array
 
@@ -24,8 +27,8 @@ class CpuBackend:
     def download(self, array: Any) -> np.ndarray:
         return array
 
-    def max_magnitude(self, values: np.ndarray) -> float:
-        return _core.max_magnitude(values)
+    def max_magnitudes(self, arrays: list[np.ndarray]) -> list[float]:
+        return [_core.max_magnitude(values) for values in arrays]
 
     def sums(self, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         n_clouds = len(offsets) - 1

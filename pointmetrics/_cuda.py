@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from . import _cuda_nearest
+from . import _cuda_nearest, _cuda_search
 from ._backend import Array
-from ._device import Device, import_cupy, open_device
+from ._device import Device, foreign_stream, import_cupy, open_device
 from ._kernel_file import Kernel
 
 MAX_DIM = 64
@@ -26,6 +27,9 @@ class CudaBackend:
         self.xp = device.xp
         # Offsets of equal batches come again with every call: what was uploaded is kept.
         self._keep: Callable[[bytes, str], Array] = lru_cache(maxsize=64)(self._upload_bytes)
+
+    def __reduce__(self) -> tuple[Callable[[], CudaBackend], tuple[()]]:
+        return backend, ()  # of the device that is current where it is unpickled, as CuPy's arrays are
 
     def upload(self, array: Any) -> Array:
         return array if isinstance(array, self.xp.ndarray) else self.xp.asarray(array)
@@ -42,15 +46,17 @@ class CudaBackend:
         self.device.synchronize()
         return uploaded
 
-    def max_magnitude(self, values: Array) -> float:
+    def max_magnitudes(self, arrays: list[Array]) -> list[float]:
         if self.device.is_capturing:
-            return 1.0  # nothing can be read while a graph is recorded: the caller vouches for the values
-        bits = np.dtype(np.uint32 if values.dtype == np.float32 else np.uint64)
-        most = self.xp.zeros(1, dtype=bits)
-        blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
-        kernel = Kernel("segments", "max_magnitude", values.dtype)
-        self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most))
-        return float(self.download(most).view(values.dtype)[0])
+            return [1.0] * len(arrays)  # nothing can be read while a graph is recorded: the caller vouches
+        most = self.xp.zeros(len(arrays), dtype=np.uint64)
+        for i, values in enumerate(arrays):
+            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
+            kernel = Kernel("segments", "max_magnitude", values.dtype)
+            self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most, np.int32(i)))
+        found = self.download(most)  # the one time that a call waits
+        return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
+                for bits, values in zip(found, arrays, strict=True)]
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         n_clouds = len(offsets) - 1
@@ -63,17 +69,38 @@ class CudaBackend:
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
 
     def counts(self, rows: Array, size: int) -> Array:
-        return self.xp.bincount(rows, minlength=size)
+        # Not xp.bincount, which waits for the largest row.
+        counts = self.xp.zeros(size, dtype=np.uint64)
+        kernel = Kernel("segments", "count_rows", np.dtype(np.float64))
+        self.device.launch(kernel, (-(-len(rows) // 256),), (256,), (rows, np.int64(len(rows)), counts))
+        return counts.view(np.int64)
 
     def nearest(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None
     ) -> tuple[Array, Array, Array, Array]:
         check_dimension(x)
-        return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
+        counts = zip(np.diff(x_offsets).tolist(), np.diff(y_offsets).tolist(), strict=True)
+        large = [_cuda_search.pays(n, m, x.shape[1]) for n, m in counts]
+        if not any(large):
+            return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
+        # Large pairs one by one, and what lies between them together.
+        found, first = [], 0
+        for is_large, run in groupby(large):
+            last = first + len(list(run))
+            step = 1 if is_large else last - first
+            for i in range(first, last, step):
+                at = [slice(int(o[i]), int(o[i + step])) for o in (x_offsets, y_offsets)]
+                parts = x[at[0]], y[at[1]]
+                offsets = [o[i : i + step + 1] - o[i] for o in (x_offsets, y_offsets)]
+                found.append(_cuda_search.nearest(self, *parts, index) if is_large
+                             else _cuda_nearest.nearest(self, parts[0], offsets[0], parts[1], offsets[1]))
+            first = last
+        sq_x, id_x, sq_y, id_y = (self.xp.concatenate(part) for part in zip(*found, strict=True))
+        return sq_x, id_x, sq_y, id_y
 
     def prepare(self, points: Array) -> Any:
         check_dimension(points)
-        return None
+        return _cuda_search.Index(self, points)
 
     def nearest_grad(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray,
@@ -86,7 +113,8 @@ class CudaBackend:
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError
+        check_dimension(x)
+        return _cuda_nearest.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
 
 
 def check_dimension(points: Array) -> None:
@@ -117,5 +145,5 @@ def torch_stream(torch: Any, device: Any) -> Iterator[None]:
     """Make torch's current stream on a device that of CuPy."""
     cupy = import_cupy()
     stream = torch.cuda.current_stream(device)
-    with cupy.cuda.Device(stream.device_index), cupy.cuda.ExternalStream(stream.cuda_stream, stream.device_index):
+    with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

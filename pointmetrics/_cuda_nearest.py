@@ -18,6 +18,7 @@ _WARPS = 4
 _TILE = 512
 _SHARED = 48 * 1024  # a block gets as much without asking
 _BLOCKS_AT_ONCE = 8  # a multiprocessor
+_RESIDENT = 25 * 1024  # bytes of a tile of which a multiprocessor holds eight
 _LEAST_SPLIT = 256  # targets, below which a part is not worth a block
 # Up to so many pairs of points the gradient looks through all of them, beyond it sorts.
 _SCAN_LIMIT = 1 << 28
@@ -29,7 +30,7 @@ def nearest(
     """Find nearest neighbours both ways by comparing all pairs, in one launch."""
     xp = backend.xp
     n_pairs, d, size = len(x_offsets) - 1, x.shape[1], x.dtype.itemsize
-    queries = 32 * (4 if size == 4 else 2)
+    queries = _queries(size)
     first_block, n_blocks = _block_table(np.concatenate([np.diff(x_offsets), np.diff(y_offsets)]), queries)
     most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
     at_once = _BLOCKS_AT_ONCE * backend.device.n_multiprocessors
@@ -46,6 +47,32 @@ def nearest(
     if n_splits == 1:
         return sq_x, id_x, sq_y, id_y
     return *_join(backend, sq_x, id_x, n_splits), *_join(backend, sq_y, id_y, n_splits)
+
+
+def sums_of_pairs(
+    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray,
+    power: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums of distance^power, x to y and y to x, of pairs of clouds ``(p, 2)``."""
+    d, size = x.shape[1], x.dtype.itemsize
+    queries = _queries(size)
+    most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
+    # All targets of clouds up to 2,048 points, if eight blocks then still fit onto a multiprocessor.
+    tile = min(-(-most // 32) * 32, max(tile_size(d, size, queries), (_RESIDENT // (d * size) - 12) // 32 * 32))
+    sums = backend.xp.empty(2 * len(pairs), dtype=np.float64)
+    backend.device.launch(
+        Kernel("pairwise", "sums_of_pairs", x.dtype, specialised(d)), (len(sums),), (32 * _WARPS,),
+        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.upload(pairs), np.int32(d),
+         np.int32(tile), np.int32(power), sums),
+        shared=(tile + 48 // size) * d * size + _WARPS * queries * size + _query_bytes(d, size, queries),
+    )
+    both = backend.download(sums)
+    return both[::2], both[1::2]
+
+
+def _queries(size: int) -> int:
+    """Return the queries of a block, as tiles.cuh has them."""
+    return 128 if size == 4 else 64
 
 
 def _block_table(counts: np.ndarray, a_block: int) -> tuple[np.ndarray, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,6 +115,84 @@ def import_cupy() -> Any:
     return cupy
 
 
+@dataclass(frozen=True, slots=True)
+class _ForeignStream:
+    """A stream of another library, as the CUDA stream protocol has it."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
+
+
+def foreign_stream(cupy: Any, pointer: int) -> Any:
+    """Return CuPy's view of another library's stream on the current device, to be entered."""
+    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14, where ExternalStream warns
+        return cupy.cuda.Stream.from_external(_ForeignStream(pointer))
+    return cupy.cuda.ExternalStream(pointer)
+
+
+@dataclass(frozen=True, slots=True)
+class CudaStatus:
+    """Whether CUDA can be used, ``reason`` why not, and what was found on the way (None where nothing was)."""
+
+    usable: bool
+    reason: str
+    cupy: str | None = None
+    driver: str | None = None
+    runtime: str | None = None
+    nvrtc: str | None = None
+    device: str | None = None
+    compute_capability: str | None = None
+    memory_bytes: int | None = None
+
+
+def cuda_status() -> CudaStatus:
+    """Find out, step by step, how far CUDA gets here; no step raises."""
+    found: dict[str, Any] = {}
+    try:
+        reason = _probe(found)
+    except Exception as error:  # a broken installation fails in its own ways, which is what is to be told
+        reason = f"{type(error).__name__}: {error}"
+    return CudaStatus(not reason, reason, **found)
+
+
+def _probe(found: dict[str, Any]) -> str:
+    """Fill in what is found; return why CUDA cannot be used, or ""."""
+    try:
+        cupy = import_cupy()
+    except ImportError as error:
+        return str(error)
+    runtime = cupy.cuda.runtime
+    found |= {"cupy": cupy.__version__, "runtime": _version(runtime.runtimeGetVersion())}
+    driver = runtime.driverGetVersion()
+    if driver == 0:
+        return "no CUDA driver is loaded: this machine has no NVIDIA device, or its driver is not installed"
+    found["driver"] = _version(driver)
+    try:
+        if runtime.getDeviceCount() == 0:
+            return "the CUDA driver finds no device"
+    except runtime.CUDARuntimeError as error:
+        if "InsufficientDriver" in str(error):
+            return (f"the CUDA driver supports CUDA {found['driver']}, and CuPy was built for {found['runtime']}: "
+                    f"update the driver, or install the CuPy for that version")
+        return f"the CUDA driver finds no device: {error}"
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    capability = 10 * properties["major"] + properties["minor"]
+    found |= {"device": properties["name"].decode(), "memory_bytes": int(properties["totalGlobalMem"]),
+              "compute_capability": f"{capability / 10:.1f}"}
+    try:
+        found["nvrtc"] = ".".join(map(str, nvrtc_version(cupy.cuda.nvrtc)))
+        target(cupy.cuda.nvrtc, capability)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 @cache
 def _function(cupy: Any, device: int, kernel: Kernel) -> Any:
     return _module(cupy, device, kernel.instance).get_function(kernel.entry)
@@ -153,13 +232,29 @@ def nvrtc_version(nvrtc: Any) -> tuple[int, int]:
                            f"(cupy-cuda13x for CUDA 13)") from error
 
 
+def target(nvrtc: Any, capability: int) -> str:
+    """Return what NVRTC is to compile for: the device's own code, or code its driver translates.
+
+    A device newer than NVRTC runs what the newest known one would; an older one cannot be served.
+    """
+    known = sorted(nvrtc.getSupportedArchs())
+    if capability in known:
+        return f"sm_{capability}"
+    below = [arch for arch in known if arch < capability]
+    if not below:
+        raise RuntimeError(f"the device's compute capability {capability / 10:.1f} is older than the least that this "
+                           f"CUDA version compiles for, {known[0] / 10:.1f}; use a CuPy for an older CUDA version")
+    return f"compute_{below[-1]}"
+
+
 def _compile(nvrtc: Any, instance: Instance, capability: int) -> bytes:
+    arch = target(nvrtc, capability)
     program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", (), ())
     try:
-        nvrtc.compileProgram(program, (*OPTIONS, f"-arch=sm_{capability}"))
-        return nvrtc.getCUBIN(program)
+        nvrtc.compileProgram(program, (*OPTIONS, f"-arch={arch}"))
+        return nvrtc.getCUBIN(program) if arch.startswith("sm_") else nvrtc.getPTX(program)
     except nvrtc.NVRTCError as error:
-        raise RuntimeError(f"NVRTC could not compile {instance.name} for sm_{capability}: {error}\n"
+        raise RuntimeError(f"NVRTC could not compile {instance.name} for {arch}: {error}\n"
                            f"{nvrtc.getProgramLog(program)}") from error
     finally:
         nvrtc.destroyProgram(program)

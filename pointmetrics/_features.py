@@ -10,6 +10,7 @@ import numpy as np
 from . import _chamfer, _dcd, _fscore, _hausdorff
 from ._arrays import Pair, check_number, read_pair
 from ._conventions import conventions
+from ._libraries import on_callers_device
 from ._neighbors import Found, PreparedCloud, find
 
 _Measure = Callable[[Pair, Found], float]
@@ -72,6 +73,7 @@ class Features:
         sources = [f"reference{i}" for i in range(len(self.references))] + (["previous"] if previous else [])
         return [f"{source} {metric}" for source in sources for metric in self.measures]
 
+    @on_callers_device
     def values(self, cloud: Any, *others: Any) -> list[float]:
         """Measure a cloud against every reference and then against ``others``."""
         row: list[float] = []

@@ -46,15 +46,20 @@ def _of_rows(distance: Array, quantile: float, xp: Any) -> tuple[Array, Array]:
 def _quantiles(side: Clouds, sq_dist: Array, quantile: float) -> Array:
     """Return the quantile of each cloud's distances: as :func:`_order_statistics`, without sorting."""
     xp = side.backend.xp
+    clouds = [sq_dist.reshape(len(side), side.max_n)] if side.is_uniform else [
+        sq_dist[None, a:b] for a, b in pairwise(side.offsets.tolist())]
     values = []
-    for begin, end in pairwise(side.offsets.tolist()):
-        position = quantile * (end - begin - 1)
+    for rows in clouds:
+        if quantile == 1:
+            values.append(xp.sqrt(rows.max(axis=1).astype(np.float64)))
+            continue
+        position = quantile * (rows.shape[1] - 1)
         low = int(position)
-        high = min(low + 1, end - begin - 1)
+        high = min(low + 1, rows.shape[1] - 1)
         # Ranks do not change under the root, which two values are enough for.
-        ends = xp.sqrt(xp.partition(sq_dist[begin:end], [low, high])[low : high + 1].astype(np.float64))
-        values.append(ends[0] + (position - low) * (ends[-1] - ends[0]))
-    return xp.stack(values)
+        ends = xp.sqrt(xp.partition(rows, [low, high], axis=1)[:, low : high + 1].astype(np.float64))
+        values.append(ends[:, 0] + (position - low) * (ends[:, -1] - ends[:, 0]))
+    return xp.concatenate(values)
 
 
 def value_and_grad(

@@ -71,10 +71,21 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
 def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
     """As :func:`to_native`, for what is computed on the CPU only."""
     array, library = to_native(x, name)
+    check_cpu(library, name)
+    return array, library
+
+
+def check_cpu(library: Library, name: str) -> None:
+    """Refuse arrays on a device for what is computed on the CPU only."""
     if library.backend is not CPU:
         hint = f"{name}.cpu()" if library.name == "torch" else f"cupy.asnumpy({name})"
-        raise TypeError(f"{name} is on {library}, and this is computed on the CPU only; pass {hint}")
-    return array, library
+        raise TypeError(f"{name} is an array of {library}, and this is computed on the CPU only; pass {hint}")
+
+
+def on_host(value: Any) -> np.ndarray:
+    """Return an array or scalar of any library as numpy's."""
+    array, library = to_native(value, "value")
+    return library.backend.download(array)
 
 
 def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
@@ -83,10 +94,7 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
-        raise ValueError(
-            f"{name} requires grad, which this function would drop: use the function of the "
-            f"same name in pointmetrics.torch, or pass {name}.detach()"
-        )
+        raise _GradientDroppedError(name)
     library = Library("torch", x.device)
     if x.device.type == "cuda":
         from ._cuda import from_dlpack
@@ -102,6 +110,19 @@ def loaded(module: str) -> ModuleType | None:
     return found if hasattr(found, "ndarray" if module == "cupy" else "Tensor") else None
 
 
+# What pointmetrics.torch has a function of the same name for.
+_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance")
+
+
+class _GradientDroppedError(ValueError):
+    """A tensor requires grad in a function that knows nothing of autograd."""
+
+    def __init__(self, argument: str) -> None:
+        super().__init__(f"{argument} requires grad, which this function would drop: use the function of the "
+                         f"same name in pointmetrics.torch, or pass {argument}.detach()")
+        self.argument = argument
+
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -112,8 +133,14 @@ def on_callers_device(function: _F) -> _F:
     def run(*args: Any, **options: Any) -> Any:
         if "cupy" not in sys.modules and "torch" not in sys.modules:
             return function(*args, **options)
-        with _device_of((*args, *options.values())):
-            return function(*args, **options)
+        try:
+            with _device_of((*args, *options.values())):
+                return function(*args, **options)
+        except _GradientDroppedError as error:
+            if function.__name__ in _DIFFERENTIABLE:
+                raise
+            raise ValueError(f"{error.argument} requires grad, and {function.__name__} has no gradient; "
+                             f"pass {error.argument}.detach()") from None
 
     return run  # type: ignore[return-value]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import Clouds, read_clouds, thread_count
-from ._libraries import Library, to_numpy
+from ._libraries import Library, check_cpu, to_numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ def point_to_mesh_distance(
     if reduction not in ("mean", "max"):
         raise ValueError(f"reduction must be 'mean' or 'max', got {reduction!r}")
     cloud, library = read_clouds(points, "points")
+    check_cpu(library, "points")
     if cloud.points.shape[1] != 3:
         raise ValueError(f"points must have shape (n, 3), got dimension {cloud.points.shape[1]}")
     meshes = _read_meshes(vertices, faces, cloud, library)

@@ -11,28 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
 from ._arrays import Clouds, agree, read_clouds, thread_count
 from ._conventions import conventions, look_up
 from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
 from ._hausdorff import hausdorff_distance
+from ._libraries import Library
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
 Progress = bool | Callable[[int, int], None]
 
 
-def read_set(clouds: Any, name: str) -> Clouds:
+def read_set(clouds: Any, name: str) -> tuple[Clouds, Library]:
     """Read a set of clouds: a batch ``(b, n, d)`` or a list of ``(n_i, d)``."""
-    read, _ = read_clouds(clouds, name)
+    read, library = read_clouds(clouds, name)
     if read.kind == "single":
         raise ValueError(f"{name} must be a set: (b, n, d) or a list of (n_i, d), got shape {read.points.shape}")
-    return read
+    return read, library
 
 
 def _chamfer_block(x: Clouds, y: Clouds, pairs: np.ndarray, convention: str, n_threads: int) -> np.ndarray:
     definition = look_up(convention)
-    forth, back = _core.pairwise(x.points, x.offsets, y.points, y.offsets, pairs, definition.power, n_threads)
+    forth, back = x.backend.pairwise(x.points, x.offsets, y.points, y.offsets, pairs, definition.power, n_threads)
     if definition.reduction == "mean":
         forth, back = forth / x.counts[pairs[:, 0]], back / y.counts[pairs[:, 1]]
     return definition.factor * (forth + back)
@@ -56,14 +56,21 @@ def evaluator(x: Clouds, y: Clouds, metric: Metric, n_threads: int | None) -> Ca
         return lambda pairs: _chamfer_block(x, y, pairs, metric, threads)
     if isinstance(metric, str):
         named = _named(metric)
-        return lambda pairs: np.asarray(named([x[i] for i, _ in pairs], [y[j] for _, j in pairs], threads), float)
+        return lambda pairs: _on_host(named([x[i] for i, _ in pairs], [y[j] for _, j in pairs], threads), x)
     if not callable(metric):
         raise TypeError(f"metric must be a name or a function, got {type(metric).__name__}")
-    return lambda pairs: _checked(metric([x[i] for i, _ in pairs], [y[j] for _, j in pairs]), len(pairs))
+    return lambda pairs: _checked(metric([x[i] for i, _ in pairs], [y[j] for _, j in pairs]), x, len(pairs))
 
 
-def _checked(values: Any, n: int) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+def _on_host(values: Any, clouds: Clouds) -> np.ndarray:
+    """Return one number a pair, computed where the clouds are, for the matrix, which is the host's."""
+    if isinstance(values, clouds.backend.xp.ndarray):
+        values = clouds.backend.download(values)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _checked(values: Any, clouds: Clouds, n: int) -> np.ndarray:
+    array = _on_host(values, clouds)
     if array.shape != (n,):
         raise ValueError(f"metric must return one number a pair, shape ({n},), got {array.shape}")
     return array
@@ -107,7 +114,7 @@ def _fingerprint(x: Clouds, y: Clouds, metric: Metric, symmetric: bool) -> str:
     name = metric if isinstance(metric, str) else getattr(metric, "__qualname__", repr(metric))
     digest = hashlib.sha256(f"{name} {symmetric} {x.points.dtype}".encode())
     for clouds in (x, y):
-        digest.update(clouds.points.tobytes())
+        digest.update(clouds.backend.download(clouds.points).tobytes())
         digest.update(clouds.offsets.tobytes())
     return digest.hexdigest()
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import read_pair
+from ._backend import Array, Backend
 from ._libraries import on_callers_device
 
 _BLOCK = 1 << 21  # projected coordinates held at a time
@@ -57,29 +58,32 @@ def sliced_wasserstein_distance(
     if not 1 <= p < np.inf:
         raise ValueError(f"p must be finite and at least 1, got {p}")
     pair = read_pair(x, y, lengths=lengths)
+    xp = pair.backend.xp
     directions = np.random.default_rng(seed).normal(size=(n_projections, pair.x.points.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    values = np.empty(len(pair))
+    values = xp.empty(len(pair))
     for i in range(len(pair)):
         a, b = pair.x[i].astype(np.float64), pair.y[i].astype(np.float64)
         # Only differences matter: far from the origin the projections would lose digits.
         origin = a[0].copy()
         step = max(1, _BLOCK // (len(a) + len(b)))
-        total = 0.0
+        total: Any = 0.0
         for first in range(0, n_projections, step):
-            part = directions[first : first + step].T
-            total += _powers(np.sort((a - origin) @ part, axis=0), np.sort((b - origin) @ part, axis=0), p)
+            part = pair.backend.upload(directions[first : first + step].T)
+            a_sorted, b_sorted = (xp.sort((c - origin) @ part, axis=0) for c in (a, b))
+            total = total + _powers(a_sorted, b_sorted, p, pair.backend)
         values[i] = (total / n_projections) ** (1 / p)
     return pair.result(values)
 
 
-def _powers(a: np.ndarray, b: np.ndarray, p: float) -> float:
+def _powers(a: Array, b: Array, p: float, backend: Backend) -> Array:
     """Return the sum over columns of W_p^p between sorted columns."""
-    n, m = len(a), len(b)
+    xp, n, m = backend.xp, len(a), len(b)
     if n == m:
-        return float((np.abs(a - b) ** p).mean(axis=0).sum())
+        return (xp.abs(a - b) ** p).mean(axis=0).sum()
     # Both quantile functions are constant between neighbouring multiples of 1/n and 1/m; in units of
     # 1/(n m) those are integers, so that equal ones are found equal.
     cuts = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
-    width = np.diff(cuts) / (n * m)
-    return float((np.abs(a[cuts[:-1] // m] - b[cuts[:-1] // n]) ** p * width[:, None]).sum())
+    width = backend.upload(np.diff(cuts) / (n * m))
+    rows_a, rows_b = (backend.upload(cuts[:-1] // size) for size in (m, n))
+    return (xp.abs(a[rows_a] - b[rows_b]) ** p * width[:, None]).sum()

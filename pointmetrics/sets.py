@@ -7,13 +7,15 @@ right one, and normalisations and distances go by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Clouds, agree, thread_count
+from ._cpu import CPU
+from ._libraries import on_callers_device
 from ._neighbors import PreparedCloud, nearest_neighbors
 from ._set_emd import NearestSearch
 from ._set_matrix import Metric, Progress, fill_matrix, read_set, reporter
@@ -70,6 +72,7 @@ class SetEvaluation:
         return "\n".join([*lines, f"{'JSD':<26} {'-' if self.jsd is None else format(self.jsd, '.6g')}"])
 
 
+@on_callers_device
 def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_threads: int | None = None,
                        progress: Progress = False, checkpoint: str | Path | None = None,
                        block: int | None = None) -> np.ndarray:
@@ -94,7 +97,7 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_thr
     Returns
     -------
     array (len(a), len(b)) or (len(a), len(a))
-        float64; usable as ``metric="precomputed"`` of scikit-learn.
+        float64; usable as ``metric="precomputed"`` of scikit-learn. CuPy's for clouds of CuPy, else numpy's.
 
     Examples
     --------
@@ -105,12 +108,14 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_thr
            [0.07 , 0.   , 0.066],
            [0.067, 0.066, 0.   ]])
     """
-    first = read_set(a, "a")
-    second = None if b is None else read_set(b, "b")
-    return fill_matrix(first, second, metric, n_threads=n_threads, progress=progress, checkpoint=checkpoint,
-                       block=block)
+    first, library = read_set(a, "a")
+    second = None if b is None else read_set(b, "b")[0]
+    matrix = fill_matrix(first, second, metric, n_threads=n_threads, progress=progress, checkpoint=checkpoint,
+                         block=block)
+    return library.wrap(matrix) if library.name == "cupy" else matrix
 
 
+@on_callers_device
 def normalize(clouds: Any, preset: str, *, references: Any = None) -> list[np.ndarray]:
     """Normalise clouds under a named preset.
 
@@ -135,9 +140,9 @@ def normalize(clouds: Any, preset: str, *, references: Any = None) -> list[np.nd
     array([[-1. , -0.5],
            [ 1. ,  0.5]])
     """
-    read = read_set(clouds, "clouds")
-    base = read if references is None else agree(read, read_set(references, "references"))[1]
-    return [_normalize_one(read[i], preset, base) for i in range(len(read))]
+    read, library = read_set(clouds, "clouds")
+    base = read if references is None else agree(read, read_set(references, "references")[0])[1]
+    return [library.wrap(_normalize_one(read[i], preset, base)) for i in range(len(read))]
 
 
 def _normalize_one(cloud: np.ndarray, preset: str, base: Clouds) -> np.ndarray:
@@ -156,6 +161,7 @@ def _normalize_one(cloud: np.ndarray, preset: str, base: Clouds) -> np.ndarray:
     return ((cloud - centre) / (scale if scale > 0 else 1.0)).astype(cloud.dtype)
 
 
+@on_callers_device
 def jensen_shannon_divergence(samples: Any, references: Any, *, resolution: int = 28) -> float:
     """Compare where two sets have their points, pooled over clouds, on a grid in the unit ball.
 
@@ -193,7 +199,7 @@ def jensen_shannon_divergence(samples: Any, references: Any, *, resolution: int 
     >>> pm.sets.jensen_shannon_divergence(clouds, clouds)
     0.0
     """
-    sets = read_set(samples, "samples"), read_set(references, "references")
+    sets = tuple(_read_on_host(*named) for named in ((samples, "samples"), (references, "references")))
     d = sets[0].points.shape[1]
     for name, clouds in zip(("samples", "references"), sets, strict=True):
         reach = np.abs(clouds.points).max()
@@ -210,11 +216,17 @@ def jensen_shannon_divergence(samples: Any, references: Any, *, resolution: int 
     return max(0.0, float(_entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2))
 
 
+def _read_on_host(clouds: Any, name: str) -> Clouds:
+    read, _ = read_set(clouds, name)
+    return replace(read, points=read.backend.download(read.points), backend=CPU)
+
+
 def _entropy(p: np.ndarray) -> float:
     used = p[p > 0]
     return float(-(used * np.log2(used)).sum())
 
 
+@on_callers_device
 def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normalization: str = "none",
              confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0, full_matrices: bool = True,
              n_threads: int | None = None, progress: Progress = False,
@@ -277,17 +289,20 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    raw = read_set(samples, "samples"), read_set(references, "references")
+    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
     agree(*raw, names=("samples", "references"))
+    backend = raw[0].backend
     sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
+    on_host = [[backend.download(cloud) for cloud in clouds] for clouds in sets]
 
     def matrix(a: list[np.ndarray], b: list[np.ndarray] | None, name: str) -> np.ndarray:
         path = None if checkpoint is None else f"{checkpoint}.{name}"
-        return pairwise_distances(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path)
+        return backend.download(
+            pairwise_distances(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path))
 
     if metric == "emd" and not full_matrices:
         path = None if checkpoint is None else Path(f"{checkpoint}.needed")
-        search = NearestSearch(sets[0], sets[1], thread_count(n_threads), reporter(progress), path)
+        search = NearestSearch(on_host[0], on_host[1], thread_count(n_threads), reporter(progress), path)
         sr, rr, ss = search.run()
     else:
         sr, rr, ss = matrix(sets[0], sets[1], "sr"), matrix(sets[1], None, "rr"), matrix(sets[0], None, "ss")
@@ -298,14 +313,14 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
         low, high = np.quantile(values[picks].mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
         return Estimate(float(values.mean()), float(low), float(high))
 
-    inside = all(np.abs(cloud).max() <= 0.5 for clouds in sets for cloud in clouds)
+    inside = all(np.abs(cloud).max() <= 0.5 for clouds in on_host for cloud in clouds)
     return SetEvaluation(
         metric=metric if isinstance(metric, str) else getattr(metric, "__qualname__", repr(metric)),
         normalization=normalization,
         mmd=estimate(sr.min(axis=0)),
         cov=estimate(_covered(sr)),
         one_nna=estimate(_own_set_is_nearest(rr, sr, ss)),
-        jsd=jensen_shannon_divergence(*sets) if inside else None,
+        jsd=jensen_shannon_divergence(*on_host) if inside else None,
         swapped={"mmd": estimate(sr.min(axis=1)), "cov": estimate(_covered(sr.T))},
         sr=_unknown(sr), rr=_unknown(rr), ss=_unknown(ss),
     )

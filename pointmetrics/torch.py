@@ -1,7 +1,9 @@
 """The metrics for torch: the same functions with autograd, and losses as modules.
 
 The metrics themselves know nothing of torch. One autograd function computes value and gradients
-together, keeps the gradients, and scales them in the backward pass. There is no second derivative.
+together, keeps the gradients, and scales them in the backward pass. There is no second derivative. Tensors
+on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls can be
+recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64 on the CPU.
+        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
     **options
         Those of :func:`pointmetrics.chamfer_distance` except ``return_details`` and ``return_grad``.
 
@@ -109,7 +111,7 @@ def density_aware_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tens
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64 on the CPU.
+        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
     **options
         Those of :func:`pointmetrics.density_aware_chamfer_distance` except ``return_grad``.
 
@@ -127,7 +129,7 @@ def earth_movers_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64 on the CPU.
+        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
     **options
         Those of :func:`pointmetrics.earth_movers_distance` except ``return_details`` and ``return_grad``.
 
@@ -145,7 +147,7 @@ def hausdorff_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64 on the CPU.
+        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
     **options
         Those of :func:`pointmetrics.hausdorff_distance` except ``return_grad``.
 

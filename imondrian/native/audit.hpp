@@ -182,11 +182,21 @@ class Auditor {
     std::vector<double> counts(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
       const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      if (leaf == kNobody) continue;
       if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
       counts[leaf] += 1.0;
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+    }
+    return check_keys(held);
+  }
+
+  bool check_keys(std::int64_t held) {
+    if (!forest_.member_key) return true;
+    const double* key = forest_.member_key + t_ * forest_.window;
+    for (std::int64_t i = 0; i < held; ++i) {
+      if (!std::isfinite(key[i]) || key[i] < key[i > 0 ? (i - 1) / 2 : 0]) return fail(8, i);
     }
     return true;
   }

@@ -34,9 +34,10 @@ Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
              const double* weight, Score score, double* depth, double* norm, std::int64_t* learnt,
              int n_threads);
 
-// Remove each row of x (n, d) once from every tree that holds it; removed[i] says whether any did.
-Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n,
-              std::int64_t* removed, int n_threads);
+// How many trees hold each row of x (n, d), repeats counted: holders (n,). With `remove`, also take each
+// row out of them once.
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
+              std::int64_t* holders, int n_threads);
 
 // Mean depth of each row over the trees, and the mean c(mass) of the trees.
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,

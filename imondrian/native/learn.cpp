@@ -22,9 +22,7 @@ constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next
     if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, mass); \
     return stream.template learn<Gather::kNothing>(row, mass);                                     \
   }                                                                                                \
-  NK_CLONES bool remove_mass(Tree<T>& tree, std::int32_t leaf, double mass) {                      \
-    return remove(tree, leaf, mass, false);                                                        \
-  }                                                                                                \
+  NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
   NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
     keeper.attend(x, scratch);                                                                     \
   }
@@ -195,22 +193,41 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
   return Status::kOk;
 }
 
+// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out.
 template <class T>
-Status forget_as(const ForestView& forest, const T* x, std::int64_t n, std::int64_t* removed,
+void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::int64_t n, bool remove,
+                    std::int32_t* counts) {
+  TreeStream<T> stream(forest, t);
+  Tree<T>& tree = stream.tree();
+  std::vector<double> taken(remove ? 0 : static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
+  std::vector<std::int32_t> stack;
+  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - (remove ? 0.0 : taken[leaf]); };
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
+    if (leaf == kNobody) continue;
+    if (remove) {
+      forget_point(stream, leaf);
+    } else {
+      taken[leaf] += 1.0;
+    }
+    nativekit::atomic_add(counts + i, 1);
+  }
+}
+
+template <class T>
+Status forget_as(const ForestView& forest, const T* x, std::int64_t n, bool remove, std::int64_t* holders,
                  int n_threads) {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(n), 0);
+  std::atomic<bool> no_memory{false};
   nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    Tree<T> tree(forest, t);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const std::int32_t leaf = find_leaf(tree, x + i * tree.n_features);
-      if (leaf == kNobody) continue;
-      const std::int32_t row = tree.leaf_point[leaf];
-      if (remove_mass(tree, leaf, 1.0)) nativekit::atomic_add(forest.refs + row, -1);
-      nativekit::atomic_add(counts.data() + i, 1);
+    try {
+      forget_in_tree(forest, t, x, n, remove, counts.data());
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
     }
   });
-  for (std::int64_t i = 0; i < n; ++i) removed[i] = counts[i];
-  return Status::kOk;
+  for (std::int64_t i = 0; i < n; ++i) holders[i] = counts[i];
+  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 }  // namespace
@@ -223,9 +240,9 @@ Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
   });
 }
 
-Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n,
-              std::int64_t* removed, int n_threads) {
-  return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, removed, n_threads); });
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
+              std::int64_t* holders, int n_threads) {
+  return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
 }
 
 }  // namespace imondrian

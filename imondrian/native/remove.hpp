@@ -2,22 +2,61 @@
 // fresh build on the survivors. O(depth * d).
 #pragma once
 
+#include <vector>
+
 #include "box.hpp"
 #include "pool.hpp"
 
 namespace imondrian {
 
-// The leaf that holds exactly x, or -1.
+// How a stored point answers to x: exactly, missing values included; as one that x may have joined, for
+// it agrees wherever both have values; or not.
+enum class Match : int { kNone, kJoined, kExact };
+template <class T>
+NK_INLINE Match match(const T* held, const T* x, std::int64_t n_features) {
+  bool exact = true;
+  for (std::int64_t j = 0; j < n_features; ++j) {
+    if (held[j] == x[j]) continue;
+    const bool has = x[j] == x[j], had = held[j] == held[j];
+    if (has && had) return Match::kNone;
+    exact &= !has && !had;
+  }
+  return exact ? Match::kExact : Match::kJoined;
+}
+
+// The leaf that x, learnt just now, would be in if it is there already, or -1.
 template <class T>
 NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
   if (tree.empty()) return kNobody;
   std::int32_t v = tree.root();
   while (v >= 0) v = tree.next(v, x);
-  const T* held = tree.lower_of(v);
-  for (std::int64_t j = 0; j < tree.n_features; ++j) {
-    if (held[j] != x[j] && (held[j] == held[j] || x[j] == x[j])) return kNobody;
+  return match(tree.lower_of(v), x, tree.n_features) == Match::kExact ? ~v : kNobody;
+}
+
+// The leaf that holds x, which may lack values: on either side of a cut that asks for one. An exact
+// match goes before the first leaf that x may have joined, which then holds more than its own point.
+// left_in(leaf) is the mass that counts; `stack` is scratch.
+template <class T, class LeftIn>
+std::int32_t find_held(const Tree<T>& tree, const T* x, const LeftIn& left_in, std::vector<std::int32_t>& stack) {
+  std::int32_t joined = kNobody;
+  stack.clear();
+  if (!tree.empty()) stack.push_back(tree.root());
+  while (!stack.empty()) {
+    std::int32_t v = stack.back();
+    stack.pop_back();
+    while (v >= 0) {
+      const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
+      const T value = x[tree.feature[v]];
+      if (value != value) stack.push_back(right);
+      v = value > tree.threshold[v] ? right : left;
+    }
+    const double mass = left_in(~v);
+    if (!(mass > 0.0)) continue;
+    const Match found = match(tree.lower_of(v), x, tree.n_features);
+    if (found == Match::kExact) return ~v;
+    if (found == Match::kJoined && mass > 1.0 && joined == kNobody) joined = ~v;
   }
-  return ~v;
+  return joined;
 }
 
 // Take `mass` from a leaf. When nothing is left the leaf goes: its parent is spliced out, and boxes

@@ -164,7 +164,9 @@ class ScaleKeeper {
     scratch.rows.clear(), scratch.mass.clear();
     bool weighted = false;
     if (is_bounded()) {
-      for (std::int64_t i = 0; i < state_[kHeld]; ++i) scratch.rows.push_back(tree_.leaf_point[member_[i]]);
+      for (std::int64_t i = 0; i < state_[kHeld]; ++i) {
+        if (member_[i] != kNobody) scratch.rows.push_back(tree_.leaf_point[member_[i]]);
+      }
     } else {
       for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
         if (tree_.leaf_point[s] == kFree) continue;
@@ -181,7 +183,9 @@ class ScaleKeeper {
     prepare_rebuild(tree_, scratch);
     copy_row(tree_.rate, scratch.rate.data(), tree_.width);
     rebuild(tree_, forest_.refs, scratch);
-    for (std::int64_t i = 0; is_bounded() && i < state_[kHeld]; ++i) member_[i] = scratch.moved[member_[i]];
+    for (std::int64_t i = 0; is_bounded() && i < state_[kHeld]; ++i) {
+      if (member_[i] != kNobody) member_[i] = scratch.moved[member_[i]];
+    }
   }
 
   const ForestView& forest_;

@@ -7,6 +7,10 @@
 // uniformly), by the largest Gumbel keys (Efraimidis and Spirakis 2006, in logarithms): a heap with
 // the smallest key on top. The arrival of the next point that beats it is drawn ahead from the
 // exact law, so a tree that keeps its sample pays nothing for a point.
+//
+// A forgotten point leaves its tree, but keeps its place among the members (kNobody) until it would have
+// left: who else is kept never depends on it, and the others stay what they are, the last points or
+// a sample. Filling its place at once would favour the newcomer.
 #pragma once
 
 #include <algorithm>
@@ -52,6 +56,23 @@ class TreeStream {
     return depth;
   }
 
+  // Forget one point of the leaf. Of equal points the oldest leaves a ring, and any of them a heap: the
+  // keys of the others must keep their law.
+  NK_INLINE void forget(std::int32_t leaf) {
+    if (memory_ == Memory::kSliding) {
+      std::int64_t place = oldest_;
+      while (leaf_[place] != leaf) place = place + 1 < held_ ? place + 1 : 0;
+      leaf_[place] = kNobody;
+    } else if (memory_ == Memory::kReservoir) {
+      std::int64_t copy = 0, place = 0;
+      const double copies = tree_.leaf_mass[leaf];
+      if (copies > 1.0) copy = static_cast<std::int64_t>(Rng(tree_.rng).below(static_cast<std::uint64_t>(copies)));
+      while (leaf_[place] != leaf || copy-- > 0) ++place;
+      leaf_[place] = kNobody;
+    }
+    take(leaf, 1.0);
+  }
+
  private:
   template <Gather kGather>
   NK_INLINE Inserted add(std::int32_t row, double mass) {
@@ -61,9 +82,12 @@ class TreeStream {
     return inserted;
   }
 
-  NK_INLINE void evict(std::int32_t leaf) {
+  NK_INLINE void take(std::int32_t leaf, double mass) {
     const std::int32_t row = tree_.leaf_point[leaf];
-    if (remove(tree_, leaf, 1.0, true)) nativekit::atomic_add(refs_ + row, -1);
+    if (remove(tree_, leaf, mass, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
+  }
+  NK_INLINE void evict(std::int32_t leaf) {
+    if (leaf != kNobody) take(leaf, 1.0);
   }
 
   // The newcomer is inserted before the old point goes: its score still saw the full window.
@@ -103,8 +127,9 @@ class TreeStream {
     return inserted.depth;
   }
 
-  // The next arrival that enters. Sliding: geometric. Reservoir: the first n > seen with sum over k in (seen, n] of exp(decay k - smallest key) above a
-  // unit exponential: later arrivals beat the key with hazard exp(decay k - key) each.
+  // The next arrival that enters. Sliding: geometric. Reservoir: the first n > seen with the sum over k in
+  // (seen, n] of exp(decay k - smallest key) above a unit exponential: an arrival beats the key with that
+  // hazard.
   void draw_next() {
     double steps = Rng(tree_.rng).exponential();
     if (memory_ == Memory::kSliding) {

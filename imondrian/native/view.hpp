@@ -12,7 +12,8 @@
 //   I5 time[parent] < time[child], all finite and positive (both may saturate at the largest double).
 //   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
 //   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
-//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs.
+//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs, or
+//      nobody, in the places of forgotten points; keys are a heap, the smallest first.
 //   I9 thresholds and masses are finite; coordinates are finite or missing.
 //   I10 rates are finite and not negative; no box has a side where the rate is 0.
 //

@@ -1,31 +1,29 @@
-// Sums over the clouds of a packed batch, and the largest magnitude of an array.
+// Sums over the clouds of a packed batch, the largest magnitude of an array, and counts of its values.
 
 #include "common.cuh"
 
 #if REAL_BITS == 32
-typedef unsigned magnitude_bits;
-__device__ __forceinline__ magnitude_bits bits_of(real value) { return __float_as_uint(value); }
+__device__ __forceinline__ u64 bits_of(real value) { return __float_as_uint(value) & 0x7fffffffu; }
 #else
-typedef u64 magnitude_bits;
-__device__ __forceinline__ magnitude_bits bits_of(real value) {
-  return static_cast<u64>(__double_as_longlong(value));
+__device__ __forceinline__ u64 bits_of(real value) {
+  return static_cast<u64>(__double_as_longlong(value)) & 0x7fffffffffffffffull;
 }
 #endif
 
 // Without its sign a floating-point number orders like its bits, and NaN above infinity above all else:
-// the largest bits tell of every value that is not finite. `most` starts at 0.
-extern "C" __global__ void __launch_bounds__(256) max_magnitude(const real* values, i64 n, magnitude_bits* most) {
-  magnitude_bits mine = 0;
+// the largest bits tell of every value that is not finite. most[slot] starts at 0.
+extern "C" __global__ void __launch_bounds__(256) max_magnitude(const real* values, i64 n, u64* most, int slot) {
+  u64 mine = 0;
   const i64 step = static_cast<i64>(gridDim.x) * blockDim.x;
   for (i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
-    const magnitude_bits bits = bits_of(values[i]) & (~static_cast<magnitude_bits>(0) >> 1);
+    const u64 bits = bits_of(values[i]);
     mine = bits > mine ? bits : mine;
   }
   for (int by = 16; by > 0; by /= 2) {
-    const magnitude_bits other = __shfl_xor_sync(FULL_MASK, mine, by);
+    const u64 other = __shfl_xor_sync(FULL_MASK, mine, by);
     mine = other > mine ? other : mine;
   }
-  if (lane_id() == 0) atomicMax(most, mine);
+  if (lane_id() == 0) atomicMax(most + slot, mine);
 }
 
 // sums[s * n_chunks + c] = sum over chunk c of segment s of the values in float64.
@@ -46,4 +44,10 @@ segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, do
     for (int w = 1; w < 8; ++w) all += of_warp[w];
     sums[blockIdx.x] = all;
   }
+}
+
+// counts[rows[i]] += 1; `counts` starts at 0. Integers: the order of the atomics does not matter.
+extern "C" __global__ void __launch_bounds__(256) count_rows(const i64* rows, i64 n, u64* counts) {
+  const i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) atomicAdd(counts + rows[i], 1ull);
 }

@@ -22,11 +22,11 @@ _TYPES = {"f4": np.float32, "f8": np.float64, "i1": np.int8, "u1": np.uint8, "i4
 
 
 class EmulatedDevice:
-    """Runs kernels as fibers in this process, or in a sanitized program of their own.
+    """Runs kernels as fibers in this process, or in a program of their own.
 
-    ``sanitizer`` is "", "address" or "thread". ``edit`` changes the source before it is compiled: for
-    tests that break a kernel. ``reverse`` runs the threads of a block last to first. ``launches`` counts
-    by kernel.
+    ``sanitizer`` is "", "address" or "thread", or "apart" for a program without one. ``edit`` changes the
+    source before it is compiled: for tests that break a kernel, which may crash. ``reverse`` runs the
+    threads of a block last to first. ``launches`` counts by kernel.
     """
 
     n_multiprocessors = 2  # so few that every kernel takes its loop over the grid

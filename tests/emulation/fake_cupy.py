@@ -1,13 +1,12 @@
 """A stand-in for CuPy whose arrays live in numpy, as strict about mixing the two as CuPy is.
 
-Functions are numpy's under the names that CuPy has them by. Numpy arrays among the arguments, implicit
-conversion to numpy and scalars where CuPy would give 0-dimensional arrays are what it is there to catch.
-``SYNCS`` counts what would wait for a device.
+Functions are numpy's; that CuPy has those in use, test_cuda_dispatch.py checks where it is installed. Numpy
+arrays among the arguments, implicit conversion to numpy and scalars where CuPy would give 0-dimensional
+arrays are what it is there to catch. ``SYNCS`` counts what would wait for a device.
 """
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -145,28 +144,9 @@ class _Module(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(np, name)
-        if real_names is not None and name not in real_names:
-            raise AttributeError(f"CuPy has no {name}")
         if isinstance(found, type) or not callable(found):
             return found
         return lambda *args, **kwargs: wrap(found(*unwrap(args), **unwrap(kwargs)))
-
-
-def _names_of_the_real_one() -> set[str] | None:
-    before = set(sys.modules)
-    try:
-        import cupy
-    except ImportError:
-        return None
-    names = set(dir(cupy))
-    # Only the names were wanted: whether cupy was imported decides what the code under test does.
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("cupy", "cupyx", "cupy_backends"):
-            del sys.modules[name]
-    return names
-
-
-real_names = None
 
 
 def make() -> ModuleType:

@@ -26,7 +26,7 @@ def _run(command, **options):
 
 
 def sanitizer_flags(sanitizer: str) -> list[str]:
-    """Return the flags of no sanitizer "", "address" (with undefined behaviour) or "thread"."""
+    """Return the flags of "address" (with undefined behaviour), "thread", or of none: "" and "apart"."""
     if sanitizer == "address":
         return ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     if sanitizer == "thread":
@@ -59,7 +59,7 @@ def folder() -> Path:
 
 @cache
 def build(source: str, sanitizer: str = "") -> Path:
-    """Return a shared library of the kernels in ``source``; under a sanitizer, a program that runs them.
+    """Return a shared library of the kernels in ``source``; under a sanitizer or "apart", a program.
 
     The library exports ``launch_<kernel>`` and ``signature_<kernel>``; the program reads one launch
     from its standard input and writes the arrays back (see ``device.py``).

@@ -380,8 +380,7 @@ def use(forest):
         forest.scores(np.repeat(X, 30, axis=0), "depth")
         forest.scores(X, "insertion")
         forest.learn(np.repeat(X, 9, axis=0) + np.arange(len(X) * 9)[:, None].astype(X.dtype), score="insertion")
-        if forest.memory == UNBOUNDED:
-            forest.forget(X)
+        forest.forget(X)
     forest.check()
 
 

@@ -144,13 +144,14 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled
                              scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk, "no room to learn");
     require(learnt == kRows, "not every row was learnt");
     audit(columns, threads);
-    if (!bounded) {
-      std::vector<std::int64_t> removed(kRows / 2);
-      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows / 2, removed.data(), threads) ==
-                  Status::kOk, "forget failed");
-      audit(columns, threads);
-      for (const std::int64_t count : removed) total += static_cast<double>(count);
+    std::vector<std::int64_t> held(kRows), removed(kRows);
+    for (const bool remove : {false, true}) {
+      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows - 20, remove, (remove ? removed : held).data(),
+                                threads) == Status::kOk, "forget failed");
     }
+    require(held == removed, "what was held was not what was removed");
+    audit(columns, threads);
+    for (const std::int64_t count : removed) total += static_cast<double>(count);
     for (std::int64_t i = 0; i < kRows; ++i) total += depth[i] + norm[i];
     total += score_all(columns, random_rows<T>(random, 80, d, kind), threads);
   }
@@ -182,7 +183,7 @@ void run() {
   for (const std::int64_t d : {1, 3, 17}) {
     for (int kind = 0; kind < 5; ++kind) {
       for (const bool scaled : {false, true}) {
-        if (d != 3 && scaled != (kind % 2 == 0)) continue;  // both for one width, in turns for the others
+        if (d != 3 && scaled != (kind % 2 == 0)) continue;  // by turns, but for one width
         require(batch<T>(d, kind, kind % 2 == 1, scaled, 1) == batch<T>(d, kind, kind % 2 == 1, scaled, 4),
                 "threads changed a batch result");
         for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {

@@ -28,6 +28,11 @@ CASES = {
     "hd90 padded": (pm.hausdorff_distance, BATCH, {"quantile": 0.9, "lengths": LENGTHS, "return_grad": True}),
     "f-score": (pm.f_score, SINGLE, {"threshold": [0.05, 0.2], "return_details": True}),
     "f-score padded": (pm.f_score, BATCH, {"threshold": 0.1, "lengths": LENGTHS, "squared": True}),
+    "sliced": (pm.sliced_wasserstein_distance, BATCH, {"n_projections": 7, "lengths": LENGTHS, "p": 1.5}),
+    "matrix": (pm.sets.pairwise_distances, BATCH, {"metric": "cd-l1"}),
+    "matrix of one set": (pm.sets.pairwise_distances, (LIST[0],), {}),
+    "matrix of dcd": (pm.sets.pairwise_distances, LIST, {"metric": "dcd"}),
+    "normalize": (pm.sets.normalize, (BATCH[0], "shape-std"), {}),
     "compare": (pm.compare, BATCH, {"quantiles": [0.5]}),
 }
 
@@ -75,6 +80,19 @@ def assert_equal_results(library, function, clouds, options, dtype):
 @pytest.mark.parametrize("name", CASES)
 def test_results_are_the_cpus(cp, name, dtype):
     assert_equal_results(cp, *CASES[name], dtype)
+
+
+def test_sets_are_evaluated_alike(cp):
+    sets = BATCH[0][:, :20] - 0.5, BATCH[1][:, :20] - 0.5
+    expected = pm.sets.evaluate(*sets, normalization="shape-box", n_bootstrap=20)
+    found = pm.sets.evaluate(*(cp.asarray(s) for s in sets), normalization="shape-box", n_bootstrap=20)
+    assert str(found) == str(expected)
+    np.testing.assert_allclose(found.rr, expected.rr, rtol=1e-14)
+
+
+def test_a_comparison_prints(cp):
+    pair = cp.asarray(SINGLE[0]), cp.asarray(SINGLE[1])
+    assert str(pm.compare(*pair)) == str(pm.compare(*SINGLE))
 
 
 @pytest.mark.gpu

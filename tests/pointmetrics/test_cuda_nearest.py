@@ -72,3 +72,15 @@ def test_gradients_are_the_cpus(emulated, monkeypatch, dtype, d, sizes, method, 
     found = emulated.nearest_grad(up(x[0]), x[1], up(y[0]), y[1], up(id_x), up(coefs[0]), up(id_y), up(coefs[1]))
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_array_equal(a, emulated.download(b))
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("d", [2, 3, 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_pairs_are_the_cpus(emulated, dtype, d, power):
+    x, y = clouds([150, 3, 40], d, dtype), clouds([2200, 129], d, dtype, 1)
+    pairs = np.array([[0, 0], [0, 1], [2, 1], [1, 0], [1, 1]])
+    expected = CPU.pairwise(*x, *y, pairs, power, 1)
+    found = emulated.pairwise(emulated.upload(x[0]), x[1], emulated.upload(y[0]), y[1], pairs, power, 1)
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-14)

@@ -1,5 +1,8 @@
 """Nearest neighbours against brute force, on clouds made to break shortcuts."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -187,3 +190,23 @@ class TestPreparedCloud:
     def test_refuses_a_batch(self):
         with pytest.raises(ValueError, match="one cloud"):
             pm.PreparedCloud(np.zeros((2, 3, 3)))
+
+
+@pytest.mark.parametrize("renew", [copy.deepcopy, lambda cloud: pickle.loads(pickle.dumps(cloud))],
+                         ids=["copy", "pickle"])
+def test_a_prepared_cloud_can_be_copied_and_pickled(renew):
+    rng = np.random.default_rng(0)
+    points, scan = rng.random((50, 3)), rng.random((20, 3))
+    prepared = renew(pm.PreparedCloud(points))
+    assert pm.chamfer_distance(scan, prepared) == pm.chamfer_distance(scan, points)
+    assert pm.chamfer_distance(scan.astype(np.float32), prepared).dtype == np.float64
+
+
+def test_a_prepared_cloud_stands_for_every_cloud_of_a_batch():
+    rng = np.random.default_rng(0)
+    points, scans = rng.random((50, 3)), rng.random((3, 20, 3))
+    found = pm.nearest_neighbors(scans, pm.PreparedCloud(points))
+    expected = pm.nearest_neighbors(scans, np.stack([points] * 3))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a.index, b.index)
+        np.testing.assert_array_equal(a.distance, b.distance)

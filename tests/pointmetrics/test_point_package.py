@@ -9,7 +9,7 @@ from pathlib import Path
 import pointmetrics as pm
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("scipy", "sklearn", "torch", "river", "open3d", "trimesh", "pandas", "matplotlib", "rich", "ot")
+HEAVY = ("scipy", "sklearn", "torch", "cupy", "river", "open3d", "trimesh", "pandas", "matplotlib", "rich", "ot")
 
 
 def loaded_after(code):
