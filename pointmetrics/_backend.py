@@ -70,3 +70,24 @@ class Backend(Protocol):
 
         numpy float64 ``(p,)``: matrices of sets are small and live on the host.
         """
+
+    def assign(
+        self, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Match the points of each cloud of x with those of y, equally many, at the least mean distance.
+
+        Return, one a pair, ``upper`` and ``lower`` bounds of that (float64) and whether they meet within
+        ``tol``; one a point, the place in its own cloud of the y matched with x (int32), and the price of y
+        (float64). ``squared`` means squared distances.
+        """
+
+    def assign_grad(
+        self, x: Array, y: Array, offsets: np.ndarray, squared: bool, assignment: Array
+    ) -> tuple[Array, Array]:
+        """Return the gradients of the mean cost of a fixed assignment; 0 for partners at distance 0."""
+
+    def sinkhorn(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float, squared: bool,
+        tol: float, max_iter: int,
+    ) -> Array:
+        """Return the Sinkhorn divergence of each pair, float64 ``(b,)``."""

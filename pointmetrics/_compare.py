@@ -105,5 +105,5 @@ def compare(
             add(f"{name}@{threshold:g}", rate[:, k], "1")
     if emd:
         x_clouds, y_clouds = ([side[i] for i in range(len(pair))] for side in (pair.x, pair.y))
-        add("emd", solve_pairs(x_clouds, y_clouds, thread_count(n_threads))[0], "length")
+        add("emd", solve_pairs(x_clouds, y_clouds, thread_count(n_threads), pair.backend)[0], "length")
     return Comparison(values, units)

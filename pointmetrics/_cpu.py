@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from . import _cpu_sinkhorn as sinkhorn
 
 
 class CpuBackend:
@@ -67,6 +68,38 @@ class CpuBackend:
         power: int, n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         return _core.pairwise(x, x_offsets, y, y_offsets, pairs, power, n_threads)
+
+    def assign(
+        self, x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        x, y = (points.astype(np.float64, copy=False) for points in (x, y))
+        return _core.assign(x, y, offsets, squared, tol, n_threads)
+
+    def assign_grad(
+        self, x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, assignment: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.diff(offsets)
+        target = assignment + np.repeat(offsets[:-1], counts)
+        flow = cost_gradient(x.astype(np.float64) - y[target], np.repeat(1 / counts, counts), squared)
+        grad_y = np.empty_like(y)
+        grad_y[target] = -flow
+        return flow.astype(x.dtype), grad_y
+
+    def sinkhorn(
+        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, epsilon: float,
+        squared: bool, tol: float, max_iter: int,
+    ) -> np.ndarray:
+        return sinkhorn.divergences(x, x_offsets, y, y_offsets, epsilon, squared, tol, max_iter)
+
+
+def cost_gradient(flow: np.ndarray, mass: np.ndarray, squared: bool) -> np.ndarray:
+    """Return the gradient of ``mass * cost(flow)`` with respect to the flow ``x - y`` (k, d), in its place."""
+    if squared:
+        flow *= 2 * mass[:, None]
+    else:
+        length = np.sqrt((flow * flow).sum(axis=1))
+        flow *= np.divide(mass, length, out=np.zeros_like(mass), where=length > 0)[:, None]
+    return flow
 
 
 def _pull(

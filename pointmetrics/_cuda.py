@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _cuda_nearest, _cuda_search
+from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sinkhorn
 from ._backend import Array
 from ._device import Device, foreign_stream, import_cupy, open_device
 from ._kernel_file import Kernel
@@ -115,6 +115,25 @@ class CudaBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         check_dimension(x)
         return _cuda_nearest.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
+
+    def assign(
+        self, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        check_dimension(x)
+        found = _cuda_emd.assign(self, x, y, offsets, squared, tol, n_threads)
+        return found.upper, found.lower, found.converged, found.assignment, found.prices
+
+    def assign_grad(
+        self, x: Array, y: Array, offsets: np.ndarray, squared: bool, assignment: Array
+    ) -> tuple[Array, Array]:
+        return _cuda_emd.assign_grad(self, x, y, offsets, squared, assignment)
+
+    def sinkhorn(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float, squared: bool,
+        tol: float, max_iter: int,
+    ) -> Array:
+        check_dimension(x)
+        return _cuda_sinkhorn.divergences(self, x, x_offsets, y, y_offsets, epsilon, squared, tol, max_iter)
 
 
 def check_dimension(points: Array) -> None:

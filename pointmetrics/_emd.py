@@ -10,7 +10,9 @@ import numpy as np
 
 from . import _core
 from ._arrays import Clouds, Pair, read_pair, read_weights, split_pair, thread_count
-from ._libraries import on_callers_device
+from ._backend import Array, Backend
+from ._cpu import CPU, cost_gradient
+from ._libraries import NUMPY, on_callers_device
 from ._neighbors import give_grads
 
 COSTS = ("euclidean", "squared")
@@ -25,9 +27,9 @@ class Plan:
     The masses sum to 1; at most one entry a pair of points, most pairs have none.
     """
 
-    source: np.ndarray
-    target: np.ndarray
-    mass: np.ndarray
+    source: Any
+    target: Any
+    mass: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,14 @@ class EmdResult:
 
 @dataclass(frozen=True, slots=True)
 class _Solved:
-    upper: np.ndarray
-    lower: np.ndarray
-    converged: np.ndarray
-    assignment: np.ndarray | None  # packed, places within the pair's y
-    prices: np.ndarray | None  # packed
-    plans: list[Plan]
+    """Arrays of the pair's backend, but for ``shipped``: that is computed on the CPU."""
+
+    upper: Array
+    lower: Array
+    converged: Array
+    assignment: Array | None = None  # packed, places within the pair's y
+    prices: Array | None = None  # packed
+    shipped: list[Plan] | None = None  # where there is no assignment, in numpy
 
 
 @on_callers_device
@@ -125,6 +129,11 @@ def earth_movers_distance(
     pair approach O(n**3). ``lower = mean_i min_j (c_ij + p_j) - mean_j p_j`` is evaluated over all j and
     holds whatever the prices are.
 
+    Clouds on a CUDA device are solved there, a block of threads a pair: an auction on lists of 64 columns
+    a row, a proof in float64 over all costs, and shortest augmenting paths for what is left. Values are
+    those of the CPU within ``gap``; of several optimal plans another one may be found. Clouds of unequal
+    sizes or weights, and the rare pair that takes too many steps, go to the CPU and come back.
+
     Gradients keep the plan fixed (envelope theorem); coincident partners have gradient 0 under the
     Euclidean cost. Where several plans are optimal, the gradient is that of the one found.
 
@@ -154,7 +163,7 @@ def earth_movers_distance(
     threads = thread_count(n_threads)
     solved = _solve(pair, masses, squared, tol, threads)
     value = pair.result(solved.upper)
-    grad = give_grads(pair, gradients(pair, solved.plans, squared)) if return_grad else None
+    grad = give_grads(pair, _gradients(pair, solved, squared)) if return_grad else None
     if return_details:
         return _details(pair, solved, value, grad)
     return (value, grad) if return_grad else value
@@ -178,18 +187,13 @@ def read_tol(tol: float) -> float:
 
 def solve_uniform(pair: Pair, squared: bool, tol: float, n_threads: int) -> _Solved:
     """Solve pairs of clouds of equal sizes as assignments."""
-    x, y = (side.points.astype(np.float64, copy=False) for side in (pair.x, pair.y))
-    upper, lower, converged, assignment, prices = _core.assign(x, y, pair.x.offsets, squared, tol, n_threads)
-    plans = []
-    for i, n in enumerate(pair.x.counts.tolist()):
-        first = pair.x.offsets[i]
-        target = assignment[first : first + n].astype(np.int64)
-        plans.append(Plan(np.arange(n), target, np.full(n, 1 / n)))
-    return _Solved(upper, lower, converged, assignment, prices, plans)
+    return _Solved(*pair.backend.assign(pair.x.points, pair.y.points, pair.x.offsets, squared, tol, n_threads))
 
 
-def solve_pairs(x: list[np.ndarray], y: list[np.ndarray], n_threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Solve many pairs of checked clouds; return upper and lower bounds in float64.
+def solve_pairs(
+    x: list[Array], y: list[Array], n_threads: int, backend: Backend = CPU
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve many pairs of checked clouds of one dtype; return upper and lower bounds in numpy float64.
 
     What a pair's come to does not depend on the other pairs.
     """
@@ -197,10 +201,16 @@ def solve_pairs(x: list[np.ndarray], y: list[np.ndarray], n_threads: int) -> tup
     equal = np.array([len(a) == len(b) for a, b in zip(x, y, strict=True)])
     for at in (np.flatnonzero(equal), np.flatnonzero(~equal)):
         if len(at):
-            pair = read_pair([x[i] for i in at], [y[i] for i in at])
+            pair = Pair(_packed([x[i] for i in at], backend), _packed([y[i] for i in at], backend), NUMPY)
             solved = _solve(pair, (None, None), False, 0.0, n_threads)
-            upper[at], lower[at] = solved.upper, solved.lower
+            upper[at], lower[at] = backend.download(solved.upper), backend.download(solved.lower)
     return upper, lower
+
+
+def _packed(parts: list[Array], backend: Backend) -> Clouds:
+    sizes = [len(part) for part in parts]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Clouds(backend.xp.concatenate(parts), offsets, "list", max(sizes), backend)
 
 
 def _solve(
@@ -212,13 +222,14 @@ def _solve(
 ) -> _Solved:
     if _equal(masses) and np.array_equal(pair.x.offsets, pair.y.offsets):
         return solve_uniform(pair, squared, tol, n_threads)
-    x, y = (side.points.astype(np.float64, copy=False) for side in (pair.x, pair.y))
+    upload, download = pair.backend.upload, pair.backend.download
+    x, y = (download(side.points).astype(np.float64, copy=False) for side in (pair.x, pair.y))
     x_mass, y_mass = _integer_masses(pair, masses)
     upper, lower, converged, plans = _core.transport(
         x, pair.x.offsets, x_mass, y, pair.y.offsets, y_mass, squared, tol, n_threads
     )
-    shared = [Plan(source, target, mass / mass.sum()) for source, target, mass in plans]
-    return _Solved(upper, lower, converged, None, None, shared)
+    shipped = [Plan(source, target, mass / mass.sum()) for source, target, mass in plans]
+    return _Solved(upload(upper), upload(lower), upload(converged), shipped=shipped)
 
 
 def _equal(masses: tuple[np.ndarray | None, np.ndarray | None]) -> bool:
@@ -231,7 +242,8 @@ def _read_masses(weights: Any, pair: Pair) -> tuple[np.ndarray | None, np.ndarra
     if not isinstance(weights, tuple):
         raise TypeError(f"weights must be a tuple (x_weights, y_weights), got {type(weights).__name__}")
     x_weights, y_weights = split_pair(weights)
-    return read_weights(x_weights, pair.x, "x_weights"), read_weights(y_weights, pair.y, "y_weights")
+    read = read_weights(x_weights, pair.x, "x_weights"), read_weights(y_weights, pair.y, "y_weights")
+    return tuple(None if w is None else pair.backend.download(w) for w in read)  # type: ignore[return-value]
 
 
 def _integer_masses(
@@ -256,31 +268,40 @@ def _quantized(side: Clouds, weights: np.ndarray | None) -> np.ndarray:
     return out
 
 
-def gradients(pair: Pair, plans: list[Plan], squared: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed gradients of the cost of fixed plans with respect to both clouds."""
+def _gradients(pair: Pair, solved: _Solved, squared: bool) -> tuple[Array, Array]:
+    """Return the packed gradients of the cost of a fixed plan with respect to both clouds."""
+    if solved.shipped is None:
+        return pair.backend.assign_grad(pair.x.points, pair.y.points, pair.x.offsets, squared, solved.assignment)
+    plans = solved.shipped
     source = np.concatenate([p.source + o for p, o in zip(plans, pair.x.offsets, strict=False)])
     target = np.concatenate([p.target + o for p, o in zip(plans, pair.y.offsets, strict=False)])
     mass = np.concatenate([p.mass for p in plans])
-    flow = pair.x.points[source].astype(np.float64) - pair.y.points[target].astype(np.float64)
-    if squared:
-        flow *= 2 * mass[:, None]
-    else:
-        length = np.sqrt((flow * flow).sum(axis=1))
-        flow *= np.divide(mass, length, out=np.zeros_like(mass), where=length > 0)[:, None]
+    x, y = (pair.backend.download(side.points) for side in (pair.x, pair.y))
+    flow = cost_gradient(x[source].astype(np.float64) - y[target].astype(np.float64), mass, squared)
     grads = []
-    for side, rows, sign in ((pair.x, source, 1.0), (pair.y, target, -1.0)):
-        grad = [np.bincount(rows, weights=sign * column, minlength=len(side.points)) for column in flow.T]
-        grads.append(np.stack(grad, axis=1).astype(pair.dtype))
+    for points, rows, sign in ((x, source, 1.0), (y, target, -1.0)):
+        grad = [np.bincount(rows, weights=sign * column, minlength=len(points)) for column in flow.T]
+        grads.append(pair.backend.upload(np.stack(grad, axis=1).astype(pair.dtype)))
     return grads[0], grads[1]
+
+
+def _plans(pair: Pair, solved: _Solved) -> list[Plan]:
+    xp, wrap = pair.backend.xp, pair.library.wrap
+    if solved.shipped is not None:
+        return [Plan(wrap(p.source), wrap(p.target), wrap(p.mass)) for p in solved.shipped]
+    target = solved.assignment.astype(np.int64)  # type: ignore[union-attr]
+    return [Plan(wrap(xp.arange(n)), wrap(target[first : first + n]), wrap(xp.full(n, 1 / n)))
+            for first, n in zip(pair.x.offsets.tolist(), pair.x.counts.tolist(), strict=False)]
 
 
 def _details(pair: Pair, solved: _Solved, value: Any, grad: tuple[Any, Any] | None) -> EmdResult:
     single = pair.x.kind == "single"
 
-    def give(values: np.ndarray) -> Any:
+    def give(values: Array) -> Any:
         return pair.library.wrap(values[0] if single else values)
 
     assignment = prices = None
+    plans = _plans(pair, solved)
     if solved.assignment is not None and solved.prices is not None:
         prices = pair.per_point(pair.y, solved.prices)
         assignment = pair.per_point(pair.x, solved.assignment.astype(np.int64), fill=-1)
@@ -290,7 +311,7 @@ def _details(pair: Pair, solved: _Solved, value: Any, grad: tuple[Any, Any] | No
         give(solved.upper),
         give(solved.upper - solved.lower),
         assignment,
-        solved.plans[0] if single else solved.plans,
+        plans[0] if single else plans,
         prices,
         give(solved.converged),
         grad,

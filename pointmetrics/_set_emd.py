@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _core
-from ._arrays import Clouds
+from ._arrays import read_clouds
+from ._backend import Array
 from ._emd import solve_pairs
 from ._set_matrix import load_checkpoint, save_checkpoint
 
@@ -61,16 +61,16 @@ def _quantile_means(values: np.ndarray) -> np.ndarray:
 class NearestSearch:
     """What is known of the distances among the clouds of two sets."""
 
-    def __init__(self, samples: list[np.ndarray], references: list[np.ndarray], n_threads: int,
+    def __init__(self, samples: list[Array], references: list[Array], n_threads: int,
                  report: Callable[[int, int], None], checkpoint: Path | None) -> None:
         self.n_references = len(references)
-        self.clouds = [cloud.astype(np.float64, copy=False) for cloud in (*references, *samples)]
-        n = len(self.clouds)
-        sizes = np.array([len(cloud) for cloud in self.clouds], dtype=np.int64)
-        self.packed = Clouds(np.concatenate(self.clouds), np.concatenate([[0], np.cumsum(sizes)]), "list",
-                             int(sizes.max()))
+        # Pairs are measured where the clouds live; what is known of them, and the bounds, live on the host.
+        self.packed = read_clouds([cloud.astype(np.float64, copy=False) for cloud in (*references, *samples)],
+                                  "clouds")[0]
+        n = len(self.packed)
+        self.points = self.packed.backend.download(self.packed.points)
         self.n_threads, self.report, self.checkpoint = n_threads, report, checkpoint
-        self.bound = projection_bounds(self.clouds)
+        self.bound = projection_bounds(np.split(self.points, self.packed.offsets[1:-1]))
         self.value = np.full((n, n), np.inf)  # as solved, inf where not
         np.fill_diagonal(self.value, 0.0)
         self.near_known = np.eye(n, dtype=bool)
@@ -80,7 +80,7 @@ class NearestSearch:
 
     def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the matrices sr, rr, ss, with inf for the pairs that no result depends on."""
-        n, r = len(self.clouds), self.n_references
+        n, r = len(self.packed), self.n_references
         is_reference = np.arange(n) < r
         across = is_reference[:, None] != is_reference
         self._settle(across, lambda: np.where(across, self.value, np.inf).min(axis=1))
@@ -118,18 +118,18 @@ class NearestSearch:
 
     def _bound_by_neighbors(self, pairs: np.ndarray) -> None:
         at, counts = self.packed, self.packed.counts
-        forth, back = _core.pairwise(at.points, at.offsets, at.points, at.offsets, pairs, 1, self.n_threads)
+        forth, back = at.backend.pairwise(at.points, at.offsets, at.points, at.offsets, pairs, 1, self.n_threads)
         i, j = pairs.T
         bound = np.maximum(forth / counts[i], back / counts[j]) * (1 - _MARGIN)
         self.bound[i, j] = self.bound[j, i] = np.maximum(self.bound[i, j], bound)
         self.near_known[i, j] = self.near_known[j, i] = True
 
     def _solve(self, pairs: np.ndarray) -> None:
-        upper, lower = solve_pairs([self.clouds[i] for i, _ in pairs], [self.clouds[j] for _, j in pairs],
-                                   self.n_threads)
+        upper, lower = solve_pairs([self.packed[i] for i, _ in pairs], [self.packed[j] for _, j in pairs],
+                                   self.n_threads, self.packed.backend)
         self._learn(pairs, upper, lower)
         self._save(len(pairs))
-        n = len(self.clouds)
+        n = len(self.packed)
         self.report(n * (n - 1) // 2 - int(np.triu(self.unsolved).sum()), n * (n - 1) // 2)
 
     def _learn(self, pairs: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> None:
@@ -146,7 +146,7 @@ class NearestSearch:
 
     def _key(self) -> str:
         digest = hashlib.sha256(f"needed emd {self.n_references}".encode())
-        digest.update(self.packed.points.tobytes())
+        digest.update(self.points.tobytes())
         digest.update(self.packed.offsets.tobytes())
         return digest.hexdigest()
 

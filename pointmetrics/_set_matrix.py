@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Clouds, agree, read_clouds, thread_count
+from ._backend import Backend
 from ._conventions import conventions, look_up
 from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
@@ -38,9 +39,9 @@ def _chamfer_block(x: Clouds, y: Clouds, pairs: np.ndarray, convention: str, n_t
     return definition.factor * (forth + back)
 
 
-def _named(metric: str) -> Callable[[list[np.ndarray], list[np.ndarray], int], np.ndarray]:
+def _named(metric: str, backend: Backend) -> Callable[[list[np.ndarray], list[np.ndarray], int], np.ndarray]:
     if metric == "emd":
-        return lambda x, y, threads: solve_pairs(x, y, threads)[0]
+        return lambda x, y, threads: solve_pairs(x, y, threads, backend)[0]
     functions: dict[str, Callable[..., Any]] = {"dcd": density_aware_chamfer_distance, "hausdorff": hausdorff_distance}
     if metric not in functions:
         raise ValueError(
@@ -55,7 +56,7 @@ def evaluator(x: Clouds, y: Clouds, metric: Metric, n_threads: int | None) -> Ca
     if isinstance(metric, str) and metric in conventions():
         return lambda pairs: _chamfer_block(x, y, pairs, metric, threads)
     if isinstance(metric, str):
-        named = _named(metric)
+        named = _named(metric, x.backend)
         return lambda pairs: _on_host(named([x[i] for i, _ in pairs], [y[j] for _, j in pairs], threads), x)
     if not callable(metric):
         raise TypeError(f"metric must be a name or a function, got {type(metric).__name__}")

@@ -302,7 +302,7 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
 
     if metric == "emd" and not full_matrices:
         path = None if checkpoint is None else Path(f"{checkpoint}.needed")
-        search = NearestSearch(on_host[0], on_host[1], thread_count(n_threads), reporter(progress), path)
+        search = NearestSearch(sets[0], sets[1], thread_count(n_threads), reporter(progress), path)
         sr, rr, ss = search.run()
     else:
         sr, rr, ss = matrix(sets[0], sets[1], "sr"), matrix(sets[1], None, "rr"), matrix(sets[0], None, "ss")

@@ -90,7 +90,7 @@ def test_projections_are_exact_on_a_line():
 def test_leaves_most_pairs_unsolved(monkeypatch):
     solved = []
     solve = _emd.solve_pairs
-    monkeypatch.setattr(_set_emd, "solve_pairs", lambda x, y, threads: solved.append(len(x)) or solve(x, y, threads))
+    monkeypatch.setattr(_set_emd, "solve_pairs", lambda x, *rest: solved.append(len(x)) or solve(x, *rest))
     rng = np.random.default_rng(1)
     result = sets.evaluate(scaled(rng, 20), scaled(rng, 20), "emd", n_bootstrap=1, full_matrices=False)
     assert sum(solved) < 40 * 39 / 2 / 3
@@ -123,11 +123,11 @@ def test_resumes_the_search(tmp_path, monkeypatch):
     calls = []
     solve = _emd.solve_pairs
 
-    def interrupted(x, y, threads):
+    def interrupted(x, *rest):
         calls.append(len(x))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return solve(x, y, threads)
+        return solve(x, *rest)
 
     expected = sets.evaluate(samples, references, "emd")
     monkeypatch.setattr(_set_emd, "solve_pairs", interrupted)

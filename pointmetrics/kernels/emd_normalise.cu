@@ -1,0 +1,43 @@
+// Brings the clouds of every pair to [-1, 1] in float32, for what need not be exact.
+
+#include "common.cuh"
+
+// One block a pair. scales[pair] is the half-width that 1 stands for, a power of two, so that no digit is
+// lost.
+extern "C" __global__ void __launch_bounds__(256)
+normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
+  __shared__ double lowest[8], highest[8];
+  const i64 first = offsets[blockIdx.x] * d, last = offsets[blockIdx.x + 1] * d;
+  double reach = 0;
+  // Twice the axes: once for the reach of the widest, then to write; the centre is found anew.
+  for (int pass = 0; pass < 2; ++pass) {
+    double scale = 1;
+    if (pass == 1) {
+      while (scale < reach) scale *= 2;
+      while (scale * 0.5 >= reach && reach > 0) scale *= 0.5;
+      if (threadIdx.x == 0) scales[blockIdx.x] = scale;
+    }
+    for (int a = 0; a < d; ++a) {
+      double low = x[first + a], high = low;
+      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
+        low = min(low, min(static_cast<double>(x[k]), static_cast<double>(y[k])));
+        high = max(high, max(static_cast<double>(x[k]), static_cast<double>(y[k])));
+      }
+      for (int by = 16; by > 0; by /= 2) {
+        low = min(low, __shfl_xor_sync(FULL_MASK, low, by));
+        high = max(high, __shfl_xor_sync(FULL_MASK, high, by));
+      }
+      __syncthreads();
+      if (lane_id() == 0) lowest[warp_id()] = low, highest[warp_id()] = high;
+      __syncthreads();
+      for (int w = 0; w < 8; ++w) low = min(low, lowest[w]), high = max(high, highest[w]);
+      reach = max(reach, 0.5 * (high - low));
+      const double centre = low + 0.5 * (high - low);
+      if (pass == 0) continue;
+      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
+        unit_x[k] = static_cast<float>((static_cast<double>(x[k]) - centre) / scale);
+        unit_y[k] = static_cast<float>((static_cast<double>(y[k]) - centre) / scale);
+      }
+    }
+  }
+}
