@@ -26,7 +26,8 @@ def cupy():
 def scores(xp, n, d, dtype, score="depth", n_estimators=100, missing=0.0):
     rng = np.random.default_rng(0)
     training = rng.normal(size=(20_000, d)).astype(dtype)
-    forest = IsolationMondrianForest(n_estimators, max_samples=256, score=score, n_jobs=-1, random_state=0).fit(training)
+    forest = IsolationMondrianForest(n_estimators, max_samples=256, score=score, n_jobs=-1, random_state=0)
+    forest.fit(training)
     rows = rng.standard_normal((n, d), dtype=dtype)
     if missing:
         rows[rng.random(n) < missing, 0] = np.nan
