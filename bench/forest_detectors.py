@@ -1,7 +1,8 @@
-"""Detectors the forest is compared with, behind two small interfaces. High scores mean anomalous here.
+"""Detectors the forest is compared with, behind small interfaces. High scores mean anomalous here.
 
-Batch: ``fit(X)``, ``scores(X)``. Incremental: also ``learn(X)``, which adds rows to what was learnt. A peer
-that is not installed is left out of the tables (:func:`available`), never an error.
+Batch: ``fit(X)``, ``scores(X)``. Incremental: also ``learn(X)``, which adds rows to what was learnt. Streaming:
+``stream(X)``, which starts anew, scores each row and then learns it. A peer that is not installed is left
+out of the tables (:func:`available`), never an error.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class Detector:
     def learn(self, X: np.ndarray) -> None:
         """Learn X in addition."""
         self.model.partial_fit(X)
+
+    def stream(self, X: np.ndarray) -> np.ndarray:
+        """Start anew; score each row, then learn it; return the scores, (n,)."""
+        raise NotImplementedError(f"{type(self.model).__name__} is no streaming detector")
 
 
 class Refitted(Detector):
@@ -105,6 +110,14 @@ class River(Detector):
     def scores(self, X: np.ndarray) -> np.ndarray:
         return np.array([self.model.score_one(dict(enumerate(row))) for row in X.tolist()])
 
+    def stream(self, X: np.ndarray) -> np.ndarray:
+        model, scores = self.make(), []
+        for row in X.tolist():
+            x = dict(enumerate(row))
+            scores.append(model.score_one(x))
+            model.learn_one(x)
+        return np.array(scores)
+
 
 class Rcf3(Detector):
     """A streaming detector of rcf3, fed one list at a time."""
@@ -124,6 +137,24 @@ class Rcf3(Detector):
     def scores(self, X: np.ndarray) -> np.ndarray:
         return np.array([self.model.score(row) for row in X.tolist()])
 
+    def stream(self, X: np.ndarray) -> np.ndarray:
+        model, scores = self.make(X.shape[1]), []
+        for row in X.tolist():
+            scores.append(model.score(row))
+            model.update(row)
+        return np.array(scores)
+
+
+class Online(Detector):
+    """Our streaming detector, by its one-pass call for arrays."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+    def stream(self, X: np.ndarray) -> np.ndarray:
+        model = self.make()
+        return np.concatenate([model.score_learn_many(X[begin:begin + 256]) for begin in range(0, len(X), 256)])
+
 
 # -- makers: name -> (module it needs, maker taking a seed) ---------------------------------------------
 
@@ -137,6 +168,12 @@ class Entry(NamedTuple):
 
 def _ours(seed: int, **params: Any) -> Detector:
     return Detector(IsolationMondrianForest(N_TREES, random_state=seed, **params))
+
+
+def _online(seed: int, **params: Any) -> Detector:
+    from imondrian.river import OnlineIsolationMondrianForest
+
+    return Online(lambda: OnlineIsolationMondrianForest(N_TREES, seed=seed, **params))
 
 
 def _isolation_forest(seed: int) -> Detector:
@@ -190,7 +227,20 @@ def _online_iforest(seed: int) -> Detector:
     return Rcf3(lambda d: rcf3.OnlineIForest(d, num_trees=N_TREES, seed=seed))
 
 
+def _random_cut_forest(seed: int) -> Detector:
+    import rcf3
+
+    return Rcf3(lambda d: rcf3.Forest(d, num_trees=N_TREES, capacity=256, seed=seed))
+
+
+def _loda(seed: int) -> Detector:
+    from river import anomaly
+
+    return River(lambda: anomaly.LODA(seed=seed))
+
+
 OURS: dict[str, Entry] = {
+    "ours, default": Entry("imondrian", partial(_ours, score="default")),
     "ours, depth": Entry("imondrian", partial(_ours, score="depth")),
     "ours, insertion": Entry("imondrian", partial(_ours, score="insertion")),
 }
@@ -218,6 +268,15 @@ ONLINE: dict[str, Entry] = {
     "OnlineIForest(100)": Entry("rcf3", _online_iforest),
     "incremental LOF(10)": Entry("sklearn", lambda seed: IncrementalLof()),
     "IsolationForest, refitted": Entry("sklearn", lambda seed: Refitted(_isolation_forest(seed).model)),
+}
+DRIFT: dict[str, Entry] = {
+    "ours": Entry("river", _online),
+    "ours, insertion": Entry("river", partial(_online, score="insertion")),
+    "ours, window 256": Entry("river", partial(_online, window=256)),
+    "OnlineIForest(100)": ONLINE["OnlineIForest(100)"],
+    "rcf3 Forest(100)": Entry("rcf3", _random_cut_forest),
+    "HalfSpaceTrees(25, 8)": ONLINE["HalfSpaceTrees(25, 8)"],
+    "LODA": Entry("river", _loda),
 }
 
 

@@ -1,4 +1,4 @@
-"""The three quality protocols, as functions from one data set and one detector to figures."""
+"""The four quality protocols, as functions from one data set and one detector to figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from forest_data import DataSet, TooFewAnomaliesError, at_most, split_70_30
 from forest_detectors import Detector
+from forest_streams import thinned_to
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -89,3 +90,10 @@ def adbench(data: DataSet, name: str, make: Callable[[int], Detector], seed: int
     """Fit without labels on a stratified 70 %, measure on the other 30 %."""
     X_train, X_test, _, y_test = split_70_30(at_most(data, max_rows, seed), seed)
     yield measure(data.name, name, "test", seed, y_test, make(seed).fit(X_train).scores(X_test))
+
+
+def drift(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
+          max_rows: int | None = None) -> Iterator[Figure]:
+    """Score each point, then learn it, in the stream's order; measure all of these scores."""
+    data = thinned_to(data, max_rows)
+    yield measure(data.name, name, "stream", seed, data.y, make(seed).stream(data.X))

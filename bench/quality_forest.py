@@ -1,8 +1,9 @@
-"""Measure how well the forest finds anomalies, beside other detectors, by three protocols.
+"""Measure how well the forest finds anomalies, beside other detectors, by four protocols.
 
     python bench/quality_forest.py adbench                  # every set found, seeds 0-4
     python bench/quality_forest.py batch --sets wine_class0,glass
     python bench/quality_forest.py online --data ~/sets --markdown online.md
+    python bench/quality_forest.py drift --seeds 1
 
 Sets: those bundled with scikit-learn and river, and the ``.npz`` files (``X``, ``y`` = 1 for anomalies) of
 the folder that ``--data`` or ``IMONDRIAN_DATA`` names. ``--quick`` is a smoke test of a few seconds.
@@ -20,6 +21,11 @@ online
 adbench
     At most 10,000 rows drawn with ``default_rng(seed)``, a stratified 70/30 split with that seed, fitted
     without labels on the 70 %; ROC-AUC and average precision on the 30 %; the mean over the seeds.
+drift
+    Streams that change (``forest_streams.py``): generated, seeded ones that change abruptly, gradually,
+    incrementally and back again, and real sets of equal width one after another. Each point is scored, then
+    learnt; ROC-AUC and average precision of all scores, beside the streaming peers. The first sets'
+    names are the generator's and the seed it was given; repeats are seeds of the detectors.
 
 Differences from the paper
 --------------------------
@@ -46,8 +52,9 @@ from typing import Any
 
 import forest_protocols as protocols
 from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
-from forest_detectors import ADBENCH, BATCH, ONLINE, available
+from forest_detectors import ADBENCH, BATCH, DRIFT, ONLINE, available
 from forest_protocols import Figure
+from forest_streams import drift_streams
 from forest_tables import details, summary
 
 PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -55,8 +62,9 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "batch": (protocols.batch, BATCH, {"seeds": 1, "max_rows": 5_000}),
     "online": (protocols.online, ONLINE, {"seeds": 2, "max_rows": 3_000}),
     "adbench": (protocols.adbench, ADBENCH, {"seeds": 5, "max_rows": 10_000}),
+    "drift": (protocols.drift, DRIFT, {"seeds": 3, "max_rows": None}),
 }
-QUICK_SETS = ("wine_class0", "breast_cancer")
+QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0")}
 
 
 def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = None,
@@ -66,7 +74,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
 
     Parameters
     ----------
-    protocol : {"batch", "online", "adbench"}
+    protocol : {"batch", "online", "adbench", "drift"}
     data : str, optional
         Folder of ``.npz`` sets. sets, detectors : sequences of str, optional Only these. seeds : int,
         optional Seeds 0, 1, ...; the default is the protocol's. max_rows : int, optional Rows a set is
@@ -90,7 +98,7 @@ def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = 
     if missing:
         print("not installed, left out: " + "; ".join(missing), file=sys.stderr)
     seeds = defaults["seeds"] if seeds is None else seeds
-    loaders = list(data_sets(folder, sets, bundled))
+    loaders = list(drift_streams(folder, sets) if protocol == "drift" else data_sets(folder, sets, bundled))
     figures: list[Figure] = []
     left_out: dict[str, None] = {}  # in order, each once
     total, done = len(loaders) * len(entries) * seeds, 0
@@ -145,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sets = options.sets.split(",") if options.sets else None
     if options.quick:
-        sets, options.seeds = sets or QUICK_SETS, options.seeds or 1
+        sets, options.seeds = sets or QUICK_SETS.get(options.protocol, QUICK_SETS["batch"]), options.seeds or 1
     detectors = [name.strip() for name in options.detectors.split(";")] if options.detectors else None
     try:
         with progress_bar() as progress:

@@ -6,6 +6,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool as cbool
+from libcpp.memory cimport make_shared, shared_ptr
 
 cnp.import_array()
 
@@ -19,6 +20,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     cdef enum class Score(int):
         kDepth
         kInsertion
+        kSpacing
 
     cdef struct Fault:
         int invariant
@@ -42,6 +44,10 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         uint64_t* rng
         void* rate
         int scaled
+        int32_t* bag
+        double* clean
+        double* leaf_clean
+        double* recent
         void* points
         int memory
         double decay
@@ -57,6 +63,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
+    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
@@ -65,9 +72,22 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
+cdef extern from "gate.hpp" namespace "imondrian" nogil:
+    cdef cppclass CGate "imondrian::Gate":
+        cbool try_read()
+        cbool try_write()
+        void read()
+        void write()
+        void end_read()
+        void end_write()
+
+
 HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5
+BAG_SIZE = 5
+RECENT_SIZE = 1025
+TREES_ABREAST = 8
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -80,6 +100,9 @@ _INVARIANTS = {
     8: "a leaf or member points at nothing",
     9: "a number is not finite",
     10: "a rate is not finite, or a side has none",
+    11: "a bag holds what is no feature, or one twice",
+    12: "clean masses do not add up",
+    13: "recent scores are damaged",
 }
 
 
@@ -142,6 +165,12 @@ cdef class ForestView:
         self.view.rate = pointer(columns, "rate", kind, (t, width))
         self.view.scaled = scaled
         self.view.points = pointer(columns, "points", kind, (rows, width))
+        plain = "clean" not in columns
+        groups = -(-t // TREES_ABREAST)
+        self.view.bag = <int32_t*>pointer(columns, "bag", np.int32, (t, BAG_SIZE), plain)
+        self.view.clean = <double*>pointer(columns, "clean", np.float64, (t, k), plain)
+        self.view.leaf_clean = <double*>pointer(columns, "leaf_clean", np.float64, (t, k), plain)
+        self.view.recent = <double*>pointer(columns, "recent", np.float64, (groups + 1, RECENT_SIZE), plain)
         self._fill_stream(columns, t, rows, memory, decay)
 
     def _fill_stream(self, dict columns, int t, int rows, int memory, double decay):
@@ -214,6 +243,13 @@ def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_row
     raise_status(status)
 
 
+def draw_bags(ForestView forest, int64_t known):
+    """Draw which features every other tree sees; again when features beyond the first ``known`` have come."""
+    if forest.view.bag == NULL:
+        raise ValueError("the forest has no bags")
+    raise_status(c_draw_bags(forest.view, forest.is64, known))
+
+
 def fill_boxes(ForestView forest, int n_threads):
     """Compute the boxes of a forest that kept none."""
     cdef Status status
@@ -267,6 +303,8 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     cdef double norm = 0.0
     if score == <int>Score.kInsertion and forest.view.lower == NULL:
         raise ValueError("the insertion score needs boxes")
+    if score == <int>Score.kSpacing and forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
     cdef Status status
     with nogil:
         status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)
@@ -286,3 +324,49 @@ def audit(ForestView forest, int n_threads):
         place = f"node {fault.slot}" if fault.slot >= 0 else f"leaf {-fault.slot - 1}"
         raise ValueError(f"damaged forest: tree {fault.tree}, {place}: {_INVARIANTS[fault.invariant]} "
                          f"(invariant I{fault.invariant})")
+
+
+cdef class Reading:
+    """Context in which a gate's model is read: with other readers, but no update."""
+
+    cdef shared_ptr[CGate] gate
+
+    def __enter__(self):
+        if not self.gate.get().try_read():
+            with nogil:
+                self.gate.get().read()
+
+    def __exit__(self, *error):
+        self.gate.get().end_read()
+
+
+cdef class Updating:
+    """Context in which a gate's model is changed: alone."""
+
+    cdef shared_ptr[CGate] gate
+
+    def __enter__(self):
+        if not self.gate.get().try_write():
+            with nogil:
+                self.gate.get().write()
+
+    def __exit__(self, *error):
+        self.gate.get().end_write()
+
+
+cdef class Gate:
+    """Lets any number of threads read a model, or one change it; the others wait. Not reentrant.
+
+    A copied or unpickled gate is a new one, with nobody inside.
+    """
+
+    cdef readonly Reading reading
+    cdef readonly Updating updating
+
+    def __cinit__(self):
+        cdef shared_ptr[CGate] gate = make_shared[CGate]()
+        self.reading, self.updating = Reading(), Updating()
+        self.reading.gate = self.updating.gate = gate
+
+    def __reduce__(self):
+        return Gate, ()

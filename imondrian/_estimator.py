@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from bisect import bisect_right
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._calibration import CALIBRATION_SIZE
 from ._device_rows import device_rows, is_on_device, refuse_device
 from ._forest import Forest, seed_states
+from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
+from ._memory import OBJECTS, Layout
+from ._model_file import load_model, save_model
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import (
     WARM_UP,
+    byte_limit,
+    check_window_fits,
     contamination_share,
     is_ready,
     is_scaled,
@@ -26,6 +34,11 @@ from ._validation import (
     sample_size,
     thread_count,
 )
+
+
+def reserved_bytes(n_features: int, itemsize: int) -> int:
+    """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
+    return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
 
 
 class IsolationMondrianForest(OutlierMixin, BaseEstimator):
@@ -63,6 +76,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     contamination : "auto" or float in (0, 0.5], default="auto"
         "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
         sets ``offset_`` to that quantile of the scores of the points learnt.
+    max_bytes : int or None, default=None
+        A hard bound on the size of the fitted model (what ``sys.getsizeof`` tells). ``fit``, or the first
+        ``partial_fit``, raises ValueError if what the parameters ask for may pass it, and says what would fit;
+        without a window ``partial_fit`` raises MemoryError before it learns rows that might. None: no bound.
     n_jobs : int or None, default=None
         Threads. None is 1, -1 is all cores. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
@@ -100,7 +117,11 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     both ways at a cut whose value it lacks, in proportion to the masses there: the score is the exact
     expectation. In ``fit`` it goes where most rows that have the value went (ties: left), in
     ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
-    represented by the one with the most values.
+    represented by the one with the most values, in ``partial_fit`` by the last that had one it lacked.
+
+    Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
+    ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
+    ``set_params`` do not wait: keep learning off while they run.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
@@ -126,10 +147,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     """
 
     _calibration: Calibration
+    _FILE_CLASS = "IsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
+                                         "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
                  window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", n_jobs: int | None = None, random_state: Any = None) -> None:
+                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: Any = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -137,6 +162,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self.horizon = horizon
         self.scale = scale
         self.contamination = contamination
+        self.max_bytes = max_bytes
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -169,6 +195,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     # -- learning ----------------------------------------------------------------------------------
 
+    @updating
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Build every tree from a subsample of X; forget what was learnt before.
 
@@ -202,6 +229,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             raise
         return self
 
+    @updating
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Add rows to the trees, in order.
 
@@ -236,6 +264,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
+    @updating
     def forget(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
         """Remove each row of X once from every tree that holds it.
 
@@ -280,7 +309,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
                settings: dict[str, Any]) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
         warming_up = max(0, min(WARM_UP, settings["retention"].points or WARM_UP) - int(forest.mass))
-        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"])
+        limit = settings["max_bytes"]
+        if limit is not None:
+            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
+        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"], max_bytes=limit)
         assert scores is not None
         calibration.push(scores[warming_up:], settings["score"])
 
@@ -296,6 +328,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             "score": self._score_name(),
             "scaled": is_scaled(self.scale),
             "contamination": contamination_share(self.contamination),
+            "max_bytes": byte_limit(self.max_bytes),
             "n_threads": thread_count(self.n_jobs),
         }
 
@@ -328,8 +361,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         return X, np.ascontiguousarray(weight)
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory,
+                        settings["score"] == "spacing")
+        if settings["max_bytes"] is not None and settings["retention"].points is not None:
+            reserved = reserved_bytes(layout.n_features, layout.itemsize)
+            check_window_fits(layout, settings["retention"].points, settings["max_bytes"], reserved)
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"])
+        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
+                                 spaced=settings["score"] == "spacing")
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
         if self.window is not None:
@@ -337,17 +376,50 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             self._calibration = Calibration()
             self._learn(forest, self._calibration, X, weight, settings)
             return forest
+        self._check_sample_fits(X, settings)
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
         drawn = room_for_drawn(len(X), self._sample_size(len(X)), len(states), weight)
         forest = self._grow(X, weight, states, settings, drawn)
         self._calibration = Calibration.of_fit(X, weight, drawn, states)
         return forest
 
+    def _check_sample_fits(self, X: np.ndarray, settings: dict[str, Any]) -> None:
+        limit, n = settings["max_bytes"], len(X)
+        if limit is None:
+            return
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, spaced=settings["score"] == "spacing",
+                        updates=False)  # scores may want boxes
+        reserved = reserved_bytes(X.shape[1], X.dtype.itemsize)
+
+        def needed(psi: int) -> int:
+            return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
+
+        psi = self._sample_size(n)
+        if needed(psi) > limit:
+            fits = bisect_right(range(1, psi), limit, key=needed)
+            advice = f"max_samples={fits} would fit" if fits else "no sample fits"
+            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
+                             f"{X.shape[1]} features, got {limit}: {advice}")
+
+    @reading
+    def info(self) -> dict[str, Any]:
+        """Return what the model holds, and its size.
+
+        Returns
+        -------
+        dict
+            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
+            ``points_a_tree`` (mean mass), ``points_stored`` (distinct, shared by all trees), ``points_streamed``
+            (by ``partial_fit``, or by ``fit`` with a window); ``bytes`` now, and ``max_bytes``.
+        """
+        check_is_fitted(self, "forest_")
+        return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
+
     def _grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, settings: dict[str, Any],
               drawn: np.ndarray | None = None) -> Forest:
         return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            scaled=settings["scaled"], boxes=settings["score"] != "depth",
-                            n_threads=settings["n_threads"], drawn=drawn)
+                            scaled=settings["scaled"], boxes=settings["score"] == "insertion",
+                            spaced=settings["score"] == "spacing", n_threads=settings["n_threads"], drawn=drawn)
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""
@@ -408,12 +480,13 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         (``IMONDRIAN_CACHE_DIR``).
         ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
         """
-        forest, n_threads = self._fitted()
-        if is_on_device(X):
-            with device_rows(self, X, forest.dtype) as rows:
-                return rows.give_back(rows.scores(forest, self._score_name(), -1.0))
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return -forest.scores(X, self._score_name(), n_threads)
+        with gate_of(self).reading:
+            forest, n_threads = self._fitted()
+            if is_on_device(X):
+                with device_rows(self, X, forest.dtype) as rows:
+                    return rows.give_back(rows.scores(forest, self._score_name(), -1.0))
+            X = self._validated(X, forest.dtype, n_threads, reset=False)
+            return -forest.scores(X, self._score_name(), n_threads)
 
     def _fitted(self) -> tuple[Forest, int]:
         forest: Forest | None = getattr(self, "forest_", None)
@@ -438,6 +511,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._fitted()
         return self._calibration.source
 
+    @reading
     def p_values(self, X: Any) -> np.ndarray:
         """Return the conformal p-value of each row: small is anomalous.
 
@@ -532,6 +606,69 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         from scipy.stats import false_discovery_control  # takes longer to import than most fits take
 
         return false_discovery_control(self.p_values(X), method="bh") <= rate
+    # -- files -------------------------------------------------------------------------------------
+
+    @reading
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt and every generator's state is kept: a loaded forest goes on to the last bit as
+        this one would. A ``RandomState`` given as ``random_state`` is saved as it stands; the loaded
+        forest has its own, which this one's further draws do not move.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError, ValueError
+            A parameter is not valid, or is an object that a file cannot hold.
+        """
+        self._settings()
+        save_model(self, path, self.get_params(deep=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> IsolationMondrianForest:
+        """Return the forest of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes share their memory. The
+            first update copies them; the file is never changed. While it is mapped, replace the file
+            (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        self._settings()
+        found = self.__dict__.keys() & self._FITTED.keys()
+        if not found:
+            return
+        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
+            raise ValueError(f"{min(missing)} is missing")
+        if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
+            raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
+                             f"for a forest of {self.forest_.n_features} features")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
+            raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
+        arrays: Any = self._calibration
+        self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
 
     # -- the object itself -------------------------------------------------------------------------
 

@@ -8,24 +8,25 @@ is a disjoint slice of each column. Arguments are trusted here: the public class
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
-from ._scoring import SCORES, anomaly_scores
+from ._memory import BLOCK, Layout
+from ._scoring import SCORES, anomaly_scores, spacing_scores
 
 if TYPE_CHECKING:
     from ._device_rows import DeviceRows
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
-_BLOCK = 256  # rows the core learns at a time; a bounded store keeps room for two blocks
-_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "lower", "upper")
-_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_point")
+_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
+_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
@@ -65,13 +66,17 @@ class Forest:
         Measure each feature in a unit found by each tree from its own points (``native/scale.hpp``), renewed as
         a stream moves; else cuts fall in proportion to raw ranges.
     boxes : bool
-        Keep boxes from the start. Depth scores need none; learning fills them in when it needs them.
+        Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
+    spaced : bool
+        Keep what the spacing score needs: bags of features, clean masses and recent scores.
     """
 
+    _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
-                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True) -> None:
+                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True,
+                 spaced: bool = False) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
@@ -100,7 +105,11 @@ class Forest:
         if memory == RESERVOIR:
             self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
         if boxes:
-            self._add_boxes()
+            self.columns.update(self._empty_boxes())
+        if spaced:
+            self.columns["bag"] = np.full((n_trees, _core.BAG_SIZE), -1, np.int32)
+            self.columns["clean"], self.columns["leaf_clean"] = np.zeros(shape), np.zeros(shape)
+            self.columns["recent"] = np.zeros((-(-n_trees // _core.TREES_ABREAST) + 1, _core.RECENT_SIZE))
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -114,6 +123,11 @@ class Forest:
     def dtype(self) -> np.dtype:
         """Precision of points, boxes and thresholds."""
         return self.columns["points"].dtype
+
+    @property
+    def spaced(self) -> bool:
+        """Whether the forest can give spacing scores."""
+        return "clean" in self.columns
 
     @property
     def n_leaves(self) -> np.ndarray:
@@ -138,22 +152,49 @@ class Forest:
         """Bytes of all columns."""
         return sum(column.nbytes for column in self.columns.values())
 
+    @property
+    def layout(self) -> Layout:
+        """What decides the size of the columns."""
+        return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
+                      "lower" in self.columns, "refs" in self.columns)
+
+    def info(self) -> dict[str, Any]:
+        """Return what the forest holds, and its size."""
+        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
+        return {
+            "trees": self.n_trees,
+            "features": self.n_features,
+            "dtype": self.dtype.name,
+            "scale": "robust" if self.scaled else None,
+            "window_points": window,
+            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
+            "points_stored": int(np.count_nonzero(self._referenced())),
+            "points_streamed": self.n_seen,
+        }
+
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
-    def _renew_view(self) -> None:
-        self._view = _core.ForestView(self.columns, self.n_features, self.memory, self.decay, self.scaled)
+    def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
+        return _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
 
-    def _add_boxes(self) -> None:
+    def _renew_view(self) -> None:
+        self._view = self._view_of(self.columns)
+
+    def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
-        self.columns["lower"] = np.zeros(shape, self.dtype)
-        self.columns["upper"] = np.zeros(shape, self.dtype)
+        return {"lower": np.zeros(shape, self.dtype), "upper": np.zeros(shape, self.dtype)}
 
     def _ensure_boxes(self, n_threads: int) -> None:
-        if "lower" not in self.columns:
-            self._add_boxes()
-            self._renew_view()
-            _core.fill_boxes(self._view, n_threads)
+        if "lower" in self.columns:
+            return
+        # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
+        # sees them half filled. The view goes first: who finds boxes in the columns uses it next.
+        columns = {**self.columns, **self._empty_boxes()}
+        view = self._view_of(columns)
+        _core.fill_boxes(view, n_threads)
+        self._view = view
+        self.columns = columns
 
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row."""
@@ -176,11 +217,30 @@ class Forest:
         points = self.columns["leaf_point"]
         return (np.arange(points.shape[1]) < marks) & (points >= 0)
 
+    def _make_room(self, n_more: int, max_bytes: int | None) -> None:
+        """Let every tree of an unbounded forest take ``n_more`` leaves, within ``max_bytes`` of columns."""
+        old = self.columns["feature"].shape[1]
+        slots = max(old, int(self.n_leaves.max()) + n_more)
+        most = self._max_rows = None
+        if max_bytes is not None:
+            rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
+            layout = self.layout._replace(boxes=True, updates=True)
+            if layout.size(slots, rows) > max_bytes:
+                raise MemoryError(f"max_bytes={max_bytes} of trees and points is too little for {n_more} more points: "
+                                  f"they may need {layout.size(slots, rows)}; nothing was learnt")
+            most = layout.slots_that_fit(max_bytes, slots, rows)
+            self._max_rows = rows + most - slots
+        if slots > old:
+            self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
+
+    def _referenced(self) -> np.ndarray:
+        """Return which stored rows some tree holds."""
+        if "refs" in self.columns:
+            return self.columns["refs"] > 0
+        return np.bincount(self.columns["leaf_point"][self._live_leaves()], minlength=len(self.columns["points"])) > 0
+
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
-        if capacity <= old:
-            return
-        capacity = max(capacity, 2 * old)
         for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
             if name in self.columns:
                 column = self.columns[name]
@@ -192,6 +252,11 @@ class Forest:
     def _grow_rows(self, n_more: int) -> None:
         old = len(self.columns["points"])
         n_rows = max(old + n_more, old + old // 2)
+        most = self._max_rows
+        if self.memory != UNBOUNDED:
+            most = self.layout.window_rows(self.columns["member_leaf"].shape[1])
+        if most is not None:
+            n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
         for name in ("points", "refs", "free_rows"):
@@ -205,8 +270,8 @@ class Forest:
 
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, n_threads: int = 1,
-              drawn: np.ndarray | None = None) -> Forest:
+              scaled: bool = False, boxes: bool = True, spaced: bool = False,
+              n_threads: int = 1, drawn: np.ndarray | None = None) -> Forest:
         """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
 
         ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
@@ -215,26 +280,37 @@ class Forest:
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes)
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
         return forest
 
     @classmethod
     def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
-                   decay: float, *, scaled: bool = False) -> Forest:
+                   decay: float, *, scaled: bool = False, spaced: bool = False) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
-            return cls(n_features, dtype, states, 64, 64, scaled=scaled)
-        return cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay,
-                   scaled=scaled)
+            forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
+        else:
+            forest = cls(n_features, dtype, states, points + 1, points + 2 * BLOCK, memory=memory, decay=decay,
+                         scaled=scaled, spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
+        return forest
 
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
-              n_threads: int = 1) -> np.ndarray | None:
-        """Learn rows in order; with ``score``, return each row's score from just before it was learnt."""
-        self._prepare_updates(n_threads)
+              n_threads: int = 1, max_bytes: int | None = None) -> np.ndarray | None:
+        """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
+
+        In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
+        """
+        if score == "spacing":
+            self._require_spaced()
         n = len(X)
         if self.memory == UNBOUNDED:
-            self._grow_slots(int(self.columns["header"][:, _LEAF_MARK].max()) + n)
+            self._make_room(n, max_bytes)
+        self._prepare_updates(n_threads)
         depth = norm = None
         if score is not None:
             depth, norm = np.empty(n), np.empty(n)
@@ -246,22 +322,33 @@ class Forest:
                                 None if norm is None else norm[part], n_threads)
             if done == n:
                 break
-            self._grow_rows(min(n - done, _BLOCK) if self.memory else n - done)
-        return None if depth is None or norm is None else anomaly_scores(depth, norm)
+            self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
+        if depth is None or norm is None:
+            return None
+        return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
     def scores(self, X: np.ndarray | DeviceRows, score: str, n_threads: int = 1) -> np.ndarray:
-        """Return the anomaly score of each row, in (0, 1], high for anomalies."""
+        """Return the anomaly score of each row, in [0, 1], high for anomalies."""
         if not isinstance(X, np.ndarray):
             return X.host_scores(self, score)
-        if score != "depth":
-            self._ensure_boxes(n_threads)
-        return anomaly_scores(*_core.score(self._view, X, SCORES[score], n_threads))
+        measured, norm = self.depths(X, score, n_threads)
+        return spacing_scores(measured) if score == "spacing" else anomaly_scores(measured, norm)
 
     def depths(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
-        """Return each row's mean depth over the trees, and the trees' mean c(mass)."""
-        if score != "depth":
+        """Return each row's mean depth over the trees, and the trees' mean c(mass).
+
+        For "spacing": how far the mean log spacing is above the usual, and 1.
+        """
+        if score == "insertion":
             self._ensure_boxes(n_threads)
+        if score == "spacing":
+            self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def _require_spaced(self) -> None:
+        if not self.spaced:
+            raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
+                             "this forest was fitted for another score; fit it again")
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
@@ -270,21 +357,46 @@ class Forest:
         mass = np.bincount(which, weights=self.columns["leaf_mass"][live])
         return np.ascontiguousarray(self.columns["points"][rows, :self.n_features]), mass
 
-    def add_features(self, n_more: int) -> None:
-        """Widen every row by features that no point so far has a value for."""
-        old, new = self.n_features, self.n_features + n_more
+    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
+        """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
+        kept = [j for j in range(self.n_features) if j not in set(drop)]
+        old, new = len(kept), len(kept) + n_more
         lanes = _core.PACK_BYTES // self.dtype.itemsize
         width = -(-new // lanes) * lanes
         for name in _PADDED:
-            if name in self.columns:
-                column = self.columns[name]
-                wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
-                wide[..., :old] = column[..., :old]
-                if name == "rate":
-                    wide[..., old:new] = 0 if self.scaled else 1
-                self.columns[name] = wide
+            if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
+                continue  # padding is missing values: it need not be made
+            column = self.columns[name]
+            wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
+            wide[..., :old] = column[..., kept]
+            if name == "rate":
+                wide[..., old:new] = 0 if self.scaled else 1
+            self.columns[name] = wide
+        if drop:
+            places = np.zeros(self.n_features, np.int32)
+            places[kept] = np.arange(old, dtype=np.int32)
+            feature = self.columns["feature"]
+            self.columns["feature"] = np.where(feature >= 0, places[feature], feature)
         self.n_features = new
+        self.n_updates += 1
         self._renew_view()
+        if self.spaced:
+            _core.draw_bags(self._view, old)
+
+    def silent_features(self) -> list[int]:
+        """Return the features that no stored point has a value for; no cut can use them."""
+        header, points = self.columns["header"], self.columns["points"]
+        trees = np.flatnonzero(header[:, _LEAVES] > 0)
+        roots = header[trees, 0]
+        shown = np.where((roots >= 0)[:, None], self.columns["lower"][trees, roots],
+                         points[self.columns["leaf_point"][trees, ~roots]])
+        silent = np.isnan(shown[:, :self.n_features]).all(axis=0)
+        if silent.any():  # a point that has joined a fuller one may have left a cut behind
+            marks = header[:, _NODE_MARK, None]
+            live = np.arange(self.columns["feature"].shape[1]) < marks
+            used = self.columns["feature"][live]
+            silent[used[used >= 0]] = False
+        return np.flatnonzero(silent).tolist()
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
@@ -321,7 +433,10 @@ class Forest:
         """Return plain arrays without spare room, padding or what follows from the rest."""
         marks = self.columns["header"].max(axis=0)
         live = self._live_leaves()
-        rows, renumbered = np.unique(self.columns["leaf_point"][live], return_inverse=True)
+        used = self.columns["leaf_point"][live]
+        held = np.zeros(len(self.columns["points"]), bool)
+        held[used] = True
+        rows, renumbered = np.flatnonzero(held), (np.cumsum(held) - 1)[used]
         state = {}
         for name, column in self.columns.items():
             if name in _DERIVED:
@@ -366,13 +481,22 @@ class Forest:
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
-        capacity = int(saved["member_leaf"].shape[1]) + 1 if bounded else max(1, saved["leaf_point"].shape[1])
+        slots = saved["member_leaf" if bounded else "leaf_point"]
+        if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
+            raise ValueError(f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
+                             "or one that is all zero")
+        capacity = max(1, slots.shape[1] + bounded)
         n_rows = max(1, len(saved["points"]))
-        if not 1 <= self.n_features == saved["points"].shape[1]:
+        lanes = _core.PACK_BYTES // saved["points"].dtype.itemsize
+        widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
+        if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         spare = Forest(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
-                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved)
+                       memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
+                       spaced="clean" in saved)
         self.columns = spare.columns
+        if unknown := saved.keys() - self.columns.keys() - {"upper"}:
+            raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
         for name, column in self.columns.items():
             source = saved[name]
             if source.dtype != column.dtype or source.ndim != column.ndim:
@@ -381,6 +505,9 @@ class Forest:
             if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
                     (len(source) != len(column) and name != "points"):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
+            if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
+                self.columns[name] = source  # mapped from a file: the first update copies it
+                continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan

@@ -1,11 +1,11 @@
-"""From depths to scores and labels."""
+"""From what the core measures to scores and labels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-SCORES = {"depth": 0, "insertion": 1}  # the core's numbers
-DEFAULT_SCORE = "depth"
+SCORES = {"depth": 0, "insertion": 1, "spacing": 2}  # the core's numbers
+DEFAULT_SCORE = "spacing"
 AUTO_OFFSET = -0.5
 
 
@@ -27,3 +27,8 @@ def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
     norm = np.broadcast_to(np.asarray(norm, dtype=np.float64), depth.shape)
     ratio = np.divide(depth, norm, out=np.ones_like(depth), where=norm > 0)
     return np.exp2(-ratio)
+
+
+def spacing_scores(excess: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + 4 ** -excess), in [0, 1], high for anomalies: 0.5 at excess 0, 0.2 at -1."""
+    return 0.5 * (1.0 + np.tanh(np.log(2.0) * excess))

@@ -14,8 +14,10 @@ import numpy as np
 
 from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
+from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something
+_MOST_THREADS = 1 << 16  # never more than trees or rows are started; the core counts them in 32 bits
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -66,6 +68,21 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
     raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
 
 
+def byte_limit(value: Any) -> int | None:
+    """Return ``max_bytes`` as an int >= 1, or None."""
+    return None if value is None else positive_int("max_bytes", value)
+
+
+def check_window_fits(layout: Layout, points: int, max_bytes: int, reserved: int) -> None:
+    """Raise ValueError unless windows of ``points`` fit in ``max_bytes``, ``reserved`` of which are taken."""
+    needed = layout.window_size(points) + reserved
+    if needed > max_bytes:
+        fits = layout.window_that_fits(max_bytes - reserved)
+        advice = f"{fits} points a tree would fit" if fits else "no window fits"
+        raise ValueError(f"max_bytes must be at least {needed} for {layout.n_trees} trees of {points} points with "
+                         f"{layout.n_features} features, got {max_bytes}: {advice}")
+
+
 def is_scaled(scale: Any) -> bool:
     """Return whether ``scale`` asks for robust units; None is raw ones."""
     if scale is None or (isinstance(scale, str) and scale == "robust"):
@@ -108,7 +125,7 @@ def thread_count(n_jobs: Any) -> int:
         raise ValueError("n_jobs must not be 0: use None or 1 for one thread, -1 for all cores")
     from joblib import effective_n_jobs
 
-    return max(1, effective_n_jobs(int(n_jobs)))
+    return min(max(1, effective_n_jobs(int(n_jobs))), _MOST_THREADS)
 
 
 def is_ready(X: Any, n_threads: int = 1) -> bool:

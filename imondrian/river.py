@@ -5,9 +5,11 @@ Only this module and those that it alone imports (``_alarm.py``, ``_river_shingl
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,9 +22,20 @@ except ImportError as error:
 from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
+from ._gate import Gate, gate_of, reading, updating
+from ._memory import OBJECTS, Layout
+from ._model_file import load_model, save_model
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
-from ._validation import WARM_UP, is_scaled, positive_int, retention, thread_count
+from ._validation import (
+    WARM_UP,
+    byte_limit,
+    check_window_fits,
+    is_scaled,
+    positive_int,
+    retention,
+    thread_count,
+)
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
@@ -57,6 +70,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         learnt. None: none; ``learn_one`` without ``score_one`` before it is faster then.
     calibration_half_life : float or None, default=None
         Points after which a kept score counts half as much as a new one. None: all count alike.
+    max_features : int, default=1000
+        Keys that the model knows at a time. Values of any others are ignored, as if they were missing.
+    max_bytes : int or None, default=None
+        A hard bound on the size of the model (what ``sys.getsizeof`` tells). With a window, a model or a new key
+        that might pass it raises ValueError, which says what window would fit; without one, learning raises
+        MemoryError before it takes in what might not fit. None: no bound.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
 
@@ -65,11 +84,18 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
     scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
     learning to the side where more of them are. A key that was never seen before widens the
-    forest; nothing is forgotten. The order of keys means nothing.
+    forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
+    stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
+    they come back they are new. The order of keys means nothing.
 
-    Memory is bounded: ``t (w + 1) (68 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
-    trees of w points and d features rounded up to a multiple of four (6.6 MB by default with nine).
-    Trees share the points they have in common. ``sys.getsizeof(model)`` tells the sum.
+    Memory is bounded by ``t (w + 1) (68 + 16 d) + t (96 + 8 d) + (t w + 512) (8 + 8 d)`` bytes, for t trees of w
+    points and d features rounded up to a multiple of four (9.4 MB by default with nine), and some kilobytes of
+    Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
+    well below: ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
+
+    Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
+    and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and
+    ``copy`` do not wait: keep learning off while they run, or use ``save``.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
@@ -90,12 +116,16 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     True
     """
 
+    _FILE_CLASS = "OnlineIsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
+                                        "_n_ignored": int, "_n_dropped": int}
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
-                 calibration_half_life: float | None = None) -> None:
+                 calibration_half_life: float | None = None, max_features: int = 1000,
+                 max_bytes: int | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
@@ -105,14 +135,21 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self.n_jobs = n_jobs
         self.calibration = calibration
         self.calibration_half_life = calibration_half_life
+        self.max_features = max_features
+        self.max_bytes = max_bytes
         self._recent = score_window(calibration, calibration_half_life)
         self._n_trees = positive_int("n_trees", n_trees)
         self._retention = retention(window, horizon)
         self._score = resolve_score(score)
         self._scaled = is_scaled(scale)
         self._n_threads = thread_count(n_jobs)
+        self._max_features = positive_int("max_features", max_features)
+        self._max_bytes = byte_limit(max_bytes)
+        self._n_ignored = self._n_dropped = 0
+        self._check_bytes(1)
         self._keys: dict[Any, int] = {}
         self._forest: Forest | None = None
+        self._gate = Gate()
 
     # -- river's interface -------------------------------------------------------------------------
 
@@ -128,12 +165,17 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         x : dict
             Numbers by feature. Raises TypeError or ValueError for anything else; nothing is learnt then.
         """
-        row = self._row(x, grow=True)
-        if row is not None and self._forest is not None:
-            self._learn(row)
+        with self._gate.updating:  # what @updating does, in a third of its time
+            row = self._row(x, grow=True)
+            if row is not None and self._forest is not None:
+                self._learn(row)
 
     def score_one(self, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
+        with self._gate.reading:
+            return self._score_of(x)
+
+    def _score_of(self, x: dict[Any, Any]) -> float:
         row = self._row(x, grow=False)
         if row is None or self._forest is None or not self._is_ready:
             return 0.0
@@ -141,6 +183,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self._scored = (self._forest, self._forest.n_updates, row, score)
         return score
 
+    @updating
     def learn_many(self, X: Any) -> None:
         """Learn rows in order: the same as a ``learn_one`` loop.
 
@@ -153,13 +196,18 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if rows is not None and self._forest is not None:
             self._learn(rows, n_threads=self._n_threads)
 
+    @reading
     def score_many(self, X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
+        return self._scores_of(X)
+
+    def _scores_of(self, X: Any) -> np.ndarray:
         rows = self._rows(X, grow=False)
         if rows is None or self._forest is None or not self._is_ready:
             return np.zeros(len(X))
         return self._forest.scores(rows, self._score, self._n_threads)
 
+    @updating
     def score_learn_many(self, X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,).
 
@@ -172,6 +220,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         assert scores is not None
         return scores
 
+    @updating
     def forget_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of every tree that holds it, as if it had never been learnt.
 
@@ -183,9 +232,10 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             Do nothing if no tree holds it, because it left the window or was never learnt; else ValueError.
         """
         row = self._row(x, grow=False)
-        known = all(key in self._keys for key, value in x.items() if value is not None and value == value)
-        self._forget(row, np.array([known]), missing_ok)
+        strange = any(key not in self._keys for key, value in x.items() if value is not None and value == value)
+        self._forget(row, np.array([not strange]), missing_ok)
 
+    @updating
     def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
 
@@ -202,12 +252,15 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     def _forget(self, rows: np.ndarray | None, known: np.ndarray, missing_ok: bool) -> None:
         """Forget rows; those with values for keys that were never learnt (not ``known``) are held nowhere."""
+        if len(self._keys) >= self._max_features:
+            known = np.ones(len(known), bool)  # keys too many were ignored in learning, too
         if rows is None or self._forest is None:
             if len(known) and not missing_ok:
                 raise not_held(len(known), len(known), 0)
             return
         self._forest.forget_all(rows, known, missing_ok, self._n_threads)
 
+    @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
         """Return the conformal p-value of one point: small is anomalous. Changes nothing.
 
@@ -227,13 +280,14 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             The model was made with ``calibration=None``.
         """
         recent = self._recent_scores()
-        score = self.score_one(x)
+        score = self._score_of(x)
         return recent.p_value(score) if self._is_ready else 1.0
 
+    @reading
     def p_values_many(self, X: Any) -> np.ndarray:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
         recent = self._recent_scores()
-        scores = self.score_many(X)
+        scores = self._scores_of(X)
         return recent.p_values(scores) if self._is_ready else np.ones(len(scores))
 
     def _recent_scores(self) -> ScoreWindow:
@@ -245,12 +299,13 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
         forest = self._forest
         assert forest is not None
+        limit = None if self._max_bytes is None else self._max_bytes - self._reserved(forest.n_features)
         if self._recent is None and not scored:
-            forest.learn(rows, n_threads=n_threads)
+            forest.learn(rows, n_threads=n_threads, max_bytes=limit)
             return None
         warming_up = max(0, self._warm_up - int(forest.mass))
         known = None if scored else self._score_known(rows)
-        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads)
+        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads, max_bytes=limit)
         if scores is None:
             scores = np.array([known])
         scores[:warming_up] = 0.0
@@ -277,19 +332,23 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """
         import copy
 
-        forest: Forest = copy.deepcopy(estimator.forest_)
+        with gate_of(estimator).reading:
+            forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
-                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"])
+                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"],
+                    max_bytes=params["max_bytes"], max_features=max(1000, forest.n_features))
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
         if len(model._keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
         if model._recent is not None:
-            model._recent.push(estimator._calibration.for_stream(forest, model._score))
+            with gate_of(estimator).reading:
+                model._recent.push(estimator._calibration.for_stream(forest, model._score))
         return model
 
+    @reading
     def to_estimator(self) -> IsolationMondrianForest:
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
@@ -300,11 +359,69 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             raise ValueError("the model has learnt nothing yet")
         estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
                                             score=self.score, scale=self.scale, n_jobs=self.n_jobs,
-                                            random_state=self.seed)
+                                            max_bytes=self.max_bytes, random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         if self._recent is not None:
             estimator._calibration.push(self._recent.in_order(), self._score)
         return estimator
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @reading
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
+        this one would.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError
+            A feature's key is neither None, bool, int, float, str, nor a tuple of these.
+        """
+        save_model(self, path, self._get_params())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> OnlineIsolationMondrianForest:
+        """Return the model of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes that only score share
+            their memory. The first point learnt copies them; the file is never changed. While it is
+            mapped, replace the file (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        return load_model(cls, path, mmap, cls._check_loaded)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        places = sorted(place for place in self._keys.values() if type(place) is int)
+        width = 0 if self._forest is None else self._forest.n_features
+        if places != list(range(width)) or len(self._keys) != width:
+            raise ValueError(f"keys name the places {places!r:.80} of {width} features")
+        if (self._recent is None) != (self.calibration is None):
+            raise ValueError(f"calibration={self.calibration!r} does not go with the past scores that are there")
+        if isinstance(self._recent, dict):
+            self._recent = ScoreWindow.from_arrays(self._recent)
+            if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
+                raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -327,7 +444,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if infinite:
             raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
         if grow and not values.keys() <= self._keys.keys():
-            self._grow(values)
+            self._grow(values, 1)
         if self._forest is None:
             return None
         row = np.full((1, self._forest.n_features), np.nan, dtype=self._forest.dtype)
@@ -340,7 +457,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
         keys, values = _table(X)
         if grow and not set(keys) <= self._keys.keys():
-            self._grow(keys)
+            self._grow(keys, len(values))
         return self._placed(keys, values)
 
     def _placed(self, keys: list[Any], values: np.ndarray) -> np.ndarray | None:
@@ -356,20 +473,77 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
                 rows[:, place] = values[:, column]
         return rows
 
-    def _grow(self, keys: Iterable[Any]) -> None:
+    def _grow(self, keys: Iterable[Any], n_rows: int) -> None:
         """Add unseen keys, in an order that does not depend on the dict's."""
         new = [key for key in keys if key not in self._keys]
         try:
             new.sort()
         except TypeError:  # keys of several types
             new.sort(key=lambda key: (type(key).__name__, str(key)))
+        silent = self._silent_keys(len(new))
+        known = [key for key in self._keys if key not in silent]
+        room = max(self._max_features - len(known), 0)
+        n_ignored = n_rows * max(len(new) - room, 0)
+        new = new[:room]
+        if not new:
+            self._n_ignored += n_ignored
+            return
+        self._check_bytes(len(known) + len(new))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled)
+            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
+                                             spaced=self._score == "spacing")
         else:
-            self._forest.add_features(len(new))
-        for key in new:
-            self._keys[key] = len(self._keys)
+            self._forest.add_features(len(new), [self._keys[key] for key in silent])
+        self._n_ignored += n_ignored
+        self._n_dropped += len(silent)
+        self._keys = {key: place for place, key in enumerate([*known, *new])}
+
+    def _silent_keys(self, n_new: int) -> set[Any]:
+        """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
+        forest, n_keys = self._forest, len(self._keys)
+        if forest is None or self._retention.points is None or "lower" not in forest.columns:
+            return set()
+        if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
+            return set()
+        names = list(self._keys)
+        return {names[place] for place in forest.silent_features()}
+
+    def _reserved(self, n_features: int) -> int:
+        """Return the most bytes that the model takes beside its forest."""
+        return OBJECTS + 128 * n_features + sys.getsizeof(self._recent)
+
+    def _check_bytes(self, n_features: int) -> None:
+        """Raise ValueError if windows over so many features may pass ``max_bytes``."""
+        if self._max_bytes is None:
+            return
+        memory, points, _ = self._retention
+        layout = Layout(self._n_trees, n_features, 8, memory, self._score == "spacing")
+        if points is not None:
+            check_window_fits(layout, points, self._max_bytes, self._reserved(n_features))
+
+    @reading
+    def info(self) -> dict[str, Any]:
+        """Return what the model holds, and its size.
+
+        Returns
+        -------
+        dict
+            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
+            ``points_a_tree`` (mean), ``points_stored`` (distinct, shared by all trees), ``points_streamed``;
+            ``keys_ignored`` (occurrences beyond ``max_features`` while learning), ``keys_dropped``; ``bytes``
+            now, ``bytes_bound`` (the most that the present features ever need; None without a window) and
+            ``max_bytes``.
+        """
+        forest, points = self._forest, self._retention.points
+        about = {"trees": self._n_trees, "features": 0, "dtype": "float64", "scale": self.scale,
+                 "window_points": points, "points_a_tree": 0.0, "points_stored": 0, "points_streamed": 0}
+        bound = None
+        if forest is not None:
+            about = forest.info()
+            bound = points and forest.layout.window_size(points) + self._reserved(forest.n_features)
+        return {**about, "keys_ignored": self._n_ignored, "keys_dropped": self._n_dropped,
+                "bytes": sys.getsizeof(self), "bytes_bound": bound, "max_bytes": self._max_bytes}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_scored"}

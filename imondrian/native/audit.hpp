@@ -6,11 +6,14 @@
 #include <limits>
 #include <vector>
 
+#include "bag.hpp"
 #include "box.hpp"
+#include "paths.hpp"
+#include "recent.hpp"
 
 namespace imondrian {
 
-// Which invariant (1-10) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
 struct Fault {
   int invariant = 0;
   std::int64_t tree = -1;
@@ -27,7 +30,8 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members();
+      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() && check_bag() &&
+          check_clean();
     }
     return fault_;
   }
@@ -38,13 +42,18 @@ class Auditor {
     return false;
   }
 
+  // Unlike fmin and fmax, the same for signalling NaN, which a column from outside may hold.
+  static T least(T a, T b) { return b < a || a != a ? b : a; }
+  static T most(T a, T b) { return b > a || a != a ? b : a; }
   static bool differs(T a, T b) { return a != b && (a == a || b == b); }
 
   bool check_header() {
     const std::int32_t* h = tree_.header;
     const bool sane = h[kLeafMark] >= 0 && h[kLeafMark] <= tree_.capacity && h[kNodeMark] >= 0 &&
                       h[kNodeMark] <= tree_.capacity && h[kLeaves] >= 0 && h[kLeaves] <= h[kLeafMark];
-    return sane || fail(7, 0);
+    if (!sane) return fail(7, 0);
+    // A tree's leaves are distinct points. This also bounds what the checks below allocate.
+    return h[kLeaves] <= forest_.n_rows || fail(8, 0);
   }
 
   bool valid(std::int32_t v) const {
@@ -119,16 +128,17 @@ class Auditor {
     return true;
   }
 
+  // Fractional weights may be added in another order than along the path.
+  double mass_slack() const { return forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0; }
+
   bool check_masses() {
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
       const bool live = tree_.leaf_point[s] != kFree;
       if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
     }
-    const double slack = forest_.memory == static_cast<int>(Memory::kUnbounded) ? 1e-9 : 0.0;
     for (const std::int32_t v : order_) {
       const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
-      // Fractional weights may be added in another order than along the path.
-      if (!(std::abs(tree_.mass[v] - sum) <= slack * sum)) return fail(3, v);
+      if (!(std::abs(tree_.mass[v] - sum) <= mass_slack() * sum)) return fail(3, v);
     }
     return true;
   }
@@ -136,26 +146,32 @@ class Auditor {
   // Boxes bottom-up from the points (also where the forest keeps none), for I4 and I6.
   bool check_boxes() {
     const std::int64_t width = tree_.width;
-    std::vector<T> lower(static_cast<std::size_t>(tree_.header[kNodeMark] * width));
+    std::vector<T> lower(order_.size() * static_cast<std::size_t>(width));
     std::vector<T> upper(lower.size());
-    const auto lower_of = [&](std::int32_t v) { return v < 0 ? tree_.lower_of(v) : lower.data() + v * width; };
-    const auto upper_of = [&](std::int32_t v) { return v < 0 ? tree_.upper_of(v) : upper.data() + v * width; };
+    std::vector<std::int64_t> place(static_cast<std::size_t>(tree_.header[kNodeMark]), 0);  // in the boxes
+    for (std::size_t i = 0; i < order_.size(); ++i) place[order_[i]] = static_cast<std::int64_t>(i) * width;
+    const auto lower_of = [&](std::int32_t v) { return v < 0 ? tree_.lower_of(v) : lower.data() + place[v]; };
+    const auto upper_of = [&](std::int32_t v) { return v < 0 ? tree_.upper_of(v) : upper.data() + place[v]; };
     for (std::size_t i = order_.size(); i-- > 0;) {
       const std::int32_t v = order_[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
       const std::int32_t f = tree_.feature[v];
       // Written so that a side without a value of f (missing) passes.
       if (upper_of(left)[f] > tree_.threshold[v] || lower_of(right)[f] <= tree_.threshold[v]) return fail(6, v);
-      T* lo = lower.data() + v * width;
-      T* hi = upper.data() + v * width;
+      T* lo = lower.data() + place[v];
+      T* hi = upper.data() + place[v];
       for (std::int64_t j = 0; j < width; ++j) {
-        lo[j] = std::fmin(lower_of(left)[j], lower_of(right)[j]);
-        hi[j] = std::fmax(upper_of(left)[j], upper_of(right)[j]);
+        lo[j] = least(lower_of(left)[j], lower_of(right)[j]);
+        hi[j] = most(upper_of(left)[j], upper_of(right)[j]);
       }
       if (!tree_.lower) continue;
       for (std::int64_t j = 0; j < width; ++j) {
         if (differs(tree_.lower[v * width + j], lo[j]) || differs(tree_.upper[v * width + j], hi[j])) return fail(4, v);
       }
+    }
+    // The root's box comes first.
+    for (std::int64_t j = 0; j < (order_.empty() ? 0 : tree_.n_features); ++j) {
+      if (tree_.rate[j] == 0 && lower[j] < upper[j]) return fail(10, order_[0]);
     }
     return true;
   }
@@ -165,10 +181,35 @@ class Auditor {
       const bool padding = j >= tree_.n_features;
       if (!std::isfinite(tree_.rate[j]) || tree_.rate[j] < 0 || (padding && tree_.rate[j] != 0)) return fail(10, j);
     }
-    if (tree_.empty() || !tree_.lower) return true;
-    const std::int32_t root = tree_.root();
-    for (std::int64_t j = 0; j < tree_.n_features; ++j) {
-      if (tree_.rate[j] == 0 && tree_.lower_of(root)[j] < tree_.upper_of(root)[j]) return fail(10, root);
+    return true;
+  }
+
+  bool check_bag() {
+    if (!tree_.bag) return true;
+    bool ended = false;
+    for (int k = 0; k < kBagSize; ++k) {
+      const std::int32_t j = tree_.bag[k];
+      if (j < -1 || j >= tree_.n_features || (ended && j >= 0)) return fail(11, k);
+      if (j >= 0 && std::find(tree_.bag, tree_.bag + k, j) != tree_.bag + k) return fail(11, k);
+      ended |= j < 0;
+    }
+    return true;
+  }
+
+  bool check_clean() {
+    if (!tree_.clean) return true;
+    for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
+      const bool live = tree_.leaf_point[s] != kFree;
+      if (live && !(tree_.leaf_clean[s] >= 0.0 && tree_.leaf_clean[s] <= tree_.leaf_mass[s])) return fail(12, ~s);
+    }
+    for (const std::int32_t v : order_) {
+      const double sum = tree_.clean_of(tree_.child[2 * std::int64_t{v}]) + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1]);
+      if (!(std::abs(tree_.clean[v] - sum) <= mass_slack() * sum)) return fail(12, v);
+    }
+    // The memory of the forest comes first, then one for every group of trees.
+    for (std::int64_t place = t_ == 0 ? 0 : 1; place <= 1; ++place) {
+      const std::int64_t at = place * (1 + t_ / kTreesAbreast);
+      if (t_ % kTreesAbreast == 0 && !Recent(forest_.recent + at * kRecentSize).is_sound()) return fail(13, at);
     }
     return true;
   }
@@ -177,17 +218,20 @@ class Auditor {
     if (forest_.memory == static_cast<int>(Memory::kUnbounded)) return true;
     const std::int64_t* state = forest_.stream + kStreamSize * t_;
     const std::int64_t held = state[kHeld];
-    if (held < 0 || held > forest_.window || state[kSeen] < 0) return fail(8, 0);
+    if (held < 0 || held > forest_.window || state[kSeen] < 0 || state[kSeen] > kManyPoints) return fail(8, 0);
     if (state[kOldest] < 0 || state[kOldest] >= forest_.window) return fail(8, state[kOldest]);
-    std::vector<double> counts(leaf_seen_.size(), 0.0);
+    std::vector<double> counts(leaf_seen_.size(), 0.0), clean(leaf_seen_.size(), 0.0);
     for (std::int64_t i = 0; i < held; ++i) {
-      const std::int32_t leaf = forest_.member_leaf[t_ * forest_.window + i];
+      const std::int32_t member = forest_.member_leaf[t_ * forest_.window + i], leaf = leaf_of(member);
       if (leaf == kNobody) continue;
       if (leaf < 0 || leaf >= tree_.header[kLeafMark] || tree_.leaf_point[leaf] == kFree) return fail(8, i);
+      if (is_flagged(member) && !tree_.clean) return fail(8, i);
       counts[leaf] += 1.0;
+      clean[leaf] += is_flagged(member) ? 0.0 : 1.0;
     }
     for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
-      if (tree_.leaf_point[s] != kFree && counts[s] != tree_.leaf_mass[s]) return fail(8, ~s);
+      if (tree_.leaf_point[s] == kFree) continue;
+      if (counts[s] != tree_.leaf_mass[s] || (tree_.clean && clean[s] != tree_.leaf_clean[s])) return fail(8, ~s);
     }
     return check_keys(held);
   }
@@ -200,6 +244,9 @@ class Auditor {
     }
     return true;
   }
+
+  // More points than a stream can see: a counter beyond it would soon overflow.
+  static constexpr std::int64_t kManyPoints = std::int64_t{1} << 61;
 
   const ForestView& forest_;
   std::int64_t t_;

@@ -6,6 +6,12 @@
 #endif
 
 namespace imondrian {
+namespace {
+
+inline void reach(double& out, const double* value, std::int32_t end) { out += value[end]; }
+inline void reach(std::int32_t& out, const double*, std::int32_t end) { out = end; }
+
+}  // namespace
 
 namespace portable {
 #define SCAN_TARGET
@@ -102,34 +108,38 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
+template <class T, class Out, class Gather, class Permute>
+PackedScan<T, Out> choose(std::int64_t n_features) {
+  if (has_avx512() && n_features <= 16) return avx512::scan<T, Permute, Out>;
+  if (__builtin_cpu_supports("avx2")) return avx2::scan<T, Gather, Out>;
+  return portable::scan<T, portable::Compare<T>, Out>;
+}
+
 }  // namespace
 
-template <>
-PackedScan<float> choose_scan(std::int64_t n_features) {
-  if (has_avx512() && n_features <= 16) return avx512::scan<float, avx512::PermuteFloat>;
-  if (__builtin_cpu_supports("avx2")) return avx2::scan<float, avx2::GatherFloat>;
-  return portable::scan<float, portable::Compare<float>>;
-}
-
-template <>
-PackedScan<double> choose_scan(std::int64_t n_features) {
-  if (has_avx512() && n_features <= 16) return avx512::scan<double, avx512::PermuteDouble>;
-  if (__builtin_cpu_supports("avx2")) return avx2::scan<double, avx2::GatherDouble>;
-  return portable::scan<double, portable::Compare<double>>;
-}
+#define IMONDRIAN_CHOOSE(Out)                                                    \
+  template <>                                                                    \
+  PackedScan<float, Out> choose_scan(std::int64_t n) {                           \
+    return choose<float, Out, avx2::GatherFloat, avx512::PermuteFloat>(n);       \
+  }                                                                              \
+  template <>                                                                    \
+  PackedScan<double, Out> choose_scan(std::int64_t n) {                          \
+    return choose<double, Out, avx2::GatherDouble, avx512::PermuteDouble>(n);    \
+  }
 
 #else
 
-template <>
-PackedScan<float> choose_scan(std::int64_t) {
-  return portable::scan<float, portable::Compare<float>>;
-}
-
-template <>
-PackedScan<double> choose_scan(std::int64_t) {
-  return portable::scan<double, portable::Compare<double>>;
-}
+#define IMONDRIAN_CHOOSE(Out)                                                                                       \
+  template <>                                                                                                       \
+  PackedScan<float, Out> choose_scan(std::int64_t) { return portable::scan<float, portable::Compare<float>, Out>; } \
+  template <>                                                                                                       \
+  PackedScan<double, Out> choose_scan(std::int64_t) {                                                               \
+    return portable::scan<double, portable::Compare<double>, Out>;                                                  \
+  }
 
 #endif
+
+IMONDRIAN_CHOOSE(double)
+IMONDRIAN_CHOOSE(std::int32_t)
 
 }  // namespace imondrian

@@ -1,5 +1,5 @@
-// Depth scores of many rows: each tree is repacked into blocks of up to seven nodes, and one SIMD
-// comparison decides a whole block.
+// Many rows down a tree: it is repacked into blocks of up to seven nodes, and one SIMD comparison
+// decides a whole block.
 //
 // A plain walk pays the latency of a load, a compare and an add for every level. Here one permute
 // (or gather) fetches the seven features a block asks about, one comparison answers all of them,
@@ -23,33 +23,52 @@ template <class T>
 struct Block {
   T threshold[8];            // slot 7 is never exceeded
   std::int32_t feature[8];
-  std::int32_t exits[8];     // the next block, or ~leaf slot
+  std::int32_t exits[8];     // the next block, or ~end
   std::uint8_t exit_of[128]; // by the answers' bits: bit k = x[feature[k]] > threshold[k]
 };
 
 template <class T>
 struct PackedTree {
   std::vector<Block<T>> blocks;
-  std::vector<double> leaf_value;  // depth + c(mass), by leaf slot
-  std::int32_t start = 0;          // first block, or ~leaf slot
+  std::vector<double> value;  // by end, where a scan adds values up
+  std::int32_t start = 0;     // first block, or ~end
 };
 
+// Where walks end: each leaf is one end, of value depth + c(mass).
 template <class T>
+class LeafEnds {
+ public:
+  explicit LeafEnds(const Tree<T>& tree)
+      : tree_(tree), value_(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0) {}
+
+  bool goes_on(std::int32_t v) const { return v >= 0; }
+  // The end of a walk that would go on to v, `depth` levels down, from its parent.
+  std::int32_t end(std::int32_t, std::int32_t v, double depth) {
+    value_[~v] = depth + hidden_depth(tree_.leaf_mass[~v]);
+    return ~v;
+  }
+  std::vector<double> take_values() { return std::move(value_); }
+
+ private:
+  const Tree<T>& tree_;
+  std::vector<double> value_;
+};
+
+// Packs the part of a tree that lies above its ends.
+template <class T, class Ends>
 class BlockPacker {
  public:
-  explicit BlockPacker(const Tree<T>& tree) : tree_(tree) {}
+  BlockPacker(const Tree<T>& tree, Ends& ends) : tree_(tree), ends_(ends) {}
 
   PackedTree<T> pack() {
-    packed_.leaf_value.assign(static_cast<std::size_t>(tree_.header[kLeafMark]), 0.0);
-    packed_.start = tree_.root();
-    if (tree_.root() >= 0) {
+    if (ends_.goes_on(tree_.root())) {
       pending_.push_back({tree_.root(), 0.0});
-      packed_.start = 0;
       packed_.blocks.reserve(static_cast<std::size_t>(tree_.header[kNodeMark]) / 3 + 1);
     } else {
-      set_leaf(~tree_.root(), 0.0);
+      packed_.start = ~ends_.end(kNobody, tree_.root(), 0.0);
     }
     for (std::size_t b = 0; b < pending_.size(); ++b) pack_block(pending_[b]);
+    packed_.value = ends_.take_values();
     return std::move(packed_);
   }
 
@@ -58,10 +77,6 @@ class BlockPacker {
     std::int32_t node;
     double depth;
   };
-
-  void set_leaf(std::int32_t slot, double depth) {
-    packed_.leaf_value[slot] = depth + hidden_depth(tree_.leaf_mass[slot]);
-  }
 
   // Members in the order they are added: parents before children, which fill_table relies on.
   int choose(Entry entry, Entry* members) const {
@@ -76,7 +91,7 @@ class BlockPacker {
       open[best] = open[--n_open];
       for (int side = 0; side < 2; ++side) {
         const std::int32_t c = tree_.child[2 * std::int64_t{taken.node} + side];
-        if (c >= 0) open[n_open++] = {c, taken.depth + 1.0};
+        if (ends_.goes_on(c)) open[n_open++] = {c, taken.depth + 1.0};
       }
     }
     return n;
@@ -102,7 +117,7 @@ class BlockPacker {
         for (int k = i + 1; k < n; ++k) to = members[k].node == c && c >= 0 ? k : to;
         if (to == 0) {
           to = kBlockNodes + n_exits;
-          block.exits[n_exits++] = leave(c, members[i].depth + 1.0);
+          block.exits[n_exits++] = leave(members[i].node, c, members[i].depth + 1.0);
         }
         go[side][i] = static_cast<std::uint8_t>(to);
       }
@@ -111,11 +126,8 @@ class BlockPacker {
     packed_.blocks.push_back(block);
   }
 
-  std::int32_t leave(std::int32_t c, double depth) {
-    if (c < 0) {
-      set_leaf(~c, depth);
-      return c;
-    }
+  std::int32_t leave(std::int32_t parent, std::int32_t c, double depth) {
+    if (!ends_.goes_on(c)) return ~ends_.end(parent, c, depth);
     pending_.push_back({c, depth});
     return static_cast<std::int32_t>(pending_.size()) - 1;
   }
@@ -136,17 +148,24 @@ class BlockPacker {
   }
 
   const Tree<T>& tree_;
+  Ends& ends_;
   PackedTree<T> packed_;
   std::vector<Entry> pending_;
 };
 
-// Adds each row's leaf value to out; X is (n, stride) with n_features read from each row.
-template <class T>
+template <class T, class Ends>
+PackedTree<T> pack_blocks(const Tree<T>& tree, Ends& ends) {
+  return BlockPacker<T, Ends>(tree, ends).pack();
+}
+
+// Where each row ends. X is (n, stride) with n_features read from each row; out has n places: the end's
+// value is added to a double, its number written to an integer.
+template <class T, class Out>
 using PackedScan = void (*)(const PackedTree<T>&, const T* x, std::int64_t n, std::int64_t stride,
-                            std::int64_t n_features, double* out);
+                            std::int64_t n_features, Out* out);
 
 // The fastest scan for this processor and width.
-template <class T>
-PackedScan<T> choose_scan(std::int64_t n_features);
+template <class T, class Out>
+PackedScan<T, Out> choose_scan(std::int64_t n_features);
 
 }  // namespace imondrian

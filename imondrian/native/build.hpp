@@ -24,7 +24,8 @@ struct BuildScratch {
   std::vector<std::int32_t> other;
   std::vector<Task> stack;
   std::vector<T> lower, upper;
-  std::vector<std::int32_t> leaf_of;  // where each row went, by row; filled in unless empty
+  std::vector<std::int32_t> leaf_of;  // where each row went, from first_row on; filled in unless empty
+  std::int32_t first_row = 0;
   bool loose = false;                 // whether boxes saw values that no leaf kept
 
   // Take all memory that a build over n rows needs.
@@ -163,7 +164,7 @@ NK_INLINE std::int32_t build_leaf(Tree<T>& tree, const std::int32_t* rows, std::
     kept = fullest(tree.points, rows, n, tree.width);
   }
   const std::int32_t leaf = take_leaf(tree, rows[kept], mass);
-  for (std::int32_t i = 0; i < n && !scratch.leaf_of.empty(); ++i) scratch.leaf_of[rows[i]] = leaf;
+  for (std::int32_t i = 0; i < n && !scratch.leaf_of.empty(); ++i) scratch.leaf_of[rows[i] - scratch.first_row] = leaf;
   return ~leaf;
 }
 
@@ -178,6 +179,13 @@ template <class T>
 NK_INLINE void sum_masses(Tree<T>& tree) {
   for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
     tree.mass[v] = tree.mass_of(tree.child[2 * v]) + tree.mass_of(tree.child[2 * v + 1]);
+  }
+}
+
+template <class T>
+NK_INLINE void sum_clean(Tree<T>& tree) {
+  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
+    tree.clean[v] = tree.clean_of(tree.child[2 * std::int64_t{v}]) + tree.clean_of(tree.child[2 * std::int64_t{v} + 1]);
   }
 }
 

@@ -20,9 +20,12 @@ bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads);
 
 // Build every tree from `x` (n, d): `n_sample` rows a tree without replacement (all when
 // n_sample >= n), in proportion to `weight` where given. own_rows: points hold each tree's sample,
-// n_sample rows a tree; else points hold all of x.
+// n_sample rows a tree; else points hold all of x. A forest with clean masses gets its flags, too.
 Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
            std::int64_t n_sample, bool own_rows, int n_threads);
+
+// Draw the bags of every other tree; again when features beyond the first `known` have come.
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known);
 
 // Fill lower and upper of a forest that kept none.
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads);
@@ -39,7 +42,8 @@ Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
 Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
               std::int64_t* holders, int n_threads);
 
-// Mean depth of each row over the trees, and the mean c(mass) of the trees.
+// Mean depth of each row over the trees, and the mean c(mass) of the trees. For kSpacing: how far the mean
+// log spacing is above the usual (recent.hpp), and 1.
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
              double* depth, double* norm, int n_threads);
 

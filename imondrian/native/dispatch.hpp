@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core.hpp"
+#include "spacing.hpp"
 
 namespace imondrian {
 
@@ -33,5 +34,24 @@ void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n,
 // Depth of a padded row with missing values (paths.hpp).
 double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
 double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
+
+// Mean log spacing of each row of x (n, n_features) over the trees.
+template <class T>
+Status spacings_as(const ForestView& forest, const T* x, std::int64_t n, double* out, int n_threads);
+
+// Flag points of a forest fresh from a build, fill in its clean masses and what usual points score.
+struct Samples;
+template <class T>
+void trim(const ForestView& forest, const Samples& samples, int n_threads);
+
+// What a padded row without missing values finds in a group of trees (spacing.hpp); depth may be null.
+void look_across(TreeGroup<float>& group, const float* x, double* extent, double* depth);
+void look_across(TreeGroup<double>& group, const double* x, double* extent, double* depth);
+
+// Log spacing of a padded row with missing values in the tree that `sight` looks at (spacing.hpp).
+double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
+                            std::vector<Way>& ways);
+double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,
+                            std::vector<Way>& ways);
 
 }  // namespace imondrian

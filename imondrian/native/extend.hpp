@@ -14,10 +14,15 @@
 
 namespace imondrian {
 
+// What a point weighs, and how much of that is clean (trim.hpp).
+struct Amount {
+  double mass, clean;
+};
+
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
 NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, std::int32_t row,
-                                   double mass, double distance, double time, Rng& rng) {
+                                   Amount amount, double distance, double time, Rng& rng) {
   const std::int64_t width = tree.width;
   const T* lo = tree.lower_of(v);
   const T* hi = tree.upper_of(v);
@@ -32,11 +37,15 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
                             : draw_threshold(x[f], lo[f], rng.uniform());
   const std::int32_t parent = tree.parent_of(v);
   const std::int32_t node = take_node(tree);
-  const std::int32_t leaf = take_leaf(tree, row, mass);
+  const std::int32_t leaf = take_leaf(tree, row, amount.mass);
   tree.feature[node] = static_cast<std::int32_t>(f);
   tree.threshold[node] = threshold;
   tree.time[node] = time;
-  tree.mass[node] = tree.mass_of(v) + mass;
+  tree.mass[node] = tree.mass_of(v) + amount.mass;
+  if (tree.clean) {
+    tree.leaf_clean[leaf] = amount.clean;
+    tree.clean[node] = tree.clean_of(v) + amount.clean;
+  }
   T* new_lo = tree.lower + node * width;
   T* new_hi = tree.upper + node * width;
   const bool first_value = gives_first_value(x, lo, width);
@@ -56,22 +65,19 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
-// Whether x has every value of `held`, and more.
+// Whether x has a value that `held` lacks. It then takes over the leaf: so a window shows what is in it
+// also where points of one leaf have come to lack what the first ones had.
 template <class T>
-NK_INLINE bool covers(const T* x, const T* held, std::int64_t width) {
-  bool all = true, more = false;
-  for (std::int64_t j = 0; j < width; ++j) {
-    const bool had = held[j] == held[j];
-    all &= !had | (x[j] == held[j]);
-    more |= !had & (x[j] == x[j]);
-  }
-  return all & more;
+NK_INLINE bool adds_value(const T* x, const T* held, std::int64_t width) {
+  bool any = false;
+  for (std::int64_t j = 0; j < width; ++j) any |= (held[j] != held[j]) & (x[j] == x[j]);
+  return any;
 }
 
 struct Inserted {
   std::int32_t leaf;    // the slot that holds the point now
   std::int32_t let_go;  // the row that the tree does not keep: the point's own when it was there already,
-                        // its leaf's when that had fewer values, or nobody's
+                        // its leaf's when that lacked one of its values, or nobody's
   double depth;         // the point's score from just before (0 when none was asked for)
 };
 
@@ -85,13 +91,14 @@ NK_INLINE double finish(const Tree<T>& tree, const T* x, const Walk& walk) {
   return 0.0;
 }
 
-// Insert the stored point `row` with `mass` > 0; the tree keeps boxes and has a free node and leaf.
+// Insert the stored point `row` with a mass above 0; the tree keeps boxes and has a free node and leaf.
 template <Gather kGather, class T>
-NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
+NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, Amount amount) {
   const std::int64_t width = tree.width;
   const T* x = tree.points + std::int64_t{row} * width;
   if (tree.empty()) {
-    const std::int32_t leaf = take_leaf(tree, row, mass);
+    const std::int32_t leaf = take_leaf(tree, row, amount.mass);
+    if (tree.clean) tree.leaf_clean[leaf] = amount.clean;
     tree.leaf_parent[leaf] = kNobody;
     tree.header[kRoot] = ~leaf;
     return {leaf, kNobody, 0.0};
@@ -116,7 +123,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
         if (time >= tree.time[v]) time = std::nextafter(tree.time[v], 0.0);
         if (time > walk.born) {
           const double depth = finish<kGather>(tree, x, walk);
-          return {split_above(tree, v, x, row, mass, distance, time, rng), kNobody, depth};
+          return {split_above(tree, v, x, row, amount, distance, time, rng), kNobody, depth};
         }
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
@@ -128,7 +135,8 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
     } else if (kGather == Gather::kDepth) {
       walk.depth += 1.0;
     }
-    tree.mass[v] += mass;
+    tree.mass[v] += amount.mass;
+    if (tree.clean) tree.clean[v] += amount.clean;
     walk.born = tree.time[v];
     walk.node = tree.next(v, x);
   }
@@ -138,17 +146,18 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, double mass) {
   if (distance > 0.0) {
     if (wait < 0.0) wait = rng.exponential();
     const double time = later(walk.born, wait, distance);
-    return {split_above(tree, walk.node, x, row, mass, distance, time, rng), kNobody, depth};
+    return {split_above(tree, walk.node, x, row, amount, distance, time, rng), kNobody, depth};
   }
-  tree.leaf_mass[~walk.node] += mass;
+  tree.leaf_mass[~walk.node] += amount.mass;
+  if (tree.clean) tree.leaf_clean[~walk.node] += amount.clean;
   const std::int32_t let_go = tree.leaf_point[~walk.node];
-  const bool fuller = covers(x, held, width);
-  if (fuller) tree.leaf_point[~walk.node] = row;
+  const bool takes_over = adds_value(x, held, width);
+  if (takes_over) tree.leaf_point[~walk.node] = row;
   // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.
-  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || fuller) && up != kNobody; up = tree.parent[up]) {
+  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || takes_over) && up != kNobody; up = tree.parent[up]) {
     unite_children(tree, up);
   }
-  return {~walk.node, fuller ? let_go : row, depth};
+  return {~walk.node, takes_over ? let_go : row, depth};
 }
 
 }  // namespace imondrian

@@ -3,12 +3,14 @@
 #include <numeric>
 #include <vector>
 
+#include "bag.hpp"
 #include "build.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "nativekit/simd.hpp"
 #include "sample.hpp"
 #include "scale.hpp"
+#include "trim.hpp"
 
 namespace imondrian {
 namespace {
@@ -21,7 +23,7 @@ namespace {
   }                                                                                                \
   NK_CLONES void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,          \
                                  const double* weight, ScaleScratch<T>& scratch) {                 \
-    find_rates(Rows<T>{tree.points, tree.width, rows, n, weight}, tree.n_features, tree.rate,      \
+    find_rates(Rows<T>{tree.points, tree.width, rows, n, weight}, tree, tree.rate,                 \
                scratch);                                                                           \
   }                                                                                                \
   NK_CLONES void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
@@ -29,9 +31,10 @@ IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
 
+// Draw and build tree t; samples, where there are any, learn which rows it holds, and which of x those are.
 template <class T>
 void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, std::int64_t t) {
+              std::int64_t n_sample, bool own_rows, std::int64_t t, Samples* samples) {
   Tree<T> tree(forest, t);
   const std::int64_t k = std::min(n, n_sample);
   std::vector<std::int32_t> rows(static_cast<std::size_t>(k));
@@ -58,8 +61,31 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     find_tree_rates(tree, rows.data(), k, nullptr, scale);
   }
   BuildScratch<T> build;
+  if (samples) {
+    build.leaf_of.resize(static_cast<std::size_t>(own_rows ? k : n));
+    build.first_row = own_rows ? static_cast<std::int32_t>(t * k) : 0;
+    std::copy(rows.begin(), rows.end(), samples->row.begin() + t * k);
+    for (std::int64_t i = 0; i < k; ++i) samples->point[t * k + i] = static_cast<std::int32_t>(k < n ? drawn[i] : i);
+  }
   // A subsampled row counts once: its weight has already decided how likely it was to be drawn.
   build_rows(tree, rows.data(), static_cast<std::int32_t>(k), k < n ? nullptr : weight, build);
+  for (std::int64_t i = t * k; samples && i < (t + 1) * k; ++i) {
+    samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
+  }
+}
+
+// Number the points from rows of x to what some tree holds.
+void number_points(std::int64_t n, Samples& samples) {
+  std::vector<std::int32_t> number(static_cast<std::size_t>(n), -1);
+  for (std::size_t i = 0; i < samples.point.size(); ++i) {
+    if (number[samples.point[i]] < 0) number[samples.point[i]] = samples.row[i];
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (number[i] < 0) continue;
+    samples.stored.push_back(number[i]);
+    number[i] = static_cast<std::int32_t>(samples.n_points++);
+  }
+  for (std::int32_t& point : samples.point) point = number[point];
 }
 
 // Trees that hold all rows have one scale.
@@ -70,7 +96,10 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
   ScaleScratch<T> scratch;
   Tree<T> first(forest, 0);
   find_tree_rates(first, rows.data(), n, weight, scratch);
-  for (std::int64_t t = 1; t < forest.n_trees; ++t) copy_row(Tree<T>(forest, t).rate, first.rate, forest.width);
+  for (std::int64_t t = 1; t < forest.n_trees; ++t) {
+    Tree<T> tree(forest, t);
+    for (std::int64_t j = 0; j < tree.n_features; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
+  }
 }
 
 template <class T>
@@ -84,14 +113,39 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
     }
   }
   if (forest.scaled && n_sample >= n) share_rates<T>(forest, n, weight);
+  const std::int64_t k = std::min(n, n_sample);
+  Samples samples;
+  Samples* const held = forest.clean ? &samples : nullptr;
+  if (held) {
+    samples.n_sample = k;
+    samples.weight = k < n ? nullptr : weight;
+    for (auto* column : {&samples.row, &samples.leaf, &samples.point}) column->resize(static_cast<std::size_t>(forest.n_trees * k));
+  }
   nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
     try {
-      fit_tree(forest, x, n, weight, n_sample, own_rows, t);
+      fit_tree(forest, x, n, weight, n_sample, own_rows, t, held);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }
   });
-  return no_memory ? Status::kNoMemory : Status::kOk;
+  if (no_memory) return Status::kNoMemory;
+  if (held) {
+    number_points(n, samples);
+    trim<T>(forest, samples, n_threads);
+  }
+  return Status::kOk;
+}
+
+template <class T>
+Status bags_as(const ForestView& forest, std::int64_t known) {
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    Tree<T> tree(forest, t);
+    const bool changed = t % 2 == 1 && draw_bag(tree, known);
+    if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
+    const std::int64_t from = tree.empty() ? 0 : known;
+    for (std::int64_t j = from; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
+  }
+  return Status::kOk;
 }
 
 template <class T>
@@ -113,6 +167,10 @@ Status boxes_as(const ForestView& forest, int n_threads) {
 Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
            std::int64_t n_sample, bool own_rows, int n_threads) {
   return dispatch(is64, x, [&](auto rows) { return fit_as(forest, rows, n, weight, n_sample, own_rows, n_threads); });
+}
+
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
+  return is64 ? bags_as<double>(forest, known) : bags_as<float>(forest, known);
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {

@@ -7,8 +7,10 @@
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "nativekit/simd.hpp"
+#include "recent.hpp"
 #include "renew.hpp"
 #include "stream.hpp"
+#include "trim.hpp"
 
 namespace imondrian {
 namespace {
@@ -17,10 +19,10 @@ constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next
 
 // The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES double learn_row(TreeStream<T>& stream, std::int32_t row, double mass, Gather gather) { \
-    if (gather == Gather::kDepth) return stream.template learn<Gather::kDepth>(row, mass);         \
-    if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, mass); \
-    return stream.template learn<Gather::kNothing>(row, mass);                                     \
+  NK_CLONES double learn_row(TreeStream<T>& stream, std::int32_t row, Amount amount, Gather gather) { \
+    if (gather == Gather::kDepth) return stream.template learn<Gather::kDepth>(row, amount);       \
+    if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, amount); \
+    return stream.template learn<Gather::kNothing>(row, amount);                                   \
   }                                                                                                \
   NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
   NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
@@ -30,8 +32,53 @@ IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
 
+// Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
+// kFewest to tell. Every group of trees judges for itself, so that none waits for another.
+template <class T>
+class Judge {
+ public:
+  Judge(const ForestView& forest, std::int64_t first)
+      : group_(forest, first),
+        recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
+
+  TreeGroup<T>& group() { return group_; }
+
+  // The verdict on padded row x, and what each tree makes of it, `step` apart: its stretched extent, or with
+  // missing values the log of it; NaN where the tree is empty.
+  bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
+    double extent[kTreesAbreast], depth[kTreesAbreast], sum = 0.0, present = 0.0;
+    if (!missing) look_across(group_, x, extent, depth);
+    for (int k = 0; k < group_.n_trees(); ++k) {
+      const Tree<T>& tree = group_.tree(k);
+      if (tree.empty()) {
+        seen[k * step] = std::numeric_limits<double>::quiet_NaN();
+        continue;
+      }
+      if (missing) {
+        extent[k] = spacing_with_missing(tree, x, group_.sight(k), group_.scratch(), ways_);
+        depth[k] = depth_with_missing(tree, x, Score::kDepth, forks_);
+      }
+      seen[k * step] = extent[k];
+      sum += depth[k];
+      present += 1.0;
+    }
+    if (present == 0.0) return false;
+    const bool flagged = recent_.size() >= kFewest && sum / present < recent_.quantile(kFlagged);
+    recent_.add(sum / present);
+    return flagged;
+  }
+
+ private:
+  static constexpr std::int64_t kFewest = 32;
+  TreeGroup<T> group_;
+  Recent recent_;
+  std::vector<Way> ways_;
+  std::vector<Fork> forks_;
+};
+
 // Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
-// tree, unless nothing is gathered. Trees that a row leaves as they are score it side by side.
+// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals. Trees that a row leaves as
+// they are score it side by side.
 template <class T>
 class GroupLearner {
  public:
@@ -40,15 +87,19 @@ class GroupLearner {
         n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))),
         gather_(gather) {
     for (int k = 0; k < n_trees_; ++k) streams_[k].emplace(forest, first + k);
+    if (forest.clean) judge_.emplace(forest, first);
   }
 
   // Returns false if there was no memory for a score; the rows are learnt all the same.
   bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
-             double* norms) {
+             double* norms, double* seen) {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < n_trees_; ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
       const bool missing = has_missing(point(rows[i]), forest_.n_features);
+      const double mass = weight ? weight[i] : 1.0;
+      const bool flagged = judge_ && is_flagged(point(rows[i]), missing, seen + i, n);
+      const Amount amount{mass, flagged ? 0.0 : mass};
       int idle[kTreesAbreast], n_idle = 0;
       for (int k = 0; k < n_trees_; ++k) {
         TreeStream<T>& stream = *streams_[k];
@@ -57,7 +108,7 @@ class GroupLearner {
           stream.skip();
           continue;
         }
-        const double depth = learn_one(k, rows[i], weight ? weight[i] : 1.0, missing);
+        const double depth = learn_one(k, rows[i], amount, missing);
         if (!scored) continue;
         depths[k * n + i] = depth;
         if (stream.tree().total_mass() != mass_[k]) {
@@ -81,16 +132,26 @@ class GroupLearner {
 
   // A point is scored on its way in, unless its score and its way differ: it goes several ways, or the
   // tree's scale is seen to in between.
-  double learn_one(int k, std::int32_t row, double mass, bool missing) {
+  double learn_one(int k, std::int32_t row, Amount amount, bool missing) {
     TreeStream<T>& stream = *streams_[k];
     const T* x = point(row);
     ScaleKeeper<T> keeper(forest_, first_ + k);
     const bool due = keeper.is_due(x);
-    if (!due && !(missing && gather_ != Gather::kNothing)) return learn_row(stream, row, mass, gather_);
+    if (!due && !(missing && gather_ != Gather::kNothing)) return learn_row(stream, row, amount, gather_);
     const double depth = gather_ == Gather::kNothing ? 0.0 : score_alone(stream.tree(), x, missing);
     if (due) attend_scale(keeper, x, scratch_);
-    learn_row(stream, row, mass, Gather::kNothing);
+    if (due && judge_) judge_->group().look_at(k);
+    learn_row(stream, row, amount, Gather::kNothing);
     return depth;
+  }
+
+  bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
+    try {
+      return judge_->flags(x, missing, seen, step);
+    } catch (const std::bad_alloc&) {
+      no_memory_ = true;
+      return false;
+    }
   }
 
   double score_alone(const Tree<T>& tree, const T* x, bool missing) {
@@ -143,6 +204,7 @@ class GroupLearner {
   double mass_[kTreesAbreast] = {};
   RenewScratch<T> scratch_;
   std::vector<Fork> forks_;
+  std::optional<Judge<T>> judge_;
   bool no_memory_ = false;
   std::int64_t from_[kTreesAbreast] = {};
 };
@@ -156,12 +218,38 @@ void average(const double* values, std::int64_t trees, std::int64_t n, double* o
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
 }
 
+// From what trees saw of each row, (trees, n), to how unusual it was among the recent ones; rows join them.
+template <class T>
+void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
+  Recent recent(forest.recent);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const bool missing = has_missing(x + i * forest.n_features, forest.n_features);
+    LogSum logs;
+    double sum = 0.0, present = 0.0;
+    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+      const double value = seen[t * n + i];
+      if (value != value) continue;
+      present += 1.0;
+      if (missing) {
+        sum += value;
+      } else {
+        logs.add_log_of(value);
+      }
+    }
+    const double spacing = (missing ? sum : logs.sum()) / present;
+    if (out) out[i] = Usual(recent).excess(spacing);
+    if (present > 0.0) recent.add(spacing);
+  }
+}
+
 template <class T>
 Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
                 Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
   *learnt = 0;
   const std::int64_t trees = forest.n_trees;
-  std::vector<double> partial(depth ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
+  const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
+  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
+  std::vector<double> seen(forest.clean ? static_cast<std::size_t>(trees * std::min(n, kLearnBlock)) : 0);
   std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
   T* points = static_cast<T*>(forest.points);
   std::atomic<bool> no_memory{false};
@@ -174,16 +262,19 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
       copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features, forest.width);
     }
     double* depths = partial.data();
-    double* norms = partial.data() + (depth ? trees * count : 0);
-    const Gather gather = depth ? static_cast<Gather>(score) : Gather::kNothing;
+    double* norms = partial.data() + (gathers ? trees * count : 0);
+    const Gather gather = gathers ? static_cast<Gather>(score) : Gather::kNothing;
     const int threads = count * trees < 2000 ? 1 : n_threads;
     nativekit::parallel_for((trees + kTreesAbreast - 1) / kTreesAbreast, threads, [&](std::int64_t g) {
-      const std::int64_t first = g * kTreesAbreast, offset = depth ? first * count : 0;
+      const std::int64_t first = g * kTreesAbreast, offset = gathers ? first * count : 0;
       GroupLearner<T> learner(forest, first, gather);
       const double* weights = weight ? weight + begin : nullptr;
-      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset)) no_memory = true;
+      double* looks = seen.data() + (forest.clean ? first * count : 0);
+      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, looks)) no_memory = true;
     });
-    if (depth) {
+    if (forest.clean) measure_spacings(forest, x + begin * forest.n_features, count, seen.data(), spaced ? depth + begin : nullptr);
+    if (spaced) std::fill(norm + begin, norm + begin + count, 1.0);
+    if (gathers) {
       average(depths, trees, count, depth + begin);
       average(norms, trees, count, norm + begin);
     }
@@ -193,25 +284,24 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
   return Status::kOk;
 }
 
-// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out.
+// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out. All are found
+// first: cuts that go with a point would let others be found where they were not looked for.
 template <class T>
 void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::int64_t n, bool remove,
                     std::int32_t* counts) {
   TreeStream<T> stream(forest, t);
   Tree<T>& tree = stream.tree();
-  std::vector<double> taken(remove ? 0 : static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
-  std::vector<std::int32_t> stack;
-  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - (remove ? 0.0 : taken[leaf]); };
+  std::vector<double> taken(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
+  std::vector<std::int32_t> stack, found;
+  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - taken[leaf]; };
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
     if (leaf == kNobody) continue;
-    if (remove) {
-      forget_point(stream, leaf);
-    } else {
-      taken[leaf] += 1.0;
-    }
+    taken[leaf] += 1.0;
+    if (remove) found.push_back(leaf);
     nativekit::atomic_add(counts + i, 1);
   }
+  for (const std::int32_t leaf : found) forget_point(stream, leaf);
 }
 
 template <class T>

@@ -18,7 +18,7 @@ inline double hidden_depth(double n) {
   return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
 }
 
-enum class Score : int { kDepth = 0, kInsertion = 1 };
+enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
 
 constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
 

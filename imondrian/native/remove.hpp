@@ -2,6 +2,7 @@
 // fresh build on the survivors. O(depth * d).
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "box.hpp"
@@ -61,14 +62,16 @@ std::int32_t find_held(const Tree<T>& tree, const T* x, const LeftIn& left_in, s
 
 // Take `mass` from a leaf. When nothing is left the leaf goes: its parent is spliced out, and boxes
 // shrink on the way up for as long as the point lay on their border. Returns whether the leaf died.
-// `whole` promises that all masses are whole numbers, whose differences are exact.
+// `whole` promises that all masses are whole numbers, whose differences are exact; `clean` is how much of
+// the mass is (trim.hpp).
 template <class T>
-NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, bool whole) {
+NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, double clean, bool whole) {
   const bool dies = !(tree.leaf_mass[leaf] > mass);
   if (dies) mass = tree.leaf_mass[leaf];
   std::int32_t up = tree.leaf_parent[leaf];
   if (!dies) {
     tree.leaf_mass[leaf] -= mass;
+    if (tree.clean) tree.leaf_clean[leaf] = std::clamp(tree.leaf_clean[leaf] - clean, 0.0, tree.leaf_mass[leaf]);
   } else {
     if (up == kNobody) {
       give_leaf(tree, leaf);
@@ -87,6 +90,11 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, bool whole)
     tree.mass[up] = whole ? tree.mass[up] - mass
                           : tree.mass_of(tree.child[2 * std::int64_t{up}]) +
                                 tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
+    if (tree.clean) {
+      tree.clean[up] = whole ? tree.clean[up] - clean
+                             : tree.clean_of(tree.child[2 * std::int64_t{up}]) +
+                                   tree.clean_of(tree.child[2 * std::int64_t{up} + 1]);
+    }
     // A point inside a box is inside every box around it: nothing above can change.
     if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
     if (shrinking) unite_children(tree, up);

@@ -35,7 +35,7 @@ struct RenewScratch {
   ScaleScratch<T> scale;
   BuildScratch<T> build;
   std::vector<std::int32_t> leaves, stored, rows, moved;
-  std::vector<double> mass;
+  std::vector<double> mass, clean;
   std::vector<T> rate, points;
 };
 
@@ -85,6 +85,7 @@ void prepare_rebuild(const Tree<T>& tree, RenewScratch<T>& scratch) {
   const std::size_t n = static_cast<std::size_t>(tree.header[kLeaves]), width = static_cast<std::size_t>(tree.width);
   for (auto* column : {&scratch.leaves, &scratch.stored, &scratch.rows, &scratch.build.leaf_of}) column->resize(n);
   scratch.mass.resize(n), scratch.points.resize(n * width);
+  scratch.clean.assign(n, 0.0);
   scratch.moved.resize(static_cast<std::size_t>(tree.header[kLeafMark]));
   scratch.build.prepare(n, width);
   std::size_t i = 0;
@@ -94,6 +95,7 @@ void prepare_rebuild(const Tree<T>& tree, RenewScratch<T>& scratch) {
     scratch.stored[i] = tree.leaf_point[s];
     scratch.rows[i] = static_cast<std::int32_t>(i);
     scratch.mass[i] = tree.leaf_mass[s];
+    if (tree.clean) scratch.clean[i] = tree.leaf_clean[s];
     copy_row(scratch.points.data() + i * width, tree.lower_of(~s), tree.width);
     ++i;
   }
@@ -117,6 +119,11 @@ NK_INLINE void rebuild(Tree<T>& tree, std::int32_t* refs, RenewScratch<T>& scrat
   for (std::int32_t s = 0; s < tree.header[kLeafMark]; ++s) {
     tree.leaf_point[s] = scratch.stored[tree.leaf_point[s]];
   }
+  if (tree.clean) {
+    std::fill(tree.leaf_clean, tree.leaf_clean + tree.header[kLeafMark], 0.0);
+    for (std::size_t i = 0; i < n; ++i) tree.leaf_clean[scratch.build.leaf_of[i]] += scratch.clean[i];
+    sum_clean(tree);
+  }
   const std::size_t mark = static_cast<std::size_t>(tree.header[kLeafMark]);
   std::fill(tree.leaf_point + mark, tree.leaf_point + std::max(mark, scratch.moved.size()), kFree);
 }
@@ -131,14 +138,16 @@ class ScaleKeeper {
 
   // Whether x finds something to do.
   NK_INLINE bool is_due(const T* x) const {
-    if (!forest_.scaled || tree_.empty()) return false;
-    return look_is_due(x) || varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()),
+    if (tree_.empty() || !(forest_.scaled || tree_.bag)) return false;
+    if (look_is_due(x)) return true;
+    return forest_.scaled && varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()),
                                           tree_.rate, tree_.width);
   }
 
   NK_INLINE void attend(const T* x, RenewScratch<T>& scratch) {
     if (look_is_due(x)) {
-      state_[kLook] = next_look(count(), forest_.window, t_, forest_.n_trees);
+      constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+      state_[kLook] = forest_.scaled ? next_look(count(), forest_.window, t_, forest_.n_trees) : kNever;
       try {
         look(scratch);
       } catch (const std::bad_alloc&) {  // the tree keeps its scale until it looks again
@@ -148,7 +157,7 @@ class ScaleKeeper {
     const T* hi = tree_.upper_of(tree_.root());
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
       const bool varies = x[j] < lo[j] || x[j] > hi[j];
-      if (varies && tree_.rate[j] == T(0)) tree_.rate[j] = first_rate(tree_, lo[j], x[j], j);
+      if (varies && forest_.scaled && tree_.rate[j] == T(0)) tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
     }
   }
 
@@ -165,7 +174,7 @@ class ScaleKeeper {
     bool weighted = false;
     if (is_bounded()) {
       for (std::int64_t i = 0; i < state_[kHeld]; ++i) {
-        if (member_[i] != kNobody) scratch.rows.push_back(tree_.leaf_point[member_[i]]);
+        if (member_[i] != kNobody) scratch.rows.push_back(tree_.leaf_point[leaf_of(member_[i])]);
       }
     } else {
       for (std::int32_t s = 0; s < tree_.header[kLeafMark]; ++s) {
@@ -178,13 +187,17 @@ class ScaleKeeper {
     const Rows<T> rows{tree_.points, tree_.width, scratch.rows.data(),
                        static_cast<std::int64_t>(scratch.rows.size()), weighted ? scratch.mass.data() : nullptr};
     scratch.rate.assign(tree_.rate, tree_.rate + tree_.width);
-    find_rates(rows, tree_.n_features, scratch.rate.data(), scratch.scale);
+    if (forest_.scaled) {
+      find_rates(rows, tree_, scratch.rate.data(), scratch.scale);
+    } else {
+      for (std::int64_t j = 0; j < tree_.n_features; ++j) scratch.rate[j] = rate_in(tree_, j, T(1));
+    }
     if (!has_moved(tree_.rate, scratch.rate.data(), tree_.n_features)) return;
     prepare_rebuild(tree_, scratch);
     copy_row(tree_.rate, scratch.rate.data(), tree_.width);
     rebuild(tree_, forest_.refs, scratch);
     for (std::int64_t i = 0; is_bounded() && i < state_[kHeld]; ++i) {
-      if (member_[i] != kNobody) member_[i] = scratch.moved[member_[i]];
+      if (member_[i] != kNobody) member_[i] = scratch.moved[leaf_of(member_[i])] | (member_[i] & kFlaggedMember);
     }
   }
 

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "bag.hpp"
 #include "nativekit/pack.hpp"
 #include "nativekit/simd.hpp"
 
@@ -184,19 +185,19 @@ NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>
   return range > 0.0 ? 2.0 * (range / kNormalRange) : sorted_scale(rows, j, scratch);
 }
 
-// Write the rate of every feature that varies among the rows; the others keep what they have, so that a
-// feature that has varied once stays visible.
+// Write the tree's rate of every feature that varies among the rows; the others keep what they have, so
+// that a feature that has varied once stays visible.
 template <class T>
-NK_INLINE void find_rates(const Rows<T>& rows, std::int64_t n_features, T* rate, ScaleScratch<T>& scratch) {
+NK_INLINE void find_rates(const Rows<T>& rows, const Tree<T>& tree, T* rate, ScaleScratch<T>& scratch) {
   const bool filter = !rows.weight && rows.n >= kFilterFrom;
   if (filter) {
     scratch.low.resize(static_cast<std::size_t>(rows.n + 1));
     scratch.high.resize(static_cast<std::size_t>(rows.n + 1));
     tail_bounds(rows, scratch);
   }
-  for (std::int64_t j = 0; j < n_features; ++j) {
+  for (std::int64_t j = 0; j < tree.n_features; ++j) {
     const double scale = filter ? tail_scale(rows, j, scratch) : sorted_scale(rows, j, scratch);
-    if (scale > 0.0) rate[j] = rate_of<T>(scale);
+    if (scale > 0.0) rate[j] = rate_in(tree, j, rate_of<T>(scale));
   }
 }
 

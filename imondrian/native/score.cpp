@@ -6,6 +6,7 @@
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "nativekit/simd.hpp"
+#include "recent.hpp"
 
 namespace imondrian {
 
@@ -74,7 +75,7 @@ void score_missing(const ForestView& forest, const T* x, std::int64_t n, std::in
 // Mean depth of n rows of x (n, n_features): on packed trees where there are any.
 template <class T>
 void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
-                 const std::vector<PackedTree<T>>& packs, PackedScan<T> scan, double* out) {
+                 const std::vector<PackedTree<T>>& packs, PackedScan<T, double> scan, double* out) {
   const std::int64_t d = forest.n_features, width = forest.width;
   std::vector<T> padded;
   std::fill(out, out + n, 0.0);
@@ -104,12 +105,14 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
   const bool packed = score == Score::kDepth && n >= kPackFrom;
   std::vector<PackedTree<T>> packs(packed ? static_cast<std::size_t>(trees) : 0);
   std::atomic<bool> no_memory{false};
-  const PackedScan<T> scan = choose_scan<T>(d);
+  const PackedScan<T, double> scan = choose_scan<T, double>(d);
   if (packed) {
     nativekit::parallel_for(trees, n * trees < 20000 ? 1 : n_threads, [&](std::int64_t t) {
       try {
         const Tree<T> tree(forest, t);
-        if (!tree.empty()) packs[t] = BlockPacker<T>(tree).pack();
+        if (tree.empty()) return;
+        LeafEnds<T> ends(tree);
+        packs[t] = pack_blocks(tree, ends);
       } catch (const std::bad_alloc&) {
         no_memory = true;
       }
@@ -128,10 +131,23 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
+// How far above the usual the mean log spacing of each row is, in units of the usual spread.
+template <class T>
+Status score_spacing(const ForestView& forest, const T* x, std::int64_t n, double* out, int n_threads) {
+  const Status status = spacings_as(forest, x, n, out, n_threads);
+  const Usual usual(Recent(forest.recent));
+  for (std::int64_t i = 0; i < n; ++i) out[i] = usual.excess(out[i]);
+  return status;
+}
+
 }  // namespace
 
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score kind,
              double* depth, double* norm, int n_threads) {
+  if (kind == Score::kSpacing) {
+    *norm = 1.0;
+    return dispatch(is64, x, [&](auto rows) { return score_spacing(forest, rows, n, depth, n_threads); });
+  }
   *norm = mean_norm(forest);
   return dispatch(is64, x, [&](auto rows) { return score_as(forest, rows, n, kind, depth, n_threads); });
 }

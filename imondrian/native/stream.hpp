@@ -45,12 +45,12 @@ class TreeStream {
 
   // Learn the stored point `row`; returns its depth from just before, as `kGather` asks.
   template <Gather kGather>
-  NK_INLINE double learn(std::int32_t row, double mass) {
+  NK_INLINE double learn(std::int32_t row, Amount amount) {
     double depth = 0.0;
     switch (memory_) {
-      case Memory::kUnbounded: depth = add<kGather>(row, mass).depth; break;
-      case Memory::kSliding: depth = slide<kGather>(row); break;
-      case Memory::kReservoir: depth = sample<kGather>(row); break;
+      case Memory::kUnbounded: depth = add<kGather>(row, amount).depth; break;
+      case Memory::kSliding: depth = slide<kGather>(row, amount); break;
+      case Memory::kReservoir: depth = sample<kGather>(row, amount); break;
     }
     ++seen_;
     return depth;
@@ -61,45 +61,53 @@ class TreeStream {
   NK_INLINE void forget(std::int32_t leaf) {
     if (memory_ == Memory::kSliding) {
       std::int64_t place = oldest_;
-      while (leaf_[place] != leaf) place = place + 1 < held_ ? place + 1 : 0;
+      while (leaf_of(leaf_[place]) != leaf) place = place + 1 < held_ ? place + 1 : 0;
+      evict(leaf_[place]);
       leaf_[place] = kNobody;
     } else if (memory_ == Memory::kReservoir) {
       std::int64_t copy = 0, place = 0;
       const double copies = tree_.leaf_mass[leaf];
       if (copies > 1.0) copy = static_cast<std::int64_t>(Rng(tree_.rng).below(static_cast<std::uint64_t>(copies)));
-      while (leaf_[place] != leaf || copy-- > 0) ++place;
+      while (leaf_of(leaf_[place]) != leaf || copy-- > 0) ++place;
+      evict(leaf_[place]);
       leaf_[place] = kNobody;
+    } else {
+      // Nobody knows which of several copies were flagged: each is taken to be as clean as all.
+      take(leaf, 1.0, tree_.clean ? tree_.leaf_clean[leaf] / tree_.leaf_mass[leaf] : 0.0);
     }
-    take(leaf, 1.0);
   }
 
  private:
+  static std::int32_t member_of(std::int32_t leaf, Amount amount) {
+    return amount.clean < amount.mass ? leaf | kFlaggedMember : leaf;
+  }
+
   template <Gather kGather>
-  NK_INLINE Inserted add(std::int32_t row, double mass) {
-    const Inserted inserted = insert<kGather>(tree_, row, mass);
+  NK_INLINE Inserted add(std::int32_t row, Amount amount) {
+    const Inserted inserted = insert<kGather>(tree_, row, amount);
     if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
     if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
     return inserted;
   }
 
-  NK_INLINE void take(std::int32_t leaf, double mass) {
+  NK_INLINE void take(std::int32_t leaf, double mass, double clean) {
     const std::int32_t row = tree_.leaf_point[leaf];
-    if (remove(tree_, leaf, mass, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
+    if (remove(tree_, leaf, mass, clean, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
   }
-  NK_INLINE void evict(std::int32_t leaf) {
-    if (leaf != kNobody) take(leaf, 1.0);
+  NK_INLINE void evict(std::int32_t member) {
+    if (member != kNobody) take(leaf_of(member), 1.0, is_flagged(member) ? 0.0 : 1.0);
   }
 
   // The newcomer is inserted before the old point goes: its score still saw the full window.
   template <Gather kGather>
-  NK_INLINE double slide(std::int32_t row) {
-    const Inserted inserted = add<kGather>(row, 1.0);
+  NK_INLINE double slide(std::int32_t row, Amount amount) {
+    const Inserted inserted = add<kGather>(row, amount);
     if (held_ < window_) {
-      leaf_[held_++] = inserted.leaf;
+      leaf_[held_++] = member_of(inserted.leaf, amount);
       oldest_ = 0;
     } else {
       evict(leaf_[oldest_]);
-      leaf_[oldest_] = inserted.leaf;
+      leaf_[oldest_] = member_of(inserted.leaf, amount);
       oldest_ = oldest_ + 1 == window_ ? 0 : oldest_ + 1;
     }
     if (held_ == window_ && decay_ > 0.0) draw_next();
@@ -107,21 +115,21 @@ class TreeStream {
   }
 
   template <Gather kGather>
-  NK_INLINE double sample(std::int32_t row) {
+  NK_INLINE double sample(std::int32_t row, Amount amount) {
     const double arrival = decay_ * static_cast<double>(seen_);
     Inserted inserted;
     if (held_ < window_) {
       const double key = arrival - std::log(Rng(tree_.rng).exponential());
-      inserted = add<kGather>(row, 1.0);
-      sift_up(held_++, key, inserted.leaf);
+      inserted = add<kGather>(row, amount);
+      sift_up(held_++, key, member_of(inserted.leaf, amount));
     } else {
       // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
       const double most = std::exp(arrival - key_[0]);
       const double u = Rng(tree_.rng).uniform();
       const double key = arrival - std::log(-std::log1p(u * std::expm1(-most)) + 1e-300);
-      inserted = add<kGather>(row, 1.0);
+      inserted = add<kGather>(row, amount);
       evict(leaf_[0]);
-      sift_down(std::max(key, key_[0]), inserted.leaf);
+      sift_down(std::max(key, key_[0]), member_of(inserted.leaf, amount));
     }
     if (held_ == window_) draw_next();
     return inserted.depth;
@@ -143,16 +151,16 @@ class TreeStream {
     next_ = seen_ + std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(std::min(steps, kFar))));
   }
 
-  void sift_up(std::int64_t i, double key, std::int32_t leaf) {
+  void sift_up(std::int64_t i, double key, std::int32_t member) {
     for (; i > 0 && key_[(i - 1) / 2] > key; i = (i - 1) / 2) {
       key_[i] = key_[(i - 1) / 2];
       leaf_[i] = leaf_[(i - 1) / 2];
     }
     key_[i] = key;
-    leaf_[i] = leaf;
+    leaf_[i] = member;
   }
 
-  void sift_down(double key, std::int32_t leaf) {
+  void sift_down(double key, std::int32_t member) {
     std::int64_t i = 0;
     for (std::int64_t c; (c = 2 * i + 1) < held_; i = c) {
       if (c + 1 < held_ && key_[c + 1] < key_[c]) ++c;
@@ -161,7 +169,7 @@ class TreeStream {
       leaf_[i] = leaf_[c];
     }
     key_[i] = key;
-    leaf_[i] = leaf;
+    leaf_[i] = member;
   }
 
   Tree<T> tree_;

@@ -16,6 +16,9 @@
 //      nobody, in the places of forgotten points; keys are a heap, the smallest first.
 //   I9 thresholds and masses are finite; coordinates are finite or missing.
 //   I10 rates are finite and not negative; no box has a side where the rate is 0.
+//   I11 a bag names distinct features, then -1.
+//   I12 clean[node] = clean(left) + clean(right); 0 <= clean <= mass.
+//   I13 recent scores are finite, and their sorted copy agrees.
 //
 // A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child.
 // A box that has seen no value of a feature holds NaN there.
@@ -28,6 +31,14 @@ namespace imondrian {
 constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a free leaf slot
 constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
 constexpr int kPackBytes = 32;        // rows are padded to this many bytes
+
+constexpr int kBagSize = 5;  // features that a tree with a bag sees (bag.hpp)
+
+constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
+
+// The leaf of a member, or kNobody.
+inline std::int32_t leaf_of(std::int32_t member) { return member < 0 ? member : member & ~kFlaggedMember; }
+inline bool is_flagged(std::int32_t member) { return member >= 0 && (member & kFlaggedMember) != 0; }
 
 enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
 
@@ -53,12 +64,17 @@ struct ForestView {
   std::uint64_t* rng;        // (t, 4)
   void* rate;                // (t, width) T; cuts per unit of length
   int scaled;                // whether rates follow the data's own scale (scale.hpp), or are all 1
+  // For the spacing score only (null otherwise).
+  std::int32_t* bag;         // (t, kBagSize); all -1: the tree sees every feature
+  double* clean;             // (t, k); mass of the points below that are not flagged (trim.hpp)
+  double* leaf_clean;        // (t, k)
+  double* recent;            // (groups + 1, kRecentSize); what usual points score (recent.hpp)
   void* points;              // (n_rows, width) T; shared by all trees
   // Streams only (null or zero otherwise).
   int memory;
   double decay;               // how fast a reservoir forgets, or a sliding window is thinned
   std::int64_t window;        // members a tree keeps
-  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key
+  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key; + kFlaggedMember
   double* member_key;         // (t, window)
   std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
                               // the oldest in the ring, when to look at the scale again (renew.hpp)
@@ -85,6 +101,9 @@ struct Tree {
   std::int32_t* header;
   std::uint64_t* rng;
   T* rate;
+  std::int32_t* bag;
+  double* clean;
+  double* leaf_clean;
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
@@ -97,12 +116,15 @@ struct Tree {
         leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
         leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize),
         rng(f.rng + t * 4), rate(static_cast<T*>(f.rate) + t * width),
+        bag(f.bag ? f.bag + t * kBagSize : nullptr), clean(f.clean ? f.clean + t * capacity : nullptr),
+        leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
         points(static_cast<const T*>(f.points)) {}
 
   static bool is_leaf(std::int32_t v) { return v < 0; }
   bool empty() const { return header[kLeaves] == 0; }
   std::int32_t root() const { return header[kRoot]; }
   double mass_of(std::int32_t v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
+  double clean_of(std::int32_t v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
   double total_mass() const { return empty() ? 0.0 : mass_of(root()); }
   std::int32_t& parent_of(std::int32_t v) { return v < 0 ? leaf_parent[~v] : parent[v]; }
   // The box of a leaf is its point (I4): no leaf stores one.

@@ -26,11 +26,11 @@ def rows(n, d, dtype, seed=0, missing=0.0):
 
 
 def batch(d, dtype, **options):
-    return IsolationMondrianForest(7, random_state=0, max_samples=40, **options).fit(rows(200, d, dtype)).forest_
+    return IsolationMondrianForest(7, score="depth", random_state=0, max_samples=40, **options).fit(rows(200, d, dtype)).forest_
 
 
 def streamed(d, dtype, missing=0.0, **options):
-    forest = IsolationMondrianForest(7, random_state=0, **options)
+    forest = IsolationMondrianForest(7, score="depth", random_state=0, **options)
     return forest.partial_fit(rows(120, d, dtype, missing=missing)).forest_
 
 
@@ -112,7 +112,7 @@ def test_extreme_values(emulated, dtype):
     x = rows(60, 3, dtype)
     x[::7] *= largest / 100
     x[1::7] *= np.finfo(dtype).tiny / 8
-    forest = IsolationMondrianForest(5, random_state=0, scale=None).fit(x).forest_
+    forest = IsolationMondrianForest(5, score="depth", random_state=0, scale=None).fit(x).forest_
     queries = np.concatenate([x, -x, np.full((1, 3), largest), np.full((1, 3), -largest)])
     with np.errstate(all="ignore"):
         for score in SCORES:
@@ -192,7 +192,7 @@ def test_wide_nodes_of_float32(emulated, monkeypatch):
 
 
 def test_trees_are_uploaded_once_and_again_after_an_update(emulated):
-    detector = IsolationMondrianForest(5, random_state=0, window=64).partial_fit(rows(100, 3, np.float64))
+    detector = IsolationMondrianForest(5, score="depth", random_state=0, window=64).partial_fit(rows(100, 3, np.float64))
     first = device_forest(emulated, detector.forest_)
     assert device_forest(emulated, detector.forest_) is first
     other = EmulatedDevice(emulated.xp)
@@ -242,7 +242,7 @@ def test_large_trees_on_a_device(cupy_device):
 
     for size in (1024, 4096, 30_000):
         x = rows(size, 5, np.float32)
-        forest = IsolationMondrianForest(4, max_samples=size, random_state=0).fit(x).forest_
+        forest = IsolationMondrianForest(4, score="depth", max_samples=size, random_state=0).fit(x).forest_
         check(open_device(), forest, rows(5000, 5, np.float32, seed=1), "depth")
 
 

@@ -46,7 +46,7 @@ def test_p_values_are_the_cpus(cp, source, make, score):
 
 
 def test_rows_are_cast_to_the_forests_precision(cp):
-    detector = IsolationMondrianForest(10, random_state=0).fit(X.astype(np.float32))
+    detector = IsolationMondrianForest(10, score="depth", random_state=0).fit(X.astype(np.float32))
     for rows in (QUERIES, QUERIES.astype(np.float16), (QUERIES * 4).astype(np.int8), np.asfortranarray(QUERIES),
                  QUERIES.repeat(2, axis=0)[::2]):
         np.testing.assert_allclose(cp.asnumpy(detector.score_samples(cp.asarray(rows))), detector.score_samples(rows),
@@ -87,7 +87,7 @@ def test_bad_rows_are_refused_in_the_same_words(cp, fitted, bad):
 
 
 def test_too_large_for_the_forests_precision(cp):
-    detector = IsolationMondrianForest(5, random_state=0).fit(X.astype(np.float32))
+    detector = IsolationMondrianForest(5, score="depth", random_state=0).fit(X.astype(np.float32))
     too_large = r"infinity or a value too large for dtype\('float32'\)"
     with np.errstate(over="ignore"), pytest.raises(ValueError, match=too_large):
         detector.score_samples(cp.asarray(QUERIES * 1e60))
@@ -100,7 +100,7 @@ def test_one_axis_is_refused(cp, fitted):
 
 def test_names_are_asked_for_as_on_the_cpu(cp):
     pd = pytest.importorskip("pandas", reason="needs pandas")
-    detector = IsolationMondrianForest(5, random_state=0).fit(pd.DataFrame(X, columns=list("abc")))
+    detector = IsolationMondrianForest(5, score="depth", random_state=0).fit(pd.DataFrame(X, columns=list("abc")))
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         detector.score_samples(cp.asarray(QUERIES))
 
@@ -113,11 +113,11 @@ def test_what_is_done_on_the_cpu_says_so(cp, fitted):
             call()
 
 
-def test_a_score_without_a_kernel_names_those_that_have_one(cp, emulated, fitted):
-    from imondrian._cuda_forest import device_forest
-
-    with pytest.raises(NotImplementedError, match=r"score='depth' or score='insertion', or pass cupy\.asnumpy"):
-        device_forest(emulated, fitted.forest_).scores(cp.asarray(QUERIES), "other")
+def test_a_score_without_a_kernel_names_those_that_have_one(cp):
+    detector = IsolationMondrianForest(5, random_state=0).fit(X)
+    for call in (detector.score_samples, detector.predict):
+        with pytest.raises(NotImplementedError, match=r"score='depth' or score='insertion', or pass cupy\.asnumpy"):
+            call(cp.asarray(QUERIES))
 
 
 def test_an_unfitted_forest_is_named(cp):
@@ -320,7 +320,7 @@ def test_tensors_on_a_device(cupy_device):
     torch = pytest.importorskip("torch", reason="needs torch")
     if not torch.cuda.is_available():
         pytest.skip("needs a torch with CUDA")
-    detector = IsolationMondrianForest(20, random_state=0).fit(X)
+    detector = IsolationMondrianForest(20, score="depth", random_state=0).fit(X)
     found = detector.score_samples(torch.from_numpy(QUERIES).cuda())
     assert found.device.type == "cuda"
     np.testing.assert_allclose(found.cpu().numpy(), detector.score_samples(QUERIES), rtol=1e-12)

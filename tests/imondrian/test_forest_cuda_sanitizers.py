@@ -17,7 +17,7 @@ def check(score, n=30, dtype=np.float32, missing=0.0, **options):
     if reason := host_build.missing(options.get("sanitizer", "")):
         pytest.skip(reason)
     device = EmulatedDevice(**options)
-    forest = IsolationMondrianForest(3, random_state=0).fit(RNG.normal(size=(24, 3)).astype(dtype)).forest_
+    forest = IsolationMondrianForest(3, score="depth", random_state=0).fit(RNG.normal(size=(24, 3)).astype(dtype)).forest_
     x = RNG.normal(size=(n, 3)).astype(dtype)
     x[RNG.random(x.shape) < missing] = np.nan
     found = device.xp.asnumpy(DeviceForest(device, forest).depths(device.xp.asarray(x), score))

@@ -1,15 +1,18 @@
 // The forest core without Python, for sanitizers: random histories in both precisions and all three
-// memories, several threads, exact-sized heap columns so that a step outside one is seen. Prints one
-// line and returns 0 when every audit passes and every thread count gives the same bits.
+// memories, several threads, exact-sized heap columns so that a step outside one is seen; then callers
+// in several threads that share a forest, behind the gate where one of them learns. Prints one line and
+// returns 0 when every audit passes and every thread count gives the same bits.
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "core.hpp"
+#include "gate.hpp"
 
 namespace {
 
@@ -198,11 +201,74 @@ void run() {
   }
 }
 
+// Callers that only score need no gate, whatever they score.
+template <class T>
+void concurrent_scorers(std::int64_t d, Memory memory) {
+  std::mt19937_64 random(11);
+  Columns<T> columns(3, 41, d, 1000, memory, 0.0, false);
+  const std::vector<T> x = random_rows<T>(random, 40, d, 0), queries = random_rows<T>(random, 80, d, 4);
+  std::int64_t learnt = 0;
+  require(imondrian::learn(columns.view(), kIs64<T>, x.data(), 40, nullptr, Score::kDepth, nullptr, nullptr, &learnt,
+                           1) == Status::kOk, "no room to learn");
+  const double expected = score_all(columns, queries, 1);
+  std::vector<double> found(4);
+  std::vector<std::thread> callers;
+  for (double& total : found) callers.emplace_back([&] { total = score_all(columns, queries, 2); });
+  for (std::thread& caller : callers) caller.join();
+  for (const double total : found) require(total == expected, "callers disturbed each other's scores");
+}
+
+// Callers that learn go through the gate alone; a score then is of a forest that nobody is changing.
+template <class T>
+void learners_among_scorers(std::int64_t d, Memory memory) {
+  constexpr std::int64_t kWindow = 40, kRows = 60;
+  Columns<T> columns(3, memory == Memory::kUnbounded ? 1000 : kWindow + 1, d, 1000, memory, 0.0, true);
+  imondrian::Gate gate;
+  const auto learn = [&](unsigned seed) {
+    std::mt19937_64 random(seed);
+    const std::vector<T> x = random_rows<T>(random, kRows, d, 1);
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      if (!gate.try_write()) gate.write();
+      std::int64_t learnt = 0;
+      require(imondrian::learn(columns.view(), kIs64<T>, x.data() + i * d, 1, nullptr, Score::kDepth, nullptr, nullptr,
+                               &learnt, 2) == Status::kOk && learnt == 1, "no room to learn");
+      gate.end_write();
+    }
+  };
+  const auto score = [&](unsigned seed) {
+    std::mt19937_64 random(seed);
+    const std::vector<T> queries = random_rows<T>(random, 64, d, 4);
+    for (int i = 0; i < 20; ++i) {
+      if (!gate.try_read()) gate.read();
+      require(std::isfinite(score_all(columns, queries, 1)), "a score is not finite");
+      gate.end_read();
+    }
+  };
+  std::vector<std::thread> callers;
+  for (const unsigned seed : {1u, 2u}) callers.emplace_back(learn, seed);
+  for (const unsigned seed : {3u, 4u}) callers.emplace_back(score, seed);
+  for (std::thread& caller : callers) caller.join();
+  audit(columns, 1);
+  for (std::int64_t t = 0; t < columns.trees; ++t) {
+    require(columns.stream[imondrian::kStreamSize * t + imondrian::kSeen] == 2 * kRows, "a point was lost");
+  }
+}
+
+template <class T>
+void share() {
+  for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {
+    concurrent_scorers<T>(5, memory);
+    learners_among_scorers<T>(5, memory);
+  }
+}
+
 }  // namespace
 
 int main() {
   run<float>();
   run<double>();
+  share<float>();
+  share<double>();
   std::puts("forest_driver: ok");
   return 0;
 }

@@ -1,0 +1,106 @@
+// The last scores of a forest, or of a group of its trees: what is usual now.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace imondrian {
+
+constexpr std::int64_t kRecent = 512;                 // scores that are remembered
+constexpr std::int64_t kRecentSize = 2 * kRecent + 1; // how many there were ever, the ring, and it sorted
+
+class Recent {
+ public:
+  explicit Recent(double* state) : n_(state[0]), ring_(state + 1), sorted_(state + 1 + kRecent) {}
+
+  std::int64_t size() const { return std::min(kRecent, static_cast<std::int64_t>(n_)); }
+
+  void add(double value) {
+    std::int64_t held = size();
+    double& oldest = ring_[static_cast<std::int64_t>(n_) % kRecent];
+    if (held == kRecent) {
+      double* gone = std::lower_bound(sorted_, sorted_ + held, oldest);
+      std::memmove(gone, gone + 1, static_cast<std::size_t>(sorted_ + held - gone - 1) * sizeof(double));
+      --held;
+    }
+    double* place = std::upper_bound(sorted_, sorted_ + held, value);
+    std::memmove(place + 1, place, static_cast<std::size_t>(sorted_ + held - place) * sizeof(double));
+    *place = oldest = value;
+    n_ += 1.0;
+  }
+
+  // Remember values with masses as if they had come one by one, in no order: each as often as its mass
+  // says, or evenly spaced quantiles where that is more than there is room for. Sorts them.
+  void fill(std::vector<std::pair<double, double>>& values) {
+    std::sort(values.begin(), values.end());
+    double total = 0.0, passed = 0.0;
+    for (const auto& value : values) total += value.second;
+    const auto held = static_cast<std::int64_t>(std::clamp(std::nearbyint(total), 1.0, static_cast<double>(kRecent)));
+    std::size_t at = 0;
+    for (std::int64_t i = 0; i < held; ++i) {
+      const double place = (static_cast<double>(i) + 0.5) * total / static_cast<double>(held);
+      while (at + 1 < values.size() && passed + values[at].second <= place) passed += values[at++].second;
+      sorted_[i] = values[at].first;
+    }
+    // Not in order of size: whatever comes next pushes out large and small alike.
+    constexpr std::int64_t kStride = 197;  // a prime that does not divide kRecent
+    for (std::int64_t i = 0, from = 0; i < held; ++i, from = (from + kStride) % kRecent) {
+      while (from >= held) from = (from + kStride) % kRecent;
+      ring_[i] = sorted_[from];
+    }
+    n_ = static_cast<double>(held);
+  }
+
+  // The q-quantile, between order statistics by linear interpolation; of none, 0.
+  double quantile(double q) const {
+    const std::int64_t held = size();
+    if (held == 0) return 0.0;
+    const double place = q * static_cast<double>(held - 1);
+    const auto below = static_cast<std::int64_t>(place);
+    const double next = sorted_[std::min(below + 1, held - 1)];
+    return sorted_[below] + (place - static_cast<double>(below)) * (next - sorted_[below]);
+  }
+
+  // Whether the sorted copy is what the ring holds, all finite.
+  bool is_sound() const {
+    if (!(n_ >= 0.0 && n_ < 0x1.0p53) || n_ != std::floor(n_)) return false;
+    double copy[kRecent];
+    std::copy(ring_, ring_ + size(), copy);
+    std::sort(copy, copy + size());
+    for (std::int64_t i = 0; i < size(); ++i) {
+      if (!std::isfinite(copy[i]) || copy[i] != sorted_[i]) return false;
+    }
+    return true;
+  }
+
+ private:
+  double& n_;
+  double* ring_;
+  double* sorted_;
+};
+
+// Where the unusual begins, from recent mean log spacings: two quartile ranges above the median, or at the
+// highest tenth if that is lower, but always a little above the median.
+class Usual {
+ public:
+  explicit Usual(const Recent& recent) : middle_(recent.quantile(0.5)) {
+    const double far = middle_ + kRanges * (recent.quantile(0.75) - recent.quantile(0.25));
+    to_limit_ = std::max(std::min(far, recent.quantile(1.0 - kMostUnusual)) - middle_, kLeast);
+  }
+  // 0 where the unusual begins, -1 at the median.
+  double excess(double spacing) const {
+    return spacing == spacing ? (spacing - middle_) / to_limit_ - 1.0 : 0.0;  // NaN: nothing to compare with
+  }
+
+ private:
+  static constexpr double kRanges = 2.0;
+  static constexpr double kMostUnusual = 0.1;
+  static constexpr double kLeast = 0.25;
+  double middle_, to_limit_;
+};
+
+}  // namespace imondrian

@@ -1,0 +1,290 @@
+// The spacing score: how much room a point has, against the points that are known to be usual.
+//
+// In each tree, B is the smallest box on the point's path that holds a clean mass of kLeastClean, and
+// its extent the sum of its sides, stretched to take the point in, in the tree's units. The score is
+// the mean over the trees of log(kFloor + extent). Clean mass leaves out the points that scored
+// highest themselves (trim.hpp), so that anomalies in a cluster cannot vouch for each other.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "bag.hpp"
+#include "box.hpp"
+#include "paths.hpp"
+
+namespace imondrian {
+
+constexpr double kLeastClean = 4.0;
+constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
+constexpr std::int32_t kShort = std::numeric_limits<std::int32_t>::min();  // a walk that ran out of clean mass
+constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
+
+// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing.
+template <class T>
+NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width) {
+  using P = Pack<T>;
+  P sum = P::zero();
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    const P at = P::load(x + j);
+    const P side = larger(at, P::load(hi + j)) - smaller(at, P::load(lo + j));
+    sum = sum + larger(side, P::zero()) * P::load(rate + j);
+  }
+  const double extent = static_cast<double>(sum.sum());
+  return extent < kMost ? kFloor + extent : kMost;  // what overflows is kMost, also where it became NaN
+}
+
+// A product of positive numbers up to kMost whose logarithm is wanted: one logarithm for all of them.
+class LogSum {
+ public:
+  NK_INLINE void add_log_of(double value) {
+    mantissa_ *= value;
+    std::uint64_t bits;
+    std::memcpy(&bits, &mantissa_, sizeof bits);
+    exponent_ += static_cast<std::int64_t>(bits >> 52) - kBias;
+    bits = (bits & kFraction) | (static_cast<std::uint64_t>(kBias) << 52);
+    std::memcpy(&mantissa_, &bits, sizeof bits);
+  }
+  double sum() const { return std::log(mantissa_) + static_cast<double>(exponent_) * 0.693147180559945309417; }
+
+ private:
+  static constexpr std::int64_t kBias = 1023;
+  static constexpr std::uint64_t kFraction = (std::uint64_t{1} << 52) - 1;
+  double mantissa_ = 1.0;  // in [1, 2)
+  std::int64_t exponent_ = 0;
+};
+
+// The smallest box on the path of x, without missing values, that holds enough clean mass: a node, a
+// leaf (~slot), or the root if there is none.
+template <class T>
+NK_INLINE std::int32_t clean_box(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root(), box = v;
+  while (v >= 0) {
+    if (tree.clean[v] < kLeastClean) return box;
+    box = v;
+    v = tree.child[2 * std::int64_t{v} + (x[tree.feature[v]] > tree.threshold[v])];
+  }
+  return tree.leaf_clean[~v] < kLeastClean ? box : v;
+}
+
+// What a point without missing values finds in up to kTreesAbreast trees of a forest, side by side to hide
+// the latency of each: its clean box, and with kDepth its leaf depth + c(mass). Trees are named by the place
+// of their first slot in the forest's columns; every root is a node.
+template <bool kDepth, class T>
+NK_INLINE void clean_boxes_across(const ForestView& forest, const std::int64_t* first, const std::int32_t* root,
+                                  int n, const T* x, std::int32_t* box, double* depth) {
+  const T* threshold = static_cast<const T*>(forest.threshold);
+  std::int32_t at[kTreesAbreast], levels[kTreesAbreast] = {};
+  for (int r = 0; r < n; ++r) at[r] = box[r] = root[r];
+  for (std::int32_t all = 0; all >= 0;) {
+    all = -1;
+    for (int r = 0; r < n; ++r) {
+      const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
+      const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
+      const bool going = at[r] >= 0, enough = forest.clean[v] >= kLeastClean;
+      levels[r] += going;
+      box[r] = going && enough ? at[r] : box[r];
+      at[r] = going ? (kDepth || enough ? next : kShort) : at[r];
+      all &= at[r];
+    }
+  }
+  for (int r = 0; r < n; ++r) {
+    if (!kDepth && at[r] == kShort) continue;
+    const std::int64_t leaf = first[r] + ~at[r];
+    if (forest.leaf_clean[leaf] >= kLeastClean) box[r] = at[r];
+    if (kDepth) depth[r] = levels[r] + hidden_depth(forest.leaf_mass[leaf]);
+  }
+}
+
+// Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
+template <class T, class Visit>
+NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
+  std::int32_t at = v;
+  while (true) {
+    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
+    visit(~at);
+    for (std::int32_t came = at;; came = at) {
+      if (at == v) return;
+      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
+      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
+      if (right != came) {
+        at = right;
+        break;
+      }
+    }
+  }
+}
+
+// Room for a box that no tree stores.
+template <class T>
+struct BoxScratch {
+  std::vector<T> lower, upper;
+};
+
+// What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
+template <class T>
+class Sight {
+ public:
+  void look_at(const Tree<T>& tree) {
+    few_ = sees_few(tree);
+    bag_ = tree.bag;
+    width_ = few_ ? kBagWidth : tree.width;
+    if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
+    rate_ = few_ ? rate_own_ : tree.rate;
+  }
+  // Ask for the box of v before it is needed.
+  NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
+    if (!tree.lower || v < 0) return;
+    const char* lo = reinterpret_cast<const char*>(tree.lower + v * tree.width);
+    const char* hi = reinterpret_cast<const char*>(tree.upper + v * tree.width);
+    const std::int64_t bytes = std::min<std::int64_t>(tree.width * static_cast<std::int64_t>(sizeof(T)), 256);
+    for (std::int64_t at = 0; at < bytes; at += 64) {
+      NK_PREFETCH(lo + at);
+      NK_PREFETCH(hi + at);
+    }
+  }
+  std::int64_t width() const { return width_; }
+  const T* rate() const { return rate_; }
+  NK_INLINE const T* row(const T* x, T* own) const {
+    if (!few_) return x;
+    gather_bag(bag_, x, kMissing, own);
+    return own;
+  }
+  // The box of v: from the tree's own where it keeps them, else (and for a bag) written to lo and hi.
+  NK_INLINE void box(const Tree<T>& tree, std::int32_t v, T* lo, T* hi) const {
+    if (tree.lower || v < 0) {
+      see(tree.lower_of(v), lo);
+      see(tree.upper_of(v), hi);
+      return;
+    }
+    for (std::int64_t j = 0; j < width_; ++j) lo[j] = hi[j] = kMissing;
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      T own[kBagWidth];
+      grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
+    });
+  }
+  // kFloor + the extent of the box of v stretched to the padded row x.
+  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
+    if (few_) {
+      T seen[kBagWidth], lo[kBagWidth], hi[kBagWidth];
+      box(tree, v, lo, hi);
+      return stretched_extent(row(x, seen), lo, hi, rate_, width_);
+    }
+    if (tree.lower || v < 0) return stretched_extent(x, tree.lower_of(v), tree.upper_of(v), rate_, width_);
+    scratch.lower.resize(static_cast<std::size_t>(width_));
+    scratch.upper.resize(static_cast<std::size_t>(width_));
+    box(tree, v, scratch.lower.data(), scratch.upper.data());
+    return stretched_extent(x, scratch.lower.data(), scratch.upper.data(), rate_, width_);
+  }
+
+ private:
+  static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  NK_INLINE void see(const T* from, T* to) const {
+    if (few_) {
+      gather_bag(bag_, from, kMissing, to);
+    } else {
+      copy_row(to, from, width_);
+    }
+  }
+
+  bool few_ = false;
+  const std::int32_t* bag_ = nullptr;
+  std::int64_t width_ = 0;
+  const T* rate_ = nullptr;
+  T rate_own_[kBagWidth] = {};
+};
+
+// Up to kTreesAbreast trees that a row looks at together.
+template <class T>
+class TreeGroup {
+ public:
+  TreeGroup(const ForestView& forest, std::int64_t first)
+      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
+    for (int k = 0; k < n_trees_; ++k) {
+      trees_[k].emplace(forest, first + k);
+      first_[k] = (first + k) * forest.capacity;
+      look_at(k);
+    }
+  }
+
+  int n_trees() const { return n_trees_; }
+  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  const Sight<T>& sight(int k) const { return sights_[k]; }
+  BoxScratch<T>& scratch() { return scratch_; }
+  // Take note of a tree's rates, when they have changed.
+  void look_at(int k) { sights_[k].look_at(*trees_[k]); }
+
+  // kFloor + the stretched extent of the clean box of a padded row without missing values, by tree, and
+  // with kDepth its leaf depth + c(mass). Empty trees are left out.
+  template <bool kDepth>
+  NK_INLINE void look(const T* x, double* extent, double* depth) {
+    std::int32_t root[kTreesAbreast], box[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n_trees_; ++k) roots |= root[k] = trees_[k]->root();  // -1 where empty
+    if (roots >= 0) {
+      clean_boxes_across<kDepth>(forest_, first_, root, n_trees_, x, box, depth);
+    } else {
+      for (int k = 0; k < n_trees_; ++k) {
+        if (tree(k).empty()) continue;
+        box[k] = clean_box(tree(k), x);
+        if (kDepth) depth[k] = leaf_depth(tree(k), x);
+      }
+    }
+    for (int k = 0; k < n_trees_; ++k) {
+      if (!tree(k).empty()) sights_[k].prefetch(tree(k), box[k]);
+    }
+    for (int k = 0; k < n_trees_; ++k) {
+      if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
+    }
+  }
+
+ private:
+  const ForestView& forest_;
+  int n_trees_;
+  std::int64_t first_[kTreesAbreast];
+  std::optional<Tree<T>> trees_[kTreesAbreast];
+  Sight<T> sights_[kTreesAbreast];
+  BoxScratch<T> scratch_;
+};
+
+// A way that a row with missing values takes: the share of it that gets to `node`.
+struct Way {
+  std::int32_t node;
+  double share;
+};
+
+// Log spacing of a padded row with missing values in the tree that `sight` looks at: at a cut whose value
+// it lacks, it goes both ways in proportion to their masses.
+template <class T>
+NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+                                std::vector<Way>& ways) {
+  const auto log_extent = [&](std::int32_t box) { return std::log(sight.extent(tree, box, x, scratch)); };
+  if (tree.clean_of(tree.root()) < kLeastClean) return log_extent(tree.root());
+  double total = 0.0;
+  ways.assign(1, Way{tree.root(), 1.0});
+  while (!ways.empty()) {
+    const Way way = ways.back();
+    ways.pop_back();
+    if (way.node < 0) {
+      total += way.share * log_extent(way.node);
+      continue;
+    }
+    const std::int32_t left = tree.child[2 * std::int64_t{way.node}], right = tree.child[2 * std::int64_t{way.node} + 1];
+    const T value = x[tree.feature[way.node]];
+    const bool goes_right = value > tree.threshold[way.node], missing = value != value;
+    const double mass = tree.mass_of(left) + tree.mass_of(right);
+    for (const std::int32_t child : {right, left}) {
+      if (!missing && (child == right) != goes_right) continue;
+      const double share = missing ? way.share * (tree.mass_of(child) / mass) : way.share;
+      if (tree.clean_of(child) < kLeastClean) {
+        total += share * log_extent(way.node);
+      } else {
+        ways.push_back({child, share});
+      }
+    }
+  }
+  return total;
+}
+
+}  // namespace imondrian
