@@ -14,9 +14,10 @@ from ._device import Device
 from ._forest import Forest
 from ._kernel_file import Instance, Kernel
 from ._packed_forest import PackedForest, hidden_depths, pack
+from ._scoring import anomaly_scores, spacing_scores
 
-# The scores that have a kernel, and by what share scores of its depths may be off the CPU's.
-DEPTH_ERROR = {"depth": 0.0, "insertion": 1e-13}
+# By what share the CPU's scores of what a kernel measured may be off those of what the CPU measured.
+_ERROR = {"depth": 0.0, "insertion": 1e-13, "spacing": 1e-12}
 
 _THREADS = 256  # of a block of kernels/depth.cu
 _PATH_THREADS = 128  # of a block of kernels/paths.cu
@@ -26,8 +27,12 @@ _FORKED_BLOCKS = 4  # a multiprocessor, for rows with missing values
 _FORKED_BYTES = 1 << 28  # scratch for their ways
 _WAY_BYTES = 44  # one int32, five float64
 
-_COLUMNS = ("header", "feature", "threshold", "child", "time", "mass", "leaf_mass", "hidden_depth", "leaf_point",
-            "lower", "upper", "rate", "points")
+_COLUMNS = {  # what each kernel file calls COLUMNS
+    "paths": ("header", "feature", "threshold", "child", "time", "mass", "leaf_mass", "hidden_depth", "leaf_point",
+              "lower", "upper", "rate", "points"),
+    "spacing": ("header", "feature", "threshold", "child", "mass", "leaf_mass", "clean", "leaf_clean", "bag",
+                "leaf_point", "lower", "upper", "rate", "points"),
+}
 _BOXES = ("lower", "upper")
 
 _copies: WeakKeyDictionary[Forest, dict[Hashable, DeviceForest]] = WeakKeyDictionary()
@@ -62,41 +67,61 @@ class DeviceForest:
         self._groups: dict[Plan, Any] = {}
 
     def scores(self, x: Any, score: str, sign: float = 1.0) -> Any:
-        """Return ``sign`` times the anomaly score, in (0, 1], of each row of ``x`` (n, d); (n,), float64.
+        """Return ``sign`` times the anomaly score, in [0, 1], of each row of ``x`` (n, d); (n,), float64.
 
         ValueError where a value is infinite; nothing else is checked.
         """
-        depth, instance = self._depths(x, score)
-        self.device.launch(Kernel(instance, "scores_of_depths"), (-(-len(x) // 256),), (256,),
-                           (depth, np.int64(len(x)), np.float64(self.norm), np.float64(sign)))
-        return depth
+        measured, instance = self._measure(x, score)
+        entry, numbers = ("scores_of_spacings", self._usual()) if score == "spacing" else \
+            ("scores_of_depths", (self.norm,))
+        self.device.launch(Kernel(instance, entry), (-(-len(x) // 256),), (256,),
+                           (measured, np.int64(len(x)), *map(np.float64, (*numbers, sign))))
+        return measured
 
-    def depths(self, x: Any, score: str) -> Any:
-        """Return the mean depth of each row over the trees."""
-        return self._depths(x, score)[0]
+    def host_scores(self, x: Any, score: str) -> np.ndarray:
+        """Return scores to be compared with the CPU's: in numpy, never above them, and equal where they can be."""
+        measured = self.device.xp.asnumpy(self.measure(x, score))
+        if score == "spacing":
+            middle, to_limit = self._usual()
+            scores = spacing_scores(np.nan_to_num((measured - middle) / to_limit - 1.0))  # NaN: every tree is empty
+        else:
+            scores = anomaly_scores(measured, self.norm)
+        return scores * (1.0 - _ERROR[score])
 
-    def _depths(self, x: Any, score: str) -> tuple[Any, Instance]:
+    def measure(self, x: Any, score: str) -> Any:
+        """Return the mean over the trees of each row's depth, or for "spacing" of its log spacing."""
+        return self._measure(x, score)[0]
+
+    def _measure(self, x: Any, score: str) -> tuple[Any, Instance]:
         """Return also which instance was used: others need not be compiled."""
-        if score not in DEPTH_ERROR:
-            raise NotImplementedError(f"score={score!r} is not computed on CUDA devices: set score='depth' or "
-                                      f"score='insertion', or pass cupy.asnumpy(X)")
         xp = self.device.xp
-        depth, missing = xp.empty(len(x), dtype=np.float64), xp.empty(len(x), dtype=np.int64)
+        measured, missing = xp.empty(len(x), dtype=np.float64), xp.empty(len(x), dtype=np.int64)
         counts = xp.zeros(2, dtype=np.uint64)
         if score == "depth":
-            instance = self._leaf_depths(x, depth, missing, counts)
+            instance = self._leaf_depths(x, measured, missing, counts)
         else:
-            instance = Instance("paths", self.dtype)
+            file, entry = ("spacing", "log_spacings") if score == "spacing" else ("paths", "insertion_depths")
+            instance = Instance(file, self.dtype)
             self.device.launch(
-                Kernel(instance, "insertion_depths"), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
-                (*self._column_args(boxes=True), x, np.int64(len(x)), depth, missing, counts),
+                Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
+                (*self._column_args(file), x, np.int64(len(x)), measured, missing, counts),
             )
         n_missing, n_infinite = xp.asnumpy(counts).tolist()
         if n_infinite:
             raise ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.")
         if n_missing:
-            self._forked_depths(x, missing, n_missing, score, depth)
-        return depth, instance
+            self._fork(x, missing, n_missing, score, measured)
+        return measured, instance
+
+    def _usual(self) -> tuple[float, float]:
+        """Return the middle of recent log spacings, and how far above it the unusual begins (native/recent.hpp)."""
+        state = self._forest.columns["recent"][0]
+        room = (len(state) - 1) // 2
+        held = state[1 + room : 1 + room + min(room, int(state[0]))]
+        if len(held) == 0:
+            return 0.0, 0.25
+        low, middle, high, most = np.quantile(held, (0.25, 0.5, 0.75, 0.9))
+        return float(middle), float(max(min(2.0 * (high - low), most - middle), 0.25))
 
     def _leaf_depths(self, x: Any, depth: Any, missing: Any, counts: Any) -> Instance:
         packed = self._pack()
@@ -116,17 +141,19 @@ class DeviceForest:
         )
         return instance
 
-    def _forked_depths(self, x: Any, missing: Any, n_missing: int, score: str, depth: Any) -> None:
+    def _fork(self, x: Any, missing: Any, n_missing: int, score: str, measured: Any) -> None:
+        """Measure the rows that lack values, whose number and places are given."""
         xp = self.device.xp
         ways = self._pack().height + 1
         most = min(_FORKED_BYTES // (ways * _WAY_BYTES * _PATH_THREADS), _FORKED_BLOCKS * self.device.n_multiprocessors)
         n_blocks = max(1, min(most, -(-n_missing // _PATH_THREADS)))
         n_ways = ways * n_blocks * _PATH_THREADS
+        file, entry, numbers, flags = ("spacing", "forked_spacings", 1, ()) if score == "spacing" else \
+            ("paths", "forked_depths", 5, (np.int32(score == "insertion"),))
         self.device.launch(
-            Kernel(Instance("paths", self.dtype), "forked_depths"), (n_blocks,), (_PATH_THREADS,),
-            (*self._column_args(boxes=score != "depth"), x, missing, np.int64(n_missing),
-             np.int32(score == "insertion"), xp.empty(n_ways, dtype=np.int32),
-             xp.empty(5 * n_ways, dtype=np.float64), depth),
+            Kernel(Instance(file, self.dtype), entry), (n_blocks,), (_PATH_THREADS,),
+            (*self._column_args(file, boxes=score != "depth"), x, missing, np.int64(n_missing), *flags,
+             xp.empty(n_ways, dtype=np.int32), xp.empty(numbers * n_ways, dtype=np.float64), measured),
         )
 
     def _pack(self) -> PackedForest:
@@ -136,15 +163,15 @@ class DeviceForest:
             self._packed = packed
         return self._packed
 
-    def _column_args(self, boxes: bool) -> tuple[Any, ...]:
-        """Return the arguments that kernels/paths.cu calls COLUMNS; without boxes, stand-ins for them."""
+    def _column_args(self, file: str, boxes: bool = True) -> tuple[Any, ...]:
+        """Return the arguments that a kernel file calls COLUMNS; without boxes, stand-ins for them."""
         if boxes:
             self._forest._ensure_boxes(1)
         columns = self._forest.columns
-        for name in _COLUMNS:
+        for name in _COLUMNS[file]:
             if name not in self._columns and (boxes or name not in _BOXES):
                 self._columns[name] = self._upload(hidden_depths(columns) if name == "hidden_depth" else columns[name])
-        arrays = [self._columns.get(name, self._columns["points"]) for name in _COLUMNS]
+        arrays = [self._columns.get(name, self._columns["points"]) for name in _COLUMNS[file]]
         return (*arrays, np.int32(self.n_trees), np.int64(columns["feature"].shape[1]),
                 np.int64(columns["points"].shape[1]), np.int32(self.n_features))
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._scoring import anomaly_scores
-
 if TYPE_CHECKING:
+    from ._cuda_forest import DeviceForest
     from ._forest import Forest
 
 
@@ -81,20 +80,19 @@ class DeviceRows:
 
     def scores(self, forest: Forest, score: str, sign: float = 1.0) -> Any:
         """Return ``sign`` times the anomaly scores of the rows, (n,), float64, on their device, as CuPy's array."""
+        return self._copy_of(forest, score).scores(self.array, score, sign)
+
+    def host_scores(self, forest: Forest, score: str) -> np.ndarray:
+        """Return scores to be compared with the CPU's, in numpy: ties count, so they are never above the CPU's."""
+        return self._copy_of(forest, score).host_scores(self.array, score)
+
+    def _copy_of(self, forest: Forest, score: str) -> DeviceForest:
         from ._cuda_forest import device_forest
         from ._device import open_device
 
-        return device_forest(open_device(), forest).scores(self.array, score, sign)
-
-    def host_scores(self, forest: Forest, score: str) -> np.ndarray:
-        """Return scores to be compared with the CPU's: in numpy, never above them, and equal where they can be."""
-        from ._cuda_forest import DEPTH_ERROR, device_forest
-        from ._device import open_device
-
-        copy = device_forest(open_device(), forest)
-        scores = anomaly_scores(sys.modules["cupy"].asnumpy(copy.depths(self.array, score)), copy.norm)
-        # Ties count against a row: rounding must not turn one into a win.
-        return scores * (1.0 - DEPTH_ERROR[score])
+        if score == "spacing":
+            forest._require_spaced()
+        return device_forest(open_device(), forest)
 
     def give_back(self, result: Any) -> Any:
         """Return a result (CuPy's or numpy's) in the rows' library, on their device."""

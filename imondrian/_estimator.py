@@ -468,16 +468,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             Before ``fit`` or ``partial_fit``.
         ValueError
             X is empty, has another width, or is infinite.
-        NotImplementedError
-            X is on a CUDA device, and the score is neither "depth" nor "insertion".
 
         Notes
         -----
-        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, scores are within 2
-        units in the last place, and with ``score="insertion"`` within a relative 1e-13 (the exponential functions of
-        the two differ); p-values are never below the CPU's. The trees are packed and uploaded at the first call,
-        and again after ``partial_fit``; kernels are compiled when first used, and kept in the user's cache
-        (``IMONDRIAN_CACHE_DIR``).
+        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, and scores are within 2
+        units in the last place; with ``score="insertion"`` they are within a relative 1e-13 and with the default one
+        within 1e-12 (the exponentials and logarithms of the two differ); p-values are never below the CPU's. The
+        trees are uploaded at the first call, and again after ``partial_fit``; kernels are compiled when first used,
+        and kept in the user's cache (``IMONDRIAN_CACHE_DIR``).
         ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
         """
         with gate_of(self).reading:

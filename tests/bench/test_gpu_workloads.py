@@ -34,7 +34,7 @@ def xp():
     patch.undo()
 
 
-@pytest.mark.parametrize("name", ["depth", "insertion", "missing"])
+@pytest.mark.parametrize("name", ["depth", "insertion", "default", "missing"])
 def test_workloads_of_the_forest(xp, name):
     options = {"missing": 0.1} if name == "missing" else {"score": name}
     workload = forest.scores(xp, 50, 4, np.float32, n_estimators=5, **options)

@@ -14,7 +14,8 @@ from imondrian import IsolationMondrianForest, _cuda_forest, _packed_forest
 from imondrian._cuda_forest import DeviceForest, Plan, device_forest
 from imondrian._forest import SLIDING, UNBOUNDED, Forest, seed_states
 
-SCORES = ("depth", "insertion")
+SCORES = ("depth", "insertion", "spacing")
+RTOL = {"insertion": 1e-13, "spacing": 1e-12}
 
 
 def rows(n, d, dtype, seed=0, missing=0.0):
@@ -25,12 +26,16 @@ def rows(n, d, dtype, seed=0, missing=0.0):
     return x
 
 
+def fitted(x, n_trees, **options):
+    return IsolationMondrianForest(n_trees, random_state=0, **options).fit(x).forest_
+
+
 def batch(d, dtype, **options):
-    return IsolationMondrianForest(7, score="depth", random_state=0, max_samples=40, **options).fit(rows(200, d, dtype)).forest_
+    return fitted(rows(200, d, dtype), 7, max_samples=40, **options)
 
 
 def streamed(d, dtype, missing=0.0, **options):
-    forest = IsolationMondrianForest(7, score="depth", random_state=0, **options)
+    forest = IsolationMondrianForest(7, random_state=0, **options)
     return forest.partial_fit(rows(120, d, dtype, missing=missing)).forest_
 
 
@@ -53,7 +58,7 @@ FORESTS = {
 
 
 def empty(d, dtype):
-    return Forest.for_stream(d, dtype, seed_states(np.random.RandomState(0), 3), UNBOUNDED, None, 0.0)
+    return Forest.for_stream(d, dtype, seed_states(np.random.RandomState(0), 3), UNBOUNDED, None, 0.0, spaced=True)
 
 
 def one_point(d, dtype):
@@ -65,7 +70,7 @@ def one_point(d, dtype):
 def emptied(d, dtype):
     """Of three trees, one has lost its only point."""
     states = seed_states(np.random.RandomState(0), 3)
-    forest = Forest.for_stream(d, dtype, states, SLIDING, 5, 0.0)
+    forest = Forest.for_stream(d, dtype, states, SLIDING, 5, 0.0, spaced=True)
     forest.learn(rows(4, d, dtype))
     header = forest.columns["header"]
     header[1] = [-1, 0, -1, -1, 0, 0]
@@ -74,17 +79,16 @@ def emptied(d, dtype):
 
 def check(dev, forest, x, score):
     copy = DeviceForest(dev, forest)
-    expected = forest.depths(x, score)[0]
-    found = dev.xp.asnumpy(copy.depths(dev.xp.asarray(x), score))
+    measured = dev.xp.asnumpy(copy.measure(dev.xp.asarray(x), score))
     if score == "depth":
-        np.testing.assert_array_equal(found, expected)
-    else:
-        np.testing.assert_allclose(found, expected, rtol=2e-14)
+        np.testing.assert_array_equal(measured, forest.depths(x, score)[0])
+    elif score == "insertion":
+        np.testing.assert_allclose(measured, forest.depths(x, score)[0], rtol=2e-14)
     scores = dev.xp.asnumpy(copy.scores(dev.xp.asarray(x), score))
     if score == "depth":
         np.testing.assert_array_max_ulp(scores, forest.scores(x, score), maxulp=2)
     else:
-        np.testing.assert_allclose(scores, forest.scores(x, score), rtol=1e-13)
+        np.testing.assert_allclose(scores, forest.scores(x, score), rtol=RTOL[score])
     return copy
 
 
@@ -112,7 +116,7 @@ def test_extreme_values(emulated, dtype):
     x = rows(60, 3, dtype)
     x[::7] *= largest / 100
     x[1::7] *= np.finfo(dtype).tiny / 8
-    forest = IsolationMondrianForest(5, score="depth", random_state=0, scale=None).fit(x).forest_
+    forest = IsolationMondrianForest(5, random_state=0, scale=None).fit(x).forest_
     queries = np.concatenate([x, -x, np.full((1, 3), largest), np.full((1, 3), -largest)])
     with np.errstate(all="ignore"):
         for score in SCORES:
@@ -192,18 +196,18 @@ def test_wide_nodes_of_float32(emulated, monkeypatch):
 
 
 def test_trees_are_uploaded_once_and_again_after_an_update(emulated):
-    detector = IsolationMondrianForest(5, score="depth", random_state=0, window=64).partial_fit(rows(100, 3, np.float64))
+    detector = IsolationMondrianForest(5, random_state=0, window=64).partial_fit(rows(100, 3, np.float64))
     first = device_forest(emulated, detector.forest_)
     assert device_forest(emulated, detector.forest_) is first
     other = EmulatedDevice(emulated.xp)
     assert device_forest(other, detector.forest_) is not first
     assert device_forest(emulated, detector.forest_) is first
     x = emulated.xp.asarray(rows(50, 3, np.float64, seed=7))
-    before = emulated.xp.asnumpy(first.depths(x, "insertion"))
+    before = emulated.xp.asnumpy(first.measure(x, "insertion"))
     detector.partial_fit(rows(30, 3, np.float64, seed=8) + 3)
     second = device_forest(emulated, detector.forest_)
     assert second is not first
-    after = emulated.xp.asnumpy(second.depths(x, "insertion"))
+    after = emulated.xp.asnumpy(second.measure(x, "insertion"))
     np.testing.assert_allclose(after, detector.forest_.depths(x.get(), "insertion")[0], rtol=2e-14)
     assert (after != before).any()
 
@@ -211,7 +215,7 @@ def test_trees_are_uploaded_once_and_again_after_an_update(emulated):
 def test_copies_go_with_their_forest_and_into_no_pickle(emulated):
     forest = batch(3, np.float64)
     size = len(pickle.dumps(forest))
-    device_forest(emulated, forest).depths(emulated.xp.asarray(rows(5, 3, np.float64)), "depth")
+    device_forest(emulated, forest).measure(emulated.xp.asarray(rows(5, 3, np.float64)), "depth")
     assert len(pickle.dumps(forest)) == size
     gone = weakref.ref(device_forest(emulated, forest))
     del forest
@@ -242,7 +246,7 @@ def test_large_trees_on_a_device(cupy_device):
 
     for size in (1024, 4096, 30_000):
         x = rows(size, 5, np.float32)
-        forest = IsolationMondrianForest(4, score="depth", max_samples=size, random_state=0).fit(x).forest_
+        forest = IsolationMondrianForest(4, max_samples=size, random_state=0).fit(x).forest_
         check(open_device(), forest, rows(5000, 5, np.float32, seed=1), "depth")
 
 

@@ -11,7 +11,8 @@ from imondrian._kernel_file import OPTIONS, Instance
 
 NVCC = shutil.which("nvcc")
 # Registers a thread: 64 let four blocks of 256 threads share a multiprocessor.
-BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "forked_depths": 128, "scores_of_depths": 32}
+BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "forked_depths": 128, "scores_of_depths": 32,
+           "log_spacings": 64, "forked_spacings": 128, "scores_of_spacings": 40}
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -20,12 +21,13 @@ def depth(dtype, rows=4, wide=False, shared=1):
     return Instance("depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared), ("SHARED_TREES", shared)))
 
 
-INSTANCES = [*(Instance("paths", dtype) for dtype in DTYPES), *(depth(dtype) for dtype in DTYPES),
+INSTANCES = [*(Instance(file, dtype) for file in ("spacing", "paths") for dtype in DTYPES),
+             *(depth(dtype) for dtype in DTYPES),
              depth(DTYPES[0], wide=True), depth(DTYPES[0], rows=1, shared=0)]
 
 
 # All of them for one architecture, one of each file for the others.
-CASES = [(instance, "90") for instance in INSTANCES] + [(i, arch) for i in INSTANCES[1:3] for arch in ("75", "100")]
+CASES = [(instance, "90") for instance in INSTANCES] + [(i, arch) for i in INSTANCES[1:5:2] for arch in ("75", "100")]
 
 
 @pytest.mark.parametrize("instance, arch", CASES)

@@ -17,16 +17,16 @@ def check(score, n=30, dtype=np.float32, missing=0.0, **options):
     if reason := host_build.missing(options.get("sanitizer", "")):
         pytest.skip(reason)
     device = EmulatedDevice(**options)
-    forest = IsolationMondrianForest(3, score="depth", random_state=0).fit(RNG.normal(size=(24, 3)).astype(dtype)).forest_
-    x = RNG.normal(size=(n, 3)).astype(dtype)
+    forest = IsolationMondrianForest(3, random_state=0).fit(RNG.normal(size=(24, 7)).astype(dtype)).forest_
+    x = RNG.normal(size=(n, 7)).astype(dtype)
     x[RNG.random(x.shape) < missing] = np.nan
-    found = device.xp.asnumpy(DeviceForest(device, forest).depths(device.xp.asarray(x), score))
-    np.testing.assert_allclose(found, forest.depths(x, score)[0], rtol=2e-14)
+    found = device.xp.asnumpy(DeviceForest(device, forest).scores(device.xp.asarray(x), score))
+    np.testing.assert_allclose(found, forest.scores(x, score), rtol=1e-12)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
-@pytest.mark.parametrize("score", ["depth", "insertion"])
+@pytest.mark.parametrize("score", ["depth", "insertion", "spacing"])
 def test_kernels_are_clean(monkeypatch, sanitizer, score):
     monkeypatch.setattr(_cuda_forest, "_BLOCK_BYTES", 0)  # one tree at a time: every barrier counts
     check(score, missing=0.3, sanitizer=sanitizer)
