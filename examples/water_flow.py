@@ -25,6 +25,7 @@ from imondrian.river import Shingle as OnlineShingle
 
 WIDTH = 4
 RATE = 0.05
+SCORE = "depth"  # odd stretches make runs of windows that resemble each other: depth sees such clusters best
 WARM_UP = 60  # hours in which the stream's scores are not judged
 # First and last hour of each stretch; the last hours are those of coming back to the usual flow.
 KNOWN = {"cut off, 24 March": (93, 111), "cut off, 29 March": (211, 224), "pump, 3 April": (329, 330),
@@ -38,7 +39,7 @@ def features(flow: np.ndarray) -> np.ndarray:
 
 def follow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score every hour before learning it; return scores, p-values and alarms, (n,) each."""
-    shingle, forest = OnlineShingle(WIDTH), OnlineIsolationMondrianForest(window="reservoir", seed=0)
+    shingle, forest = OnlineShingle(WIDTH), OnlineIsolationMondrianForest(window="reservoir", score=SCORE, seed=0)
     # A short series: the level may adapt slowly. All is learnt: the flow must not stay odd for ever.
     alarm = AlarmFilter(forest, rate=RATE, step=0.001, protect_anomaly_detector=False)
     rows = []
@@ -56,7 +57,8 @@ def follow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def at_once(flow: np.ndarray) -> np.ndarray:
     """Score every hour's window in a forest fitted to all of them, (n - WIDTH + 1,); high is anomalous."""
     series = features(flow)
-    return -make_pipeline(Shingle(WIDTH), IsolationMondrianForest(random_state=0)).fit(series).score_samples(series)
+    pipeline = make_pipeline(Shingle(WIDTH), IsolationMondrianForest(score=SCORE, random_state=0))
+    return -pipeline.fit(series).score_samples(series)
 
 
 def draw(flow: np.ndarray, p_values: np.ndarray, alarms: np.ndarray, path: Path) -> None:

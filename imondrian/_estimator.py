@@ -56,11 +56,12 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     max_samples : "auto", int or float, default="auto"
         Rows drawn without replacement for each tree by ``fit``: "auto" is ``min(256, n)``, a float
         a share of the rows. ``partial_fit`` gives every row to every tree.
-    score : {"default", "depth", "insertion"}, default="default"
+    score : {"default", "spacing", "depth", "insertion"}, default="default"
         "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
         "insertion" is the mean depth at which the point would hang if it were inserted, so it also
-        sees how far outside the boxes a point lies. "default" is the best of them, at present
-        "depth".
+        sees how far outside the boxes a point lies. "spacing" is the room a point has against points known to be
+        usual (see Notes). "default" is the best of them over many data sets: "spacing". On windows of a series,
+        where the odd ones resemble each other, "depth" may see more.
     window : None, int, "reservoir", "decayed" or "thinned", default=None
         What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
         the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for
@@ -99,12 +100,25 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     Notes
     -----
-    Scores follow scikit-learn's sign: **low is abnormal**. They are ``-2 ** (-E[h] / c(n))``, in
-    [-1, 0), as in isolation forests.
+    Scores follow scikit-learn's sign: **low is abnormal**. For "depth" and "insertion" they are
+    ``-2 ** (-E[h] / c(n))``, in [-1, 0), as in isolation forests.
 
-    Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t d log psi) for
-    "insertion", with t trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and
-    the sampled rows with "depth".
+    "spacing" is this project's. In each tree, B is the smallest box on the row's path that holds a clean mass
+    of 4, and its extent the sum of its sides, stretched to take the row in, in the tree's units; L is the mean
+    over the trees of log(0.1 + extent). *Clean mass* leaves out points that are flagged: the fifth of the
+    points that lies shallowest in the forest, each without its own mass, so that anomalies in a cluster cannot
+    vouch for each other. Under ``partial_fit`` a point is flagged on arrival, for good, if its depth is among
+    the shallowest fifth of the last 512. Every other tree sees a bag of 5 features only, drawn at random
+    (others are cut after all of those; extents leave them out). The score is ``-1 / (1 + 4 ** ((m - L) / w +
+    1))`` with m the median of L over recent points (after ``fit``: over up to 1,024 of its points, without
+    themselves) and w = min(2 (q75 - q25), q90 - m), at least 0.25: about -0.2 for the median point, -0.5 where
+    the unusual begins. All-constant data gives every row the same score, above -0.5. Trees grown for another
+    score lack bags and flags: they cannot give this one.
+
+    Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t (d + log psi)) for
+    "spacing" (whose ``fit`` also scores up to t psi rows by depth), O(t d log psi) for "insertion", with t
+    trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and the sampled rows with the
+    others; all of them keep boxes, O(t psi d), from the first ``partial_fit`` on.
 
     With ``scale="robust"`` a tree divides feature j by s_j = (q95 - q5) / 3.29, from linear percentiles of
     its own points; where that is 0, by their standard deviation. A feature that is constant in a tree

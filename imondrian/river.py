@@ -59,7 +59,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         last ``window`` points in every tree; None keeps every point, in memory that grows.
     horizon : int, default=1024
         How far back, in points, "thinned" and "decayed" windows reach.
-    score : {"default", "depth", "insertion"}, default="default"
+    score : {"default", "spacing", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`.
     scale : "robust" or None, default="robust"
         As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed

@@ -33,7 +33,7 @@ IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
 
 // Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
-// kFewest to tell. Every group of trees judges for itself, so that none waits for another.
+// enough to tell. Every group of trees judges for itself, so that none waits for another.
 template <class T>
 class Judge {
  public:
@@ -63,13 +63,12 @@ class Judge {
       present += 1.0;
     }
     if (present == 0.0) return false;
-    const bool flagged = recent_.size() >= kFewest && sum / present < recent_.quantile(kFlagged);
+    const bool flagged = recent_.size() >= kFewRecent && sum / present < recent_.quantile(kFlagged);
     recent_.add(sum / present);
     return flagged;
   }
 
  private:
-  static constexpr std::int64_t kFewest = 32;
   TreeGroup<T> group_;
   Recent recent_;
   std::vector<Way> ways_;

@@ -10,27 +10,25 @@
 
 namespace imondrian {
 
-constexpr std::int64_t kRecent = 512;                 // scores that are remembered
-constexpr std::int64_t kRecentSize = 2 * kRecent + 1; // how many there were ever, the ring, and it sorted
+constexpr std::int64_t kRecent = 512;  // scores that are remembered at most
+constexpr std::int64_t kFewRecent = 32;
+constexpr std::int64_t kRecentSize = 2 * kRecent + 2;  // how many there were ever, how many are held, the ring, and
+                                                       // it sorted
 
 class Recent {
  public:
-  explicit Recent(double* state) : n_(state[0]), ring_(state + 1), sorted_(state + 1 + kRecent) {}
+  explicit Recent(double* state) : n_(state[0]), held_(state[1]), ring_(state + 2), sorted_(state + 2 + kRecent) {}
 
-  std::int64_t size() const { return std::min(kRecent, static_cast<std::int64_t>(n_)); }
+  std::int64_t size() const { return static_cast<std::int64_t>(held_); }
 
   void add(double value) {
+    for (std::int64_t drop = size() + 1 - limit(); drop > 0; --drop) forget_oldest();
     std::int64_t held = size();
-    double& oldest = ring_[static_cast<std::int64_t>(n_) % kRecent];
-    if (held == kRecent) {
-      double* gone = std::lower_bound(sorted_, sorted_ + held, oldest);
-      std::memmove(gone, gone + 1, static_cast<std::size_t>(sorted_ + held - gone - 1) * sizeof(double));
-      --held;
-    }
     double* place = std::upper_bound(sorted_, sorted_ + held, value);
     std::memmove(place + 1, place, static_cast<std::size_t>(sorted_ + held - place) * sizeof(double));
-    *place = oldest = value;
+    *place = ring_[static_cast<std::int64_t>(n_) % kRecent] = value;
     n_ += 1.0;
+    held_ += 1.0;
   }
 
   // Remember values with masses as if they had come one by one, in no order: each as often as its mass
@@ -52,7 +50,8 @@ class Recent {
       while (from >= held) from = (from + kStride) % kRecent;
       ring_[i] = sorted_[from];
     }
-    n_ = static_cast<double>(held);
+    held_ = static_cast<double>(held);
+    n_ = held_;
   }
 
   // The q-quantile, between order statistics by linear interpolation; of none, 0.
@@ -67,9 +66,10 @@ class Recent {
 
   // Whether the sorted copy is what the ring holds, all finite.
   bool is_sound() const {
-    if (!(n_ >= 0.0 && n_ < 0x1.0p53) || n_ != std::floor(n_)) return false;
+    if (!(n_ >= held_ && n_ < 0x1.0p53) || n_ != std::floor(n_)) return false;
+    if (!(held_ >= 0.0 && held_ <= kRecent) || held_ != std::floor(held_)) return false;
     double copy[kRecent];
-    std::copy(ring_, ring_ + size(), copy);
+    for (std::int64_t i = 0; i < size(); ++i) copy[i] = ring_[(static_cast<std::int64_t>(n_) - 1 - i) % kRecent];
     std::sort(copy, copy + size());
     for (std::int64_t i = 0; i < size(); ++i) {
       if (!std::isfinite(copy[i]) || copy[i] != sorted_[i]) return false;
@@ -78,7 +78,19 @@ class Recent {
   }
 
  private:
+  // Half of all at first: while trees fill up, what they give moves.
+  std::int64_t limit() const {
+    return std::clamp(std::max(static_cast<std::int64_t>(n_) / 2, size()), kFewRecent, kRecent);
+  }
+  void forget_oldest() {
+    const std::int64_t held = size();
+    double* gone = std::lower_bound(sorted_, sorted_ + held, ring_[(static_cast<std::int64_t>(n_) - held) % kRecent]);
+    std::memmove(gone, gone + 1, static_cast<std::size_t>(sorted_ + held - gone - 1) * sizeof(double));
+    held_ -= 1.0;
+  }
+
   double& n_;
+  double& held_;
   double* ring_;
   double* sorted_;
 };

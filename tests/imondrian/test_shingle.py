@@ -102,7 +102,8 @@ def test_in_a_pipeline():
     t = np.arange(600)
     x = np.sin(t / 6) + np.random.default_rng(0).normal(size=600) * 0.05
     x[400:406] = x[400]  # a sensor that hangs for six readings: no value is odd, their sequence is
-    pipeline = make_pipeline(StandardScaler(), Shingle(12), IsolationMondrianForest(max_samples=400, random_state=0))
+    forest = IsolationMondrianForest(max_samples=400, score="depth", random_state=0)
+    pipeline = make_pipeline(StandardScaler(), Shingle(12), forest)
     ends = pipeline[1].fit(x).window_ends(600)
     odd = ends[np.argsort(pipeline.fit(x[:, None]).score_samples(x[:, None]))[:5]]
     assert ((odd >= 401) & (odd <= 416)).all()

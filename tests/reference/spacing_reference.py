@@ -1,0 +1,160 @@
+"""The spacing score, slow and obvious: the oracle of the native one. Nothing here comes from the package.
+
+It reads a forest's columns, but never a stored box: boxes are computed from the points below a node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from reference import forest_reference as slow
+
+LEAST_CLEAN, FLOOR, MOST, FLAGGED, GROUP = 4.0, 0.1, 2.0 ** 1000, 0.2, 8
+Row = Sequence[float]
+
+
+def clean_of(columns: dict, t: int, v: int) -> float:
+    return float(columns["clean"][t, v] if v >= 0 else columns["leaf_clean"][t, ~v])
+
+
+def children(columns: dict, t: int, v: int) -> list[int]:
+    return columns["child"][t, v].tolist()
+
+
+def leaves_below(columns: dict, t: int, v: int) -> list[int]:
+    return [~v] if v < 0 else [leaf for c in children(columns, t, v) for leaf in leaves_below(columns, t, c)]
+
+
+def seen_features(columns: dict, t: int, d: int) -> list[int]:
+    bag = [int(j) for j in columns["bag"][t] if j >= 0]
+    return bag if bag and d > len(columns["bag"][t]) else list(range(d))
+
+
+def extent(columns: dict, t: int, v: int, x: Row) -> float:
+    """The floor, and the rated sides of the box of the points below v after x has joined them."""
+    rows = columns["points"][columns["leaf_point"][t, leaves_below(columns, t, v)]].astype(np.float64)
+    total = FLOOR
+    for j in seen_features(columns, t, len(x)):
+        values = [value for value in rows[:, j] if not math.isnan(value)]
+        if values and not math.isnan(x[j]):
+            values.append(x[j])
+        if values:
+            total += (max(values) - min(values)) * float(columns["rate"][t, j])
+    return total if total < MOST else MOST
+
+
+def spacing(columns: dict, t: int, x: Row) -> float:
+    """Log extent of the smallest box on x's way with enough clean mass; in expectation, for want of a value."""
+    def below(v: int) -> float:
+        if v < 0:
+            return math.log(extent(columns, t, v, x))
+        return sum(share * (below(c) if clean_of(columns, t, c) >= LEAST_CLEAN else math.log(extent(columns, t, v, x)))
+                   for c, share in slow.ways(columns, t, v, x))
+
+    root = int(columns["header"][t, 0])
+    return below(root) if clean_of(columns, t, root) >= LEAST_CLEAN else math.log(extent(columns, t, root, x))
+
+
+def mean_spacing(columns: dict, x: Row) -> float:
+    """Over the trees that hold any point; NaN if there are none."""
+    trees = [t for t in range(len(columns["header"])) if columns["header"][t, 1] > 0]
+    return math.fsum(spacing(columns, t, x) for t in trees) / len(trees) if trees else math.nan
+
+
+def excess(value: float, usual: Sequence[float]) -> float:
+    """How far above the usual: -1 at its median, 0 where the unusual begins."""
+    q25, q50, q75, q90 = np.quantile(usual, [0.25, 0.5, 0.75, 0.9])
+    return (value - q50) / max(min(q50 + 2 * (q75 - q25), q90) - q50, 0.25) - 1.0
+
+
+def score(value: float, usual: Sequence[float]) -> float:
+    return 1.0 / (1.0 + 4.0 ** -min(max(excess(value, usual), -500.0), 500.0))
+
+
+# -- a batch: who is flagged, and what is usual ----------------------------------------------------------
+
+
+def holdings(columns: dict) -> dict[bytes, dict[int, int]]:
+    """The leaf that holds each distinct point, by tree."""
+    held: dict[bytes, dict[int, int]] = {}
+    for t, (_, n_leaves) in enumerate(columns["header"][:, :2].tolist()):
+        if n_leaves:
+            for leaf in leaves_below(columns, t, int(columns["header"][t, 0])):
+                held.setdefault(columns["points"][columns["leaf_point"][t, leaf]].tobytes(), {})[t] = leaf
+    return held
+
+
+def levels(columns: dict, t: int, leaf: int) -> int:
+    up, n = int(columns["leaf_parent"][t, leaf]), 0
+    while up >= 0:
+        up, n = int(columns["parent"][t, up]), n + 1
+    return n
+
+
+def flagged_points(columns: dict, d: int) -> set[bytes]:
+    """Of all points held, the shallowest fifth (by copies): their own copy left out of every leaf's mass."""
+    dtype, n_trees = columns["points"].dtype, len(columns["header"])
+    depth, mass = {}, {}
+    for point, leaf_in in holdings(columns).items():
+        x = np.frombuffer(point, dtype)[:d].tolist()
+        depth[point] = round(2.0 ** 20 * math.fsum(
+            levels(columns, t, leaf_in[t]) + slow.hidden_depth(float(columns["leaf_mass"][t, leaf_in[t]]) - 1.0)
+            if t in leaf_in else slow.leaf_depth(columns, t, x) for t in range(n_trees)))
+        mass[point] = max(float(columns["leaf_mass"][t, leaf]) for t, leaf in leaf_in.items())
+    total, passed, least = sum(mass.values()), 0.0, -math.inf
+    for point in sorted(depth, key=depth.get):
+        passed += mass[point]
+        if passed > FLAGGED * total:
+            least = depth[point]
+            break
+    return {point for point in depth if depth[point] < least}
+
+
+def usual_spacings(columns: dict, d: int) -> list[float]:
+    """The mean spacing of each copy of each point, where every tree holds all: without one copy of it."""
+    found = []
+    for point, leaf_in in holdings(columns).items():
+        x, total = np.frombuffer(point, columns["points"].dtype)[:d].tolist(), 0.0
+        for t, leaf in leaf_in.items():
+            v, up, own = ~leaf, int(columns["leaf_parent"][t, leaf]), float(columns["leaf_clean"][t, leaf] > 0)
+            while up >= 0 and clean_of(columns, t, v) - own < LEAST_CLEAN:
+                v, up = up, int(columns["parent"][t, up])
+            total += math.log(extent(columns, t, v, x))
+        found += [total / len(leaf_in)] * round(float(columns["leaf_mass"][0, leaf_in[0]]))
+    return found
+
+
+# -- a stream --------------------------------------------------------------------------------------------
+
+
+class Remembered:
+    """The last values: at first the later half of all, at least 32 and at most 512."""
+
+    def __init__(self) -> None:
+        self.all: list[float] = []
+        self.held = 0
+
+    def add(self, value: float) -> None:
+        self.held = min(self.held + 1, min(max(len(self.all) // 2, 32), 512))
+        self.all.append(value)
+
+    @property
+    def values(self) -> list[float]:
+        return self.all[len(self.all) - self.held:]
+
+
+class Judge:
+    """One group of trees: flags an arrival by the rank of its mean depth among the last ones."""
+
+    def __init__(self) -> None:
+        self.recent = Remembered()
+
+    def flags(self, columns: dict, trees: Sequence[int], x: Row) -> bool:
+        depths = [slow.leaf_depth(columns, t, x) for t in trees if columns["header"][t, 1] > 0]
+        if not depths:
+            return False
+        depth, before = math.fsum(depths) / len(depths), self.recent.values
+        self.recent.add(depth)
+        return len(before) >= 32 and depth < np.quantile(before, FLAGGED)
