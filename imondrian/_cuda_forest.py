@@ -116,8 +116,8 @@ class DeviceForest:
     def _usual(self) -> tuple[float, float]:
         """Return the middle of recent log spacings, and how far above it the unusual begins (native/recent.hpp)."""
         state = self._forest.columns["recent"][0]
-        room = (len(state) - 1) // 2
-        held = state[1 + room : 1 + room + min(room, int(state[0]))]
+        by_size = state[2 + (len(state) - 2) // 2 :]  # behind two numbers and as long a ring
+        held = by_size[: int(state[1])]
         if len(held) == 0:
             return 0.0, 0.25
         low, middle, high, most = np.quantile(held, (0.25, 0.5, 0.75, 0.9))
