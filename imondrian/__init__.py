@@ -13,13 +13,16 @@ a tree that has followed a stream has the law of a tree built from what it holds
 
 Where to start reading: ``native/view.hpp`` (the columns a forest consists of, and their
 invariants), ``native/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the laws), ``native/paths.hpp``
-(the scores), ``native/stream.hpp`` (what a stream keeps), then ``_forest.py`` and the two facades.
+(the scores), ``native/stream.hpp`` (what a stream keeps), then ``_forest.py`` and the two facades; for
+scoring on a CUDA device ``kernels/depth.cu`` and ``_cuda_forest.py``.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from ._info import Info, info
+
 __version__ = "0.1.0"
-__all__ = ["IsolationMondrianForest", "Shingle"]
+__all__ = ["Info", "IsolationMondrianForest", "Shingle", "info"]
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
 from ._memory import BLOCK, Layout
 from ._scoring import SCORES, anomaly_scores, spacing_scores
+
+if TYPE_CHECKING:
+    from ._device_rows import DeviceRows
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
@@ -324,8 +327,10 @@ class Forest:
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
-    def scores(self, X: np.ndarray, score: str, n_threads: int = 1) -> np.ndarray:
+    def scores(self, X: np.ndarray | DeviceRows, score: str, n_threads: int = 1) -> np.ndarray:
         """Return the anomaly score of each row, in [0, 1], high for anomalies."""
+        if not isinstance(X, np.ndarray):
+            return X.host_scores(self, score)
         measured, norm = self.depths(X, score, n_threads)
         return spacing_scores(measured) if score == "spacing" else anomaly_scores(measured, norm)
 

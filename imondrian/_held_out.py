@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._calibration import CALIBRATION_SIZE, ENOUGH, ScoreWindow, mass_above, stored
 from ._forest import Forest, seed_states
 from ._scoring import SCORES
+
+if TYPE_CHECKING:
+    from ._device_rows import DeviceRows
 
 N_FOLDS = 5
 
@@ -103,7 +106,8 @@ class Calibration:
             self.weight = None if self.weight is None else self.weight[kept]
             self._cache = None
 
-    def p_values(self, X: np.ndarray, forest: Forest, score: str, grow: Grower, n_threads: int) -> np.ndarray:
+    def p_values(self, X: np.ndarray | DeviceRows, forest: Forest, score: str, grow: Grower,
+                 n_threads: int) -> np.ndarray:
         """Return the p-value of each row of X."""
         source = self.source
         if source == "prequential":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import __version__
+from . import __version__, info
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo = commands.add_parser("demo", help="fit and stream real data, beside other detectors; draw two pictures")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the pictures")
     demo.add_argument("--rows", type=_positive, default=None, help="rows of the stream (default: all 49,097)")
-    commands.add_parser("info", help="versions, and what is installed")
+    commands.add_parser("info", help="what is installed, and what of it can be used")
     options = parser.parse_args(arguments)
     if options.command == "info":
         print(info())
@@ -28,19 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as error:
         parser.error(f"the demo needs {error.name}: pip install 'imondrian[river,plot,cli]'")
     run(options.output, options.rows)
-
-
-def info() -> str:
-    """Return versions of this package, Python and the optional packages, one a line."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    lines = [f"imondrian {__version__}", f"Python {platform.python_version()} on {platform.platform()}"]
-    for package in ("numpy", "scikit-learn", "river", "matplotlib", "rich"):
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package}: not installed")
-    return "\n".join(lines)
 
 
 def _positive(text: str) -> int:

@@ -1,0 +1,181 @@
+// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/spacing.hpp, step for step.
+// Only log() may differ from the CPU's, by a unit in the last place.
+
+#include "common.cuh"
+
+#define THREADS 128
+#define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
+#define BAG_SIZE 5
+#define HEADER_SIZE 6
+#define LEAST_CLEAN 4.0
+#define EXTENT_FLOOR 0.1
+#define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
+#define LN_2 0.693147180559945309417
+
+#define COLUMNS                                                                                              \
+  const int *header, const int *feature, const real *threshold, const int *child, const double *mass,        \
+      const double *leaf_mass, const double *clean, const double *leaf_clean, const int *bag,                \
+      const int *leaf_point, const real *lower, const real *upper, const real *rate, const real *points,     \
+      int n_trees, i64 capacity, i64 width, int d
+
+struct Tree {
+  const int* header;
+  const int* feature;
+  const real* threshold;
+  const int* child;
+  const double* mass;
+  const double* leaf_mass;
+  const double* clean;
+  const double* leaf_clean;
+  const int* bag;
+  const int* leaf_point;
+  const real* lower;
+  const real* upper;
+  const real* rate;
+  const real* points;
+  i64 width;
+  int d;
+
+  __device__ __forceinline__ bool empty() const { return header[1] == 0; }
+  __device__ __forceinline__ bool sees_few() const { return bag[0] >= 0 && d > BAG_SIZE; }
+  __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
+  __device__ __forceinline__ double clean_of(int v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
+};
+
+#define TREE(t)                                                                                       \
+  Tree {                                                                                              \
+    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity,                 \
+        child + 2 * (t) * capacity, mass + (t) * capacity, leaf_mass + (t) * capacity,                \
+        clean + (t) * capacity, leaf_clean + (t) * capacity, bag + (t) * BAG_SIZE,                    \
+        leaf_point + (t) * capacity, lower + (t) * capacity * width, upper + (t) * capacity * width,  \
+        rate + (t) * width, points, width, d                                                          \
+  }
+
+// EXTENT_FLOOR + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
+// features, or those of the tree's bag in its order.
+__device__ __forceinline__ double stretched_extent(const Tree& tree, int v, const real* x) {
+  const i64 at = v < 0 ? static_cast<i64>(tree.leaf_point[~v]) * tree.width : v * tree.width;
+  const real* lo = (v < 0 ? tree.points : tree.lower) + at;
+  const real* hi = (v < 0 ? tree.points : tree.upper) + at;
+  const bool few = tree.sees_few();
+  const int n = few ? BAG_SIZE : tree.d;
+  real sum[LANES] = {};
+  for (int first = 0; first < n; first += LANES) {
+#pragma unroll
+    for (int k = 0; k < LANES; ++k) {
+      if (first + k >= n) break;
+      const int j = few ? tree.bag[first + k] : first + k;
+      if (j < 0) continue;
+      const real side = (x[j] > hi[j] ? x[j] : hi[j]) - (x[j] < lo[j] ? x[j] : lo[j]);
+      sum[k] += (side > 0 ? side : 0) * tree.rate[j];
+    }
+  }
+#pragma unroll
+  for (int by = LANES / 2; by > 0; by /= 2) {
+#pragma unroll
+    for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
+  }
+  const double extent = static_cast<double>(sum[0]);
+  return extent < MOST_EXTENT ? EXTENT_FLOOR + extent : MOST_EXTENT;
+}
+
+// The smallest box on the path of x that holds enough clean mass, or the root if there is none.
+__device__ __forceinline__ int clean_box(const Tree& tree, const real* x) {
+  int v = tree.header[0];
+  int box = v;
+  while (v >= 0) {
+    if (tree.clean[v] < LEAST_CLEAN) return box;
+    box = v;
+    v = tree.child[2 * static_cast<i64>(v) + (x[tree.feature[v]] > tree.threshold[v])];
+  }
+  return tree.leaf_clean[~v] < LEAST_CLEAN ? box : v;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* counts) {
+  const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
+  if (i >= n) return;
+  const real* row = x + i * d;
+  if (note_row(row, 1, d, i, missing, counts)) return;
+  // One logarithm, of a product kept as a mantissa in [1, 2) and an exponent.
+  double mantissa = 1;
+  i64 exponent = 0;
+  int n_present = 0;
+  for (i64 t = 0; t < n_trees; ++t) {
+    const Tree tree = TREE(t);
+    if (tree.empty()) continue;
+    ++n_present;
+    mantissa *= stretched_extent(tree, clean_box(tree, row), row);
+    const i64 bits = __double_as_longlong(mantissa);
+    exponent += (bits >> 52) - 1023;
+    mantissa = __longlong_as_double((bits & 0xfffffffffffffLL) | 0x3ff0000000000000LL);
+  }
+  spacing[i] = (log(mantissa) + static_cast<double>(exponent) * LN_2) / n_present;
+}
+
+// The rows that `missing` names, which go both ways at a cut whose value they lack, in proportion to the masses.
+// Entry e of thread k of the ways still to be gone is at [e * n_threads + k]; there is room for one more than
+// the highest tree has levels.
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+forked_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, int* way_node, double* way_share,
+                double* spacing) {
+  const i64 n_threads = static_cast<i64>(gridDim.x) * THREADS;
+  const i64 thread = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
+  for (i64 k = thread; k < n_missing; k += n_threads) {
+    const real* row = x + missing[k] * d;
+    double sum = 0;
+    int n_present = 0;
+    for (i64 t = 0; t < n_trees; ++t) {
+      const Tree tree = TREE(t);
+      if (tree.empty()) continue;
+      ++n_present;
+      const int root = tree.header[0];
+      if (tree.clean_of(root) < LEAST_CLEAN) {
+        sum += log(stretched_extent(tree, root, row));
+        continue;
+      }
+      double total = 0;
+      i64 height = 1;
+      way_node[thread] = root;
+      way_share[thread] = 1;
+      while (height > 0) {
+        --height;
+        const int v = way_node[height * n_threads + thread];
+        const double here = way_share[height * n_threads + thread];
+        if (v < 0) {
+          total += here * log(stretched_extent(tree, v, row));
+          continue;
+        }
+        const real value = row[tree.feature[v]];
+        const bool lacks = value != value;
+        const int goes = value > tree.threshold[v];
+        const int* children = tree.child + 2 * static_cast<i64>(v);
+        const double both = tree.mass_of(children[0]) + tree.mass_of(children[1]);
+        for (int side = 1; side >= 0; --side) {
+          if (!lacks && side != goes) continue;
+          const int next = children[side];
+          const double share = lacks ? here * (tree.mass_of(next) / both) : here;
+          if (tree.clean_of(next) < LEAST_CLEAN) {
+            total += share * log(stretched_extent(tree, v, row));
+          } else {
+            way_node[height * n_threads + thread] = next;
+            way_share[height * n_threads + thread] = share;
+            ++height;
+          }
+        }
+      }
+      sum += total;
+    }
+    spacing[missing[k]] = sum / n_present;
+  }
+}
+
+// sign / (1 + 4 ** -excess) in place, the excess being 0 where the unusual begins and -1 at the middle.
+extern "C" __global__ void __launch_bounds__(256)
+scores_of_spacings(double* spacing, i64 n, double middle, double to_limit, double sign) {
+  const i64 i = static_cast<i64>(blockIdx.x) * 256 + threadIdx.x;
+  if (i >= n) return;
+  // NaN where every tree is empty: nothing to compare with.
+  const double excess = spacing[i] == spacing[i] ? (spacing[i] - middle) / to_limit - 1.0 : 0.0;
+  spacing[i] = sign * (0.5 * (1.0 + tanh(LN_2 * excess)));
+}

@@ -1,0 +1,40 @@
+"""Make the emulated device importable, and put it in the place of CuPy's where a test asks for it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "emulation"))
+
+
+@pytest.fixture(scope="session")
+def emulated():
+    """A device that is emulated, and in ``.xp`` the module that stands for CuPy."""
+    import host_build
+    from device import EmulatedDevice
+
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    return EmulatedDevice()
+
+
+@pytest.fixture
+def cp(emulated, monkeypatch):
+    """A stand-in for CuPy: its arrays are recognised, and scored on the emulated device."""
+    monkeypatch.setitem(sys.modules, "cupy", emulated.xp)
+    monkeypatch.setattr("imondrian._device.open_device", lambda: emulated)
+    return emulated.xp
+
+
+@pytest.fixture(scope="session")
+def cupy_device():
+    """CuPy with a usable device."""
+    cupy = pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"needs a CUDA device: {error}")
+    if count == 0:
+        pytest.skip("needs a CUDA device: none found")
+    return cupy
