@@ -57,8 +57,8 @@ def comparison(figures: Sequence[Figure]) -> str:
         rows.append(row)
     header = ["method", "rank, AUC", "rank, AP", *(name.format(measure) for measure in ("AUC", "AP")
               for name in ("{} lead", "p", "won / tied / lost"))]
-    return (f"Lead of {methods[0]!r} over the others, mean over {len(auc)} sets, with Wilcoxon's signed-rank test; ranks "
-            f"closer than {critical_difference(len(methods), len(auc)):.1f} cannot be told apart (Nemenyi, "
+    return (f"Lead of {methods[0]!r} over the others, mean over {len(auc)} sets, with Wilcoxon's signed-rank test; "
+            f"ranks closer than {critical_difference(len(methods), len(auc)):.1f} cannot be told apart (Nemenyi, "
             f"{LEVEL:.0%})\n\n" + markdown(header, rows))
 
 

@@ -12,7 +12,7 @@ def figures(auc):
             for i in range(len(auc)) for j in range(len(auc[0])) for repeat in range(2)]
 
 
-@pytest.mark.parametrize(("n_methods", "n_sets", "expected"), [(4, 14, 1.25), (5, 30, 1.102), (10, 22, 2.888)])
+@pytest.mark.parametrize(("n_methods", "n_sets", "expected"), [(4, 14, 1.25), (5, 30, 1.114), (10, 22, 2.888)])
 def test_critical_difference(n_methods, n_sets, expected):
     """Demšar's example has 1.25 for 4 methods on 14 sets; the others follow from his table 5: q = 2.728, 3.164."""
     assert forest_comparison.critical_difference(n_methods, n_sets) == pytest.approx(expected, abs=0.005)
