@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,15 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._calibration import CALIBRATION_SIZE
 from ._forest import Forest, seed_states
 from ._held_out import Calibration, room_for_drawn
+from ._memory import OBJECTS, Layout
 from ._scoring import AUTO_OFFSET, resolve_score
 from ._validation import (
     WARM_UP,
+    byte_limit,
+    check_window_fits,
     contamination_share,
     is_ready,
     is_scaled,
@@ -25,6 +30,11 @@ from ._validation import (
     sample_size,
     thread_count,
 )
+
+
+def reserved_bytes(n_features: int, itemsize: int) -> int:
+    """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
+    return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
 
 
 class IsolationMondrianForest(OutlierMixin, BaseEstimator):
@@ -63,6 +73,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     contamination : "auto" or float in (0, 0.5], default="auto"
         "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
         sets ``offset_`` to that quantile of the scores of the points learnt.
+    max_bytes : int or None, default=None
+        A hard bound on the size of the fitted model (what ``sys.getsizeof`` tells). ``fit``, or the first
+        ``partial_fit``, raises ValueError if what the parameters ask for may pass it, and says what would fit;
+        without a window ``partial_fit`` raises MemoryError before it learns rows that might. None: no bound.
     n_jobs : int or None, default=None
         Threads. None is 1, -1 is all cores. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
@@ -113,7 +127,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     both ways at a cut whose value it lacks, in proportion to the masses there: the score is the exact
     expectation. In ``fit`` it goes where most rows that have the value went (ties: left), in
     ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
-    represented by the one with the most values.
+    represented by the one with the most values, in ``partial_fit`` by the last that had one it lacked.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
@@ -142,7 +156,8 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
 
     def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
                  window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", n_jobs: int | None = None, random_state: Any = None) -> None:
+                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: Any = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -150,6 +165,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self.horizon = horizon
         self.scale = scale
         self.contamination = contamination
+        self.max_bytes = max_bytes
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -293,7 +309,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
                settings: dict[str, Any]) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
         warming_up = max(0, min(WARM_UP, settings["retention"].points or WARM_UP) - int(forest.mass))
-        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"])
+        limit = settings["max_bytes"]
+        if limit is not None:
+            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
+        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"], max_bytes=limit)
         assert scores is not None
         calibration.push(scores[warming_up:], settings["score"])
 
@@ -309,6 +328,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             "score": self._score_name(),
             "scaled": is_scaled(self.scale),
             "contamination": contamination_share(self.contamination),
+            "max_bytes": byte_limit(self.max_bytes),
             "n_threads": thread_count(self.n_jobs),
         }
 
@@ -340,6 +360,11 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         return X, np.ascontiguousarray(weight)
 
     def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory,
+                        spaced=settings["score"] == "spacing")
+        if settings["max_bytes"] is not None and settings["retention"].points is not None:
+            reserved = reserved_bytes(layout.n_features, layout.itemsize)
+            check_window_fits(layout, settings["retention"].points, settings["max_bytes"], reserved)
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
         return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
                                  spaced=settings["score"] == "spacing")
@@ -350,11 +375,43 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             self._calibration = Calibration()
             self._learn(forest, self._calibration, X, weight, settings)
             return forest
+        self._check_sample_fits(X, settings)
         states = seed_states(check_random_state(self.random_state), settings["n_trees"])
         drawn = room_for_drawn(len(X), self._sample_size(len(X)), len(states), weight)
         forest = self._grow(X, weight, states, settings, drawn)
         self._calibration = Calibration.of_fit(X, weight, drawn, states)
         return forest
+
+    def _check_sample_fits(self, X: np.ndarray, settings: dict[str, Any]) -> None:
+        limit, n = settings["max_bytes"], len(X)
+        if limit is None:
+            return
+        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, updates=False,  # scores may want boxes
+                        spaced=settings["score"] == "spacing")
+        reserved = reserved_bytes(X.shape[1], X.dtype.itemsize)
+
+        def needed(psi: int) -> int:
+            return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
+
+        psi = self._sample_size(n)
+        if needed(psi) > limit:
+            fits = bisect_right(range(1, psi), limit, key=needed)
+            advice = f"max_samples={fits} would fit" if fits else "no sample fits"
+            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
+                             f"{X.shape[1]} features, got {limit}: {advice}")
+
+    def info(self) -> dict[str, Any]:
+        """Return what the model holds, and its size.
+
+        Returns
+        -------
+        dict
+            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
+            ``points_a_tree`` (mean mass), ``points_stored`` (distinct, shared by all trees), ``points_streamed``
+            (by ``partial_fit``, or by ``fit`` with a window); ``bytes`` now, and ``max_bytes``.
+        """
+        check_is_fitted(self, "forest_")
+        return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
 
     def _grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, settings: dict[str, Any],
               drawn: np.ndarray | None = None) -> Forest:
@@ -525,6 +582,52 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         from scipy.stats import false_discovery_control  # takes longer to import than most fits take
 
         return false_discovery_control(self.p_values(X), method="bh") <= rate
+
+    # -- explaining --------------------------------------------------------------------------------
+
+    @property
+    def expected_score_(self) -> float:
+        """Score of the mean over the points in the trees; what explanations add up from."""
+        check_is_fitted(self, "forest_")
+        return -self.forest_.expected_score(self._score_name())
+
+    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
+        """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        by_direction : bool, default=False
+            Tell what a feature contributes for being low from what it contributes for being high.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float64
+            Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
+            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            As for ``score_samples``.
+
+        Notes
+        -----
+        Exact, not sampled. In each tree, V(v) is the mean value (depth, or log spacing) of the points stored below
+        node v. A row's step from v to the child it falls into contributes the difference of their V to the feature
+        cut at v, on the side taken; where it is cut off outside a box (or stretches it), the rest is shared over
+        the features in which it is outside, in proportion to how far. All of it telescopes to the row's value less
+        V(root); the secant slope of the score, between the mean of V(root) and that of the row, takes it to
+        the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
+        "insertion" O(depth * n_features), after O(nodes) a call.
+        """
+        check_is_fitted(self, "forest_")
+        n_threads = thread_count(self.n_jobs)
+        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
+        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
+        return -parts if by_direction else -parts.sum(axis=2)
 
     # -- the object itself -------------------------------------------------------------------------
 

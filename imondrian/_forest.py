@@ -8,15 +8,16 @@ is a disjoint slice of each column. Arguments are trusted here: the public class
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _core
-from ._scoring import SCORES, anomaly_scores, spacing_scores
+from ._memory import BLOCK, Layout
+from ._scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
-_BLOCK = 256  # rows the core learns at a time; a bounded store keeps room for two blocks
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
@@ -67,6 +68,7 @@ class Forest:
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
     """
 
+    _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
@@ -147,6 +149,26 @@ class Forest:
         """Bytes of all columns."""
         return sum(column.nbytes for column in self.columns.values())
 
+    @property
+    def layout(self) -> Layout:
+        """What decides the size of the columns."""
+        return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, "lower" in self.columns,
+                      "refs" in self.columns, self.spaced)
+
+    def info(self) -> dict[str, Any]:
+        """Return what the forest holds, and its size."""
+        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
+        return {
+            "trees": self.n_trees,
+            "features": self.n_features,
+            "dtype": self.dtype.name,
+            "scale": "robust" if self.scaled else None,
+            "window_points": window,
+            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
+            "points_stored": int(np.count_nonzero(self._referenced())),
+            "points_streamed": self.n_seen,
+        }
+
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
@@ -185,11 +207,30 @@ class Forest:
         points = self.columns["leaf_point"]
         return (np.arange(points.shape[1]) < marks) & (points >= 0)
 
+    def _make_room(self, n_more: int, max_bytes: int | None) -> None:
+        """Let every tree of an unbounded forest take ``n_more`` leaves, within ``max_bytes`` of columns."""
+        old = self.columns["feature"].shape[1]
+        slots = max(old, int(self.n_leaves.max()) + n_more)
+        most = self._max_rows = None
+        if max_bytes is not None:
+            rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
+            layout = self.layout._replace(boxes=True, updates=True)
+            if layout.size(slots, rows) > max_bytes:
+                raise MemoryError(f"max_bytes={max_bytes} of trees and points is too little for {n_more} more points: "
+                                  f"they may need {layout.size(slots, rows)}; nothing was learnt")
+            most = layout.slots_that_fit(max_bytes, slots, rows)
+            self._max_rows = rows + most - slots
+        if slots > old:
+            self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
+
+    def _referenced(self) -> np.ndarray:
+        """Return which stored rows some tree holds."""
+        if "refs" in self.columns:
+            return self.columns["refs"] > 0
+        return np.bincount(self.columns["leaf_point"][self._live_leaves()], minlength=len(self.columns["points"])) > 0
+
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
-        if capacity <= old:
-            return
-        capacity = max(capacity, 2 * old)
         for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
             if name in self.columns:
                 column = self.columns[name]
@@ -201,6 +242,11 @@ class Forest:
     def _grow_rows(self, n_more: int) -> None:
         old = len(self.columns["points"])
         n_rows = max(old + n_more, old + old // 2)
+        most = self._max_rows
+        if self.memory != UNBOUNDED:
+            most = self.layout.window_rows(self.columns["member_leaf"].shape[1])
+        if most is not None:
+            n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
         for name in ("points", "refs", "free_rows"):
@@ -237,21 +283,24 @@ class Forest:
         if points is None:
             forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
         else:
-            forest = cls(n_features, dtype, states, points + 1, points + 2 * _BLOCK, memory=memory, decay=decay,
+            forest = cls(n_features, dtype, states, points + 1, points + 2 * BLOCK, memory=memory, decay=decay,
                          scaled=scaled, spaced=spaced)
         if spaced:
             _core.draw_bags(forest._view, 0)
         return forest
 
     def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
-              n_threads: int = 1) -> np.ndarray | None:
-        """Learn rows in order; with ``score``, return each row's score from just before it was learnt."""
+              n_threads: int = 1, max_bytes: int | None = None) -> np.ndarray | None:
+        """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
+
+        In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
+        """
         if score == "spacing":
             self._require_spaced()
-        self._prepare_updates(n_threads)
         n = len(X)
         if self.memory == UNBOUNDED:
-            self._grow_slots(int(self.columns["header"][:, _LEAF_MARK].max()) + n)
+            self._make_room(n, max_bytes)
+        self._prepare_updates(n_threads)
         depth = norm = None
         if score is not None:
             depth, norm = np.empty(n), np.empty(n)
@@ -263,7 +312,7 @@ class Forest:
                                 None if norm is None else norm[part], n_threads)
             if done == n:
                 break
-            self._grow_rows(min(n - done, _BLOCK) if self.memory else n - done)
+            self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
         if depth is None or norm is None:
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
@@ -284,6 +333,32 @@ class Forest:
             self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
 
+    def explain(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
+        """Return each feature's contribution from below and above to each row's score, (n, d, 2), and the expected score.
+
+        The contributions sum to the score less the expected one, the score of the mean over the stored points.
+        """
+        if score == "insertion":
+            self._ensure_boxes(n_threads)
+        if score == "spacing":
+            self._require_spaced()
+        parts, value, expected = _core.explain(self._view, X, SCORES[score], n_threads)
+        if score == "spacing":
+            unit = float(np.diff(_core.spacing_excess(self._view, np.array([0.0, 1.0])))[0])
+            excess = _core.spacing_excess(self._view, np.append(value, expected))
+            slope = unit * spacing_slope(excess[:-1], float(excess[-1]))
+            usual = float(spacing_scores(excess[-1:])[0])
+        else:
+            norm = _core.score(self._view, X[:0], SCORES[score], 1)[1]
+            slope = depth_slope(value, expected, norm)
+            usual = float(anomaly_scores(np.array([expected]), norm)[0])
+        parts *= slope[:, None, None]
+        return parts, usual
+
+    def expected_score(self, score: str) -> float:
+        """Return the score of the mean over the stored points: where explanations start from."""
+        return self.explain(np.empty((0, self.n_features), self.dtype), score)[1]
+
     def _require_spaced(self) -> None:
         if not self.spaced:
             raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
@@ -296,23 +371,51 @@ class Forest:
         mass = np.bincount(which, weights=self.columns["leaf_mass"][live])
         return np.ascontiguousarray(self.columns["points"][rows, :self.n_features]), mass
 
-    def add_features(self, n_more: int) -> None:
-        """Widen every row by features that no point so far has a value for."""
-        old, new = self.n_features, self.n_features + n_more
+    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
+        """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
+        kept = [j for j in range(self.n_features) if j not in set(drop)]
+        old, new = len(kept), len(kept) + n_more
         lanes = _core.PACK_BYTES // self.dtype.itemsize
         width = -(-new // lanes) * lanes
         for name in _PADDED:
-            if name in self.columns:
-                column = self.columns[name]
-                wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
-                wide[..., :old] = column[..., :old]
-                if name == "rate":
-                    wide[..., old:new] = 0 if self.scaled else 1
-                self.columns[name] = wide
+            if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
+                continue  # padding is missing values: it need not be made
+            column = self.columns[name]
+            wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
+            wide[..., :old] = column[..., kept]
+            if name == "rate":
+                wide[..., old:new] = 0 if self.scaled else 1
+            self.columns[name] = wide
+        if drop:
+            places = np.zeros(self.n_features, np.int32)
+            places[kept] = np.arange(old, dtype=np.int32)
+            feature = self.columns["feature"]
+            self.columns["feature"] = np.where(feature >= 0, places[feature], feature)
+            if self.spaced:
+                places[list(drop)] = -1
+                bag = self.columns["bag"]
+                bag = np.where(bag >= 0, places[bag], bag)
+                self.columns["bag"] = np.take_along_axis(bag, np.argsort(bag < 0, axis=1, kind="stable"), axis=1)
         self.n_features = new
+        self.n_updates += 1
         self._renew_view()
         if self.spaced:
             _core.draw_bags(self._view, old)
+
+    def silent_features(self) -> list[int]:
+        """Return the features that no stored point has a value for; no cut can use them."""
+        header, points = self.columns["header"], self.columns["points"]
+        trees = np.flatnonzero(header[:, _LEAVES] > 0)
+        roots = header[trees, 0]
+        shown = np.where((roots >= 0)[:, None], self.columns["lower"][trees, roots],
+                         points[self.columns["leaf_point"][trees, ~roots]])
+        silent = np.isnan(shown[:, :self.n_features]).all(axis=0)
+        if silent.any():  # a point that has joined a fuller one may have left a cut behind
+            marks = header[:, _NODE_MARK, None]
+            live = np.arange(self.columns["feature"].shape[1]) < marks
+            used = self.columns["feature"][live]
+            silent[used[used >= 0]] = False
+        return np.flatnonzero(silent).tolist()
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,)."""

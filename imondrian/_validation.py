@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _core
 from ._forest import RESERVOIR, SLIDING, UNBOUNDED
+from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something
 
@@ -64,6 +65,21 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
         # 1 - exp(-decay) = points / horizon: a full tree takes in what it loses in one horizon.
         return Retention(SLIDING, points, -math.log1p(-points / horizon) if horizon > points else 0.0)
     raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
+
+
+def byte_limit(value: Any) -> int | None:
+    """Return ``max_bytes`` as an int >= 1, or None."""
+    return None if value is None else positive_int("max_bytes", value)
+
+
+def check_window_fits(layout: Layout, points: int, max_bytes: int, reserved: int) -> None:
+    """Raise ValueError unless windows of ``points`` fit in ``max_bytes``, ``reserved`` of which are taken."""
+    needed = layout.window_size(points) + reserved
+    if needed > max_bytes:
+        fits = layout.window_that_fits(max_bytes - reserved)
+        advice = f"{fits} points a tree would fit" if fits else "no window fits"
+        raise ValueError(f"max_bytes must be at least {needed} for {layout.n_trees} trees of {points} points with "
+                         f"{layout.n_features} features, got {max_bytes}: {advice}")
 
 
 def is_scaled(scale: Any) -> bool:

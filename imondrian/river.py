@@ -20,9 +20,18 @@ except ImportError as error:
 from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
+from ._memory import OBJECTS, Layout
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
-from ._validation import WARM_UP, is_scaled, positive_int, retention, thread_count
+from ._validation import (
+    WARM_UP,
+    byte_limit,
+    check_window_fits,
+    is_scaled,
+    positive_int,
+    retention,
+    thread_count,
+)
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
@@ -57,6 +66,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         learnt. None: none; ``learn_one`` without ``score_one`` before it is faster then.
     calibration_half_life : float or None, default=None
         Points after which a kept score counts half as much as a new one. None: all count alike.
+    max_features : int, default=1000
+        Keys that the model knows at a time. Values of any others are ignored, as if they were missing.
+    max_bytes : int or None, default=None
+        A hard bound on the size of the model (what ``sys.getsizeof`` tells). With a window, a model or a new key
+        that might pass it raises ValueError, which says what window would fit; without one, learning raises
+        MemoryError before it takes in what might not fit. None: no bound.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
 
@@ -65,11 +80,14 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
     scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
     learning to the side where more of them are. A key that was never seen before widens the
-    forest; nothing is forgotten. The order of keys means nothing.
+    forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
+    stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
+    they come back they are new. The order of keys means nothing.
 
-    Memory is bounded: ``t (w + 1) (84 + 16 d)`` bytes of trees and at most ``8 t w d`` of points, for t
-    trees of w points and d features rounded up to a multiple of four (7.2 MB by default with nine).
-    Trees share the points they have in common. ``sys.getsizeof(model)`` tells the sum.
+    Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1150 + 8 d) + (t w + 512) (8 + 8 d) + 20,000`` bytes, for t trees
+    of w points and d features rounded up to a multiple of four (9.9 MB by default with nine), and some kilobytes
+    of Python objects and kept scores. Trees share the points they have in common, so that a model usually stays
+    well below: ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
@@ -95,7 +113,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
-                 calibration_half_life: float | None = None) -> None:
+                 calibration_half_life: float | None = None, max_features: int = 1000,
+                 max_bytes: int | None = None) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
@@ -105,12 +124,18 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         self.n_jobs = n_jobs
         self.calibration = calibration
         self.calibration_half_life = calibration_half_life
+        self.max_features = max_features
+        self.max_bytes = max_bytes
         self._recent = score_window(calibration, calibration_half_life)
         self._n_trees = positive_int("n_trees", n_trees)
         self._retention = retention(window, horizon)
         self._score = resolve_score(score)
         self._scaled = is_scaled(scale)
         self._n_threads = thread_count(n_jobs)
+        self._max_features = positive_int("max_features", max_features)
+        self._max_bytes = byte_limit(max_bytes)
+        self._n_ignored = self._n_dropped = 0
+        self._check_bytes(1)
         self._keys: dict[Any, int] = {}
         self._forest: Forest | None = None
 
@@ -183,8 +208,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             Do nothing if no tree holds it, because it left the window or was never learnt; else ValueError.
         """
         row = self._row(x, grow=False)
-        known = all(key in self._keys for key, value in x.items() if value is not None and value == value)
-        self._forget(row, np.array([known]), missing_ok)
+        strange = any(key not in self._keys for key, value in x.items() if value is not None and value == value)
+        self._forget(row, np.array([not strange]), missing_ok)
 
     def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
@@ -202,6 +227,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     def _forget(self, rows: np.ndarray | None, known: np.ndarray, missing_ok: bool) -> None:
         """Forget rows; those with values for keys that were never learnt (not ``known``) are held nowhere."""
+        if len(self._keys) >= self._max_features:
+            known = np.ones(len(known), bool)  # keys too many were ignored in learning, too
         if rows is None or self._forest is None:
             if len(known) and not missing_ok:
                 raise not_held(len(known), len(known), 0)
@@ -245,12 +272,13 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
         forest = self._forest
         assert forest is not None
+        limit = None if self._max_bytes is None else self._max_bytes - self._reserved(forest.n_features)
         if self._recent is None and not scored:
-            forest.learn(rows, n_threads=n_threads)
+            forest.learn(rows, n_threads=n_threads, max_bytes=limit)
             return None
         warming_up = max(0, self._warm_up - int(forest.mass))
         known = None if scored else self._score_known(rows)
-        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads)
+        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads, max_bytes=limit)
         if scores is None:
             scores = np.array([known])
         scores[:warming_up] = 0.0
@@ -264,6 +292,38 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if forest is None or forest is not self._forest or n_updates != forest.n_updates:
             return None
         return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
+
+    @property
+    def expected_score(self) -> float:
+        """Score of the mean over the points in the trees, which explanations add up from; 0 during warm-up."""
+        return self._forest.expected_score(self._score) if self._forest is not None and self._is_ready else 0.0
+
+    def explain_one(self, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
+        """Return what each key of x contributes to its score: they sum to ``score_one(x) - expected_score``.
+
+        Parameters
+        ----------
+        x : dict
+        by_direction : bool, default=False
+            Tell what a key contributes for being low from what it contributes for being high.
+
+        Returns
+        -------
+        dict
+            A float by key, **positive makes anomalous**; with ``by_direction`` a pair of them, from below and from
+            above. 0 for missing values, for keys never learnt, and during warm-up. How they are found:
+            :meth:`imondrian.IsolationMondrianForest.explain`.
+        """
+        row = self._row(x, grow=False)
+        if row is None or self._forest is None or not self._is_ready:
+            parts = np.zeros((len(self._keys), 2))
+        else:
+            parts = self._forest.explain(row, self._score)[0][0]
+        nothing = np.zeros(2)
+        found = {key: parts[self._keys[key]] if key in self._keys else nothing for key in x}
+        if by_direction:
+            return {key: (float(below), float(above)) for key, (below, above) in found.items()}
+        return {key: float(pair.sum()) for key, pair in found.items()}
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -280,7 +340,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
-                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"])
+                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"],
+                    max_bytes=params["max_bytes"], max_features=max(1000, forest.n_features))
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
         if len(model._keys) != forest.n_features:
@@ -300,7 +361,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             raise ValueError("the model has learnt nothing yet")
         estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
                                             score=self.score, scale=self.scale, n_jobs=self.n_jobs,
-                                            random_state=self.seed)
+                                            max_bytes=self.max_bytes, random_state=self.seed)
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         if self._recent is not None:
             estimator._calibration.push(self._recent.in_order(), self._score)
@@ -327,7 +388,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         if infinite:
             raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
         if grow and not values.keys() <= self._keys.keys():
-            self._grow(values)
+            self._grow(values, 1)
         if self._forest is None:
             return None
         row = np.full((1, self._forest.n_features), np.nan, dtype=self._forest.dtype)
@@ -340,7 +401,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
         keys, values = _table(X)
         if grow and not set(keys) <= self._keys.keys():
-            self._grow(keys)
+            self._grow(keys, len(values))
         return self._placed(keys, values)
 
     def _placed(self, keys: list[Any], values: np.ndarray) -> np.ndarray | None:
@@ -356,21 +417,76 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
                 rows[:, place] = values[:, column]
         return rows
 
-    def _grow(self, keys: Iterable[Any]) -> None:
+    def _grow(self, keys: Iterable[Any], n_rows: int) -> None:
         """Add unseen keys, in an order that does not depend on the dict's."""
         new = [key for key in keys if key not in self._keys]
         try:
             new.sort()
         except TypeError:  # keys of several types
             new.sort(key=lambda key: (type(key).__name__, str(key)))
+        silent = self._silent_keys(len(new))
+        known = [key for key in self._keys if key not in silent]
+        room = max(self._max_features - len(known), 0)
+        n_ignored = n_rows * max(len(new) - room, 0)
+        new = new[:room]
+        if not new:
+            self._n_ignored += n_ignored
+            return
+        self._check_bytes(len(known) + len(new))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
             self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
                                              spaced=self._score == "spacing")
         else:
-            self._forest.add_features(len(new))
-        for key in new:
-            self._keys[key] = len(self._keys)
+            self._forest.add_features(len(new), [self._keys[key] for key in silent])
+        self._n_ignored += n_ignored
+        self._n_dropped += len(silent)
+        self._keys = {key: place for place, key in enumerate([*known, *new])}
+
+    def _silent_keys(self, n_new: int) -> set[Any]:
+        """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
+        forest, n_keys = self._forest, len(self._keys)
+        if forest is None or self._retention.points is None or "lower" not in forest.columns:
+            return set()
+        if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
+            return set()
+        names = list(self._keys)
+        return {names[place] for place in forest.silent_features()}
+
+    def _reserved(self, n_features: int) -> int:
+        """Return the most bytes that the model takes beside its forest."""
+        return OBJECTS + 128 * n_features + sys.getsizeof(self._recent)
+
+    def _check_bytes(self, n_features: int) -> None:
+        """Raise ValueError if windows over so many features may pass ``max_bytes``."""
+        if self._max_bytes is None:
+            return
+        memory, points, _ = self._retention
+        layout = Layout(self._n_trees, n_features, 8, memory, spaced=self._score == "spacing")
+        if points is not None:
+            check_window_fits(layout, points, self._max_bytes, self._reserved(n_features))
+
+    def info(self) -> dict[str, Any]:
+        """Return what the model holds, and its size.
+
+        Returns
+        -------
+        dict
+            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
+            ``points_a_tree`` (mean), ``points_stored`` (distinct, shared by all trees), ``points_streamed``;
+            ``keys_ignored`` (occurrences beyond ``max_features`` while learning), ``keys_dropped``; ``bytes``
+            now, ``bytes_bound`` (the most that the present features ever need; None without a window) and
+            ``max_bytes``.
+        """
+        forest, points = self._forest, self._retention.points
+        about = {"trees": self._n_trees, "features": 0, "dtype": "float64", "scale": self.scale,
+                 "window_points": points, "points_a_tree": 0.0, "points_stored": 0, "points_streamed": 0}
+        bound = None
+        if forest is not None:
+            about = forest.info()
+            bound = points and forest.layout.window_size(points) + self._reserved(forest.n_features)
+        return {**about, "keys_ignored": self._n_ignored, "keys_dropped": self._n_dropped,
+                "bytes": sys.getsizeof(self), "bytes_bound": bound, "max_bytes": self._max_bytes}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_scored"}

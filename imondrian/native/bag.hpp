@@ -37,13 +37,22 @@ T rate_in(const Tree<T>& tree, std::int64_t j, T rate) {
 }
 
 // Bring a tree's bag from `known` features up to all: every subset of a size is as likely as another
-// (reservoir sampling). Returns whether a feature has left the bag.
+// (reservoir sampling, after filling places that dropped features have left). Returns whether the tree sees
+// some of the known features in another way than before.
 template <class T>
 bool draw_bag(Tree<T>& tree, std::int64_t known) {
   bool left = false;
   Rng rng(tree.rng);
+  for (int place = 0; place < std::min<std::int64_t>(kBagSize, known); ++place) {
+    while (tree.bag[place] < 0) {
+      const auto j = static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(known)));
+      if (std::find(tree.bag, tree.bag + place, j) == tree.bag + place) tree.bag[place] = j;
+      left = true;
+    }
+  }
   for (std::int64_t j = known; j < tree.n_features; ++j) {
-    const std::int64_t place = j < kBagSize ? j : static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(j) + 1));
+    const auto drawn = [&] { return static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(j) + 1)); };
+    const std::int64_t place = j < kBagSize ? j : drawn();
     if (place >= kBagSize) continue;
     left |= tree.bag[place] >= 0;
     tree.bag[place] = static_cast<std::int32_t>(j);

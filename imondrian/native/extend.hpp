@@ -65,22 +65,19 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
-// Whether x has every value of `held`, and more.
+// Whether x has a value that `held` lacks. It then takes over the leaf: so a window shows what is in it
+// also where points of one leaf have come to lack what the first ones had.
 template <class T>
-NK_INLINE bool covers(const T* x, const T* held, std::int64_t width) {
-  bool all = true, more = false;
-  for (std::int64_t j = 0; j < width; ++j) {
-    const bool had = held[j] == held[j];
-    all &= !had | (x[j] == held[j]);
-    more |= !had & (x[j] == x[j]);
-  }
-  return all & more;
+NK_INLINE bool adds_value(const T* x, const T* held, std::int64_t width) {
+  bool any = false;
+  for (std::int64_t j = 0; j < width; ++j) any |= (held[j] != held[j]) & (x[j] == x[j]);
+  return any;
 }
 
 struct Inserted {
   std::int32_t leaf;    // the slot that holds the point now
   std::int32_t let_go;  // the row that the tree does not keep: the point's own when it was there already,
-                        // its leaf's when that had fewer values, or nobody's
+                        // its leaf's when that lacked one of its values, or nobody's
   double depth;         // the point's score from just before (0 when none was asked for)
 };
 
@@ -154,13 +151,13 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, Amount amount) {
   tree.leaf_mass[~walk.node] += amount.mass;
   if (tree.clean) tree.leaf_clean[~walk.node] += amount.clean;
   const std::int32_t let_go = tree.leaf_point[~walk.node];
-  const bool fuller = covers(x, held, width);
-  if (fuller) tree.leaf_point[~walk.node] = row;
+  const bool takes_over = adds_value(x, held, width);
+  if (takes_over) tree.leaf_point[~walk.node] = row;
   // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.
-  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || fuller) && up != kNobody; up = tree.parent[up]) {
+  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || takes_over) && up != kNobody; up = tree.parent[up]) {
     unite_children(tree, up);
   }
-  return {~walk.node, fuller ? let_go : row, depth};
+  return {~walk.node, takes_over ? let_go : row, depth};
 }
 
 }  // namespace imondrian

@@ -283,25 +283,24 @@ Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const doub
   return Status::kOk;
 }
 
-// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out.
+// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out. All are found
+// first: cuts that go with a point would let others be found where they were not looked for.
 template <class T>
 void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::int64_t n, bool remove,
                     std::int32_t* counts) {
   TreeStream<T> stream(forest, t);
   Tree<T>& tree = stream.tree();
-  std::vector<double> taken(remove ? 0 : static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
-  std::vector<std::int32_t> stack;
-  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - (remove ? 0.0 : taken[leaf]); };
+  std::vector<double> taken(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
+  std::vector<std::int32_t> stack, found;
+  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - taken[leaf]; };
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
     if (leaf == kNobody) continue;
-    if (remove) {
-      forget_point(stream, leaf);
-    } else {
-      taken[leaf] += 1.0;
-    }
+    taken[leaf] += 1.0;
+    if (remove) found.push_back(leaf);
     nativekit::atomic_add(counts + i, 1);
   }
+  for (const std::int32_t leaf : found) forget_point(stream, leaf);
 }
 
 template <class T>

@@ -166,6 +166,8 @@ def test_a_window_takes_no_weights(window):
     ({"window": "thinned", "horizon": 99.5}, TypeError, "horizon must be an int, got 99.5"),
     ({"scale": "standard"}, ValueError, "scale must be 'robust' or None, got 'standard'"),
     ({"scale": 1.0}, ValueError, "scale must be 'robust' or None, got 1.0"),
+    ({"max_bytes": 0}, ValueError, "max_bytes must be at least 1, got 0"),
+    ({"max_bytes": 1e6}, TypeError, "max_bytes must be an int, got 1000000.0"),
     ({"contamination": 0.0}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.0"),
     ({"contamination": 0.6}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.6"),
     ({"contamination": -0.1}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got -0.1"),
@@ -203,6 +205,9 @@ def test_bad_parameters(params, error, message):
     ({"window": "all"}, ValueError, "window must be None, an int, 'reservoir', .* got 'all'"),
     ({"horizon": -1}, ValueError, "horizon must be at least 1, got -1"),
     ({"scale": True}, ValueError, "scale must be 'robust' or None, got True"),
+    ({"max_features": 0}, ValueError, "max_features must be at least 1, got 0"),
+    ({"max_features": None}, TypeError, "max_features must be an int, got None"),
+    ({"max_bytes": -1}, ValueError, "max_bytes must be at least 1, got -1"),
     ({"score": "best"}, ValueError, "score must be one of .* got 'best'"),
     ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
 ])

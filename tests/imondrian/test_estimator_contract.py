@@ -120,6 +120,7 @@ def test_grid_search_and_cross_validation(blobs):
 
 def test_clone_and_parameters(fitted):
     params = {"n_estimators": 7, "max_samples": 0.25, "score": "depth", "window": 12, "horizon": 99, "scale": None,
+              "max_bytes": 10 ** 9,
               "contamination": 0.1,
               "n_jobs": 2, "random_state": 5}
     forest = IsolationMondrianForest(**params)

@@ -78,7 +78,7 @@ def test_the_signature_is_rivers():
     model = OnlineIsolationMondrianForest(5, window=17, seed=3)
     assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 1024, "score": "default",
                                    "scale": "robust", "seed": 3, "n_jobs": None, "calibration": 1024,
-                                   "calibration_half_life": None}
+                                   "calibration_half_life": None, "max_features": 1000, "max_bytes": None}
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
     assert model.learn_one(x={"a": 1.0}) is None and model.learn_many(X=pd.DataFrame({"a": [1.0]})) is None

@@ -7,7 +7,7 @@ lifetime and a leaf for every distinct point; ``remove`` is their restriction to
 A coordinate that is NaN is missing. It extends no box and decides no side: a point that is built or
 inserted follows the side with more points (in a build, of those that have the value; ties: left), and
 a point that is scored goes both ways, in proportion. Points that agree wherever both have a value may
-share a leaf, which shows the fullest of them.
+share a leaf, which shows the fullest of them in a build, else the last that had a value it lacked.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class MondrianTree:
                     break
             node.count += 1
             if node.is_leaf:
-                if all(a == b or math.isnan(b) for a, b in zip(x, node.lower, strict=True)):
+                if any(math.isnan(b) and not math.isnan(a) for a, b in zip(x, node.lower, strict=True)):
                     node.lower = node.upper = x
                 break
             path.append(node)
