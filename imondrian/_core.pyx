@@ -63,12 +63,15 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
+    void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
     Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
+    Status c_explain "imondrian::explain"(const View&, cbool, const void*, int64_t, Score, double*, double*, double*,
+                                          int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
@@ -310,6 +313,37 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
         status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)
     raise_status(status)
     return depth, norm
+
+
+def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):
+    """Return each feature's contribution from below and above (n, d, 2), each row's value (n,), and the expected one."""
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    contributions = np.empty((n, forest.view.n_features, 2))
+    value = np.empty(n)
+    cdef double* out = <double*>cnp.PyArray_DATA(<cnp.ndarray>contributions)
+    cdef double* value_out = <double*>cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef double expected = 0.0
+    if score == <int>Score.kInsertion and forest.view.lower == NULL:
+        raise ValueError("the insertion score needs boxes")
+    if score == <int>Score.kSpacing and forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
+    cdef Status status
+    with nogil:
+        status = c_explain(forest.view, forest.is64, x, n, <Score>score, out, value_out, &expected, n_threads)
+    raise_status(status)
+    return contributions, value, expected
+
+
+def spacing_excess(ForestView forest, cnp.ndarray value):
+    """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""
+    cdef const double* spacing = weights_of(value, value.shape[0])
+    if forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
+    out = np.empty(value.shape[0])
+    cdef double* excess = <double*>cnp.PyArray_DATA(<cnp.ndarray>out)
+    c_spacing_excess(forest.view, spacing, value.shape[0], excess)
+    return out
 
 
 def audit(ForestView forest, int n_threads):

@@ -682,6 +682,54 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         arrays: Any = self._calibration
         self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
 
+    # -- explaining --------------------------------------------------------------------------------
+
+    @property
+    @reading
+    def expected_score_(self) -> float:
+        """Score of the mean over the points in the trees; what explanations add up from."""
+        check_is_fitted(self, "forest_")
+        return -self.forest_.expected_score(self._score_name())
+
+    @reading
+    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
+        """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        by_direction : bool, default=False
+            Tell what a feature contributes for being low from what it contributes for being high.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float64
+            Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
+            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            As for ``score_samples``.
+
+        Notes
+        -----
+        Exact, not sampled. In each tree, V(v) is the mean value (depth, or log spacing) of the points stored below
+        node v. A row's step from v to the child it falls into contributes the difference of their V to the feature
+        cut at v, on the side taken; where it is cut off outside a box (or stretches it), the rest is shared over
+        the features in which it is outside, in proportion to how far. All of it telescopes to the row's value less
+        V(root); the secant slope of the score, between the mean of V(root) and that of the row, takes it to
+        the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
+        "insertion" O(depth * n_features), after O(nodes) a call.
+        """
+        check_is_fitted(self, "forest_")
+        n_threads = thread_count(self.n_jobs)
+        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
+        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
+        return -parts if by_direction else -parts.sum(axis=2)
+
     # -- the object itself -------------------------------------------------------------------------
 
     def __sizeof__(self) -> int:

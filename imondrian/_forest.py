@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _core
 from ._memory import BLOCK, Layout
-from ._scoring import SCORES, anomaly_scores, spacing_scores
+from ._scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 
 if TYPE_CHECKING:
     from ._device_rows import DeviceRows
@@ -344,6 +344,32 @@ class Forest:
         if score == "spacing":
             self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def explain(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
+        """Return what each feature adds to each row's score from below and above, (n, d, 2), and the expected score.
+
+        The contributions sum to the score less the expected one, the score of the mean over the stored points.
+        """
+        if score == "insertion":
+            self._ensure_boxes(n_threads)
+        if score == "spacing":
+            self._require_spaced()
+        parts, value, expected = _core.explain(self._view, X, SCORES[score], n_threads)
+        if score == "spacing":
+            unit = float(np.diff(_core.spacing_excess(self._view, np.array([0.0, 1.0])))[0])
+            excess = _core.spacing_excess(self._view, np.append(value, expected))
+            slope = unit * spacing_slope(excess[:-1], float(excess[-1]))
+            usual = float(spacing_scores(excess[-1:])[0])
+        else:
+            norm = _core.score(self._view, X[:0], SCORES[score], 1)[1]
+            slope = depth_slope(value, expected, norm)
+            usual = float(anomaly_scores(np.array([expected]), norm)[0])
+        parts *= slope[:, None, None]
+        return parts, usual
+
+    def expected_score(self, score: str) -> float:
+        """Return the score of the mean over the stored points: where explanations start from."""
+        return self.explain(np.empty((0, self.n_features), self.dtype), score)[1]
 
     def _require_spaced(self) -> None:
         if not self.spaced:

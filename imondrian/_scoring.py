@@ -29,6 +29,24 @@ def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
     return np.exp2(-ratio)
 
 
+def depth_slope(value: np.ndarray, expected: float, norm: float) -> np.ndarray:
+    """Return how much the anomaly score changes from depth ``expected`` to ``value``, a level."""
+    if not norm > 0:
+        return np.zeros_like(value)
+    exponent = -np.log(2.0) / norm * (value - expected)
+    ratio = np.divide(np.expm1(exponent), exponent, out=np.ones_like(exponent), where=exponent != 0)
+    return -np.log(2.0) / norm * np.exp2(-expected / norm) * ratio
+
+
+def spacing_slope(value: np.ndarray, expected: float) -> np.ndarray:
+    """Return how much the anomaly score changes from excess ``expected`` to ``value``, a unit of excess."""
+    step, middle = value - expected, 0.5 * (value + expected)
+    secant = np.divide(spacing_scores(value) - spacing_scores(np.full_like(value, expected)), step,
+                       out=np.zeros_like(step), where=step != 0)
+    tangent = 0.5 * np.log(2.0) * (1.0 - np.tanh(np.log(2.0) * middle) ** 2)
+    return np.where(np.abs(step) > 1e-5, secant, tangent)
+
+
 def spacing_scores(excess: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + 4 ** -excess), in [0, 1], high for anomalies: 0.5 at excess 0, 0.2 at -1."""
     return 0.5 * (1.0 + np.tanh(np.log(2.0) * excess))

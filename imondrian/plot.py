@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.plot needs matplotlib: pip install 'imondrian[plot]'") from error
 
-__all__ = ["decision_map", "score_timeline"]
+__all__ = ["decision_map", "plot_explanation", "score_timeline"]
 
 _NORMAL, _ANOMALY = "#33658a", "#d1495b"
 
@@ -86,3 +86,66 @@ def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, a
     ax.set(xlabel="points seen", ylabel="score (high: anomalous)", xlim=(0, len(scores)))
     ax.legend(loc="lower right", markerscale=3, framealpha=0.9)
     return ax
+
+
+def plot_explanation(contributions: Any, values: Any = None, *, feature_names: Any = None, n_features: int = 12,
+                     high_is_anomalous: bool | None = None, ax: Any = None) -> Any:
+    """Draw the contributions to one score as signed bars, the largest on top.
+
+    Parameters
+    ----------
+    contributions : dict or array-like of shape (n_features,) or (n_features, 2)
+        As from ``explain_one``, or a row of ``explain``; with a direction, each part gets a bar of its own.
+    values : dict or array-like of shape (n_features,), optional
+        The point itself, written beside the names.
+    feature_names : sequence of str, optional
+        Names for an array; default 0, 1, ...
+    n_features : int, default=12
+        Bars to draw; what is left over is summed up in one more.
+    high_is_anomalous : bool, optional
+        Sign of the score. Default: True for a dict (river), False for an array (scikit-learn). Bars that make the
+        point anomalous are red.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    keyed = isinstance(contributions, dict)
+    names = list(contributions) if keyed else None
+    parts = np.asarray(list(contributions.values()) if keyed else contributions, dtype=np.float64)
+    if parts.ndim not in (1, 2) or (parts.ndim == 2 and parts.shape[1] != 2):
+        raise ValueError(f"contributions must have shape (n_features,) or (n_features, 2), got {parts.shape}")
+    if names is None:
+        names = list(range(len(parts))) if feature_names is None else list(feature_names)
+    if len(names) != len(parts):
+        raise ValueError(f"feature_names must be {len(parts)} names, got {len(names)}")
+    if isinstance(values, dict):
+        values = [values.get(name, np.nan) for name in names]
+    labels = [str(name) if values is None else f"{name} = {values[j]:.4g}" for j, name in enumerate(names)]
+    bars = _bars(parts, labels, n_features)
+    ax = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(bars)), layout="constrained")[1] if ax is None else ax
+    sizes = np.array([size for _, size in bars])
+    anomalous = sizes > 0 if (keyed if high_is_anomalous is None else high_is_anomalous) else sizes < 0
+    place = np.arange(len(bars))[::-1]
+    drawn = ax.barh(place, sizes, color=np.where(anomalous, _ANOMALY, _NORMAL), height=0.72)
+    ax.bar_label(drawn, labels=[f"{size:+.3f}" for size in sizes], padding=3, fontsize=8)
+    ax.axvline(0.0, color="black", linewidth=0.8)
+    ax.set_yticks(place, [label for label, _ in bars])
+    ax.margins(x=0.16)
+    ax.set(xlabel=f"contribution to the score (sum {parts.sum():+.3f}); red: anomalous")
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def _bars(parts: np.ndarray, labels: list[str], n_most: int) -> list[tuple[str, float]]:
+    """Labels and sizes of the bars, in order; parts without size are left out, small ones summed up."""
+    if parts.ndim == 1:
+        bars = list(zip(labels, parts.tolist(), strict=True))
+    else:
+        bars = [(f"{label} ({side})", size) for label, pair in zip(labels, parts.tolist(), strict=True)
+                for side, size in zip(("low", "high"), pair, strict=True)]
+    bars = sorted((bar for bar in bars if bar[1] != 0), key=lambda bar: -abs(bar[1]))
+    rest = bars[n_most:]
+    return [*bars[:n_most], (f"{len(rest)} others", sum(size for _, size in rest))] if rest else bars

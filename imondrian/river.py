@@ -321,6 +321,40 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             return None
         return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
 
+    @property
+    @reading
+    def expected_score(self) -> float:
+        """Score of the mean over the points in the trees, which explanations add up from; 0 during warm-up."""
+        return self._forest.expected_score(self._score) if self._forest is not None and self._is_ready else 0.0
+
+    @reading
+    def explain_one(self, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
+        """Return what each key of x contributes to its score: they sum to ``score_one(x) - expected_score``.
+
+        Parameters
+        ----------
+        x : dict
+        by_direction : bool, default=False
+            Tell what a key contributes for being low from what it contributes for being high.
+
+        Returns
+        -------
+        dict
+            A float by key, **positive makes anomalous**; with ``by_direction`` a pair of them, from below and from
+            above. 0 for missing values, for keys never learnt, and during warm-up. How they are found:
+            :meth:`imondrian.IsolationMondrianForest.explain`.
+        """
+        row = self._row(x, grow=False)
+        if row is None or self._forest is None or not self._is_ready:
+            parts = np.zeros((len(self._keys), 2))
+        else:
+            parts = self._forest.explain(row, self._score)[0][0]
+        nothing = np.zeros(2)
+        found = {key: parts[self._keys[key]] if key in self._keys else nothing for key in x}
+        if by_direction:
+            return {key: (float(below), float(above)) for key, (below, above) in found.items()}
+        return {key: float(pair.sum()) for key, pair in found.items()}
+
     # -- to and from scikit-learn ------------------------------------------------------------------
 
     @classmethod

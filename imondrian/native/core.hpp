@@ -47,6 +47,15 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
              double* depth, double* norm, int n_threads);
 
+// How far mean log spacings are above the usual, in units of the usual spread (recent.hpp).
+void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out);
+
+// Why each row's mean score over the trees is what it is, before it is normalised: contributions of every
+// feature from below and above, out (n, n_features, 2), whose sum is value (n,) less *expected, the mean
+// over the stored points.
+Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score, double* out,
+               double* value, double* expected, int n_threads);
+
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads);
 
 }  // namespace imondrian

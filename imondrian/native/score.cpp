@@ -131,22 +131,20 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
-// How far above the usual the mean log spacing of each row is, in units of the usual spread.
-template <class T>
-Status score_spacing(const ForestView& forest, const T* x, std::int64_t n, double* out, int n_threads) {
-  const Status status = spacings_as(forest, x, n, out, n_threads);
-  const Usual usual(Recent(forest.recent));
-  for (std::int64_t i = 0; i < n; ++i) out[i] = usual.excess(out[i]);
-  return status;
-}
-
 }  // namespace
+
+void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out) {
+  const Usual usual(Recent(forest.recent));
+  for (std::int64_t i = 0; i < n; ++i) out[i] = usual.excess(spacing[i]);
+}
 
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score kind,
              double* depth, double* norm, int n_threads) {
   if (kind == Score::kSpacing) {
     *norm = 1.0;
-    return dispatch(is64, x, [&](auto rows) { return score_spacing(forest, rows, n, depth, n_threads); });
+    const Status status = dispatch(is64, x, [&](auto rows) { return spacings_as(forest, rows, n, depth, n_threads); });
+    spacing_excess(forest, depth, n, depth);
+    return status;
   }
   *norm = mean_norm(forest);
   return dispatch(is64, x, [&](auto rows) { return score_as(forest, rows, n, kind, depth, n_threads); });

@@ -48,7 +48,7 @@ template <class T>
 struct PackedSpacing {
   PackedTree<T> walk;
   std::int64_t width = 0;
-  bool few = false;
+  bool few = false, constant = false;
   std::int32_t bag[kBagSize] = {};
   std::vector<T> rate, boxes;  // (width), (ends, 2, width)
 };
@@ -67,7 +67,8 @@ struct PackedSpacing {
     const std::int64_t width = tree.width;                                                             \
     for (std::int64_t i = 0; i < n; ++i) {                                                             \
       const T* lo = tree.boxes.data() + end[i] * 2 * width;                                            \
-      sums[i].add_log_of(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width));    \
+      sums[i].add_log_of(                                                                              \
+          stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));    \
     }                                                                                                  \
   }                                                                                                    \
 
@@ -84,6 +85,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree) {
   Sight<T> sight;
   sight.look_at(tree);
   packed.few = sees_few(tree);
+  packed.constant = sight.has_constants();
   if (packed.few) std::copy(tree.bag, tree.bag + kBagSize, packed.bag);
   packed.width = sight.width();
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);

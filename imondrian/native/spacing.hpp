@@ -18,13 +18,24 @@
 namespace imondrian {
 
 constexpr double kLeastClean = 4.0;
+constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
 constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
 constexpr std::int32_t kShort = std::numeric_limits<std::int32_t>::min();  // a walk that ran out of clean mass
 constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
 
-// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing.
+// How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
 template <class T>
-NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width) {
+NK_INLINE std::int64_t odd_constants(const T* x, const T* lo, const T* rate, std::int64_t width) {
+  std::int64_t n = 0;
+  for (std::int64_t j = 0; j < width; ++j) n += (rate[j] == T(0)) & ((x[j] < lo[j]) | (x[j] > lo[j]));
+  return n;
+}
+
+// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing. `constant`: whether
+// some rate is 0.
+template <class T>
+NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width,
+                                  bool constant) {
   using P = Pack<T>;
   P sum = P::zero();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
@@ -32,7 +43,8 @@ NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T*
     const P side = larger(at, P::load(hi + j)) - smaller(at, P::load(lo + j));
     sum = sum + larger(side, P::zero()) * P::load(rate + j);
   }
-  const double extent = static_cast<double>(sum.sum());
+  double extent = static_cast<double>(sum.sum());
+  if (constant) extent += kOddConstant * static_cast<double>(odd_constants(x, lo, rate, width));
   return extent < kMost ? kFloor + extent : kMost;  // what overflows is kMost, also where it became NaN
 }
 
@@ -128,12 +140,17 @@ template <class T>
 class Sight {
  public:
   void look_at(const Tree<T>& tree) {
-    few_ = sees_few(tree);
+    few_ = imondrian::sees_few(tree);
     bag_ = tree.bag;
     width_ = few_ ? kBagWidth : tree.width;
     if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
     rate_ = few_ ? rate_own_ : tree.rate;
+    constant_ = false;
+    const std::int64_t n = few_ ? kBagSize : tree.n_features;
+    for (std::int64_t j = 0; j < n; ++j) constant_ |= rate_[j] == T(0);
   }
+  bool sees_few() const { return few_; }
+  bool has_constants() const { return constant_; }
   // Ask for the box of v before it is needed.
   NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
     if (!tree.lower || v < 0) return;
@@ -170,17 +187,20 @@ class Sight {
     if (few_) {
       T seen[kBagWidth], lo[kBagWidth], hi[kBagWidth];
       box(tree, v, lo, hi);
-      return stretched_extent(row(x, seen), lo, hi, rate_, width_);
+      return stretched(row(x, seen), lo, hi);
     }
-    if (tree.lower || v < 0) return stretched_extent(x, tree.lower_of(v), tree.upper_of(v), rate_, width_);
+    if (tree.lower || v < 0) return stretched(x, tree.lower_of(v), tree.upper_of(v));
     scratch.lower.resize(static_cast<std::size_t>(width_));
     scratch.upper.resize(static_cast<std::size_t>(width_));
     box(tree, v, scratch.lower.data(), scratch.upper.data());
-    return stretched_extent(x, scratch.lower.data(), scratch.upper.data(), rate_, width_);
+    return stretched(x, scratch.lower.data(), scratch.upper.data());
   }
 
  private:
   static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  NK_INLINE double stretched(const T* x, const T* lo, const T* hi) const {
+    return stretched_extent(x, lo, hi, rate_, width_, constant_);
+  }
   NK_INLINE void see(const T* from, T* to) const {
     if (few_) {
       gather_bag(bag_, from, kMissing, to);
@@ -189,7 +209,7 @@ class Sight {
     }
   }
 
-  bool few_ = false;
+  bool few_ = false, constant_ = false;
   const std::int32_t* bag_ = nullptr;
   std::int64_t width_ = 0;
   const T* rate_ = nullptr;

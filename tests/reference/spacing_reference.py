@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-LEAST_CLEAN, FLOOR, MOST, FLAGGED, GROUP = 4.0, 0.1, 2.0 ** 1000, 0.2, 8
+LEAST_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
 Row = Sequence[float]
 
 
@@ -33,15 +33,19 @@ def seen_features(columns: dict, t: int, d: int) -> list[int]:
 
 
 def extent(columns: dict, t: int, v: int, x: Row) -> float:
-    """The floor, and the rated sides of the box of the points below v after x has joined them."""
+    """The floor, and the sides, in units, of the box of the points below v after x has joined them."""
     rows = columns["points"][columns["leaf_point"][t, leaves_below(columns, t, v)]].astype(np.float64)
     total = FLOOR
     for j in seen_features(columns, t, len(x)):
         values = [value for value in rows[:, j] if not math.isnan(value)]
-        if values and not math.isnan(x[j]):
-            values.append(x[j])
-        if values:
-            total += (max(values) - min(values)) * float(columns["rate"][t, j])
+        if not values:
+            continue
+        rate = float(columns["rate"][t, j])
+        if rate == 0.0:  # constant in this tree: three units for whatever is different
+            total += ODD_CONSTANT * (not math.isnan(x[j]) and x[j] != values[0])
+            continue
+        values += [x[j]] * (not math.isnan(x[j]))
+        total += (max(values) - min(values)) * rate
     return total if total < MOST else MOST
 
 
