@@ -84,11 +84,11 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
         axes.plot([ranks[j], ranks[j], edge], [0.0, depth, depth], color="0.35", linewidth=0.9)
         axes.text(edge, depth, f" {methods[j]} ({ranks[j]:.1f}) ", ha="right" if left else "left", va="center",
                   fontweight="bold" if j == 0 else "normal")
-    sorted_ranks, end = ranks[order], -1
+    sorted_ranks, end, n_bars = ranks[order], -1, 0
     for i in range(len(order)):
         last = int(np.searchsorted(sorted_ranks, sorted_ranks[i] + difference, side="right")) - 1
         if last > max(i, end):
-            height = 0.25 + 0.22 * (i % 3)
+            height, n_bars = 0.2 + 0.15 * n_bars, n_bars + 1
             axes.plot([sorted_ranks[i] - 0.04, sorted_ranks[last] + 0.04], [height, height], color="C0", linewidth=3)
             end = last
     axes.plot([1.0, 1.0 + difference], [-0.9, -0.9], color="C3", linewidth=2)
