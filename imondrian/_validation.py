@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _core
-from ._forest import RESERVOIR, SLIDING, UNBOUNDED
+from ._columns import RESERVOIR, SLIDING, UNBOUNDED
 from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something

@@ -145,7 +145,7 @@ def test_a_random_state_goes_on_from_where_it_stood(tmp_path):
 
 
 def test_names_of_columns_come_back(tmp_path):
-    frame = pd.DataFrame(rows(), columns=["b", "ä \N{SNOWMAN}", "\ud800"])
+    frame = pd.DataFrame(rows(), columns=pd.Index(["b", "ä \N{SNOWMAN}", "\ud800"], dtype=object))
     model = IsolationMondrianForest(5, random_state=0).fit(frame)
     resumed = there_and_back(model, tmp_path / "forest.imf")
     assert resumed.feature_names_in_.dtype == object
