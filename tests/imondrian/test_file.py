@@ -152,7 +152,7 @@ def test_names_of_columns_come_back(tmp_path):
     assert resumed.feature_names_in_.tolist() == list(frame.columns)
     assert_array_equal(resumed.score_samples(frame), model.score_samples(frame))
     with pytest.raises(ValueError, match="feature names"):
-        resumed.score_samples(frame[["\ud800", "b", "ä \N{SNOWMAN}"]])
+        resumed.score_samples(frame[frame.columns[[2, 0, 1]]])
 
 
 KEYS = ["text", "$array", "", "1", 1, -2 ** 70, 2.5, 1e-310, None, False, ("a", 1), (("deep", 2.0), None)]
