@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 
-from . import _core
 from ._device import Device
 from ._forest import Forest
 from ._kernel_file import Instance, Kernel

@@ -1,4 +1,4 @@
-"""A fitted IsolationForest of scikit-learn as a fitted IsolationMondrianForest. The only module that knows its insides."""
+"""scikit-learn's fitted IsolationForest as a fitted forest of ours. The only module that knows its insides."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def imported_forest(model: Any) -> ImportedForest:
     trees = [estimator.tree_ for estimator in model.estimators_]
     n_leaves = np.array([tree.n_leaves for tree in trees], np.int32)
     shape = (len(trees), int(n_leaves.max()))
-    cuts = {"feature": np.zeros(shape, np.int32), "threshold": np.zeros(shape, np.float32),
-            "child": np.zeros((*shape, 2), np.int32), "mass": np.zeros(shape), "leaf_mass": np.zeros(shape)}
+    cuts: dict[str, np.ndarray] = {
+        "feature": np.zeros(shape, np.int32), "threshold": np.zeros(shape, np.float32),
+        "child": np.zeros((*shape, 2), np.int32), "mass": np.zeros(shape), "leaf_mass": np.zeros(shape),
+    }
     for t, (tree, features) in enumerate(zip(trees, model.estimators_features_, strict=True)):
         inner = tree.children_left >= 0
         number = np.where(inner, np.cumsum(inner) - 1, ~(np.cumsum(~inner) - 1))
@@ -59,11 +61,11 @@ def from_isolation_forest(cls: type[Estimator], model: Any, held_out: Any) -> Es
     model = checked_isolation_forest(model)
     estimator = cls(n_estimators=len(model.estimators_), max_samples=model.max_samples, score="depth",
                     contamination=model.contamination, n_jobs=model.n_jobs, random_state=model.random_state)
-    fitted = {"forest_": imported_forest(model), "max_samples_": int(model.max_samples_),
-              "offset_": float(model.offset_), "n_features_in_": int(model.n_features_in_)}
+    estimator.forest_ = imported_forest(model)
+    estimator.max_samples_, estimator.offset_ = int(model.max_samples_), float(model.offset_)
+    estimator.n_features_in_ = int(model.n_features_in_)
     if hasattr(model, "feature_names_in_"):
-        fitted["feature_names_in_"] = model.feature_names_in_.copy()
-    vars(estimator).update(fitted)
+        estimator.feature_names_in_ = model.feature_names_in_.copy()
     rows = None
     if held_out is not None:
         rows = validate_data(estimator, held_out, dtype=np.float32, order="C", ensure_all_finite="allow-nan",

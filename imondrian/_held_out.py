@@ -111,7 +111,7 @@ class Calibration:
         """Return the p-value of each row of X."""
         source = self.source
         if source == "prequential":
-            forest.require_learning("p_values without held_out rows")
+            forest.require_learning("p_values without rows held out (held_out=...)")
             return self.recent.p_values(forest.scores(X, self.recent_score or score, n_threads))
         rows = self.rows
         assert rows is not None

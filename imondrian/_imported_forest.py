@@ -1,9 +1,10 @@
 """Trees that were cut by another isolation forest: they give depths, and nothing else.
 
-scikit-learn's isolation trees stop at a height, so a leaf may hold several distinct points; and they say where they cut,
-but not when, nor around which boxes. Mondrian trees are extended and restricted by times and boxes, and inventing
-these would give trees with the law of neither. So an imported forest keeps what it was given (cuts and masses, with
-the sample size that scores are normalised by), scores and explains by depth, and refuses by name whatever needs points.
+scikit-learn's isolation trees stop at a height, so a leaf may hold several distinct points; and they say where they
+cut, but not when, nor around which boxes. Mondrian trees are extended and restricted by times and boxes, and
+inventing these would give trees with the law of neither. So an imported forest keeps what it was given (cuts and
+masses, with the sample size that scores are normalised by), scores and explains by depth, and refuses by name
+whatever needs points.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class ImportedForest(Forest):
         self._refuse("score='insertion'")
 
     def _require_spaced(self) -> None:
-        self._refuse("score='default' ('spacing')")
+        self._refuse("score='spacing'")
 
     def learn(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise ValueError: points cannot be added."""

@@ -41,7 +41,7 @@ def _constants(forest: ExportedForest) -> list[TensorProto]:
 
 
 def _rounded(forest: ExportedForest) -> list[NodeProto]:
-    """Round rows to the precision of comparisons; ``invalid`` is NaN for rows that the forest does not treat so, else 0."""
+    """Round rows to the precision of comparisons; ``invalid`` is NaN where trees here would stray, else 0."""
     compared = _TYPES[forest.compared_dtype.name]
     return [helper.make_node("Cast", ["X"], ["rows"], to=compared),
             helper.make_node("Mul", ["rows", "nothing"], ["zeros"]),  # NaN of NaN and of infinity
@@ -98,12 +98,15 @@ def _tree_ensemble_regressor(forest: ExportedForest) -> NodeProto:
     rest = [np.zeros(n_leaves, np.int64) for _, n_leaves in sizes]
     ids = [np.arange(n + n_leaves) for n, n_leaves in sizes]
     child = [np.where(table.child < 0, ~table.child + len(table.feature), table.child) for table in tables]
-    values = np.concatenate([np.concatenate([forest.thresholds(table), zeros]) for table, zeros in zip(tables, rest, strict=True)])
+    values = np.concatenate([part for table, zeros in zip(tables, rest, strict=True)
+                             for part in (forest.thresholds(table), zeros)])
     weights = np.concatenate([table.leaf_depth for table in tables])
     leaf_trees = np.repeat(np.arange(len(tables)), [n_leaves for _, n_leaves in sizes])
 
     def floats(name: str, array: np.ndarray) -> dict[str, Any]:
-        return {f"{name}_as_tensor": numpy_helper.from_array(array.astype(np.float64))} if wide else {name: array.tolist()}
+        if wide:
+            return {f"{name}_as_tensor": numpy_helper.from_array(array.astype(np.float64))}
+        return {name: array.tolist()}
 
     return helper.make_node(
         "TreeEnsembleRegressor", ["rows"], ["sums"], domain=_AI_ONNX_ML, n_targets=1, aggregate_function="SUM",

@@ -1,9 +1,9 @@
 """Forests for other runtimes: ONNX and treelite.
 
-Both take models of ``score="depth"``: there a row's score depends on the leaf that it falls into, and on nothing else, so
-it is a sum over trees of constants in leaves, which is what tree ensembles of other libraries are. "spacing" (the default)
-and "insertion" measure how far a row lies outside the boxes on its path: their value changes with every coordinate
-inside a leaf, which no ensemble of constants can express.
+Both take models of ``score="depth"``: there a row's score depends on the leaf that it falls into, and on nothing
+else, so it is a sum over trees of constants in leaves, which is what tree ensembles of other libraries are. "spacing"
+(the default) and "insertion" measure how far a row lies outside the boxes on its path: their value changes with every
+coordinate inside a leaf, which no ensemble of constants can express.
 
 onnx and treelite are imported here only, and only when asked for.
 """
@@ -11,7 +11,7 @@ onnx and treelite are imported here only, and only when asked for.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,18 +194,14 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
         trees, _ = forest._fitted()
         if (score := forest.get_params()["score"]) != "depth":
             raise ValueError(
-                f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and \"insertion\" "
-                "measure distances from boxes, which leaves with constants cannot express. Fit with score='depth'; or "
-                "export the depths of these trees after set_params(score='depth')")
+                f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and "
+                "\"insertion\" measure distances from boxes, which leaves with constants cannot express. Fit with "
+                "score='depth'; or export the depths of these trees after set_params(score='depth')")
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)
         names = getattr(forest, "feature_names_in_", None)
-        return ExportedForest(
-            # A forest of single points can tell nothing apart: every score is 0.5.
-            tables if norm > 0 else [_indifferent(table) for table in tables], trees.n_features, norm if norm > 0 else 1.0,
-            forest.offset_, trees.dtype, trees.dtype if dtype is None else np.dtype(dtype),
-            None if names is None else [str(name) for name in names])
-
-
-def _indifferent(table: TreeTable) -> TreeTable:
-    return TreeTable(table.feature, table.threshold, table.child, table.heavier_left, np.ones_like(table.leaf_depth))
+        if not norm > 0:  # single points can tell nothing apart: every score is 0.5
+            tables, norm = [replace(table, leaf_depth=np.ones_like(table.leaf_depth)) for table in tables], 1.0
+        return ExportedForest(tables, trees.n_features, norm, forest.offset_, trees.dtype,
+                              trees.dtype if dtype is None else np.dtype(dtype),
+                              None if names is None else [str(name) for name in names])
