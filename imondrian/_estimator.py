@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from bisect import bisect_right
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._calibration import CALIBRATION_SIZE
 from ._device_rows import device_rows, is_on_device, refuse_device
-from ._forest import Forest, seed_states
+from ._forest import Forest
 from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
-from ._memory import OBJECTS, Layout
-from ._model_file import load_model, save_model
-from ._scoring import AUTO_OFFSET, resolve_score
-from ._validation import (
-    WARM_UP,
-    byte_limit,
-    check_window_fits,
-    contamination_share,
-    is_ready,
-    is_scaled,
-    open_share,
-    positive_int,
-    retention,
-    sample_size,
-    thread_count,
-)
+from ._model_file import SavedModel
+from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
+from ._settings import Settings
+from ._validation import drop_weightless, is_ready, open_share, thread_count
 
 
-def reserved_bytes(n_features: int, itemsize: int) -> int:
-    """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
-    return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
-
-
-class IsolationMondrianForest(OutlierMixin, BaseEstimator):
+class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
     """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
 
     Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
@@ -234,10 +212,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         before = self.__dict__.copy()
         try:
-            X = self._validated(X, [np.float64, np.float32], settings["n_threads"], reset=True)
+            X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
-            self._adopt(forest, min(len(X), self._sample_size(len(X))), settings, (X, weight))
+            self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
         except BaseException:
             self.__dict__ = before  # validation has already noted the new width and names
             raise
@@ -269,11 +247,11 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = self._validated(X, dtype, settings["n_threads"], reset=first)
+        X = self._validated(X, dtype, settings.n_threads, reset=first)
         X, weight = self._weighted(X, sample_weight)
-        forest = self._empty(X, settings) if first else self.forest_
+        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
         calibration = Calibration() if first else self._calibration
-        self._learn(forest, calibration, X, weight, settings)
+        settings.learn(forest, calibration, X, weight)
         self._calibration = calibration
         self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
@@ -313,38 +291,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "forest_")
         settings = self._settings()
-        X = self._validated(X, self.forest_.dtype, settings["n_threads"], reset=False)
-        self.forest_.forget_all(X, None, missing_ok, settings["n_threads"])
+        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
+        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
         self._calibration.forget(X)
         self._adopt(self.forest_, self.max_samples_, settings)
         return self
 
-    def _learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None,
-               settings: dict[str, Any]) -> None:
-        """Learn rows in order, and remember for p-values how anomalous each was before."""
-        warming_up = max(0, min(WARM_UP, settings["retention"].points or WARM_UP) - int(forest.mass))
-        limit = settings["max_bytes"]
-        if limit is not None:
-            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
-        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"], max_bytes=limit)
-        assert scores is not None
-        calibration.push(scores[warming_up:], settings["score"])
-
-    def _settings(self) -> dict[str, Any]:
-        """Check every parameter before anything changes."""
-        sample_size(self.max_samples, 1)
-        points = 256
-        if isinstance(self.window, str) and self.max_samples != "auto":
-            points = positive_int(f"max_samples with window={self.window!r}", self.max_samples)
-        return {
-            "n_trees": positive_int("n_estimators", self.n_estimators),
-            "retention": retention(self.window, self.horizon, points),
-            "score": self._score_name(),
-            "scaled": is_scaled(self.scale),
-            "contamination": contamination_share(self.contamination),
-            "max_bytes": byte_limit(self.max_bytes),
-            "n_threads": thread_count(self.n_jobs),
-        }
+    def _settings(self) -> Settings:
+        return Settings.of(self.get_params(deep=False))
 
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
@@ -355,65 +309,29 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
         return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
 
-    def _sample_size(self, n: int) -> int:
-        return sample_size(self.max_samples, n)
-
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""
         if sample_weight is None:
             return X, None
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
-        kept = weight > 0
-        X, weight = (X, weight) if kept.all() else (np.ascontiguousarray(X[kept]), weight[kept])
-        if (weight == 1).all():
-            return X, None
-        if self.window is not None:
+        X, weight = drop_weightless(X, weight)
+        if weight is not None and self.window is not None:
             raise ValueError("sample_weight must be 0 or 1 when window is set: "
                              f"a window keeps points, got {weight[weight != 1][0]}")
-        return X, np.ascontiguousarray(weight)
+        return X, weight
 
-    def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory,
-                        settings["score"] == "spacing")
-        if settings["max_bytes"] is not None and settings["retention"].points is not None:
-            reserved = reserved_bytes(layout.n_features, layout.itemsize)
-            check_window_fits(layout, settings["retention"].points, settings["max_bytes"], reserved)
-        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
-                                 spaced=settings["score"] == "spacing")
-
-    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
+    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> Forest:
         if self.window is not None:
-            forest = self._empty(X, settings)
+            forest = settings.empty_forest(X.shape[1], X.dtype)
             self._calibration = Calibration()
-            self._learn(forest, self._calibration, X, weight, settings)
+            settings.learn(forest, self._calibration, X, weight)
             return forest
-        self._check_sample_fits(X, settings)
-        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        drawn = room_for_drawn(len(X), self._sample_size(len(X)), len(states), weight)
-        forest = self._grow(X, weight, states, settings, drawn)
+        settings.check_sample_fits(len(X), X.shape[1], X.itemsize)
+        states = settings.states()
+        drawn = room_for_drawn(len(X), settings.sample_size(len(X)), len(states), weight)
+        forest = settings.grow(X, weight, states, drawn)
         self._calibration = Calibration.of_fit(X, weight, drawn, states)
         return forest
-
-    def _check_sample_fits(self, X: np.ndarray, settings: dict[str, Any]) -> None:
-        limit, n = settings["max_bytes"], len(X)
-        if limit is None:
-            return
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, spaced=settings["score"] == "spacing",
-                        updates=False)  # scores may want boxes
-        reserved = reserved_bytes(X.shape[1], X.dtype.itemsize)
-
-        def needed(psi: int) -> int:
-            return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
-
-        psi = self._sample_size(n)
-        if needed(psi) > limit:
-            fits = bisect_right(range(1, psi), limit, key=needed)
-            advice = f"max_samples={fits} would fit" if fits else "no sample fits"
-            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
-                             f"{X.shape[1]} features, got {limit}: {advice}")
 
     @reading
     def info(self) -> dict[str, Any]:
@@ -429,12 +347,6 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         check_is_fitted(self, "forest_")
         return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
 
-    def _grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, settings: dict[str, Any],
-              drawn: np.ndarray | None = None) -> Forest:
-        return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            scaled=settings["scaled"], boxes=settings["score"] == "insertion",
-                            spaced=settings["score"] == "spacing", n_threads=settings["n_threads"], drawn=drawn)
-
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""
         self.n_features_in_ = forest.n_features
@@ -443,22 +355,18 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._calibration = Calibration()
         self._adopt(forest, 0, self._settings())
 
-    def _adopt(self, forest: Forest, max_samples: int, settings: dict[str, Any],
+    def _adopt(self, forest: Forest, max_samples: int, settings: Settings,
                training: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         self.forest_ = forest
         self.max_samples_ = max_samples
         self.offset_ = AUTO_OFFSET
-        share = settings["contamination"]
+        share = settings.contamination
         if share is not None:
             # After fit the quantile is of the rows it was given; a stream has only what it kept.
             points, weight = training or forest.stored_points()
             if len(points) == 0:
                 return
-            scores = -forest.scores(points, settings["score"], settings["n_threads"])
-            order = np.argsort(scores)
-            mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
-            place = np.searchsorted(mass, share * mass[-1], side="right")
-            self.offset_ = float(scores[order[min(place, len(order) - 1)]])
+            self.offset_ = lowest_share(-forest.scores(points, settings.score, settings.n_threads), weight, share)
 
     # -- scoring -----------------------------------------------------------------------------------
 
@@ -584,12 +492,12 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         """
         forest, n_threads = self._fitted()
         settings = self._settings()
-        grow = partial(self._grow, settings=settings)
         if is_on_device(X):
             with device_rows(self, X, forest.dtype) as rows:
-                return rows.give_back(self._calibration.p_values(rows, forest, settings["score"], grow, n_threads))
+                found = self._calibration.p_values(rows, forest, settings.score, settings.grow, n_threads)
+                return rows.give_back(found)
         X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings["score"], grow, n_threads)
+        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
 
     def reject(self, X: Any, *, fdr: float = 0.1) -> np.ndarray:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
@@ -618,52 +526,12 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         from scipy.stats import false_discovery_control  # takes longer to import than most fits take
 
         return false_discovery_control(self.p_values(X), method="bh") <= rate
+
     # -- files -------------------------------------------------------------------------------------
 
-    @reading
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
-
-        Whatever was learnt and every generator's state is kept: a loaded forest goes on to the last bit as
-        this one would. A ``RandomState`` given as ``random_state`` is saved as it stands; the loaded
-        forest has its own, which this one's further draws do not move.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written. What was there before is unharmed.
-        TypeError, ValueError
-            A parameter is not valid, or is an object that a file cannot hold.
-        """
+    def _file_parameters(self) -> dict[str, Any]:
         self._settings()
-        save_model(self, path, self.get_params(deep=False))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> IsolationMondrianForest:
-        """Return the forest of a file; nothing in a file is executed.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-        mmap : bool, default=False
-            Map the forest's columns instead of copying them, so that processes share their memory. The
-            first update copies them; the file is never changed. While it is mapped, replace the file
-            (as :meth:`save` does), but do not write into it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        ValueError
-            It was not saved by this class, has a newer format, or is damaged; the message says which.
-        """
-        return load_model(cls, path, mmap, cls._check_loaded)
+        return self.get_params(deep=False)
 
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""

@@ -174,7 +174,7 @@ class Calibration:
         rows = stored(arrays, "rows", dtype, 2) if "rows" in arrays else None
         weight = stored(arrays, "weight", np.float64, 1) if "weight" in arrays else None
         seed = stored(arrays, "seed", np.uint64, 1) if "seed" in arrays else None
-        if len(cross) != 1 or (rows is not None and (rows.shape[1] != n_features or len(rows) < 1)) or \
+        if len(cross) != 1 or (rows is not None and rows.shape[1] != n_features) or \
                 (weight is not None and (rows is None or len(weight) != len(rows))) or \
                 (cross[0] and (rows is None or seed is None or len(seed) != 4)):
             raise ValueError("damaged calibration: its arrays do not fit together")

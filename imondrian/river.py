@@ -5,7 +5,6 @@ Only this module and those that it alone imports (``_alarm.py``, ``_river_shingl
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from types import NoneType
@@ -24,7 +23,7 @@ from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
 from ._gate import Gate, gate_of, reading, updating
 from ._memory import OBJECTS, Layout
-from ._model_file import load_model, save_model
+from ._model_file import SavedModel
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
 from ._validation import (
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
-class OnlineIsolationMondrianForest(AnomalyDetector):
+class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
 
     ``score_one`` is in [0, 1] and **high for anomalies**; it is exactly 0 during warm-up (until 32
@@ -402,48 +401,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     # -- files -------------------------------------------------------------------------------------
 
-    @reading
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
-
-        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
-        this one would.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written. What was there before is unharmed.
-        TypeError
-            A feature's key is neither None, bool, int, float, str, nor a tuple of these.
-        """
-        save_model(self, path, self._get_params())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> OnlineIsolationMondrianForest:
-        """Return the model of a file; nothing in a file is executed.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-        mmap : bool, default=False
-            Map the forest's columns instead of copying them, so that processes that only score share
-            their memory. The first point learnt copies them; the file is never changed. While it is
-            mapped, replace the file (as :meth:`save` does), but do not write into it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        ValueError
-            It was not saved by this class, has a newer format, or is damaged; the message says which.
-        """
-        return load_model(cls, path, mmap, cls._check_loaded)
+    def _file_parameters(self) -> dict[str, Any]:
+        return self._get_params()
 
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
