@@ -5,10 +5,10 @@ Where a forest says "abnormal"
 A long cluster whose features go together, a small dense one, and scattered points; three detectors fitted to all of it
 without labels. The red line is where ``decision_function`` is 0: outside it, ``predict`` says -1.
 
-Trees that cut along the axes see products of intervals: bands run through the plane where the clusters' shadows on the axes
-cross. The Mondrian forest's depth has them too, more faintly, because its boxes end where its points do. The default score
-measures the room around a point against points that are known to be usual: the bands are gone, and a cluster need not
-be large to be usual.
+Trees that cut along the axes see products of intervals: bands run through the plane where the clusters' shadows on the
+axes cross. The Mondrian forest's depth has them too, more faintly, because its boxes end where its points do. The
+default score measures the room around a point against points that are known to be usual: the bands are gone, and a
+cluster need not be large to be usual.
 """
 
 import matplotlib.pyplot as plt

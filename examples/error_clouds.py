@@ -2,8 +2,8 @@
 Where two clouds differ
 =======================
 
-A torus scanned with noise and with a piece missing, against the whole one. Each point is coloured by its distance to the
-other cloud; dark is far. What is missing shows on the reference, what is too much on the scan: one number for both
+A torus scanned with noise and with a piece missing, against the whole one. Each point is coloured by its distance to
+the other cloud; dark is far. What is missing shows on the reference, what is too much on the scan: one number for both
 hides which it was.
 """
 

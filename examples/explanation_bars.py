@@ -2,9 +2,9 @@
 Why a point scores as it does
 =============================
 
-A week of readings of a machine, made up here: load, and three temperatures that follow it. One reading looks harmless in
-each of its values but one, another lacks a value. An explanation splits the difference between a point's score and the
-expected one into what each feature contributed: exactly, so the bars sum to it.
+A week of readings of a machine, made up here: load, and three temperatures that follow it. One reading looks harmless
+in each of its values but one, another lacks a value. An explanation splits the difference between a point's score and
+the expected one into what each feature contributed: exactly, so the bars sum to it.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 F-score over the threshold
 ==========================
 
-An F-score is a number only with its threshold. Here are two reconstructions of one sphere: one is noisy everywhere, the
-other precise but with a cap missing. Which is better depends on the threshold; the curve shows where they change places.
+An F-score is a number only with its threshold. Here are two reconstructions of one sphere: one is noisy everywhere,
+the other precise but with a cap missing. Which is better depends on the threshold; the curve shows where they change
+places.
 """
 
 import matplotlib.pyplot as plt

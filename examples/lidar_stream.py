@@ -2,12 +2,12 @@
 A stream of scans that drifts
 =============================
 
-Clouds become features, features go to a forest, and the forest says which scans are odd. A scanner stands in a scene and
-slowly settles: its pose drifts by a little with every scan, which is no event. Three times something happens for ten scans: objects
-appear, most rays are lost, ranges get noisy.
+Clouds become features, features go to a forest, and the forest says which scans are odd. A scanner stands in a scene
+and slowly settles: its pose drifts by a little with every scan, which is no event. Three times something happens for
+ten scans: objects appear, most rays are lost, ranges get noisy.
 
-Set ``IMONDRIAN_DATA`` to a folder with ``clouds/lidar_source.ply`` (a real scan, for instance the one of small_gicp) to use
-that as the scene; without it the scene is a yard made up here.
+Set ``IMONDRIAN_DATA`` to a folder with ``clouds/lidar_source.ply`` (a real scan, for instance the one of small_gicp)
+to use that as the scene; without it the scene is a yard made up here.
 """
 
 import os
@@ -38,7 +38,7 @@ def yard(n):
     ground = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(n)])
     along, height = rng.uniform(-12, 12, n // 2), rng.uniform(0, 3, n // 2)
     wall = np.full(n // 2, 12.0)
-    walls = [np.column_stack(columns) for columns in ((wall, along, height), (along, wall, height), (-wall, along, height))]
+    walls = [np.column_stack(side) for side in ((wall, along, height), (along, wall, height), (-wall, along, height))]
     return rng.permutation(np.concatenate([ground, *walls]))
 
 

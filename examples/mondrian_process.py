@@ -2,10 +2,10 @@
 The Mondrian process
 ====================
 
-The law that the trees follow, written out in a few lines of Python (the forest's own code is native, and is tested against
-that law). A box is cut after an exponential time whose rate is the sum of its sides, on a side drawn in proportion to its
-length, at a uniform place; both parts shrink to the boxes of their points and go on. Points that stand apart are cut off
-early.
+The law that the trees follow, written out in a few lines of Python (the forest's own code is native, and is tested
+against that law). A box is cut after an exponential time whose rate is the sum of its sides, on a side drawn in
+proportion to its length, at a uniform place; both parts shrink to the boxes of their points and go on. Points that
+stand apart are cut off early.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 A stream's scores, and the alarms among them
 ============================================
 
-The first 5,000 points of the Statlog Shuttle stream, which comes with river: each point is scored, then learnt. The alarm
-filter keeps the rate that was asked for, whatever the scores look like; rings mark what it called.
+The first 5,000 points of the Statlog Shuttle stream, which comes with river: each point is scored, then learnt. The
+alarm filter keeps the rate that was asked for, whatever the scores look like; rings mark what it called.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ for x, anomalous in datasets.Shuttle().take(5_000):
 alarms, truth = np.array(alarms), np.array(truth)
 
 # %%
-# About one point in twenty is an alarm, as asked for. The stream holds more anomalies than that, so some go without one.
+# About one point in twenty is an alarm, as asked for. The stream holds more anomalies than that, so some go without.
 
 print(f"alarms: {alarms.mean():.1%} of the points, {truth[alarms].mean():.0%} of them true anomalies")
 print(f"true anomalies: {truth.mean():.1%} of the points, {alarms[truth].mean():.0%} of them called")

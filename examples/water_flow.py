@@ -3,9 +3,10 @@ Odd stretches of a real series
 ==============================
 
 The water flow through a pipe, hour by hour. The series comes with river (Tecnojest s.r.l., March to May 2022). Four
-stretches of it are known to be anomalous: three times the flow is cut off and comes back, and once, for two hours, a pump
-raises it by a tenth. Windows of four hours of two features, the flow and its change, go to a forest that scores each before
-it learns it; an alarm filter calls some three hours in a hundred. The same forest also gets all windows at once.
+stretches of it are known to be anomalous: three times the flow is cut off and comes back, and once, for two hours, a
+pump raises it by a tenth. Windows of four hours of two features, the flow and its change, go to a forest that scores
+each before it learns it; an alarm filter calls some three hours in a hundred. The same forest also gets all windows at
+once.
 
 ``python examples/water_flow.py [folder for the picture]``
 """

@@ -5,17 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def _converted(node: nodes.Element, as_block: bool) -> str:
+    try:
+        return str(tex2mathml(node.astext(), as_block=as_block))
+    except MathError as error:
+        logger.warning("equation not understood: %s", error, location=node)
+        return ""
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(tex2mathml(node.astext()))
+    writer.body.append(_converted(node, as_block=False))
     raise nodes.SkipNode
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math-block">{tex2mathml(node.astext(), as_block=True)}</div>')
+    writer.body.append(f'<div class="math-block">{_converted(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 
