@@ -17,7 +17,7 @@ from ._gate import gate_of
 if TYPE_CHECKING:
     from .river import OnlineIsolationMondrianForest
 
-_BLOCK = 256  # scores ranked at a time; the work on each grows with the block
+_BLOCK = 128  # scores ranked at a time: less pays for more calls, more for comparing each with all others
 
 
 class Judged(NamedTuple):
@@ -68,8 +68,20 @@ def score(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.
         if rows is None or model._forest is None or not model._is_ready or len(rows) == 0:
             return Judged.unready(len(values))
         scores = model._forest.scores(rows, model._score, model._n_threads)
+        if len(rows) == 1:
+            model._scored = (model._forest, model._forest.n_updates, rows, float(scores[0]))  # learning it is next
         p_values = np.ones(len(rows)) if model._recent is None else model._recent.p_values(scores)
         return Judged(scores, p_values, np.ones(len(rows), bool))
+
+
+def learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> None:
+    """Learn rows in order; arguments as for :func:`score_learn`. A single row that was just scored is not again."""
+    with gate_of(model).updating:
+        if not model._keys.keys() >= set(keys):
+            model._grow(keys, len(values))
+        rows = model._placed(list(keys), values)
+        if rows is not None and len(rows):
+            model._learn(rows, n_threads=model._n_threads)
 
 
 def keep_score(model: OnlineIsolationMondrianForest, value: float) -> None:
