@@ -16,6 +16,7 @@ from .records import Report, Rows, Selection, Table, columns_of
 
 _DELIMITERS = ",;\t|"
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
+_QUOTED = re.compile(rb'"[^"]*"')
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -41,7 +42,8 @@ def cells_of(line: bytes, delimiter: str) -> list[str]:
 
 def find_delimiter(line: bytes, n_columns: int | None) -> str:
     """Return the likeliest delimiter of a line; of ``n_columns`` cells where their number is known."""
-    counts = {each: line.count(each.encode()) for each in _DELIMITERS}
+    bare = _QUOTED.sub(b"", line)
+    counts = {each: bare.count(each.encode()) for each in _DELIMITERS}
     if n_columns is not None:
         for each, count in counts.items():
             if count == n_columns - 1:

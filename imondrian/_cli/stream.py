@@ -21,7 +21,7 @@ from . import INTERRUPTED, PARTLY, PIPE_CLOSED, USAGE, Failure, follow, opening,
 from .alarms import DEFAULT_RATE, Alarms
 from .csv_records import Layout
 from .judge import Judge
-from .lines import LineReader, LineWriter
+from .lines import CHUNK, LineReader, LineWriter
 from .records import BadLine, BadLines, Numbering, Rows, Selection
 from .signals import StopSignals
 
@@ -50,17 +50,17 @@ class Settings:
     quiet: bool = False
 
 
-def run(settings: Settings, source: int = 0, sink: int = 1) -> int:
+def run(settings: Settings, source: int = 0, sink: int = 1, chunk: int = CHUNK) -> int:
     """Follow the stream to its end and return the exit code.
 
-    ``source`` and ``sink`` are the descriptors of the input and the output.
+    ``source`` and ``sink`` are the descriptors of the input and the output; ``chunk`` bytes at most are read at a time.
     """
     for path in (settings.model if settings.learn and settings.selection.key is None else None, settings.summary):
         output.check_writable(path)
     with StopSignals() as stop:
         follower, state = _opened(settings)
         try:
-            stream = Stream(settings, follower, state, LineReader(source, stop), LineWriter(sink, stop), stop)
+            stream = Stream(settings, follower, state, LineReader(source, stop, chunk), LineWriter(sink, stop), stop)
             if not settings.quiet and os.isatty(source):
                 terminal.note("reading records from the terminal")
             return stream.run()

@@ -116,6 +116,10 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
     for name in keep:
         if name in OUTPUT_FIELDS:
             raise click.UsageError(f"--keep {name}: the output has a field of that name")
+    if both := sorted(set(columns or ()) & set(ignore)):
+        raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
+    if options["replay"] and options["model"] is None:
+        raise click.UsageError("--replay needs --model, which says how many records to pass over")
     if rate is not None and options["threshold"] is not None:
         raise click.UsageError("--alarm-rate and --threshold exclude each other")
     asked = {name: options.pop(option) for option, name in _SETTINGS.items()}
