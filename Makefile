@@ -15,7 +15,8 @@ demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-ou
 	$(BIN)/python -m imondrian demo
 
 test: $(VENV)/.test  ## the whole test suite, every docstring's example, and every benchmark once, tiny
-	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors tests bench imondrian pointmetrics
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	    --doctest-modules --doctest-ignore-import-errors tests bench imondrian pointmetrics
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
