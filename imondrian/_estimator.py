@@ -20,7 +20,7 @@ from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
 from ._memory import OBJECTS, Layout
 from ._model_file import load_model, save_model
-from ._scoring import AUTO_OFFSET, resolve_score
+from ._scoring import AUTO_OFFSET, quantile_offset, resolve_score
 from ._validation import (
     WARM_UP,
     byte_limit,
@@ -455,10 +455,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             if len(points) == 0:
                 return
             scores = -forest.scores(points, settings["score"], settings["n_threads"])
-            order = np.argsort(scores)
-            mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
-            place = np.searchsorted(mass, share * mass[-1], side="right")
-            self.offset_ = float(scores[order[min(place, len(order) - 1)]])
+            self.offset_ = quantile_offset(scores, weight, share)
 
     # -- scoring -----------------------------------------------------------------------------------
 

@@ -18,6 +18,14 @@ def resolve_score(score: str) -> str:
     return score
 
 
+def quantile_offset(scores: np.ndarray, weight: np.ndarray | None, share: float) -> float:
+    """Return the ``offset_`` below which ``share`` of the mass of points with these (low is abnormal) scores lies."""
+    order = np.argsort(scores)
+    mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
+    place = np.searchsorted(mass, share * mass[-1], side="right")
+    return float(scores[order[min(place, len(order) - 1)]])
+
+
 def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
     """Return 2 ** (-depth / norm), in (0, 1], high for anomalies.
 
