@@ -21,6 +21,7 @@ test: $(VENV)/.test  ## the whole test suite, every docstring's example, and eve
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/python tests/typing/check.py
 
 bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
 	$(BENCH) --benchmark-json=bench.json

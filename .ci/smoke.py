@@ -1,4 +1,4 @@
-"""Exercise an installed package end to end, with the extras river and cli, from a folder that does not hold its source."""
+"""Exercise an installed package end to end, with the extras river and cli; run from a folder without its source."""
 
 import pickle
 import subprocess

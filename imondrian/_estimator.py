@@ -17,6 +17,7 @@ from ._held_out import Calibration, room_for_drawn
 from ._model_file import SavedModel
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
+from ._types import Booleans, Floats, Integers
 from ._validation import drop_weightless, is_ready, open_share, thread_count
 
 if TYPE_CHECKING:
@@ -147,10 +148,10 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
     _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
-                 random_state: Any = None) -> None:
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
+                 window: int | str | None = None, horizon: int = 1024, scale: str | None = "robust",
+                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -429,7 +430,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Floats:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
         Parameters
@@ -474,11 +475,11 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         assert forest is not None
         return forest, thread_count(self.n_jobs)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> Floats:
         """Return ``score_samples(X) - offset_``: negative for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Integers:
         """Return 1 for inliers and -1 for outliers, (n_samples,)."""
         return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
 
@@ -491,7 +492,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         return self._calibration.source
 
     @reading
-    def p_values(self, X: Any) -> np.ndarray:
+    def p_values(self, X: Any) -> Floats:
         """Return the conformal p-value of each row: small is anomalous.
 
         Under the hypothesis that the row is exchangeable with the calibration rows, its p-value is at most
@@ -558,7 +559,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         X = self._validated(X, forest.dtype, n_threads, reset=False)
         return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
 
-    def reject(self, X: Any, *, fdr: float = 0.1) -> np.ndarray:
+    def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
 
         Benjamini and Hochberg's procedure on ``p_values(X)``. With "split" calibration the p-values of rows like
@@ -619,7 +620,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         return -self.forest_.expected_score(self._score_name())
 
     @reading
-    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
+    def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
         """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
 
         Parameters
