@@ -78,7 +78,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
     calibration_ : {"split", "cross", "prequential"}
         What ``p_values`` judges rows against.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X had string column names.
 
     Notes

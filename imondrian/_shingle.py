@@ -33,7 +33,7 @@ class Shingle(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X had string column names.
 
     Notes
@@ -130,7 +130,7 @@ class Shingle(TransformerMixin, BaseEstimator):
         return np.arange(0 if self.padding == "missing" else self.width - 1, n, self.step)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the windows' features, (width * n_features_in_,): "name_lag2", ..., "name_lag0"."""
+        """Return the names of the windows' features, ``(width * n_features_in_,)``: "name_lag2", ..., "name_lag0"."""
         check_is_fitted(self, "n_features_in_")
         names = _check_feature_names_in(self, input_features)
         return np.array([f"{name}_lag{lag}" for lag in range(self.width - 1, -1, -1) for name in names], dtype=object)

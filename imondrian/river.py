@@ -119,7 +119,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"
     _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
-                                        "_n_ignored": int, "_n_dropped": int}
+                                        "_n_ignored": int, "_n_dropped": int, "_stream": dict}
+    _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
     def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 1024,

@@ -277,7 +277,7 @@ def read_options(
 def normal_consistency(
     x: Any, y: Any, normals: Any, *, lengths: Any = None, n_threads: int | None = None
 ) -> Any:
-    """Average |cos| between the normals of nearest neighbours, over both directions.
+    """Average ``|cos|`` between the normals of nearest neighbours, over both directions.
 
     Parameters
     ----------

@@ -28,6 +28,8 @@ ASKED = [
     ("cupy", "from pointmetrics._device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
     ("cupy", "import imondrian; raise ImportError(imondrian.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
+    ("dask", "import imondrian.dask", "pip install 'imondrian[dask]'"),
+    ("dask", "import pointmetrics.dask", "pip install 'imondrian[dask]'"),
     ("onnx", FOREST + "from imondrian.export import to_onnx; to_onnx(f)", "pip install 'imondrian[onnx]'"),
     ("treelite", FOREST + "from imondrian.export import to_treelite; to_treelite(f)",
      "pip install 'imondrian[treelite]'"),
@@ -38,6 +40,8 @@ TYPED = [
     ("rich", ["imondrian", "info"], "pip install 'imondrian[cli]'"),
     ("click", ["pointmetrics", "info"], "pip install 'imondrian[cli]'"),
     ("rich", ["pointmetrics", "info"], "pip install 'imondrian[cli]'"),
+    ("orjson", ["imondrian", "stream"], "pip install 'imondrian[cli]'"),
+    ("river", ["imondrian", "stream"], "pip install 'imondrian[river]'"),
     ("river", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
     ("matplotlib", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
 ]

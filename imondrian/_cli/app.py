@@ -13,7 +13,7 @@ import click
 
 from imondrian import __version__
 
-from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure
+from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, stream_app
 from .output import PipeClosed
 
 
@@ -93,9 +93,12 @@ def app() -> None:
 
     \b
     Exit codes: 0 done; 1 not done (a file or the output is at fault);
-    2 the command line is at fault; 70 a defect of this program;
-    130 interrupted; 141 the pipe was closed.
+    2 the command line is at fault; 3 done in part, some lines were bad;
+    70 a defect of this program; 130 interrupted; 141 the pipe was closed.
     """
+
+
+app.add_command(_debug(stream_app.command))
 
 
 @app.command("info")

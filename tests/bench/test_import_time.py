@@ -29,7 +29,8 @@ def test_imports_are_summed_up_from_the_package_on() -> None:
 
 def test_a_round_of_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     import_time.main(["--rounds", "1", "--only", "import imondrian", "import pointmetrics"])
-    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    printed = capsys.readouterr().out.splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed]
     assert header == ["statement", "median", "own", "modules"]
     assert [row[0] for row in rows] == ["`import imondrian`", "`import pointmetrics`"]
     for _, total, own, modules in rows:

@@ -1,9 +1,9 @@
-"""Check user_script.py with ``mypy --strict`` against the packages as an installation has them: typed, and not looked into.
+"""Check user_script.py with ``mypy --strict`` against the packages as installed: typed, and not looked into.
 
     python tests/typing/check.py
 
-Editable installations, which mypy cannot follow, and folders of sources, which it would check strictly too, are neither;
-so the packages' files are copied to where an interpreter has its installed packages.
+mypy cannot follow editable installations, and checks folders of sources as strictly as the script. So the packages'
+files are copied to where an interpreter has its installed packages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def check(script: Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
         places = {"base": folder, "platbase": folder}
         site = Path(sysconfig.get_path("purelib", "venv", places))
         for package in PACKAGES:
-            shutil.copytree(root / package, site / package, ignore=shutil.ignore_patterns("*.so", "native", "__pycache__"))
+            shutil.copytree(root / package, site / package,
+                            ignore=shutil.ignore_patterns("*.so", "native", "__pycache__"))
         (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         python = Path(sysconfig.get_path("scripts", "venv", places)) / "python"
         return subprocess.run(
