@@ -18,6 +18,7 @@ from ._judgement import Judgement
 from ._model_file import SavedModel
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
+from ._types import Floats, Integers
 from ._validation import drop_weightless, is_ready, thread_count
 
 if TYPE_CHECKING:
@@ -148,10 +149,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
-                 random_state: Any = None) -> None:
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
+                 window: int | str | None = None, horizon: int = 1024, scale: str | None = "robust",
+                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -430,7 +431,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Floats:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
         Parameters
@@ -475,11 +476,11 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         assert forest is not None
         return forest, thread_count(self.n_jobs)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> Floats:
         """Return ``score_samples(X) - offset_``: negative for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Integers:
         """Return 1 for inliers and -1 for outliers, (n_samples,)."""
         return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._device_rows import device_rows, is_on_device, refuse_device
 from ._gate import reading
+from ._types import Booleans, Floats
 from ._validation import open_share, thread_count
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Judgement:
         return self._calibration.source
 
     @reading
-    def p_values(self, X: Any) -> np.ndarray:
+    def p_values(self, X: Any) -> Floats:
         """Return the conformal p-value of each row: small is anomalous.
 
         Under the hypothesis that the row is exchangeable with the calibration rows, its p-value is at most
@@ -104,7 +105,7 @@ class Judgement:
         X = self._validated(X, forest.dtype, n_threads, reset=False)
         return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
 
-    def reject(self, X: Any, *, fdr: float = 0.1) -> np.ndarray:
+    def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
 
         Benjamini and Hochberg's procedure on ``p_values(X)``. With "split" calibration the p-values of rows like
@@ -140,7 +141,7 @@ class Judgement:
         return -self.forest_.expected_score(self._score_name())
 
     @reading
-    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
+    def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
         """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
 
         Parameters
