@@ -115,17 +115,20 @@ class Calibration:
             self._cache = None
 
     def p_values(self, X: np.ndarray | DeviceRows, forest: Forest, score: str, grow: Grower,
-                 n_threads: int) -> np.ndarray:
-        """Return the p-value of each row of X."""
+                 n_threads: int, scores: np.ndarray | None = None) -> np.ndarray:
+        """Return the p-value of each row of X; ``scores`` are the rows' own, where they are known already."""
         source = self.source
         if source == "prequential":
             forest.require_learning("p_values without rows held out (held_out=...)")
-            return self.recent.p_values(forest.scores(X, self.recent_score or score, n_threads))
+            if scores is None or self.recent_score not in (None, score):
+                scores = forest.scores(X, self.recent_score or score, n_threads)
+            return self.recent.p_values(scores)
         rows = self.rows
         assert rows is not None
         if source == "split":
             calibration = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
-            above, total = mass_above(forest.scores(X, score, n_threads), calibration), float(len(calibration))
+            scores = forest.scores(X, score, n_threads) if scores is None else scores
+            above, total = mass_above(scores, calibration), float(len(calibration))
         else:
             folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
             above, total = np.zeros(len(X)), 0.0
