@@ -27,7 +27,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery/GALLERY_HEADER.rst"]
 nitpicky = True
-suppress_warnings = ["toc.empty_glob"]  # the guide takes in whatever pages lie beside those it orders
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
 myst_heading_anchors = 4

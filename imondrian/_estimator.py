@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -11,12 +11,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._device_rows import device_rows, is_on_device, refuse_device
 from ._forest import Forest
+from ._from_sklearn import from_isolation_forest
 from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
 from ._model_file import SavedModel
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
 from ._validation import drop_weightless, is_ready, open_share, thread_count
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
 
 
 class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
@@ -346,6 +350,61 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "forest_")
         return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
+
+    @classmethod
+    def from_isolation_forest(cls, model: IsolationForest, held_out: Any = None) -> IsolationMondrianForest:
+        """Return a fitted ``sklearn.ensemble.IsolationForest`` as a fitted forest that gives the same scores.
+
+        Its trees are kept as they are: cuts, and how many points each leaf holds. So the result scores, explains,
+        saves, exports and runs on a GPU, but cannot learn or forget points (see Notes). ``fit`` starts afresh, with
+        Mondrian trees.
+
+        Parameters
+        ----------
+        model : sklearn.ensemble.IsolationForest
+            Fitted. It is not changed.
+        held_out : array-like of shape (n, n_features), optional
+            Rows that ``model`` was not fitted on, to judge new rows by: what ``p_values`` and ``reject`` need. At most
+            1,024 of them are kept, spread evenly.
+
+        Returns
+        -------
+        IsolationMondrianForest
+            With ``score="depth"``, the model's ``offset_``, names of features and parameters of the same name.
+
+        Raises
+        ------
+        TypeError
+            ``model`` is no IsolationForest.
+        NotFittedError
+            It is not fitted.
+        ValueError
+            ``held_out`` is empty, infinite, or has other features.
+
+        Notes
+        -----
+        Every row without missing values ends in the leaf that scikit-learn finds for it, and ``score_samples`` is equal
+        to a relative 1e-13. Rows are rounded to float32, as scikit-learn does. A row with a missing value goes both
+        ways at a cut whose value it lacks, as in every forest here, where scikit-learn sends it to one side: its score
+        differs. Infinite values, which scikit-learn lets through, are refused.
+
+        ``partial_fit``, ``forget``, ``score="insertion"`` and ``"spacing"``, and continuing under river raise
+        ValueError. They need the times of cuts and the boxes of points, which isolation trees do not have: they
+        cut a feature drawn uniformly where Mondrian trees draw features by their ranges, and stop at a height. Trees
+        with times made up for them would have the law of neither, so no exactness could be promised.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import IsolationForest
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> model = IsolationForest(random_state=0).fit(X)
+        >>> forest = IsolationMondrianForest.from_isolation_forest(model)
+        >>> bool(np.allclose(forest.score_samples(X), model.score_samples(X), rtol=1e-13, atol=0))
+        True
+        """
+        return from_isolation_forest(cls, model, held_out)
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""

@@ -37,6 +37,9 @@ def not_held(n_absent: int, n: int, first: int) -> ValueError:
 class Forest(ForestColumns):
     """Mondrian trees over shared points; the parameters are those of :class:`ForestColumns`."""
 
+    def require_learning(self, what: str) -> None:
+        """Raise ValueError, saying that ``what`` is impossible, if points cannot be added: here they can."""
+
     @classmethod
     def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
               scaled: bool = False, boxes: bool = True, spaced: bool = False,
@@ -130,7 +133,7 @@ class Forest(ForestColumns):
             slope = unit * spacing_slope(excess[:-1], float(excess[-1]))
             usual = float(spacing_scores(excess[-1:])[0])
         else:
-            norm = _core.score(self._view, X[:0], SCORES[score], 1)[1]
+            norm = self.depths(X[:0], score)[1]
             slope = depth_slope(value, expected, norm)
             usual = float(anomaly_scores(np.array([expected]), norm)[0])
         parts *= slope[:, None, None]

@@ -35,12 +35,12 @@ def left_over(n: int, drawn: np.ndarray) -> np.ndarray:
     taken = np.zeros(n, bool)
     taken[drawn.ravel()] = True
     share = (1.0 - drawn.shape[1] / n) ** len(drawn)
-    candidates = _spread(n, int(1.1 * CALIBRATION_SIZE / share) + 64)
+    candidates = spread(n, int(1.1 * CALIBRATION_SIZE / share) + 64)
     free = candidates[~taken[candidates]]
-    return free[_spread(len(free), CALIBRATION_SIZE)]
+    return free[spread(len(free), CALIBRATION_SIZE)]
 
 
-def _spread(n: int, k: int) -> np.ndarray:
+def spread(n: int, k: int) -> np.ndarray:
     """Return ``k`` of the numbers below n, evenly spaced; all of them when k >= n."""
     return np.arange(n) if k >= n else np.arange(k) * n // k
 
@@ -71,7 +71,7 @@ class Calibration:
         """Remember rows of the training data; ``drawn`` names those that trees hold, if any are left over."""
         if drawn is not None:
             return cls(X.take(left_over(len(X), drawn), axis=0))
-        chosen = _spread(len(X), CALIBRATION_SIZE)
+        chosen = spread(len(X), CALIBRATION_SIZE)
         return cls(X.take(chosen, axis=0), None if weight is None else weight[chosen], states[0].copy(), cross=True)
 
     @property
@@ -111,6 +111,7 @@ class Calibration:
         """Return the p-value of each row of X."""
         source = self.source
         if source == "prequential":
+            forest.require_learning("p_values without rows held out (held_out=...)")
             return self.recent.p_values(forest.scores(X, self.recent_score or score, n_threads))
         rows = self.rows
         assert rows is not None

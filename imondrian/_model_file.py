@@ -8,6 +8,7 @@ an int, 1.0 a float). An object with one member whose name begins with "$" stand
 - ``{"$names": [...]}`` an array of text
 - ``{"$random_state": {...}}`` a ``numpy.random.RandomState``: the loaded one is its own, and goes on from there
 - ``{"$forest": {...}}`` a forest: its scalars and columns, without boxes, which follow from the points
+- ``{"$imported_forest": {...}}`` the cuts and masses of a forest that was imported
 
 Past scores and calibration rows are objects of arrays, which their classes rebuild and check.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
@@ -28,6 +30,7 @@ from ._calibration import ScoreWindow
 from ._forest import Forest
 from ._gate import reading
 from ._held_out import Calibration
+from ._imported_forest import ImportedForest
 
 Model = TypeVar("Model", bound="SavedModel")
 _MT19937_WORDS = 624
@@ -147,6 +150,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:
         return {"$forest": _encode(_forest_state(value), name, arrays)}
+    if type(value) is ImportedForest:
+        return {"$imported_forest": _encode(value.__getstate__(), name, arrays)}
     if type(value) in (ScoreWindow, Calibration):
         return _encode(value.to_arrays(), name, arrays)
     raise TypeError(f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
@@ -249,8 +254,8 @@ def _decode_random_state(content: Any, arrays: dict[str, np.ndarray]) -> np.rand
     return random_state
 
 
-def _decode_forest(content: Any, arrays: dict[str, np.ndarray]) -> Forest:
-    forest = Forest.__new__(Forest)
+def _decode_forest(kind: type[Forest], content: Any, arrays: dict[str, np.ndarray]) -> Forest:
+    forest = kind.__new__(kind)
     forest.__setstate__(_decode(content, arrays))
     return forest
 
@@ -261,5 +266,6 @@ _DECODERS: dict[str, Callable[[Any, dict[str, np.ndarray]], Any]] = {
     "$map": _decode_map,
     "$names": _decode_names,
     "$random_state": _decode_random_state,
-    "$forest": _decode_forest,
+    "$forest": partial(_decode_forest, Forest),
+    "$imported_forest": partial(_decode_forest, ImportedForest),
 }

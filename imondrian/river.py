@@ -367,6 +367,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         import copy
 
         with gate_of(estimator).reading:
+            estimator.forest_.require_learning("continuing on a stream")
             forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
