@@ -34,7 +34,9 @@ myst_heading_anchors = 4
 # Docstrings name types in words, for people; signatures show names and defaults only.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_mock_imports = [name for name in ("torch", "cupy") if find_spec(name) is None]
+# Modules that import these when they are imported themselves are described where they are not installed, too.
+OPTIONAL = ("torch", "dask", "distributed")
+autodoc_mock_imports = [name for name in OPTIONAL if find_spec(name) is None]
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
