@@ -54,7 +54,10 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "min_reported_time": 1e9,
     "image_srcset": ["2x"],
-    "backreferences_dir": None,
+    # Names in the scripts link to the reference, and the reference shows what uses them.
+    "doc_module": ("imondrian", "pointmetrics"),
+    "reference_url": {"imondrian": None, "pointmetrics": None},
+    "backreferences_dir": "gallery/backreferences",
 }
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
