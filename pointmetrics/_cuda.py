@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sinkhorn
+from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sets, _cuda_sinkhorn
 from ._backend import Array
+from ._conventions import Convention
 from ._device import Device, foreign_stream, import_cupy, open_device
 from ._kernel_file import Kernel
 
@@ -114,7 +115,14 @@ class CudaBackend:
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         check_dimension(x)
-        return _cuda_nearest.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
+        return _cuda_sets.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
+
+    def nearest_clouds(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool, definition: Convention,
+        n_threads: int, report: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        check_dimension(x)
+        return _cuda_sets.nearest_clouds(self, x, x_offsets, y, y_offsets, within, definition, report)
 
     def assign(
         self, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
