@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._backend import Array
+from ._device_memory import otherwise
 from ._kernel_file import Kernel, specialised
 
 if TYPE_CHECKING:
@@ -96,7 +98,9 @@ def pull(backend: CudaBackend, own: Side, other: Side) -> Array:
         for points, offsets, ids, coef in (own, other):
             at = slice(int(offsets[i]), int(offsets[i + 1]))
             pair.append((points[at], np.array([0, at.stop - at.start]), ids[at], None if coef is None else coef[at]))
-        grads.append(pull_sorted(backend, *pair))
+        # The scan looks longer, and needs no memory.
+        grads.append(otherwise(backend.device, partial(pull_sorted, backend, *pair),
+                               partial(pull_scan, backend, *pair)))
     return grads[0] if len(grads) == 1 else xp.concatenate(grads)
 
 
