@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.plot needs matplotlib: pip install 'imondrian[plot]'") from error
 
-__all__ = ["decision_map", "plot_explanation", "score_timeline"]
+__all__ = ["decision_map", "plot_explanation", "score_histogram", "score_timeline"]
 
 _NORMAL, _ANOMALY = "#33658a", "#d1495b"
 
@@ -97,6 +97,41 @@ def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, a
     for handle in legend.legend_handles:
         if hasattr(handle, "set_sizes"):  # dots of a long stream are too small to tell apart in a legend
             handle.set_sizes([32.0])
+    return ax
+
+
+def score_histogram(scores: np.ndarray, anomalous: np.ndarray | None = None, *, ax: Any = None,
+                    threshold: float | None = None, bins: int = 60) -> Any:
+    """Draw how scores are distributed, on a logarithmic scale that shows the few high ones.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n,)
+        High is anomalous.
+    anomalous : array-like of bool, shape (n,), optional
+        The truth, where it is known: both kinds of points are drawn apart.
+    ax : matplotlib Axes, optional
+    threshold : float, optional
+        Drawn as a line.
+    bins : int, default=60
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"scores must have shape (n,), got {scores.shape}")
+    anomalous = _marks("anomalous", anomalous, len(scores))
+    ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1] if ax is None else ax
+    edges = np.histogram_bin_edges(scores, bins)
+    ax.hist(scores[~anomalous], edges, color=_NORMAL, alpha=0.8, label="normal" if anomalous.any() else "points")
+    if anomalous.any():
+        ax.hist(scores[anomalous], edges, color=_ANOMALY, alpha=0.8, label="true anomaly")
+    if threshold is not None:
+        ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", label="threshold")
+    ax.set(xlabel="score (high: anomalous)", ylabel="points", yscale="log")
+    ax.legend(loc="upper right", framealpha=0.9)
     return ax
 
 
