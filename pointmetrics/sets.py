@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Clouds, agree, thread_count
+from ._backend import Backend
 from ._cpu import CPU
 from ._libraries import on_callers_device
 from ._neighbors import PreparedCloud, nearest_neighbors
@@ -287,13 +288,8 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     >>> round(result.mmd.value, 4), result.cov.value, result.one_nna.value
     (0.0636, 0.5, 0.5625)
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
-    agree(*raw, names=("samples", "references"))
-    backend = raw[0].backend
-    sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
-    on_host = [[backend.download(cloud) for cloud in clouds] for clouds in sets]
+    check_confidence(confidence)
+    sets, on_host, backend = normalized_pair(samples, references, normalization)
 
     def matrix(a: list[np.ndarray], b: list[np.ndarray] | None, name: str) -> np.ndarray:
         path = None if checkpoint is None else f"{checkpoint}.{name}"
@@ -303,9 +299,32 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     if metric == "emd" and not full_matrices:
         path = None if checkpoint is None else Path(f"{checkpoint}.needed")
         search = NearestSearch(sets[0], sets[1], thread_count(n_threads), reporter(progress), path)
-        sr, rr, ss = search.run()
+        matrices = search.run()
     else:
-        sr, rr, ss = matrix(sets[0], sets[1], "sr"), matrix(sets[1], None, "rr"), matrix(sets[0], None, "ss")
+        matrices = matrix(sets[0], sets[1], "sr"), matrix(sets[1], None, "rr"), matrix(sets[0], None, "ss")
+    return summarize(matrices, on_host, metric, normalization, confidence, n_bootstrap, seed)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless ``confidence`` is a share."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+
+
+def normalized_pair(samples: Any, references: Any, normalization: str) -> tuple[list[Any], list[Any], Backend]:
+    """Return both sets normalised, each a list of clouds: where they were, and in the host's memory; and their backend.
+    """
+    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
+    agree(*raw, names=("samples", "references"))
+    backend = raw[0].backend
+    sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
+    return sets, [[backend.download(cloud) for cloud in clouds] for clouds in sets], backend
+
+
+def summarize(matrices: tuple[np.ndarray, np.ndarray, np.ndarray], on_host: list[list[np.ndarray]], metric: Metric,
+              normalization: str, confidence: float, n_bootstrap: int, seed: int) -> SetEvaluation:
+    """Return what the matrices ``(sr, rr, ss)`` of two sets say of them; infinite where pairs were left out."""
+    sr, rr, ss = matrices
     rng = np.random.default_rng(seed)
 
     def estimate(values: np.ndarray) -> Estimate:
