@@ -5,16 +5,17 @@ The result is to the last bit the forest of ``fit`` over all rows in one place, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from ._forest import Forest, seed_states
+from ._forest import Forest
 from ._gate import gate_of
 from ._held_out import Calibration, room_for_drawn, rows_to_keep
-from ._scoring import quantile_offset
+from ._scoring import lowest_share
+from ._settings import Settings
 
 if TYPE_CHECKING:
     from ._estimator import IsolationMondrianForest
@@ -68,9 +69,9 @@ def _read_weight(sample_weight: Any, remote: RemoteRows) -> tuple[np.ndarray | N
 
 
 def _fit(estimator: IsolationMondrianForest, remote: RemoteRows, weight: np.ndarray | None, kept: np.ndarray | None,
-         settings: dict[str, Any]) -> None:
+         settings: Settings) -> None:
     n = remote.n_rows if kept is None else len(kept)
-    n_sample, n_trees = estimator._sample_size(n), settings["n_trees"]
+    n_sample, n_trees = settings.sample_size(n), settings.n_trees
 
     def fetch(rows: np.ndarray) -> np.ndarray:
         return remote.take(rows if kept is None else kept[rows])
@@ -80,21 +81,19 @@ def _fit(estimator: IsolationMondrianForest, remote: RemoteRows, weight: np.ndar
         forest = estimator._build(X, weight, settings)
         estimator._adopt(forest, n_sample, settings, (X, weight))
         return
-    shape = np.broadcast_to(np.zeros((), remote.dtype), (n, remote.n_features))
-    estimator._check_sample_fits(shape, settings)
-    states = seed_states(check_random_state(estimator.random_state), n_trees)
+    settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
+    states = settings.states()
     forest, drawn = Forest.draw(n, remote.n_features, remote.dtype, states, n_sample, weight=weight,
-                                scaled=settings["scaled"], boxes=settings["score"] == "insertion",
-                                spaced=settings["score"] == "spacing", n_threads=settings["n_threads"])
+                                scaled=settings.scaled, boxes=settings.score == "insertion",
+                                spaced=settings.spaced, n_threads=settings.n_threads)
     cross = room_for_drawn(n, n_sample, n_trees, weight) is None
     judges = rows_to_keep(n, None if cross else drawn)
     wanted = np.union1d(drawn, judges)
     X = fetch(wanted)
-    forest.build_drawn(X, np.searchsorted(wanted, drawn), settings["n_threads"])
+    forest.build_drawn(X, np.searchsorted(wanted, drawn), settings.n_threads)
     estimator._calibration = Calibration.of_rows(X.take(np.searchsorted(wanted, judges), axis=0),
                                                  None if weight is None else weight[judges], states, cross)
-    estimator._adopt(forest, n_sample, {**settings, "contamination": None})
-    if settings["contamination"] is not None:
-        scores = -remote.scores(forest, settings["score"])
-        estimator.offset_ = quantile_offset(scores if kept is None else scores[kept], weight,
-                                            settings["contamination"])
+    estimator._adopt(forest, n_sample, replace(settings, contamination=None))
+    if settings.contamination is not None:
+        scores = -remote.scores(forest, settings.score)
+        estimator.offset_ = lowest_share(scores if kept is None else scores[kept], weight, settings.contamination)

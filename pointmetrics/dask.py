@@ -35,6 +35,7 @@ from ._arrays import read_clouds
 from ._compare import compare
 from ._cpu import CPU
 from ._set_matrix import Metric, check_metric
+from ._set_nearest import nearest_in_matrices
 
 __all__ = ["compare_files", "compare_folders", "evaluate", "pairwise_distances"]
 
@@ -105,11 +106,13 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     check_metric(metric)
     sets.check_confidence(confidence)
     _check_block(block)
-    normalized, on_host, _ = sets.normalized_pair(_gather(samples, "samples"), _gather(references, "references"),
-                                                  normalization)
+    normalized, on_host = sets.normalized_pair(_gather(samples, "samples"), _gather(references, "references"),
+                                               normalization)
     s, r = (samples, references) if normalization == "none" else normalized
     lazy = [pairwise_distances(a, b, metric, block=block) for a, b in ((s, r), (r, None), (s, None))]
-    return sets.summarize(dask.compute(*lazy), on_host, metric, normalization, confidence, n_bootstrap, seed)
+    matrices = dask.compute(*lazy)
+    return sets.summarize(nearest_in_matrices(*matrices), matrices, on_host, metric, normalization, confidence,
+                          n_bootstrap, seed)
 
 
 def compare_files(pairs: Sequence[tuple[Any, Any]], *, names: Sequence[str] | None = None, drop_invalid: bool = False,
