@@ -65,6 +65,7 @@ def test_an_import_error_names_the_command(module, statement, command):
     assert ended.returncode == 1
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ") and command in last
+    assert module != "cupy" or "'imondrian[cuda13]' for CUDA 13" in last
 
 
 @pytest.mark.parametrize(("module", "arguments", "command"), TYPED)
