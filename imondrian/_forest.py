@@ -59,6 +59,26 @@ class Forest(ForestColumns):
         return forest
 
     @classmethod
+    def draw(cls, n: int, n_features: int, dtype: Any, states: np.ndarray, n_sample: int, *,
+             weight: np.ndarray | None = None, scaled: bool = False, boxes: bool = True, spaced: bool = False,
+             n_threads: int = 1) -> tuple[Forest, np.ndarray]:
+        """Return a forest without its rows, and which of n rows each tree gets, (n_trees, n_sample), int64.
+
+        With ``build_drawn`` it becomes what ``build`` would make of all n rows, for ``n > n_trees * n_sample``.
+        """
+        forest = cls(n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes,
+                     spaced=spaced)
+        if spaced:
+            _core.draw_bags(forest._view, 0)
+        drawn = np.empty((len(states), n_sample), np.int64)
+        _core.draw_rows(forest._view, n, weight, drawn, n_threads)
+        return forest, drawn
+
+    def build_drawn(self, X: np.ndarray, places: np.ndarray, n_threads: int = 1) -> None:
+        """Build every tree from the rows it drew: ``places`` of them in X, whose rows are in their old order."""
+        _core.fit(self._view, X, None, places.shape[1], True, n_threads, places, True)
+
+    @classmethod
     def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
                    decay: float, *, scaled: bool = False, spaced: bool = False) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from ._calibration import CALIBRATION_SIZE
 from ._forest import Forest, seed_states
@@ -78,6 +77,10 @@ class Settings:
 
     def states(self) -> np.ndarray:
         """Draw the trees' generator states from ``random_state``."""
+        if type(self.random_state) is int:  # as below, without scikit-learn, which takes longer to import than to fit
+            return seed_states(np.random.RandomState(self.random_state), self.n_trees)
+        from sklearn.utils import check_random_state
+
         return seed_states(check_random_state(self.random_state), self.n_trees)
 
     def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:

@@ -1,4 +1,4 @@
-"""The command line: ``imondrian score``, ``explain``, ``info`` and ``demo``."""
+"""The command line: ``imondrian score``, ``explain``, ``stream``, ``info`` and ``demo``."""
 
 from __future__ import annotations
 

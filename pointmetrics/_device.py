@@ -47,6 +47,13 @@ class Device(Protocol):
     def is_capturing(self) -> bool:
         """Whether the current stream records a graph: nothing may wait then."""
 
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        """What ``xp`` raises where memory does not suffice."""
+
+    def release_memory(self) -> None:
+        """Give back to the device what ``xp`` keeps without need."""
+
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         """Start ``kernel`` on the current stream.
 
@@ -85,6 +92,13 @@ class CupyDevice:
     @property
     def is_capturing(self) -> bool:
         return bool(self.xp.cuda.get_current_stream().is_capturing())
+
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        return self.xp.cuda.memory.OutOfMemoryError
+
+    def release_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
 
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         check_args(kernel, args, self.xp.ndarray)

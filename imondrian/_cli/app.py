@@ -1,19 +1,18 @@
-"""Commands and their options, and what becomes of errors. The only module that imports click."""
+"""Commands and their options, and what becomes of errors. Only this and the modules *_app import click."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from imondrian import __version__
 
-from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, stream_app
+from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, stream_app, table_app
 from .output import PipeClosed
 
 
@@ -68,21 +67,9 @@ def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 _FILE = click.Path(path_type=Path, readable=False)  # whether it can be read is found out by reading
-_Command = Callable[..., Any]
-
-
-def _add(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
 
 _debug = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug,
                       help="Show a traceback with an error.")
-_quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,6 +85,8 @@ def app() -> None:
     """
 
 
+app.add_command(_debug(table_app.score))
+app.add_command(_debug(table_app.explain))
 app.add_command(_debug(stream_app.command))
 
 

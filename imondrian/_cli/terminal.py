@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-Report = Callable[[int, int], None]  # called with (done, total)
+Report = Callable[[int, "int | None"], None]  # called with (done, total)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int], *, title: str = "",
