@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+
+from . import USAGE, Failure
 
 _FILE = click.Path(path_type=Path, readable=False)
 _Command = Callable[..., Any]
@@ -28,6 +31,11 @@ def _one_mark(_: click.Context, option: click.Parameter, value: str | None) -> s
     if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
         raise click.BadParameter("must be one character, or 'tab'", param=option)
     return value
+
+
+def _require_pyarrow() -> None:
+    if find_spec("pyarrow") is None:
+        raise Failure("reading tables needs pyarrow: pip install 'imondrian[cli]'", USAGE)
 
 
 def _jobs_default() -> int:
@@ -125,6 +133,7 @@ def score(**settings: Any) -> int:
       outlier   whether the score is above the threshold
       reason_1  the feature that makes most of it, which side of it, how much
     """
+    _require_pyarrow()
     from .score import Settings, run
 
     return run(Settings(**_grouped(settings)))
@@ -152,6 +161,7 @@ def explain(**settings: Any) -> int:
     Contributions add up to the score less the expected one; they are exact. One is told for the value being low, one
     for its being high; above 0 it makes the row anomalous.
     """
+    _require_pyarrow()
     from .explain import Settings, run
 
     return run(Settings(**_grouped(settings)))
