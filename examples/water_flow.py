@@ -1,11 +1,14 @@
-"""Odd stretches of a real series: the water flow through a pipe, hour by hour.
+"""
+Odd stretches of a real series
+==============================
 
-The series comes with river (Tecnojest s.r.l., March to May 2022). Four stretches of it are known to be
-anomalous: three times the flow is cut off and comes back, and once, for two hours, a pump raises it by a tenth.
-Windows of four hours of two features, the flow and its change, go to a forest that scores each before it
-learns it; an alarm filter calls some three hours in a hundred. The same forest also gets all windows at once.
+The water flow through a pipe, hour by hour. The series comes with river (Tecnojest s.r.l., March to May 2022). Four
+stretches of it are known to be anomalous: three times the flow is cut off and comes back, and once, for two hours, a
+pump raises it by a tenth. Windows of four hours of two features, the flow and its change, go to a forest that scores
+each before it learns it; an alarm filter calls some three hours in a hundred. The same forest also gets all windows at
+once.
 
-    python examples/water_flow.py [folder for the picture]
+``python examples/water_flow.py [folder for the picture]``
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 from river import datasets
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -63,9 +66,6 @@ def at_once(flow: np.ndarray) -> np.ndarray:
 
 def draw(flow: np.ndarray, p_values: np.ndarray, alarms: np.ndarray, path: Path) -> None:
     """Draw the series with its known anomalies and alarms above the p-values."""
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     hours = np.arange(len(flow))
     figure, (above, below) = plt.subplots(2, 1, figsize=(10, 5), sharex=True, layout="constrained")
     above.plot(hours, flow, color="#33658a", linewidth=1)
@@ -75,11 +75,10 @@ def draw(flow: np.ndarray, p_values: np.ndarray, alarms: np.ndarray, path: Path)
         for first, last in KNOWN.values():
             axes.axvspan(first - 0.5, last + 0.5, color="#edae49", alpha=0.35, linewidth=0)
     above.set(ylabel="flow, l/s", title="Water flow; known anomalies shaded")
-    above.legend(loc="lower right")
+    above.legend(loc="lower right", framealpha=0.9)
     below.set(xlabel="hour", ylabel="p-value before learning")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main(folder: Path) -> dict[str, float]:
@@ -104,6 +103,11 @@ def main(folder: Path) -> dict[str, float]:
     draw(flow, p_values, alarms, folder / "water-flow.png")
     return {name: float(value) for name, value in figures.items()}
 
+
+# %%
+# The figures, and the picture
+# ----------------------------
+# "Hours that score higher" are those one would have to look at before the stretch: 0 is best.
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-output")

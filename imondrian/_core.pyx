@@ -62,7 +62,9 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
 
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
-    Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, int)
+    Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
+                                  int)
+    Status c_draw_rows "imondrian::draw_rows"(const View&, int64_t, const double*, int64_t, int)
     void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
     Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
@@ -227,22 +229,48 @@ def no_infinity(cnp.ndarray X, int n_threads):
     return none
 
 
-def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None):
-    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are."""
+cdef int64_t* drawn_of(ForestView forest, object drawn, int64_t n_sample) except NULL:
+    if drawn.dtype != np.int64 or drawn.shape != (forest.view.n_trees, n_sample) or not drawn.flags.c_contiguous:
+        raise ValueError("drawn must be a contiguous int64 array (trees, n_sample)")
+    return <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
+
+
+def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_rows, int n_threads, drawn=None,
+        bint already_drawn=False):
+    """Build every tree from (a subsample of) the rows of X; write down in ``drawn`` which rows those are.
+
+    With ``already_drawn`` they are read from ``drawn``, and X is what ``draw_rows`` drew, in the order of the numbers.
+    """
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     cdef const double* w = weights_of(weight, n)
     if forest.view.n_rows < (forest.view.n_trees * n_sample if own_rows else n) or forest.view.capacity < min(n, n_sample):
         raise ValueError("the forest's columns are too small for this sample")
+    if already_drawn and (drawn is None or not own_rows or n < n_sample or drawn.min() < 0 or drawn.max() >= n):
+        raise ValueError("rows already drawn must be rows of X, and the trees' own")
     cdef View view = forest.view
     view.drawn = NULL
     if drawn is not None:
-        if drawn.dtype != np.int64 or drawn.shape != (view.n_trees, n_sample) or not drawn.flags.c_contiguous or n_sample >= n:
-            raise ValueError("drawn must be a contiguous int64 array (trees, n_sample), and n_sample below n")
-        view.drawn = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>drawn)
+        if n_sample >= n and not already_drawn:
+            raise ValueError("rows are only drawn when n_sample is below n")
+        view.drawn = drawn_of(forest, drawn, n_sample)
     cdef Status status
     with nogil:
-        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, n_threads)
+        status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, already_drawn, n_threads)
+    raise_status(status)
+
+
+def draw_rows(ForestView forest, int64_t n, weight, drawn, int n_threads):
+    """Draw which rows of n each tree gets, as ``fit`` would, into ``drawn`` (trees, n_sample)."""
+    cdef int64_t n_sample = drawn.shape[1]
+    cdef const double* w = weights_of(weight, n)
+    if not 0 < n_sample < n:
+        raise ValueError("rows are only drawn when n_sample is below n")
+    cdef View view = forest.view
+    view.drawn = drawn_of(forest, drawn, n_sample)
+    cdef Status status
+    with nogil:
+        status = c_draw_rows(view, n, w, n_sample, n_threads)
     raise_status(status)
 
 

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 
-from . import _core
 from ._device import Device
 from ._forest import Forest
 from ._kernel_file import Instance, Kernel
@@ -57,8 +56,8 @@ class DeviceForest:
     def __init__(self, device: Device, forest: Forest) -> None:
         self.device, self.state = device, _state(forest)
         self.n_trees, self.n_features, self.dtype = forest.n_trees, forest.n_features, forest.dtype
-        # The mean c(mass) of the trees, which the core returns beside the depths of no rows at all.
-        self.norm = float(_core.score(forest._view, np.empty((0, forest.n_features), forest.dtype), 0, 1)[1])
+        # The mean c(mass) of the trees, which comes beside the depths of no rows at all.
+        self.norm = float(forest.depths(np.empty((0, forest.n_features), forest.dtype), "depth")[1])
         self._forest = proxy(forest)  # copies are kept as long as their forest, which must not be kept by them
         self._columns: dict[str, Any] = {}
         self._packed: PackedForest | None = None

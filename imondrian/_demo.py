@@ -124,7 +124,7 @@ def _pictures(output: Path, scores: np.ndarray, y: np.ndarray) -> Iterator[Path]
     ax.set_title("Isolation Mondrian forest on two moons with scattered outliers")
     yield _save(ax, output / "decision-map.png")
     ax = plot.score_timeline(scores, y)
-    ax.set_title("Shuttle: scores before learning, and the true anomalies")
+    ax.set_title("Shuttle: scores before learning, and the true anomalies", loc="left")
     yield _save(ax, output / "shuttle-stream.png")
     plt.close("all")
 

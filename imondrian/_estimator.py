@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from bisect import bisect_right
-from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._calibration import CALIBRATION_SIZE
 from ._device_rows import device_rows, is_on_device, refuse_device
-from ._forest import Forest, seed_states
+from ._forest import Forest
+from ._from_sklearn import from_isolation_forest
 from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
-from ._memory import OBJECTS, Layout
-from ._model_file import load_model, save_model
-from ._scoring import AUTO_OFFSET, resolve_score
-from ._validation import (
-    WARM_UP,
-    byte_limit,
-    check_window_fits,
-    contamination_share,
-    is_ready,
-    is_scaled,
-    open_share,
-    positive_int,
-    retention,
-    sample_size,
-    thread_count,
-)
+from ._judgement import Judgement
+from ._model_file import SavedModel
+from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
+from ._settings import Settings
+from ._types import Floats, Integers
+from ._validation import drop_weightless, is_ready, thread_count
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
 
 
-def reserved_bytes(n_features: int, itemsize: int) -> int:
-    """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
-    return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
-
-
-class IsolationMondrianForest(OutlierMixin, BaseEstimator):
+class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator):
     """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
 
     Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
@@ -95,7 +79,7 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     calibration_ : {"split", "cross", "prequential"}
         What ``p_values`` judges rows against.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X had string column names.
 
     Notes
@@ -165,10 +149,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
     _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
-                 random_state: Any = None) -> None:
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
+                 window: int | str | None = None, horizon: int = 1024, scale: str | None = "robust",
+                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -234,10 +218,10 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         before = self.__dict__.copy()
         try:
-            X = self._validated(X, [np.float64, np.float32], settings["n_threads"], reset=True)
+            X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
-            self._adopt(forest, min(len(X), self._sample_size(len(X))), settings, (X, weight))
+            self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
         except BaseException:
             self.__dict__ = before  # validation has already noted the new width and names
             raise
@@ -269,11 +253,11 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = self._validated(X, dtype, settings["n_threads"], reset=first)
+        X = self._validated(X, dtype, settings.n_threads, reset=first)
         X, weight = self._weighted(X, sample_weight)
-        forest = self._empty(X, settings) if first else self.forest_
+        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
         calibration = Calibration() if first else self._calibration
-        self._learn(forest, calibration, X, weight, settings)
+        settings.learn(forest, calibration, X, weight)
         self._calibration = calibration
         self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
@@ -313,38 +297,14 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "forest_")
         settings = self._settings()
-        X = self._validated(X, self.forest_.dtype, settings["n_threads"], reset=False)
-        self.forest_.forget_all(X, None, missing_ok, settings["n_threads"])
+        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
+        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
         self._calibration.forget(X)
         self._adopt(self.forest_, self.max_samples_, settings)
         return self
 
-    def _learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None,
-               settings: dict[str, Any]) -> None:
-        """Learn rows in order, and remember for p-values how anomalous each was before."""
-        warming_up = max(0, min(WARM_UP, settings["retention"].points or WARM_UP) - int(forest.mass))
-        limit = settings["max_bytes"]
-        if limit is not None:
-            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
-        scores = forest.learn(X, weight, score=settings["score"], n_threads=settings["n_threads"], max_bytes=limit)
-        assert scores is not None
-        calibration.push(scores[warming_up:], settings["score"])
-
-    def _settings(self) -> dict[str, Any]:
-        """Check every parameter before anything changes."""
-        sample_size(self.max_samples, 1)
-        points = 256
-        if isinstance(self.window, str) and self.max_samples != "auto":
-            points = positive_int(f"max_samples with window={self.window!r}", self.max_samples)
-        return {
-            "n_trees": positive_int("n_estimators", self.n_estimators),
-            "retention": retention(self.window, self.horizon, points),
-            "score": self._score_name(),
-            "scaled": is_scaled(self.scale),
-            "contamination": contamination_share(self.contamination),
-            "max_bytes": byte_limit(self.max_bytes),
-            "n_threads": thread_count(self.n_jobs),
-        }
+    def _settings(self) -> Settings:
+        return Settings.of(self.get_params(deep=False))
 
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
@@ -355,65 +315,29 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
         return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
 
-    def _sample_size(self, n: int) -> int:
-        return sample_size(self.max_samples, n)
-
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""
         if sample_weight is None:
             return X, None
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
-        kept = weight > 0
-        X, weight = (X, weight) if kept.all() else (np.ascontiguousarray(X[kept]), weight[kept])
-        if (weight == 1).all():
-            return X, None
-        if self.window is not None:
+        X, weight = drop_weightless(X, weight)
+        if weight is not None and self.window is not None:
             raise ValueError("sample_weight must be 0 or 1 when window is set: "
                              f"a window keeps points, got {weight[weight != 1][0]}")
-        return X, np.ascontiguousarray(weight)
+        return X, weight
 
-    def _empty(self, X: np.ndarray, settings: dict[str, Any]) -> Forest:
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, settings["retention"].memory,
-                        settings["score"] == "spacing")
-        if settings["max_bytes"] is not None and settings["retention"].points is not None:
-            reserved = reserved_bytes(layout.n_features, layout.itemsize)
-            check_window_fits(layout, settings["retention"].points, settings["max_bytes"], reserved)
-        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        return Forest.for_stream(X.shape[1], X.dtype, states, *settings["retention"], scaled=settings["scaled"],
-                                 spaced=settings["score"] == "spacing")
-
-    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: dict[str, Any]) -> Forest:
+    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> Forest:
         if self.window is not None:
-            forest = self._empty(X, settings)
+            forest = settings.empty_forest(X.shape[1], X.dtype)
             self._calibration = Calibration()
-            self._learn(forest, self._calibration, X, weight, settings)
+            settings.learn(forest, self._calibration, X, weight)
             return forest
-        self._check_sample_fits(X, settings)
-        states = seed_states(check_random_state(self.random_state), settings["n_trees"])
-        drawn = room_for_drawn(len(X), self._sample_size(len(X)), len(states), weight)
-        forest = self._grow(X, weight, states, settings, drawn)
+        settings.check_sample_fits(len(X), X.shape[1], X.itemsize)
+        states = settings.states()
+        drawn = room_for_drawn(len(X), settings.sample_size(len(X)), len(states), weight)
+        forest = settings.grow(X, weight, states, drawn)
         self._calibration = Calibration.of_fit(X, weight, drawn, states)
         return forest
-
-    def _check_sample_fits(self, X: np.ndarray, settings: dict[str, Any]) -> None:
-        limit, n = settings["max_bytes"], len(X)
-        if limit is None:
-            return
-        layout = Layout(settings["n_trees"], X.shape[1], X.dtype.itemsize, spaced=settings["score"] == "spacing",
-                        updates=False)  # scores may want boxes
-        reserved = reserved_bytes(X.shape[1], X.dtype.itemsize)
-
-        def needed(psi: int) -> int:
-            return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
-
-        psi = self._sample_size(n)
-        if needed(psi) > limit:
-            fits = bisect_right(range(1, psi), limit, key=needed)
-            advice = f"max_samples={fits} would fit" if fits else "no sample fits"
-            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
-                             f"{X.shape[1]} features, got {limit}: {advice}")
 
     @reading
     def info(self) -> dict[str, Any]:
@@ -429,11 +353,60 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         check_is_fitted(self, "forest_")
         return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
 
-    def _grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, settings: dict[str, Any],
-              drawn: np.ndarray | None = None) -> Forest:
-        return Forest.build(X, weight, states, self._sample_size(len(X)),
-                            scaled=settings["scaled"], boxes=settings["score"] == "insertion",
-                            spaced=settings["score"] == "spacing", n_threads=settings["n_threads"], drawn=drawn)
+    @classmethod
+    def from_isolation_forest(cls, model: IsolationForest, held_out: Any = None) -> IsolationMondrianForest:
+        """Return a fitted ``sklearn.ensemble.IsolationForest`` as a fitted forest that gives the same scores.
+
+        Its trees are kept as they are: cuts, and how many points each leaf holds. So the result scores, explains,
+        saves, exports and runs on a GPU, but cannot learn or forget points (see Notes). ``fit`` starts afresh, with
+        Mondrian trees.
+
+        Parameters
+        ----------
+        model : sklearn.ensemble.IsolationForest
+            Fitted. It is not changed.
+        held_out : array-like of shape (n, n_features), optional
+            Rows that ``model`` was not fitted on, to judge new rows by: what ``p_values`` and ``reject`` need. At most
+            1,024 of them are kept, spread evenly.
+
+        Returns
+        -------
+        IsolationMondrianForest
+            With ``score="depth"``, the model's ``offset_``, names of features and parameters of the same name.
+
+        Raises
+        ------
+        TypeError
+            ``model`` is no IsolationForest.
+        NotFittedError
+            It is not fitted.
+        ValueError
+            ``held_out`` is empty, infinite, or has other features.
+
+        Notes
+        -----
+        Every row without missing values ends in the leaf that scikit-learn finds for it, and ``score_samples`` is equal
+        to a relative 1e-13. Rows are rounded to float32, as scikit-learn does. A row with a missing value goes both
+        ways at a cut whose value it lacks, as in every forest here, where scikit-learn sends it to one side: its score
+        differs. Infinite values, which scikit-learn lets through, are refused.
+
+        ``partial_fit``, ``forget``, ``score="insertion"`` and ``"spacing"``, and continuing under river raise
+        ValueError. They need the times of cuts and the boxes of points, which isolation trees do not have: they
+        cut a feature drawn uniformly where Mondrian trees draw features by their ranges, and stop at a height. Trees
+        with times made up for them would have the law of neither, so no exactness could be promised.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import IsolationForest
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> model = IsolationForest(random_state=0).fit(X)
+        >>> forest = IsolationMondrianForest.from_isolation_forest(model)
+        >>> bool(np.allclose(forest.score_samples(X), model.score_samples(X), rtol=1e-13, atol=0))
+        True
+        """
+        return from_isolation_forest(cls, model, held_out)
 
     def _take(self, forest: Forest, names: list[Any]) -> None:
         """Become the fitted estimator around a forest that learnt elsewhere."""
@@ -443,26 +416,22 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         self._calibration = Calibration()
         self._adopt(forest, 0, self._settings())
 
-    def _adopt(self, forest: Forest, max_samples: int, settings: dict[str, Any],
+    def _adopt(self, forest: Forest, max_samples: int, settings: Settings,
                training: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         self.forest_ = forest
         self.max_samples_ = max_samples
         self.offset_ = AUTO_OFFSET
-        share = settings["contamination"]
+        share = settings.contamination
         if share is not None:
             # After fit the quantile is of the rows it was given; a stream has only what it kept.
             points, weight = training or forest.stored_points()
             if len(points) == 0:
                 return
-            scores = -forest.scores(points, settings["score"], settings["n_threads"])
-            order = np.argsort(scores)
-            mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
-            place = np.searchsorted(mass, share * mass[-1], side="right")
-            self.offset_ = float(scores[order[min(place, len(order) - 1)]])
+            self.offset_ = lowest_share(-forest.scores(points, settings.score, settings.n_threads), weight, share)
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Floats:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
         Parameters
@@ -507,163 +476,19 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
         assert forest is not None
         return forest, thread_count(self.n_jobs)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> Floats:
         """Return ``score_samples(X) - offset_``: negative for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Integers:
         """Return 1 for inliers and -1 for outliers, (n_samples,)."""
         return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
 
-    # -- calibration -------------------------------------------------------------------------------
-
-    @property
-    def calibration_(self) -> str:
-        """Where ``p_values`` come from: "split", "cross" or "prequential"."""
-        self._fitted()
-        return self._calibration.source
-
-    @reading
-    def p_values(self, X: Any) -> np.ndarray:
-        """Return the conformal p-value of each row: small is anomalous.
-
-        Under the hypothesis that the row is exchangeable with the calibration rows, its p-value is at most
-        a with probability at most a.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            In (0, 1], never below 1 / (m + 1) with m calibration rows, m <= 1024.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for ``score_samples``.
-
-        Notes
-        -----
-        ``p = (1 + #{calibration scores <= score}) / (m + 1)``; ties count against the row, so p-values of
-        repeated rows are only ever too large. Calibration rows count with all the anomalies among them:
-        p says how rare a row is in the data as they came. ``calibration_`` names the source of the rows:
-
-        "split"
-            Rows given to ``fit`` that no tree drew; there are enough of them from about 7,000 rows with 100
-            trees of 256. The guarantee is exact, and p falls as ``score_samples`` falls.
-        "cross"
-            Fewer rows, or weights: five forests, each fitted without a fifth of (at most 1,024 of) the
-            rows, score the fifth that they do not know, and X. What is proved is P(p <= a) <= 2 a + 8 / (m + 5);
-            simulation finds P(p <= a) <= a. The forests are grown at the first call, from rows that the
-            estimator keeps, and stay in memory (not in pickles) until the next ``fit``; scoring costs five
-            times as much, and p follows ``score_samples`` but not row by row. With weights, calibration rows
-            count by weight (scaled to mean 1) and the guarantee is approximate.
-        "prequential"
-            After ``partial_fit`` of at least 100 rows, or with a ``window``: the scores of the last 1,024 points
-            learnt, each from just before it was learnt. p then follows a drifting stream. On exchangeable
-            points the guarantee holds up to the forest's movement within these points. 1 while nothing was
-            learnt. Weights of these points are not considered.
-
-        References
-        ----------
-        V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", Springer 2005. V. Vovk,
-        "Cross-conformal predictors", 2015. S. Bates et al., "Testing for outliers with conformal p-values",
-        Annals of Statistics 51, 2023.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from imondrian import IsolationMondrianForest
-        >>> X = np.random.default_rng(0).normal(size=(500, 2))
-        >>> forest = IsolationMondrianForest(random_state=0).fit(X)
-        >>> p = forest.p_values([[0.0, 0.0], [6.0, 6.0]])
-        >>> bool(p[0] > 0.5 and p[1] < 0.01)
-        True
-        """
-        forest, n_threads = self._fitted()
-        settings = self._settings()
-        grow = partial(self._grow, settings=settings)
-        if is_on_device(X):
-            with device_rows(self, X, forest.dtype) as rows:
-                return rows.give_back(self._calibration.p_values(rows, forest, settings["score"], grow, n_threads))
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings["score"], grow, n_threads)
-
-    def reject(self, X: Any, *, fdr: float = 0.1) -> np.ndarray:
-        """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
-
-        Benjamini and Hochberg's procedure on ``p_values(X)``. With "split" calibration the p-values of rows like
-        the training data are positively dependent, which is what the procedure's guarantee asks for (Bates et al.
-        2023, theorem 2): among the rows called anomalies the expected share of rows that are like the training data
-        is at most ``fdr``.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-        fdr : float in (0, 1), default=0.1
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), bool
-
-        Notes
-        -----
-        With m calibration rows no p-value is below 1 / (m + 1), so at least ``n_samples / ((m + 1) * fdr)`` rows
-        must reach it before any is rejected: test no more than some m * fdr rows at a time for one lone anomaly.
-        """
-        rate = open_share("fdr", fdr)
-        refuse_device(X)
-        from scipy.stats import false_discovery_control  # takes longer to import than most fits take
-
-        return false_discovery_control(self.p_values(X), method="bh") <= rate
     # -- files -------------------------------------------------------------------------------------
 
-    @reading
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the forest to a file that :meth:`load` reads: versioned, checked, and not a pickle.
-
-        Whatever was learnt and every generator's state is kept: a loaded forest goes on to the last bit as
-        this one would. A ``RandomState`` given as ``random_state`` is saved as it stands; the loaded
-        forest has its own, which this one's further draws do not move.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written. What was there before is unharmed.
-        TypeError, ValueError
-            A parameter is not valid, or is an object that a file cannot hold.
-        """
+    def _file_parameters(self) -> dict[str, Any]:
         self._settings()
-        save_model(self, path, self.get_params(deep=False))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> IsolationMondrianForest:
-        """Return the forest of a file; nothing in a file is executed.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-        mmap : bool, default=False
-            Map the forest's columns instead of copying them, so that processes share their memory. The
-            first update copies them; the file is never changed. While it is mapped, replace the file
-            (as :meth:`save` does), but do not write into it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        ValueError
-            It was not saved by this class, has a newer format, or is damaged; the message says which.
-        """
-        return load_model(cls, path, mmap, cls._check_loaded)
+        return self.get_params(deep=False)
 
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
@@ -681,54 +506,6 @@ class IsolationMondrianForest(OutlierMixin, BaseEstimator):
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
         arrays: Any = self._calibration
         self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
-
-    # -- explaining --------------------------------------------------------------------------------
-
-    @property
-    @reading
-    def expected_score_(self) -> float:
-        """Score of the mean over the points in the trees; what explanations add up from."""
-        check_is_fitted(self, "forest_")
-        return -self.forest_.expected_score(self._score_name())
-
-    @reading
-    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
-        """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-        by_direction : bool, default=False
-            Tell what a feature contributes for being low from what it contributes for being high.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features), float64
-            Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
-            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit`` or ``partial_fit``.
-        ValueError
-            As for ``score_samples``.
-
-        Notes
-        -----
-        Exact, not sampled. In each tree, V(v) is the mean value (depth, or log spacing) of the points stored below
-        node v. A row's step from v to the child it falls into contributes the difference of their V to the feature
-        cut at v, on the side taken; where it is cut off outside a box (or stretches it), the rest is shared over
-        the features in which it is outside, in proportion to how far. All of it telescopes to the row's value less
-        V(root); the secant slope of the score, between the mean of V(root) and that of the row, takes it to
-        the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
-        "insertion" O(depth * n_features), after O(nodes) a call.
-        """
-        check_is_fitted(self, "forest_")
-        n_threads = thread_count(self.n_jobs)
-        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
-        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
-        return -parts if by_direction else -parts.sum(axis=2)
 
     # -- the object itself -------------------------------------------------------------------------
 

@@ -30,17 +30,22 @@ def room_for_drawn(n: int, n_sample: int, n_trees: int, weight: np.ndarray | Non
     return np.empty((n_trees, n_sample), np.int64)
 
 
+def rows_to_keep(n: int, drawn: np.ndarray | None) -> np.ndarray:
+    """Return the numbers of the rows that p-values are read from; ``drawn`` as ``room_for_drawn`` gave it."""
+    return spread(n, CALIBRATION_SIZE) if drawn is None else left_over(n, drawn)
+
+
 def left_over(n: int, drawn: np.ndarray) -> np.ndarray:
     """Return up to CALIBRATION_SIZE rows that no tree drew, spread evenly, in time independent of n."""
     taken = np.zeros(n, bool)
     taken[drawn.ravel()] = True
     share = (1.0 - drawn.shape[1] / n) ** len(drawn)
-    candidates = _spread(n, int(1.1 * CALIBRATION_SIZE / share) + 64)
+    candidates = spread(n, int(1.1 * CALIBRATION_SIZE / share) + 64)
     free = candidates[~taken[candidates]]
-    return free[_spread(len(free), CALIBRATION_SIZE)]
+    return free[spread(len(free), CALIBRATION_SIZE)]
 
 
-def _spread(n: int, k: int) -> np.ndarray:
+def spread(n: int, k: int) -> np.ndarray:
     """Return ``k`` of the numbers below n, evenly spaced; all of them when k >= n."""
     return np.arange(n) if k >= n else np.arange(k) * n // k
 
@@ -69,10 +74,13 @@ class Calibration:
     def of_fit(cls, X: np.ndarray, weight: np.ndarray | None, drawn: np.ndarray | None,
                states: np.ndarray) -> Calibration:
         """Remember rows of the training data; ``drawn`` names those that trees hold, if any are left over."""
-        if drawn is not None:
-            return cls(X.take(left_over(len(X), drawn), axis=0))
-        chosen = _spread(len(X), CALIBRATION_SIZE)
-        return cls(X.take(chosen, axis=0), None if weight is None else weight[chosen], states[0].copy(), cross=True)
+        kept = rows_to_keep(len(X), drawn)
+        return cls.of_rows(X.take(kept, axis=0), None if weight is None else weight[kept], states, drawn is None)
+
+    @classmethod
+    def of_rows(cls, rows: np.ndarray, weight: np.ndarray | None, states: np.ndarray, cross: bool) -> Calibration:
+        """Remember ``rows_to_keep``; ``cross`` unless they were left over."""
+        return cls(rows, weight, states[0].copy(), cross=True) if cross else cls(rows)
 
     @property
     def source(self) -> str:
@@ -107,16 +115,20 @@ class Calibration:
             self._cache = None
 
     def p_values(self, X: np.ndarray | DeviceRows, forest: Forest, score: str, grow: Grower,
-                 n_threads: int) -> np.ndarray:
-        """Return the p-value of each row of X."""
+                 n_threads: int, scores: np.ndarray | None = None) -> np.ndarray:
+        """Return the p-value of each row of X; ``scores`` are the rows' own, where they are known already."""
         source = self.source
         if source == "prequential":
-            return self.recent.p_values(forest.scores(X, self.recent_score or score, n_threads))
+            forest.require_learning("p_values without rows held out (held_out=...)")
+            if scores is None or self.recent_score not in (None, score):
+                scores = forest.scores(X, self.recent_score or score, n_threads)
+            return self.recent.p_values(scores)
         rows = self.rows
         assert rows is not None
         if source == "split":
             calibration = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
-            above, total = mass_above(forest.scores(X, score, n_threads), calibration), float(len(calibration))
+            scores = forest.scores(X, score, n_threads) if scores is None else scores
+            above, total = mass_above(scores, calibration), float(len(calibration))
         else:
             folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
             above, total = np.zeros(len(X)), 0.0
@@ -174,7 +186,7 @@ class Calibration:
         rows = stored(arrays, "rows", dtype, 2) if "rows" in arrays else None
         weight = stored(arrays, "weight", np.float64, 1) if "weight" in arrays else None
         seed = stored(arrays, "seed", np.uint64, 1) if "seed" in arrays else None
-        if len(cross) != 1 or (rows is not None and (rows.shape[1] != n_features or len(rows) < 1)) or \
+        if len(cross) != 1 or (rows is not None and rows.shape[1] != n_features) or \
                 (weight is not None and (rows is None or len(weight) != len(rows))) or \
                 (cross[0] and (rows is None or seed is None or len(seed) != 4)):
             raise ValueError("damaged calibration: its arrays do not fit together")

@@ -8,6 +8,7 @@ an int, 1.0 a float). An object with one member whose name begins with "$" stand
 - ``{"$names": [...]}`` an array of text
 - ``{"$random_state": {...}}`` a ``numpy.random.RandomState``: the loaded one is its own, and goes on from there
 - ``{"$forest": {...}}`` a forest: its scalars and columns, without boxes, which follow from the points
+- ``{"$imported_forest": {...}}`` the cuts and masses of a forest that was imported
 
 Past scores and calibration rows are objects of arrays, which their classes rebuild and check.
 
@@ -19,45 +20,96 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from functools import partial
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 
 from . import _file
 from ._calibration import ScoreWindow
 from ._forest import Forest
+from ._gate import reading
 from ._held_out import Calibration
+from ._imported_forest import ImportedForest
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound="SavedModel")
 _MT19937_WORDS = 624
 
 
-def save_model(model: Any, path: str | os.PathLike[str], parameters: dict[str, Any]) -> None:
-    """Write the parameters, and the attributes that ``model._FITTED`` names, to ``path``."""
-    found = vars(model)
-    state = {"parameters": parameters, "fitted": {name: found[name] for name in model._FITTED if name in found}}
-    arrays: dict[str, np.ndarray] = {}
-    encoded = _encode(state, "", arrays)
-    _file.write(path, model._FILE_CLASS, encoded, arrays)
+class SavedModel:
+    """``save`` and ``load`` for a class that names in ``_FITTED`` what its file holds beside its parameters."""
 
+    _FILE_CLASS: ClassVar[str]
+    _FITTED: ClassVar[dict[str, Any]]
 
-def load_model(cls: type[Model], path: str | os.PathLike[str], mmap: bool,
-               check: Callable[[Model], None]) -> Model:
-    """Return the model of a file; ``check`` raises ValueError where its attributes contradict each other."""
-    kind, encoded, arrays = _file.read(path, mmap=mmap)
-    expected: str = cls._FILE_CLASS  # type: ignore[attr-defined]
-    if kind != expected:
-        raise ValueError(f"{os.fspath(path)!r} was saved by {kind!r:.80}; it cannot be loaded by {expected}")
-    try:
-        left = dict(arrays)
-        state = _decode(encoded, left)
-        if left:
-            raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
-        model = _model(cls, state)
-        check(model)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
-    return model
+    def _file_parameters(self) -> dict[str, Any]:
+        """Return the parameters of ``__init__``; raise TypeError or ValueError for one that is not valid."""
+        raise NotImplementedError
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        raise NotImplementedError
+
+    @reading
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
+
+        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
+        this one would. A ``RandomState`` among the parameters is saved as it stands; the loaded model has its own,
+        which this one's further draws do not move.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced all at once: whatever happens, there is the old file or the new one. A process that
+            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written. What was there before is unharmed.
+        TypeError, ValueError
+            A parameter is not valid, or is an object that a file cannot hold; or a feature's key is neither None,
+            bool, int, float, str, nor a tuple of these.
+        """
+        parameters, found = self._file_parameters(), vars(self)
+        state = {"parameters": parameters, "fitted": {name: found[name] for name in self._FITTED if name in found}}
+        arrays: dict[str, np.ndarray] = {}
+        encoded = _encode(state, "", arrays)
+        _file.write(path, self._FILE_CLASS, encoded, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
+        """Return the model of a file; nothing in a file is executed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        mmap : bool, default=False
+            Map the forest's columns instead of copying them, so that processes that only score share
+            their memory. The first update copies them; the file is never changed. While it is
+            mapped, replace the file (as :meth:`save` does), but do not write into it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It was not saved by this class, has a newer format, or is damaged; the message says which.
+        """
+        kind, encoded, arrays = _file.read(path, mmap=mmap)
+        if kind != cls._FILE_CLASS:
+            raise ValueError(f"{os.fspath(path)!r} was saved by {kind!r:.80}; it cannot be loaded by {cls._FILE_CLASS}")
+        try:
+            left = dict(arrays)
+            state = _decode(encoded, left)
+            if left:
+                raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
+            model = _model(cls, state)
+            model._check_loaded()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
+        return model
 
 
 def _model(cls: type[Model], state: Any) -> Model:
@@ -65,7 +117,7 @@ def _model(cls: type[Model], state: Any) -> Model:
             not all(isinstance(part, dict) for part in state.values()):
         raise ValueError("the state must have the members parameters and fitted, and no other")
     model = cls(**state["parameters"])
-    types: dict[str, Any] = cls._FITTED  # type: ignore[attr-defined]
+    types = cls._FITTED
     for name, value in state["fitted"].items():
         if name not in types:
             raise ValueError(f"{cls.__name__} has no fitted attribute {name!r}")
@@ -98,6 +150,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:
         return {"$forest": _encode(_forest_state(value), name, arrays)}
+    if type(value) is ImportedForest:
+        return {"$imported_forest": _encode(value.__getstate__(), name, arrays)}
     if type(value) in (ScoreWindow, Calibration):
         return _encode(value.to_arrays(), name, arrays)
     raise TypeError(f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
@@ -200,8 +254,8 @@ def _decode_random_state(content: Any, arrays: dict[str, np.ndarray]) -> np.rand
     return random_state
 
 
-def _decode_forest(content: Any, arrays: dict[str, np.ndarray]) -> Forest:
-    forest = Forest.__new__(Forest)
+def _decode_forest(kind: type[Forest], content: Any, arrays: dict[str, np.ndarray]) -> Forest:
+    forest = kind.__new__(kind)
     forest.__setstate__(_decode(content, arrays))
     return forest
 
@@ -212,5 +266,6 @@ _DECODERS: dict[str, Callable[[Any, dict[str, np.ndarray]], Any]] = {
     "$map": _decode_map,
     "$names": _decode_names,
     "$random_state": _decode_random_state,
-    "$forest": _decode_forest,
+    "$forest": partial(_decode_forest, Forest),
+    "$imported_forest": partial(_decode_forest, ImportedForest),
 }

@@ -50,3 +50,11 @@ def spacing_slope(value: np.ndarray, expected: float) -> np.ndarray:
 def spacing_scores(excess: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + 4 ** -excess), in [0, 1], high for anomalies: 0.5 at excess 0, 0.2 at -1."""
     return 0.5 * (1.0 + np.tanh(np.log(2.0) * excess))
+
+
+def lowest_share(scores: np.ndarray, weight: np.ndarray | None, share: float) -> float:
+    """Return the least score that the lowest ``share`` of the mass stays below."""
+    order = np.argsort(scores)
+    mass = np.cumsum(np.ones(len(scores)) if weight is None else weight[order])
+    place = np.searchsorted(mass, share * mass[-1], side="right")
+    return float(scores[order[min(place, len(order) - 1)]])

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ._types import Integers
 from ._validation import padding_name, positive_int
 
 
@@ -32,7 +33,7 @@ class Shingle(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X had string column names.
 
     Notes
@@ -124,12 +125,12 @@ class Shingle(TransformerMixin, BaseEstimator):
         # scikit-learn would give the windows the whole series' index, which is too long.
         return pd.DataFrame(windows, index=None if index is None else index[ends], columns=self.get_feature_names_out())
 
-    def window_ends(self, n: int) -> np.ndarray:
+    def window_ends(self, n: int) -> Integers:
         """Return for each window of a series of n observations the number of its last one, (n_windows,)."""
         return np.arange(0 if self.padding == "missing" else self.width - 1, n, self.step)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the windows' features, (width * n_features_in_,): "name_lag2", ..., "name_lag0"."""
+        """Return the names of the windows' features, ``(width * n_features_in_,)``: "name_lag2", ..., "name_lag0"."""
         check_is_fitted(self, "n_features_in_")
         names = _check_feature_names_in(self, input_features)
         return np.array([f"{name}_lag{lag}" for lag in range(self.width - 1, -1, -1) for name in names], dtype=object)

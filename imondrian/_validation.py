@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _core
-from ._forest import RESERVOIR, SLIDING, UNBOUNDED
+from ._columns import RESERVOIR, SLIDING, UNBOUNDED
 from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something
@@ -133,3 +133,13 @@ def is_ready(X: Any, n_threads: int = 1) -> bool:
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
     return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.no_infinity(X, n_threads)
+
+
+def drop_weightless(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the rows of weight above 0 with their weights, None where these are all 1."""
+    if not weight.any():
+        raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
+    kept = weight > 0
+    if not kept.all():
+        X, weight = np.ascontiguousarray(X[kept]), weight[kept]
+    return X, None if (weight == 1).all() else np.ascontiguousarray(weight)

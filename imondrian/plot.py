@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.plot needs matplotlib: pip install 'imondrian[plot]'") from error
 
-__all__ = ["decision_map", "plot_explanation", "score_timeline"]
+__all__ = ["decision_map", "plot_explanation", "score_histogram", "score_timeline"]
 
 _NORMAL, _ANOMALY = "#33658a", "#d1495b"
 
@@ -52,9 +52,9 @@ def decision_map(detector: Any, X: np.ndarray, *, ax: Any = None, resolution: in
     return ax
 
 
-def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, ax: Any = None,
-                   threshold: float | None = None) -> Any:
-    """Draw a stream's scores over time, the true anomalies marked.
+def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, alarms: np.ndarray | None = None,
+                   ax: Any = None, threshold: float | None = None) -> Any:
+    """Draw a stream's scores over time, with the true anomalies and the alarms marked.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, a
         High is anomalous.
     anomalous : array-like of bool, shape (n,), optional
         The truth, where it is known.
+    alarms : array-like of bool, shape (n,), optional
+        Points to put a ring around: those that an :class:`imondrian.river.AlarmFilter` called, for instance.
     ax : matplotlib Axes, optional
     threshold : float, optional
         Drawn as a line.
@@ -71,21 +73,76 @@ def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, a
     matplotlib Axes
     """
     scores = np.asarray(scores, dtype=np.float64)
-    anomalous = np.zeros(len(scores), bool) if anomalous is None else np.asarray(anomalous, dtype=bool)
-    if scores.ndim != 1 or anomalous.shape != scores.shape:
-        raise ValueError(f"scores and anomalous must have one shape (n,), got {scores.shape} and {anomalous.shape}")
+    if scores.ndim != 1:
+        raise ValueError(f"scores must have shape (n,), got {scores.shape}")
+    anomalous, alarms = (_marks(name, marks, len(scores)) for name, marks in (("anomalous", anomalous),
+                                                                               ("alarms", alarms)))
     ax = plt.subplots(figsize=(10, 3.6), layout="constrained")[1] if ax is None else ax
     time = np.arange(len(scores))
-    ax.scatter(time[~anomalous], scores[~anomalous], s=1, color=_NORMAL, alpha=0.5, linewidths=0,
-               label="normal", rasterized=True)
+    # Long streams overlap themselves: smaller dots then.
+    size = float(np.clip(20_000 / max(len(scores), 1), 1.0, 8.0))
+    ax.scatter(time[~anomalous], scores[~anomalous], s=size, color=_NORMAL, alpha=0.5, linewidths=0,
+               label="normal" if anomalous.any() else "score", rasterized=True)
     if anomalous.any():
-        ax.scatter(time[anomalous], scores[anomalous], s=4, color=_ANOMALY, linewidths=0,
+        ax.scatter(time[anomalous], scores[anomalous], s=4 * size, color=_ANOMALY, linewidths=0,
                    label="true anomaly", rasterized=True)
+    if alarms.any():
+        ax.scatter(time[alarms], scores[alarms], s=24 + 4 * size, facecolors="none", edgecolors="black",
+                   linewidths=0.8, label="alarm", rasterized=True)
     if threshold is not None:
         ax.axhline(threshold, color="black", linewidth=0.8, linestyle="--", label="threshold")
     ax.set(xlabel="points seen", ylabel="score (high: anomalous)", xlim=(0, len(scores)))
-    ax.legend(loc="lower right", markerscale=3, framealpha=0.9)
+    # Above the axes: dots are everywhere within.
+    legend = ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, borderaxespad=0.2)
+    for handle in legend.legend_handles:
+        if hasattr(handle, "set_sizes"):  # dots of a long stream are too small to tell apart in a legend
+            handle.set_sizes([32.0])
     return ax
+
+
+def score_histogram(scores: np.ndarray, anomalous: np.ndarray | None = None, *, ax: Any = None,
+                    threshold: float | None = None, bins: int = 60) -> Any:
+    """Draw how scores are distributed, on a logarithmic scale that shows the few high ones.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n,)
+        High is anomalous.
+    anomalous : array-like of bool, shape (n,), optional
+        The truth, where it is known: both kinds of points are drawn apart.
+    ax : matplotlib Axes, optional
+    threshold : float, optional
+        Drawn as a line.
+    bins : int, default=60
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"scores must have shape (n,), got {scores.shape}")
+    anomalous = _marks("anomalous", anomalous, len(scores))
+    ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1] if ax is None else ax
+    edges = np.histogram_bin_edges(scores, bins)
+    ax.hist(scores[~anomalous], edges, color=_NORMAL, alpha=0.8, label="normal" if anomalous.any() else "points")
+    if anomalous.any():
+        ax.hist(scores[anomalous], edges, color=_ANOMALY, alpha=0.8, label="true anomaly")
+    if threshold is not None:
+        ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", label="threshold")
+    ax.set(xlabel="score (high: anomalous)", ylabel="points", yscale="log")
+    ax.legend(loc="upper right", framealpha=0.9)
+    return ax
+
+
+def _marks(name: str, marks: Any, n: int) -> np.ndarray:
+    """Read a mask of n points; None marks none."""
+    if marks is None:
+        return np.zeros(n, bool)
+    read = np.asarray(marks)
+    if read.shape != (n,):
+        raise ValueError(f"{name} must have the shape of scores, ({n},), got {read.shape}")
+    return read.astype(bool)
 
 
 def plot_explanation(contributions: Any, values: Any = None, *, feature_names: Any = None, n_features: int = 12,

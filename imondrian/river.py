@@ -5,11 +5,10 @@ Only this module and those that it alone imports (``_alarm.py``, ``_river_shingl
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
@@ -24,9 +23,10 @@ from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
 from ._gate import Gate, gate_of, reading, updating
 from ._memory import OBJECTS, Layout
-from ._model_file import load_model, save_model
+from ._model_file import SavedModel
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
+from ._types import Floats
 from ._validation import (
     WARM_UP,
     byte_limit,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
-class OnlineIsolationMondrianForest(AnomalyDetector):
+class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
 
     ``score_one`` is in [0, 1] and **high for anomalies**; it is exactly 0 during warm-up (until 32
@@ -119,10 +119,11 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"
     _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
-                                        "_n_ignored": int, "_n_dropped": int}
+                                        "_n_ignored": int, "_n_dropped": int, "_stream": dict}
+    _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
-    def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
+    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
                  calibration_half_life: float | None = None, max_features: int = 1000,
@@ -198,7 +199,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
             self._learn(rows, n_threads=self._n_threads)
 
     @reading
-    def score_many(self, X: Any) -> np.ndarray:
+    def score_many(self, X: Any) -> Floats:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
         return self._scores_of(X)
 
@@ -209,7 +210,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         return self._forest.scores(rows, self._score, self._n_threads)
 
     @updating
-    def score_learn_many(self, X: Any) -> np.ndarray:
+    def score_learn_many(self, X: Any) -> Floats:
         """Score each row, then learn it, in order; return the scores, ndarray (n,).
 
         The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
@@ -285,7 +286,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         return recent.p_value(score) if self._is_ready else 1.0
 
     @reading
-    def p_values_many(self, X: Any) -> np.ndarray:
+    def p_values_many(self, X: Any) -> Floats:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
         recent = self._recent_scores()
         scores = self._scores_of(X)
@@ -326,6 +327,12 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
     def expected_score(self) -> float:
         """Score of the mean over the points in the trees, which explanations add up from; 0 during warm-up."""
         return self._forest.expected_score(self._score) if self._forest is not None and self._is_ready else 0.0
+
+    @overload
+    def explain_one(self, x: dict[Any, Any], *, by_direction: Literal[False] = ...) -> dict[Any, float]: ...
+
+    @overload
+    def explain_one(self, x: dict[Any, Any], *, by_direction: bool) -> dict[Any, Any]: ...
 
     @reading
     def explain_one(self, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
@@ -368,6 +375,7 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
         import copy
 
         with gate_of(estimator).reading:
+            estimator.forest_.require_learning("continuing on a stream")
             forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
         model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
@@ -402,48 +410,8 @@ class OnlineIsolationMondrianForest(AnomalyDetector):
 
     # -- files -------------------------------------------------------------------------------------
 
-    @reading
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file that :meth:`load` reads: versioned, checked, and not a pickle.
-
-        Whatever was learnt, and every generator's state, is kept: a loaded model goes on to the last bit as
-        this one would.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written. What was there before is unharmed.
-        TypeError
-            A feature's key is neither None, bool, int, float, str, nor a tuple of these.
-        """
-        save_model(self, path, self._get_params())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> OnlineIsolationMondrianForest:
-        """Return the model of a file; nothing in a file is executed.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-        mmap : bool, default=False
-            Map the forest's columns instead of copying them, so that processes that only score share
-            their memory. The first point learnt copies them; the file is never changed. While it is
-            mapped, replace the file (as :meth:`save` does), but do not write into it.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        ValueError
-            It was not saved by this class, has a newer format, or is damaged; the message says which.
-        """
-        return load_model(cls, path, mmap, cls._check_loaded)
+    def _file_parameters(self) -> dict[str, Any]:
+        return self._get_params()
 
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""

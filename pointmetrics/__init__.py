@@ -76,7 +76,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
-_MODULES = ("io", "plot", "river", "sets", "sklearn", "torch")
+_MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
 
 
 def __getattr__(name: str) -> Any:

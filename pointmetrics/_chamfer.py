@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -143,6 +143,20 @@ def reduce_batch(pair: Pair, values: Array, grads: Any, batch_reduction: str | N
     return result, None if grads is None else give_grads(pair, grads)
 
 
+@overload
+def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
+                     normals: Any = ..., normal_weight: float = ..., return_details: Literal[True],
+                     return_grad: bool = ..., n_threads: int | None = ...) -> ChamferResult: ...
+
+
+@overload
+def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
+                     normals: Any = ..., normal_weight: float = ..., return_details: bool = ...,
+                     return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
+
+
 @on_callers_device
 def chamfer_distance(
     x: Any,
@@ -263,7 +277,7 @@ def read_options(
 def normal_consistency(
     x: Any, y: Any, normals: Any, *, lengths: Any = None, n_threads: int | None = None
 ) -> Any:
-    """Average |cos| between the normals of nearest neighbours, over both directions.
+    """Average ``|cos|`` between the normals of nearest neighbours, over both directions.
 
     Parameters
     ----------

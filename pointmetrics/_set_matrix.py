@@ -14,6 +14,7 @@ import numpy as np
 from ._arrays import Clouds, agree, read_clouds, thread_count
 from ._backend import Backend
 from ._conventions import conventions, look_up, put_together
+from ._cpu import CPU
 from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
 from ._hausdorff import hausdorff_distance
@@ -48,16 +49,24 @@ def _named(metric: str, backend: Backend) -> Callable[[list[np.ndarray], list[np
     return lambda x, y, threads: functions[metric](x, y, n_threads=threads)
 
 
+def check_metric(metric: Any) -> None:
+    """Raise TypeError or ValueError unless ``metric`` is a function or the name of one."""
+    if isinstance(metric, str):
+        if metric not in conventions():
+            _named(metric, CPU)
+    elif not callable(metric):
+        raise TypeError(f"metric must be a name or a function, got {type(metric).__name__}")
+
+
 def evaluator(x: Clouds, y: Clouds, metric: Metric, n_threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from pairs ``(p, 2)`` of cloud numbers to distances ``(p,)`` in float64."""
     threads = thread_count(n_threads)
+    check_metric(metric)
     if isinstance(metric, str) and metric in conventions():
         return lambda pairs: _chamfer_block(x, y, pairs, metric, threads)
     if isinstance(metric, str):
         named = _named(metric, x.backend)
         return lambda pairs: _on_host(named([x[i] for i, _ in pairs], [y[j] for _, j in pairs], threads), x)
-    if not callable(metric):
-        raise TypeError(f"metric must be a name or a function, got {type(metric).__name__}")
     return lambda pairs: _checked(metric([x[i] for i, _ in pairs], [y[j] for _, j in pairs]), x, len(pairs))
 
 

@@ -92,7 +92,7 @@ def _frame(ax: Any, low: np.ndarray, high: np.ndarray) -> None:
     if len(low) == 2:
         ax.set_aspect("equal")
         return
-    ax.set_box_aspect(side + 2 * margin)
+    ax.set_box_aspect(side + 2 * margin, zoom=1.1)
     ax.locator_params(nbins=4)
     ax.tick_params(labelsize=7)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):

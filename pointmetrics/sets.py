@@ -19,7 +19,7 @@ from ._libraries import on_callers_device
 from ._neighbors import PreparedCloud, nearest_neighbors
 from ._set_emd import NearestSearch
 from ._set_matrix import Metric, Progress, fill_matrix, read_set, reporter
-from ._set_nearest import keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
+from ._set_nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
 
 __all__ = ["PRESETS", "Estimate", "SetEvaluation", "evaluate", "jensen_shannon_divergence", "normalize",
            "pairwise_distances"]
@@ -291,22 +291,37 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     >>> round(result.mmd.value, 4), result.cov.value, result.one_nna.value
     (0.0636, 0.5, 0.5625)
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
-    agree(*raw, names=("samples", "references"))
-    backend = raw[0].backend
-    sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
-    on_host = [[backend.download(cloud) for cloud in clouds] for clouds in sets]
-
-    matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | tuple[None, None, None] = (None, None, None)
+    check_confidence(confidence)
+    sets, on_host = normalized_pair(samples, references, normalization)
+    matrices = None
     if keeps_nearest_alone(metric, full_matrices, checkpoint):
         near = nearest_in_sets(read_set(sets[0], "samples")[0], read_set(sets[1], "references")[0], str(metric),
                                thread_count(n_threads), reporter(progress))
     else:
-        sr, rr, ss = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint)
-        near = nearest_in_matrices(sr, rr, ss)
-        matrices = _unknown(sr), _unknown(rr), _unknown(ss)
+        matrices = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint)
+        near = nearest_in_matrices(*matrices)
+    return summarize(near, matrices, on_host, metric, normalization, confidence, n_bootstrap, seed)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless ``confidence`` is a share."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+
+
+def normalized_pair(samples: Any, references: Any, normalization: str) -> tuple[list[Any], list[list[np.ndarray]]]:
+    """Return both sets normalised, each a list of clouds: where they were, and in the host's memory."""
+    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
+    agree(*raw, names=("samples", "references"))
+    backend = raw[0].backend
+    sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
+    return sets, [[backend.download(cloud) for cloud in clouds] for clouds in sets]
+
+
+def summarize(near: NearestClouds, matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+              on_host: list[list[np.ndarray]], metric: Metric, normalization: str, confidence: float, n_bootstrap: int,
+              seed: int) -> SetEvaluation:
+    """Return what every cloud's nearest say of two sets; in ``(sr, rr, ss)`` pairs left out are infinite."""
     rng = np.random.default_rng(seed)
 
     def estimate(values: np.ndarray) -> Estimate:
@@ -315,6 +330,7 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
         return Estimate(float(values.mean()), float(low), float(high))
 
     inside = all(np.abs(cloud).max() <= 0.5 for clouds in on_host for cloud in clouds)
+    sr, rr, ss = (None, None, None) if matrices is None else map(_unknown, matrices)
     return SetEvaluation(
         metric=metric if isinstance(metric, str) else getattr(metric, "__qualname__", repr(metric)),
         normalization=normalization,
@@ -323,7 +339,7 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
         one_nna=estimate(near.own_set_is_nearest),
         jsd=jensen_shannon_divergence(*on_host) if inside else None,
         swapped={"mmd": estimate(near.of_samples), "cov": estimate(near.samples_covered)},
-        sr=matrices[0], rr=matrices[1], ss=matrices[2],
+        sr=sr, rr=rr, ss=ss,
     )
 
 

@@ -21,8 +21,13 @@ bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads);
 // Build every tree from `x` (n, d): `n_sample` rows a tree without replacement (all when
 // n_sample >= n), in proportion to `weight` where given. own_rows: points hold each tree's sample,
 // n_sample rows a tree; else points hold all of x. A forest with clean masses gets its flags, too.
+// already_drawn: x holds the rows that draw_rows() drew, by rising number, and forest.drawn says which of them
+// each tree gets: every bit comes out as if x held all rows, and the trees drew from those.
 Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
-           std::int64_t n_sample, bool own_rows, int n_threads);
+           std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads);
+
+// Write the numbers of the rows, n_sample of n, that each tree's generator draws, as fit() would, to forest.drawn.
+Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads);
 
 // Draw the bags of every other tree; again when features beyond the first `known` have come.
 Status draw_bags(const ForestView& forest, bool is64, std::int64_t known);

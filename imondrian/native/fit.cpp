@@ -31,32 +31,41 @@ IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
 
-// Draw and build tree t; samples, where there are any, learn which rows it holds, and which of x those are.
+// Draw which k of n rows tree t gets, from its own generator.
+void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::int64_t k, const double* weight,
+               std::int64_t* rows) {
+  Rng rng(forest.rng + 4 * t);
+  SampleScratch scratch;
+  if (weight) {
+    sample_weighted(rng, n, k, weight, rows, scratch);
+  } else {
+    sample_uniform(rng, n, k, rows, scratch);
+  }
+}
+
+// Build tree t from the rows of x that it draws, or that forest.drawn names (already_drawn), or from all; samples,
+// where there are any, learn which rows it holds, and which of x those are.
 template <class T>
 void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, std::int64_t t, Samples* samples) {
+              std::int64_t n_sample, bool own_rows, bool already_drawn, std::int64_t t, Samples* samples) {
   Tree<T> tree(forest, t);
   const std::int64_t k = std::min(n, n_sample);
+  const bool sampled = already_drawn || k < n;
   std::vector<std::int32_t> rows(static_cast<std::size_t>(k));
-  SampleScratch scratch;
-  std::vector<std::int64_t> drawn(static_cast<std::size_t>(k < n ? k : 0));
-  if (k < n) {
-    Rng rng(tree.rng);
-    if (weight) {
-      sample_weighted(rng, n, k, weight, drawn.data(), scratch);
-    } else {
-      sample_uniform(rng, n, k, drawn.data(), scratch);
-    }
-    if (forest.drawn) std::copy(drawn.begin(), drawn.end(), forest.drawn + t * k);
+  std::vector<std::int64_t> own(static_cast<std::size_t>(sampled && !already_drawn ? k : 0));
+  const std::int64_t* drawn = already_drawn ? forest.drawn + t * k : own.data();
+  if (sampled && !already_drawn) {
+    draw_tree(forest, t, n, k, weight, own.data());
+    if (forest.drawn) std::copy(own.begin(), own.end(), forest.drawn + t * k);
   }
   T* points = static_cast<T*>(forest.points);
   for (std::int64_t i = 0; i < k; ++i) {
     if (own_rows) NK_PREFETCH(x + drawn[std::min(i + 12, k - 1)] * tree.n_features);
-    const std::int64_t row = own_rows ? t * k + i : (k < n ? drawn[i] : i);
+    const std::int64_t row = own_rows ? t * k + i : (sampled ? drawn[i] : i);
     if (own_rows) copy_padded(points + row * tree.width, x + drawn[i] * tree.n_features, tree.n_features, tree.width);
     rows[i] = static_cast<std::int32_t>(row);
   }
-  if (forest.scaled && k < n) {
+  if (forest.scaled && sampled) {
     ScaleScratch<T> scale;
     find_tree_rates(tree, rows.data(), k, nullptr, scale);
   }
@@ -65,10 +74,10 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     build.leaf_of.resize(static_cast<std::size_t>(own_rows ? k : n));
     build.first_row = own_rows ? static_cast<std::int32_t>(t * k) : 0;
     std::copy(rows.begin(), rows.end(), samples->row.begin() + t * k);
-    for (std::int64_t i = 0; i < k; ++i) samples->point[t * k + i] = static_cast<std::int32_t>(k < n ? drawn[i] : i);
+    for (std::int64_t i = 0; i < k; ++i) samples->point[t * k + i] = static_cast<std::int32_t>(sampled ? drawn[i] : i);
   }
   // A subsampled row counts once: its weight has already decided how likely it was to be drawn.
-  build_rows(tree, rows.data(), static_cast<std::int32_t>(k), k < n ? nullptr : weight, build);
+  build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build);
   for (std::int64_t i = t * k; samples && i < (t + 1) * k; ++i) {
     samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
   }
@@ -104,7 +113,7 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
 
 template <class T>
 Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, int n_threads) {
+              std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads) {
   std::atomic<bool> no_memory{false};
   if (!own_rows) {
     T* points = static_cast<T*>(forest.points);
@@ -112,18 +121,19 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
       copy_padded(points + i * forest.width, x + i * forest.n_features, forest.n_features, forest.width);
     }
   }
-  if (forest.scaled && n_sample >= n) share_rates<T>(forest, n, weight);
+  const bool sampled = already_drawn || n_sample < n;
+  if (forest.scaled && !sampled) share_rates<T>(forest, n, weight);
   const std::int64_t k = std::min(n, n_sample);
   Samples samples;
   Samples* const held = forest.clean ? &samples : nullptr;
   if (held) {
     samples.n_sample = k;
-    samples.weight = k < n ? nullptr : weight;
+    samples.weight = sampled ? nullptr : weight;
     for (auto* column : {&samples.row, &samples.leaf, &samples.point}) column->resize(static_cast<std::size_t>(forest.n_trees * k));
   }
   nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
     try {
-      fit_tree(forest, x, n, weight, n_sample, own_rows, t, held);
+      fit_tree(forest, x, n, weight, n_sample, own_rows, already_drawn, t, held);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }
@@ -165,8 +175,22 @@ Status boxes_as(const ForestView& forest, int n_threads) {
 }  // namespace
 
 Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
-           std::int64_t n_sample, bool own_rows, int n_threads) {
-  return dispatch(is64, x, [&](auto rows) { return fit_as(forest, rows, n, weight, n_sample, own_rows, n_threads); });
+           std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads) {
+  return dispatch(is64, x, [&](auto rows) {
+    return fit_as(forest, rows, n, weight, n_sample, own_rows, already_drawn, n_threads);
+  });
+}
+
+Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads) {
+  std::atomic<bool> no_memory{false};
+  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+    try {
+      draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
+    }
+  });
+  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {

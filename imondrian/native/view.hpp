@@ -81,7 +81,7 @@ struct ForestView {
   std::int32_t* refs;         // (n_rows,) leaves that point at the row
   std::int32_t* free_rows;    // (n_rows,) stack of unused rows
   std::int64_t* n_free_rows;  // (1,)
-  std::int64_t* drawn;        // (t, n_sample) out: the rows that fit drew; null unless they are asked for
+  std::int64_t* drawn;        // (t, n_sample): the rows that fit drew, if they are asked for, or is to take
 };
 
 template <class T>

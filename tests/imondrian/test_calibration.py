@@ -270,6 +270,26 @@ def test_state_as_plain_arrays(normal, dtype):
         assert_array_equal(forest.p_values(X), p)
 
 
+@pytest.mark.parametrize("settings", [SPLIT, CROSS])
+def test_nothing_left_to_judge_against(settings, normal, tmp_path):
+    forest = IsolationMondrianForest(**settings).fit(normal)
+    forest.forget(np.vstack([normal[200:], normal[:200]]), missing_ok=True)
+    assert_array_equal(forest.p_values(normal[:5]), 1.0)
+    forest.save(tmp_path / "forest.imf")
+    assert_array_equal(IsolationMondrianForest.load(tmp_path / "forest.imf").p_values(normal[:5]), 1.0)
+
+
+@pytest.mark.parametrize("settings", [SPLIT, CROSS])
+def test_rows_with_missing_values(settings, normal):
+    X = normal.copy()
+    X[np.random.default_rng(3).random(X.shape) < 0.2] = np.nan
+    forest = IsolationMondrianForest(**settings).fit(X)
+    p = forest.p_values(X)
+    assert abs(p.mean() - 0.5) < 0.06
+    assert (forest.p_values([[50.0, np.nan, 50.0], [np.nan, np.nan, 50.0]]) < 0.02).all()
+    assert forest.p_values([[np.nan] * X.shape[1]])[0] > 0.05  # nothing is known of it
+
+
 def test_damaged_state_is_named(normal):
     good = IsolationMondrianForest(**CROSS).fit(normal[:100])._calibration.to_arrays()
     for name, value in (("rows", good["rows"][:, :2]), ("rows", good["rows"].astype(np.float32)),

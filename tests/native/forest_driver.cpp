@@ -3,6 +3,7 @@
 // in several threads that share a forest, behind the gate where one of them learns. Prints one line and
 // returns 0 when every audit passes and every thread count gives the same bits.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -161,6 +162,28 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled
   return total;
 }
 
+// Fit in two steps: the trees say which rows they draw, and then get only those.
+template <class T>
+double from_drawn(const std::vector<T>& x, std::int64_t n, std::int64_t trees, std::int64_t sample, std::int64_t d,
+                  bool scaled, const double* weight, int threads) {
+  Columns<T> columns(trees, sample, d, trees * sample, Memory::kUnbounded, 0.0, scaled);
+  std::vector<std::int64_t> drawn(static_cast<std::size_t>(trees * sample));
+  ForestView view = columns.view();
+  view.drawn = drawn.data();
+  require(imondrian::draw_rows(view, n, weight, sample, threads) == Status::kOk, "draw_rows failed");
+  std::vector<std::int64_t> kept = drawn;
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  std::vector<T> sent;
+  for (const std::int64_t row : kept) sent.insert(sent.end(), x.begin() + row * d, x.begin() + (row + 1) * d);
+  for (std::int64_t& row : drawn) row = std::lower_bound(kept.begin(), kept.end(), row) - kept.begin();
+  require(imondrian::fit(view, kIs64<T>, sent.data(), static_cast<std::int64_t>(kept.size()), nullptr, sample, true, true,
+                         threads) == Status::kOk, "fit of drawn rows failed");
+  require(imondrian::fill_boxes(view, kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
+  audit(columns, threads);
+  return score_all(columns, x, threads);
+}
+
 template <class T>
 double batch(std::int64_t d, int kind, bool weighted, bool scaled, int threads) {
   constexpr std::int64_t kRows = 200, kTrees = 3;
@@ -173,10 +196,15 @@ double batch(std::int64_t d, int kind, bool weighted, bool scaled, int threads) 
     Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0,
                        scaled);
     require(imondrian::fit(columns.view(), kIs64<T>, x.data(), kRows, weighted ? weight.data() : nullptr, sample,
-                           own_rows, threads) == Status::kOk, "fit failed");
+                           own_rows, false, threads) == Status::kOk, "fit failed");
     require(imondrian::fill_boxes(columns.view(), kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
     audit(columns, threads);
-    total += score_all(columns, x, threads);
+    const double scored = score_all(columns, x, threads);
+    if (own_rows) {
+      require(from_drawn<T>(x, kRows, kTrees, sample, d, scaled, weighted ? weight.data() : nullptr, threads) == scored,
+              "rows that were drawn first gave another forest");
+    }
+    total += scored;
   }
   return total;
 }

@@ -1,0 +1,21 @@
+"""The command line behind :func:`imondrian.cli.main`.
+
+``app``, ``table_app`` and ``stream_app`` declare commands and options (only they import click) and hand them, checked,
+to one module a command. Those know nothing of click: they raise :class:`Failure` for what a user can mend. ``terminal``
+draws tables and progress (the only module that imports rich), ``output`` writes files whole or not at all.
+
+Exit codes: 0 done; 1 not done (a file or the output is at fault); 2 the command line is at fault; 3 done in part, some
+lines were bad; 70 a defect of this program; 130 interrupted; 141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+FAILED, USAGE, PARTLY, DEFECT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 70, 130, 141
+
+
+class Failure(Exception):
+    """What stops a command, told in a way that a person can act on it."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code

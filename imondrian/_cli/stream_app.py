@@ -1,0 +1,130 @@
+"""The command ``imondrian stream`` and its options; ``app`` takes it in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import USAGE, Failure
+
+_FILE = click.Path(path_type=Path, readable=False)
+_SETTINGS = {"trees": "n_trees", "window": "window", "horizon": "horizon", "score": "score", "seed": "seed",
+             "calibration": "calibration", "max_bytes": "max_bytes", "max_features": "max_features"}
+
+
+class _Names(click.ParamType):
+    name = "names"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[str, ...]:
+        """Return the names in a list with commas."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in value.split(","))
+        if not all(names) or len(set(names)) < len(names):
+            self.fail(f"must be distinct names with commas between, got {value!r}", parameter, context)
+        return names
+
+
+class _Window(click.ParamType):
+    name = "window"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str | int:
+        """Return a window's name, or a number of points."""
+        if value in ("thinned", "decayed", "reservoir"):
+            return str(value)
+        try:
+            return max(int(value), 1) if int(value) > 0 else self.fail("must be at least 1", parameter, context)
+        except ValueError:
+            self.fail(f"must be thinned, decayed, reservoir or a number of points, got {value!r}", parameter, context)
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0.0 < value < 1.0:
+        raise click.BadParameter(f"must be between 0 and 1, got {value}")
+    return value
+
+
+@click.command("stream")
+@click.option("-f", "--format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
+              help="Of the input: one JSON object a line, or CSV. auto looks at the first line.")
+@click.option("--columns", type=_Names(), metavar="NAMES", help="The features, with commas between; else all fields "
+              "that no other option names.")
+@click.option("--ignore", type=_Names(), metavar="NAMES", default=(), help="Fields that are no features.")
+@click.option("--keep", type=_Names(), metavar="NAMES", default=(), help="Fields to pass through to the output; no "
+              "features unless --columns names them.")
+@click.option("--header", type=_Names(), metavar="NAMES",
+              help="Names of a CSV's columns, where no first line has them.")
+@click.option("--delimiter", metavar="CHAR", show_default="the likeliest of , ; tab |", help="Of a CSV.")
+@click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True, help="Of a CSV's numbers.")
+@click.option("--model", type=_FILE, metavar="FILE", help="Go on from this model if it is there, and save it here. It "
+              "is a file that OnlineIsolationMondrianForest.load reads.")
+@click.option("--every", type=click.IntRange(1), default=10_000, show_default=True, metavar="N",
+              help="Save after so many records; also at the end and when asked to stop.")
+@click.option("--replay", is_flag=True, help="The input starts over: pass over the records that --model has learnt.")
+@click.option("--no-learn", "learn", is_flag=True, flag_value=False, default=True,
+              help="Score only; the model and its file stay as they are.")
+@click.option("--alarm-rate", "rate", type=float, callback=_share, show_default="0.01",
+              help="Share of records to raise an alarm for, whatever the scores look like.")
+@click.option("--threshold", type=float, help="Raise an alarm at scores from here on, instead.")
+@click.option("--reasons", type=click.IntRange(0), default=0, metavar="N",
+              help="Tell the N features that contribute most to an alarm. Slower.")
+@click.option("--skip-alarms", is_flag=True, help="Do not learn records that are alarms. Slower.")
+@click.option("--strict", is_flag=True, help="A line that is no record is an error.")
+@click.option("--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and "
+              "alarms, as JSON.")
+@click.option("--trees", type=click.IntRange(1), show_default="100", help="Of the model, as all options below.")
+@click.option("--window", type=_Window(), show_default="thinned",
+              help="What trees keep: thinned, decayed, reservoir, or a number of last points.")
+@click.option("--horizon", type=click.IntRange(1), show_default="1024", help="How far back thinned and decayed reach.")
+@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default")
+@click.option("--raw-units", is_flag=True, help="Take features in the units they come in.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the trees' random numbers.")
+@click.option("--calibration", type=click.IntRange(1), show_default="1024",
+              help="Last scores that p-values rank among.")
+@click.option("--max-bytes", type=click.IntRange(1), help="The model's size at most.")
+@click.option("--max-features", type=click.IntRange(1), show_default="1000",
+              help="Fields that the model knows at a time.")
+@click.option("-q", "--quiet", is_flag=True, help="No notes, and no word of single bad lines.")
+def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str, columns: tuple[str, ...] | None,
+            ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, **options: Any) -> int:
+    """Follow records on standard input; write a line of JSON for each.
+
+    Every record is scored before it is learnt. Its line has its number, the score (0 to 1, high is anomalous, 0 for the
+    first 32), the p-value among the last scores, and whether it is an alarm.
+
+    \b
+      tail -f sensors.jsonl | imondrian stream --ignore time --keep id --model sensors.model
+      imondrian stream --format csv --reasons 3 < table.csv | grep '"alarm":true'
+
+    SIGTERM and SIGINT end it between two records, with the model saved; exit codes 0 and 130. Exit code 3: some lines
+    were bad, the others are done.
+    """
+    try:
+        from . import stream
+    except ImportError as error:
+        raise Failure(str(error), USAGE) from error
+    from .csv_records import Layout
+    from .judge import OUTPUT_FIELDS
+    from .records import Selection
+
+    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
+        raise click.UsageError(f"--delimiter must be a single character, got {delimiter!r}")
+    if delimiter == decimal:
+        raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")
+    for name in keep:
+        if name in OUTPUT_FIELDS:
+            raise click.UsageError(f"--keep {name}: the output has a field of that name")
+    if both := sorted(set(columns or ()) & set(ignore)):
+        raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
+    if options["replay"] and options["model"] is None:
+        raise click.UsageError("--replay needs --model, which says how many records to pass over")
+    if rate is not None and options["threshold"] is not None:
+        raise click.UsageError("--alarm-rate and --threshold exclude each other")
+    asked = {name: options.pop(option) for option, name in _SETTINGS.items()}
+    parameters = {name: value for name, value in asked.items() if value is not None}
+    if raw_units:
+        parameters["scale"] = None
+    return stream.run(stream.Settings(selection=Selection(columns, ignore, keep), parameters=parameters, rate=rate,
+                                      layout=Layout(delimiter, decimal, header), **options))

@@ -1,0 +1,71 @@
+"""Pictures of forests: what is drawn is what was asked for."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+
+import matplotlib.pyplot as plt
+
+from imondrian import IsolationMondrianForest, plot
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+def drawn(ax, label):
+    """Return the points that a timeline draws under a label."""
+    found = [collection for collection in ax.collections if collection.get_label() == label]
+    return np.concatenate([np.asarray(c.get_offsets()) for c in found]) if found else np.empty((0, 2))
+
+
+def test_a_timeline_marks_anomalies_and_alarms():
+    rng = np.random.default_rng(0)
+    scores = rng.random(400)
+    anomalous, alarms = scores > 0.9, rng.random(400) > 0.95
+    ax = plot.score_timeline(scores, anomalous, alarms=alarms, threshold=0.8)
+    points = np.column_stack([np.arange(400), scores])
+    for label, marks in (("normal", ~anomalous), ("true anomaly", anomalous), ("alarm", alarms)):
+        assert np.array_equal(drawn(ax, label), points[marks])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["normal", "true anomaly", "alarm", "threshold"]
+    line = next(line for line in ax.lines if line.get_label() == "threshold")
+    assert set(line.get_ydata()) == {0.8}
+
+
+def test_a_timeline_without_marks_shows_scores_only():
+    ax = plot.score_timeline([0.1, 0.2, 0.3], [0, 0, 0], alarms=[False] * 3)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["score"]
+    assert len(drawn(ax, "score")) == 3
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"scores": np.zeros((2, 2))}, r"scores must have shape \(n,\), got \(2, 2\)"),
+    ({"scores": np.zeros(3), "anomalous": [True]}, r"anomalous must have the shape of scores, \(3,\), got \(1,\)"),
+    ({"scores": np.zeros(3), "alarms": np.zeros((3, 1))}, r"alarms must have the shape of scores, .*, got \(3, 1\)"),
+])
+def test_a_timeline_refuses_what_does_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        plot.score_timeline(**options)
+    assert not plt.get_fignums()
+
+
+def test_a_decision_map_draws_the_boundary_where_the_decision_changes():
+    X = np.concatenate([np.random.default_rng(0).normal(size=(300, 2)), [[6.0, 6.0], [-6.0, 5.0]]])
+    forest = IsolationMondrianForest(random_state=0).fit(X)
+    ax = plot.decision_map(forest, X, resolution=60)
+    labels = forest.predict(X)
+    assert np.array_equal(drawn(ax, "inlier"), X[labels > 0]) and np.array_equal(drawn(ax, "outlier"), X[labels < 0])
+    boundary = [c for c in ax.collections if np.array_equal(getattr(c, "levels", ()), [0.0])]
+    corners = np.concatenate([path.vertices for path in boundary[0].get_paths()])
+    # Between two cells of the map the decision function crosses 0: there it is small against its range.
+    values = forest.decision_function(corners)
+    assert np.abs(values).max() < 0.25 * np.ptp(forest.decision_function(X))
+
+
+def test_a_decision_map_needs_two_features():
+    with pytest.raises(ValueError, match=r"X must have shape \(n, 2\), got \(4, 3\)"):
+        plot.decision_map(IsolationMondrianForest(), np.zeros((4, 3)))
