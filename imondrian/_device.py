@@ -142,6 +142,14 @@ def import_cupy() -> Any:
     return cupy
 
 
+def check_driver(cupy: Any) -> None:
+    """Say why CuPy cannot use the device that another library uses: a driver may be too old for one of them."""
+    try:
+        cupy.cuda.runtime.getDevice()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"tensors on a CUDA device are scored through CuPy, which is {cuda_state()}") from error
+
+
 class _ForeignStream:
     """A stream of another library, as CuPy 14 takes it."""
 
@@ -172,7 +180,9 @@ def cuda_state() -> str:
         _target(cupy.cuda.nvrtc, 10 * properties["major"] + properties["minor"])
     except Exception as error:  # a broken installation fails in its own ways, which is what is to be told
         kind = "" if isinstance(error, (ImportError, RuntimeError)) else f"{type(error).__name__}: "
-        return f"not usable: {kind}{error}"
+        remedy = "; update the driver, or install the CuPy for its CUDA version" if "InsufficientDriver" in str(error) \
+            else ""
+        return f"not usable: {kind}{error}{remedy}"
     return f"usable: {properties['name'].decode()}, CuPy {cupy.__version__}"
 
 

@@ -131,13 +131,14 @@ def device_rows(estimator: Any, X: Any, dtype: Any) -> Iterator[DeviceRows]:
 
 @contextmanager
 def _device_of(X: Any) -> Iterator[None]:
-    from ._device import foreign_stream, import_cupy
+    from ._device import check_driver, foreign_stream, import_cupy
 
     cupy = import_cupy()
     if _is_cupy(X):
         with cupy.cuda.Device(X.device.id):
             yield
         return
+    check_driver(cupy)
     stream = sys.modules["torch"].cuda.current_stream(X.device)
     with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

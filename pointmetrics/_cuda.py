@@ -13,7 +13,7 @@ import numpy as np
 from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sets, _cuda_sinkhorn
 from ._backend import Array
 from ._conventions import Convention
-from ._device import Device, foreign_stream, import_cupy, open_device
+from ._device import Device, check_driver, foreign_stream, import_cupy, open_device
 from ._device_memory import in_parts
 from ._kernel_file import Kernel
 
@@ -201,6 +201,7 @@ def from_dlpack(tensor: Any) -> Array:
 def torch_stream(torch: Any, device: Any) -> Iterator[None]:
     """Make torch's current stream on a device that of CuPy."""
     cupy = import_cupy()
+    check_driver(cupy)
     stream = torch.cuda.current_stream(device)
     with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

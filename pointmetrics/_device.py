@@ -129,6 +129,15 @@ def import_cupy() -> Any:
     return cupy
 
 
+def check_driver(cupy: Any) -> None:
+    """Say why CuPy cannot use the device that another library uses: a driver may be too old for one of them."""
+    try:
+        cupy.cuda.runtime.getDevice()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"tensors on a CUDA device are computed on through CuPy, which cannot use it: "
+                           f"{cuda_status().reason or error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _ForeignStream:
     """A stream of another library, as the CUDA stream protocol has it."""

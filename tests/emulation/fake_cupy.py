@@ -21,6 +21,10 @@ LIMIT: list[int | None] = [None]  # of them
 RELEASED = [0]  # calls that gave the pool's memory back
 
 
+class CUDARuntimeError(RuntimeError):
+    """Stands for ``cupy.cuda.runtime.CUDARuntimeError``."""
+
+
 class OutOfMemoryError(MemoryError):
     """Stands for ``cupy.cuda.memory.OutOfMemoryError``."""
 
@@ -179,6 +183,11 @@ def _release() -> None:
     RELEASED[0] += 1
 
 
+def _memory() -> tuple[int, int]:
+    total = LIMIT[0] or 2**33
+    return total - LIVE[0], total
+
+
 class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -197,8 +206,9 @@ def make() -> ModuleType:
     module.asnumpy = asnumpy  # type: ignore[attr-defined]
     module.ascontiguousarray = lambda a, dtype=None: wrap(  # type: ignore[attr-defined]
         np.ascontiguousarray(unwrap(asarray(a)), dtype=dtype))
+    runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDevice=lambda: 0, memGetInfo=_memory)
     module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
         Device=_Null, get_current_stream=_Null, Stream=_Null, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        runtime=SimpleNamespace(memGetInfo=lambda: ((LIMIT[0] or 2**33) - LIVE[0], LIMIT[0] or 2**33)))
+        runtime=runtime)
     module.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=_release)  # type: ignore[attr-defined]
     return module
