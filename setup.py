@@ -22,7 +22,8 @@ else:
     # it would change the denormal mode of the whole process.
     compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
                     "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                    "-Wno-maybe-uninitialized"]  # GCC 12 warns inside its own intrinsics headers
+                    "-Wno-maybe-uninitialized",  # GCC 12 warns inside its own intrinsics headers
+                    "-g0"]  # Python's own flags ask for debug information, most of a wheel's size
     link_args = ["-pthread"]
     if sanitize := os.environ.get("NATIVE_SANITIZE"):
         compile_args += [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]

@@ -27,7 +27,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery/GALLERY_HEADER.rst"]
 nitpicky = True
-suppress_warnings = ["toc.empty_glob"]  # the guide takes in whatever pages lie beside those it orders
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
 myst_heading_anchors = 4
@@ -35,7 +34,9 @@ myst_heading_anchors = 4
 # Docstrings name types in words, for people; signatures show names and defaults only.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_mock_imports = [name for name in ("torch", "cupy") if find_spec(name) is None]
+# Modules that import these when they are imported themselves are described where they are not installed, too.
+OPTIONAL = ("torch", "dask", "distributed")
+autodoc_mock_imports = [name for name in OPTIONAL if find_spec(name) is None]
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -53,7 +54,10 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "min_reported_time": 1e9,
     "image_srcset": ["2x"],
-    "backreferences_dir": None,
+    # Names in the scripts link to the reference, and the reference shows what uses them.
+    "doc_module": ("imondrian", "pointmetrics"),
+    "reference_url": {"imondrian": None, "pointmetrics": None},
+    "backreferences_dir": "gallery/backreferences",
 }
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

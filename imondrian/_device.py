@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from ._kernel_file import OPTIONS, Instance, Kernel
 
+_T = TypeVar("_T")
 _SCALARS = (np.int32, np.int64, np.float32, np.float64)
 
 
@@ -36,6 +37,16 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Wait for the current stream."""
+
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        """What ``xp`` raises where memory does not suffice."""
+
+    def release_memory(self) -> None:
+        """Give back to the device what ``xp`` keeps without need."""
+
+    def free_memory(self) -> tuple[int, int]:
+        """Return the bytes that are free, and all there are."""
 
     def launch(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...],
                shared: int = 0) -> None:
@@ -65,6 +76,17 @@ class CupyDevice:
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        return self.xp.cuda.memory.OutOfMemoryError
+
+    def release_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+    def free_memory(self) -> tuple[int, int]:
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return int(free), int(total)
+
     def launch(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...],
                shared: int = 0) -> None:
         for i, arg in enumerate(args):
@@ -75,6 +97,28 @@ class CupyDevice:
         if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
             function.max_dynamic_shared_size_bytes = shared
         function(grid, block, args, shared_mem=shared)
+
+
+def in_parts(device: Device, n: int, compute: Callable[[int, int], _T]) -> list[_T]:
+    """Return ``compute(first, last)`` over all of ``range(n)``: at once where memory suffices, else in parts.
+
+    Parts are halved until they fit; what one alone has no room for is raised, as CuPy raised it.
+    """
+    done: list[_T] = []
+    first, step = 0, n
+    while first < n:
+        last = min(first + step, n)
+        try:
+            done.append(compute(first, last))
+            first = last
+            continue
+        except device.out_of_memory:
+            if last - first < 2:
+                raise
+        # Out here the error is gone, and with it the frames that held what had been allocated.
+        device.release_memory()
+        step = (last - first + 1) // 2
+    return done
 
 
 def open_device() -> Device:
@@ -94,8 +138,16 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise ImportError(f"rows on a CUDA device need CuPy, which cannot be imported ({error}): "
-                          f"pip install 'imondrian[cuda]'") from error
+                          "pip install 'imondrian[cuda]', or 'imondrian[cuda13]' for CUDA 13") from error
     return cupy
+
+
+def check_driver(cupy: Any) -> None:
+    """Say why CuPy cannot use the device that another library uses: a driver may be too old for one of them."""
+    try:
+        cupy.cuda.runtime.getDevice()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"tensors on a CUDA device are scored through CuPy, which is {cuda_state()}") from error
 
 
 class _ForeignStream:
@@ -128,7 +180,9 @@ def cuda_state() -> str:
         _target(cupy.cuda.nvrtc, 10 * properties["major"] + properties["minor"])
     except Exception as error:  # a broken installation fails in its own ways, which is what is to be told
         kind = "" if isinstance(error, (ImportError, RuntimeError)) else f"{type(error).__name__}: "
-        return f"not usable: {kind}{error}"
+        remedy = "; update the driver, or install the CuPy for its CUDA version" if "InsufficientDriver" in str(error) \
+            else ""
+        return f"not usable: {kind}{error}{remedy}"
     return f"usable: {properties['name'].decode()}, CuPy {cupy.__version__}"
 
 

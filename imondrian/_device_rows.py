@@ -46,8 +46,7 @@ class DeviceRows:
         self._give_back: Callable[[Any], Any] = lambda array: array
         self.array = X if _is_cupy(X) else self._from_torch(X)
         self._check(estimator)
-        xp = sys.modules["cupy"]
-        self.array = xp.ascontiguousarray(self.array, dtype=dtype)
+        self._dtype = dtype
 
     def __len__(self) -> int:
         return len(self.array)
@@ -79,20 +78,40 @@ class DeviceRows:
                                  f"by {estimator}.")
 
     def scores(self, forest: Forest, score: str, sign: float = 1.0) -> Any:
-        """Return ``sign`` times the anomaly scores of the rows, (n,), float64, on their device, as CuPy's array."""
-        return self._copy_of(forest, score).scores(self.array, score, sign)
+        """Return ``sign`` times the anomaly scores of the rows, (n,), float64, on their device, as CuPy's array.
+
+        MemoryError, with sizes, where not even one row's fit beside the forest.
+        """
+        parts = self._in_parts(forest, score, lambda copy, rows: copy.scores(rows, score, sign))
+        return parts[0] if len(parts) == 1 else sys.modules["cupy"].concatenate(parts)
 
     def host_scores(self, forest: Forest, score: str) -> np.ndarray:
         """Return scores to be compared with the CPU's, in numpy: ties count, so they are never above the CPU's."""
-        return self._copy_of(forest, score).host_scores(self.array, score)
+        return np.concatenate(self._in_parts(forest, score, lambda copy, rows: copy.host_scores(rows, score)))
 
-    def _copy_of(self, forest: Forest, score: str) -> DeviceForest:
+    def _in_parts(self, forest: Forest, score: str, compute: Callable[[DeviceForest, Any], Any]) -> list[Any]:
+        """Compute on all rows in the forest's dtype at once, or on as many as there is memory for."""
         from ._cuda_forest import device_forest
-        from ._device import open_device
+        from ._device import in_parts, open_device
 
         if score == "spacing":
             forest._require_spaced()
-        return device_forest(open_device(), forest)
+        device = open_device()
+        xp = sys.modules["cupy"]
+
+        def some(first: int, last: int) -> Any:
+            rows = xp.ascontiguousarray(self.array[first:last], dtype=self._dtype)
+            return compute(device_forest(device, forest), rows)
+
+        try:
+            return in_parts(device, len(self), some)
+        except device.out_of_memory as error:
+            device.release_memory()
+            free, total = (f"{n / 2**20:,.0f} MiB" for n in device.free_memory())
+            raise MemoryError(
+                f"the device has too little memory to score even one row: {error} {free} of {total} are free; X has "
+                f"shape {self.array.shape} ({self.array.nbytes / 2**20:,.0f} MiB), the forest {forest.n_trees} trees. "
+                f"Free arrays; what torch keeps, torch.cuda.empty_cache() gives back") from error
 
     def give_back(self, result: Any) -> Any:
         """Return a result (CuPy's or numpy's) in the rows' library, on their device."""
@@ -112,13 +131,14 @@ def device_rows(estimator: Any, X: Any, dtype: Any) -> Iterator[DeviceRows]:
 
 @contextmanager
 def _device_of(X: Any) -> Iterator[None]:
-    from ._device import foreign_stream, import_cupy
+    from ._device import check_driver, foreign_stream, import_cupy
 
     cupy = import_cupy()
     if _is_cupy(X):
         with cupy.cuda.Device(X.device.id):
             yield
         return
+    check_driver(cupy)
     stream = sys.modules["torch"].cuda.current_stream(X.device)
     with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

@@ -14,16 +14,18 @@ from ._forest import Forest
 from ._from_sklearn import from_isolation_forest
 from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
+from ._judgement import Judgement
 from ._model_file import SavedModel
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
-from ._validation import drop_weightless, is_ready, open_share, thread_count
+from ._types import Floats, Integers
+from ._validation import drop_weightless, is_ready, thread_count
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 
-class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
+class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator):
     """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
 
     Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
@@ -147,10 +149,10 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
     _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: Any = "auto", score: str = "default",
-                 window: Any = None, horizon: int = 1024, scale: str | None = "robust",
-                 contamination: Any = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
-                 random_state: Any = None) -> None:
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
+                 window: int | str | None = None, horizon: int = 1024, scale: str | None = "robust",
+                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -429,7 +431,7 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Floats:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
         Parameters
@@ -474,117 +476,13 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
         assert forest is not None
         return forest, thread_count(self.n_jobs)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> Floats:
         """Return ``score_samples(X) - offset_``: negative for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Integers:
         """Return 1 for inliers and -1 for outliers, (n_samples,)."""
         return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
-
-    # -- calibration -------------------------------------------------------------------------------
-
-    @property
-    def calibration_(self) -> str:
-        """Where ``p_values`` come from: "split", "cross" or "prequential"."""
-        self._fitted()
-        return self._calibration.source
-
-    @reading
-    def p_values(self, X: Any) -> np.ndarray:
-        """Return the conformal p-value of each row: small is anomalous.
-
-        Under the hypothesis that the row is exchangeable with the calibration rows, its p-value is at most
-        a with probability at most a.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            In (0, 1], never below 1 / (m + 1) with m calibration rows, m <= 1024.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for ``score_samples``.
-
-        Notes
-        -----
-        ``p = (1 + #{calibration scores <= score}) / (m + 1)``; ties count against the row, so p-values of
-        repeated rows are only ever too large. Calibration rows count with all the anomalies among them:
-        p says how rare a row is in the data as they came. ``calibration_`` names the source of the rows:
-
-        "split"
-            Rows given to ``fit`` that no tree drew; there are enough of them from about 7,000 rows with 100
-            trees of 256. The guarantee is exact, and p falls as ``score_samples`` falls.
-        "cross"
-            Fewer rows, or weights: five forests, each fitted without a fifth of (at most 1,024 of) the
-            rows, score the fifth that they do not know, and X. What is proved is P(p <= a) <= 2 a + 8 / (m + 5);
-            simulation finds P(p <= a) <= a. The forests are grown at the first call, from rows that the
-            estimator keeps, and stay in memory (not in pickles) until the next ``fit``; scoring costs five
-            times as much, and p follows ``score_samples`` but not row by row. With weights, calibration rows
-            count by weight (scaled to mean 1) and the guarantee is approximate.
-        "prequential"
-            After ``partial_fit`` of at least 100 rows, or with a ``window``: the scores of the last 1,024 points
-            learnt, each from just before it was learnt. p then follows a drifting stream. On exchangeable
-            points the guarantee holds up to the forest's movement within these points. 1 while nothing was
-            learnt. Weights of these points are not considered.
-
-        References
-        ----------
-        V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", Springer 2005. V. Vovk,
-        "Cross-conformal predictors", 2015. S. Bates et al., "Testing for outliers with conformal p-values",
-        Annals of Statistics 51, 2023.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from imondrian import IsolationMondrianForest
-        >>> X = np.random.default_rng(0).normal(size=(500, 2))
-        >>> forest = IsolationMondrianForest(random_state=0).fit(X)
-        >>> p = forest.p_values([[0.0, 0.0], [6.0, 6.0]])
-        >>> bool(p[0] > 0.5 and p[1] < 0.01)
-        True
-        """
-        forest, n_threads = self._fitted()
-        settings = self._settings()
-        if is_on_device(X):
-            with device_rows(self, X, forest.dtype) as rows:
-                found = self._calibration.p_values(rows, forest, settings.score, settings.grow, n_threads)
-                return rows.give_back(found)
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
-
-    def reject(self, X: Any, *, fdr: float = 0.1) -> np.ndarray:
-        """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
-
-        Benjamini and Hochberg's procedure on ``p_values(X)``. With "split" calibration the p-values of rows like
-        the training data are positively dependent, which is what the procedure's guarantee asks for (Bates et al.
-        2023, theorem 2): among the rows called anomalies the expected share of rows that are like the training data
-        is at most ``fdr``.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-        fdr : float in (0, 1), default=0.1
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), bool
-
-        Notes
-        -----
-        With m calibration rows no p-value is below 1 / (m + 1), so at least ``n_samples / ((m + 1) * fdr)`` rows
-        must reach it before any is rejected: test no more than some m * fdr rows at a time for one lone anomaly.
-        """
-        rate = open_share("fdr", fdr)
-        refuse_device(X)
-        from scipy.stats import false_discovery_control  # takes longer to import than most fits take
-
-        return false_discovery_control(self.p_values(X), method="bh") <= rate
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -608,54 +506,6 @@ class IsolationMondrianForest(SavedModel, OutlierMixin, BaseEstimator):
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
         arrays: Any = self._calibration
         self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
-
-    # -- explaining --------------------------------------------------------------------------------
-
-    @property
-    @reading
-    def expected_score_(self) -> float:
-        """Score of the mean over the points in the trees; what explanations add up from."""
-        check_is_fitted(self, "forest_")
-        return -self.forest_.expected_score(self._score_name())
-
-    @reading
-    def explain(self, X: Any, *, by_direction: bool = False) -> np.ndarray:
-        """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-        by_direction : bool, default=False
-            Tell what a feature contributes for being low from what it contributes for being high.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features), float64
-            Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
-            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit`` or ``partial_fit``.
-        ValueError
-            As for ``score_samples``.
-
-        Notes
-        -----
-        Exact, not sampled. In each tree, V(v) is the mean value (depth, or log spacing) of the points stored below
-        node v. A row's step from v to the child it falls into contributes the difference of their V to the feature
-        cut at v, on the side taken; where it is cut off outside a box (or stretches it), the rest is shared over
-        the features in which it is outside, in proportion to how far. All of it telescopes to the row's value less
-        V(root); the secant slope of the score, between the mean of V(root) and that of the row, takes it to
-        the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
-        "insertion" O(depth * n_features), after O(nodes) a call.
-        """
-        check_is_fitted(self, "forest_")
-        n_threads = thread_count(self.n_jobs)
-        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
-        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
-        return -parts if by_direction else -parts.sum(axis=2)
 
     # -- the object itself -------------------------------------------------------------------------
 

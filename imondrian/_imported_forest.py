@@ -134,9 +134,6 @@ class ImportedForest(Forest):
         """Raise ValueError: no point can be added or removed."""
         self._refuse(what)
 
-    def _prepare_updates(self, n_threads: int) -> None:
-        self._refuse("learning or forgetting points")
-
     def _ensure_boxes(self, n_threads: int) -> None:
         self._refuse("score='insertion'")
 
@@ -152,6 +149,10 @@ class ImportedForest(Forest):
         self._refuse("forgetting points")
 
     forget = forget_all = holders
+
+    def stored_points(self) -> NoReturn:
+        """Raise ValueError: no point is held."""
+        self._refuse("listing points")
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ._types import Integers
 from ._validation import padding_name, positive_int
 
 
@@ -124,7 +125,7 @@ class Shingle(TransformerMixin, BaseEstimator):
         # scikit-learn would give the windows the whole series' index, which is too long.
         return pd.DataFrame(windows, index=None if index is None else index[ends], columns=self.get_feature_names_out())
 
-    def window_ends(self, n: int) -> np.ndarray:
+    def window_ends(self, n: int) -> Integers:
         """Return for each window of a series of n observations the number of its last one, (n_windows,)."""
         return np.arange(0 if self.padding == "missing" else self.width - 1, n, self.step)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ._memory import OBJECTS, Layout
 from ._model_file import SavedModel
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
+from ._types import Floats
 from ._validation import (
     WARM_UP,
     byte_limit,
@@ -122,7 +123,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
-    def __init__(self, n_trees: int = 100, window: Any = "thinned", horizon: int = 1024,
+    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 1024,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
                  calibration_half_life: float | None = None, max_features: int = 1000,
@@ -198,7 +199,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             self._learn(rows, n_threads=self._n_threads)
 
     @reading
-    def score_many(self, X: Any) -> np.ndarray:
+    def score_many(self, X: Any) -> Floats:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
         return self._scores_of(X)
 
@@ -209,7 +210,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         return self._forest.scores(rows, self._score, self._n_threads)
 
     @updating
-    def score_learn_many(self, X: Any) -> np.ndarray:
+    def score_learn_many(self, X: Any) -> Floats:
         """Score each row, then learn it, in order; return the scores, ndarray (n,).
 
         The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
@@ -285,7 +286,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         return recent.p_value(score) if self._is_ready else 1.0
 
     @reading
-    def p_values_many(self, X: Any) -> np.ndarray:
+    def p_values_many(self, X: Any) -> Floats:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
         recent = self._recent_scores()
         scores = self._scores_of(X)
@@ -326,6 +327,12 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def expected_score(self) -> float:
         """Score of the mean over the points in the trees, which explanations add up from; 0 during warm-up."""
         return self._forest.expected_score(self._score) if self._forest is not None and self._is_ready else 0.0
+
+    @overload
+    def explain_one(self, x: dict[Any, Any], *, by_direction: Literal[False] = ...) -> dict[Any, float]: ...
+
+    @overload
+    def explain_one(self, x: dict[Any, Any], *, by_direction: bool) -> dict[Any, Any]: ...
 
     @reading
     def explain_one(self, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
@@ -498,10 +505,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def _silent_keys(self, n_new: int) -> set[Any]:
         """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
         forest, n_keys = self._forest, len(self._keys)
-        if forest is None or self._retention.points is None or "lower" not in forest.columns:
+        if forest is None or self._retention.points is None:
             return set()
         if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
             return set()
+        forest._ensure_boxes(self._n_threads)  # a file leaves them out; a loaded model must drop the same keys
         names = list(self._keys)
         return {names[place] for place in forest.silent_features()}
 

@@ -43,7 +43,7 @@ class EmdAudit:
     def __str__(self) -> str:
         lines = [f"exact EMD {self.euclidean:.6g} (Euclidean cost), {self.squared:.6g} (squared cost)"]
         lines += [
-            f"{a.name:<12} {a.settings:<22} {a.value:<12.6g} ratio {a.ratio:<8.4f} "
+            f"{a.name:<12} {a.settings:<27} {a.value:<10.6g} ratio {a.ratio:<7.4f}"
             f"unmatched {a.unmatched:<7.1%} {a.used_by}"
             for a in self.approximations
         ]

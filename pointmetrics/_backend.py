@@ -6,9 +6,12 @@ are the backend's own (numpy's, or CuPy's on one device); offsets and counts of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+
+from ._conventions import Convention
 
 Array = Any  # of a backend
 
@@ -69,6 +72,18 @@ class Backend(Protocol):
         """Return sums of distance^power, x to y and y to x, for pairs ``(p, 2)`` of cloud numbers.
 
         numpy float64 ``(p,)``: matrices of sets are small and live on the host.
+        """
+
+    def nearest_clouds(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool, definition: Convention,
+        n_threads: int, report: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the Chamfer distance and number of every cloud's nearest: for x among y, for y among x.
+
+        numpy float64 and int64, with the bits and (lowest) numbers of the minima of a matrix from
+        :meth:`pairwise`, in memory that grows with the number of clouds, not of pairs. ``within`` means that
+        both sides are one set: each pair is computed once, no cloud is its own neighbour, and one alone has
+        infinity and -1. ``report`` is called with ``(done, total)`` pairs.
         """
 
     def assign(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -141,6 +141,20 @@ def reduce_batch(pair: Pair, values: Array, grads: Any, batch_reduction: str | N
     else:
         raise ValueError(f"batch_reduction must be None, 'mean' or 'sum', got {batch_reduction!r}")
     return result, None if grads is None else give_grads(pair, grads)
+
+
+@overload
+def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
+                     normals: Any = ..., normal_weight: float = ..., return_details: Literal[True],
+                     return_grad: bool = ..., n_threads: int | None = ...) -> ChamferResult: ...
+
+
+@overload
+def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
+                     normals: Any = ..., normal_weight: float = ..., return_details: bool = ...,
+                     return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
 
 
 @on_callers_device

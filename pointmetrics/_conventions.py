@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,12 @@ class Convention:
     factor: float
     used_by: str
 
+
+def put_together(definition: Convention, forth: Any, back: Any, x_counts: Any, y_counts: Any) -> Any:
+    """Return the distances of pairs from their sums of distance^power either way and their clouds' sizes."""
+    if definition.reduction == "mean":
+        forth, back = forth / x_counts, back / y_counts
+    return definition.factor * (forth + back)
 
 
 def _define(names: str, formula: str, units: str, power: int, reduction: str, factor: float,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _core, _cpu_sets
 from . import _cpu_sinkhorn as sinkhorn
+from ._conventions import Convention
 
 
 class CpuBackend:
@@ -67,7 +69,13 @@ class CpuBackend:
         self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,
         power: int, n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return _core.pairwise(x, x_offsets, y, y_offsets, pairs, power, n_threads)
+        return _core.pairwise(x, x_offsets, y, y_offsets, np.ascontiguousarray(pairs), power, n_threads)
+
+    def nearest_clouds(
+        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, within: bool,
+        definition: Convention, n_threads: int, report: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return _cpu_sets.nearest_clouds(x, x_offsets, y, y_offsets, within, definition, n_threads, report)
 
     def assign(
         self, x: np.ndarray, y: np.ndarray, offsets: np.ndarray, squared: bool, tol: float, n_threads: int

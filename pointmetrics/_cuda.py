@@ -6,14 +6,18 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sinkhorn
+from . import _cuda_emd, _cuda_nearest, _cuda_search, _cuda_sets, _cuda_sinkhorn
 from ._backend import Array
-from ._device import Device, foreign_stream, import_cupy, open_device
+from ._conventions import Convention
+from ._device import Device, check_driver, foreign_stream, import_cupy, open_device
+from ._device_memory import in_parts
 from ._kernel_file import Kernel
+
+_Arrays = TypeVar("_Arrays", bound=tuple[Array, ...])
 
 MAX_DIM = 64
 _CHUNK = 4096  # values a block sums
@@ -91,12 +95,11 @@ class CudaBackend:
             for i in range(first, last, step):
                 at = [slice(int(o[i]), int(o[i + step])) for o in (x_offsets, y_offsets)]
                 parts = x[at[0]], y[at[1]]
-                offsets = [o[i : i + step + 1] - o[i] for o in (x_offsets, y_offsets)]
+                offsets = [_part(o, i, i + step) for o in (x_offsets, y_offsets)]
                 found.append(_cuda_search.nearest(self, *parts, index) if is_large
                              else _cuda_nearest.nearest(self, parts[0], offsets[0], parts[1], offsets[1]))
             first = last
-        sq_x, id_x, sq_y, id_y = (self.xp.concatenate(part) for part in zip(*found, strict=True))
-        return sq_x, id_x, sq_y, id_y
+        return self._joined(found)
 
     def prepare(self, points: Array) -> Any:
         check_dimension(points)
@@ -114,14 +117,29 @@ class CudaBackend:
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         check_dimension(x)
-        return _cuda_nearest.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs, power)
+        found = in_parts(self.device, len(pairs), lambda first, last: _cuda_sets.sums_of_pairs(
+            self, x, x_offsets, y, y_offsets, pairs[first:last], power))
+        forth, back = (np.concatenate(part) for part in zip(*found, strict=True))
+        return forth, back
+
+    def nearest_clouds(
+        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool, definition: Convention,
+        n_threads: int, report: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        check_dimension(x)
+        return _cuda_sets.nearest_clouds(self, x, x_offsets, y, y_offsets, within, definition, report)
 
     def assign(
         self, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int
     ) -> tuple[Array, Array, Array, Array, Array]:
         check_dimension(x)
-        found = _cuda_emd.assign(self, x, y, offsets, squared, tol, n_threads)
-        return found.upper, found.lower, found.converged, found.assignment, found.prices
+
+        def some(first: int, last: int) -> tuple[Array, Array, Array, Array, Array]:
+            at = slice(int(offsets[first]), int(offsets[last]))
+            found = _cuda_emd.assign(self, x[at], y[at], _part(offsets, first, last), squared, tol, n_threads)
+            return found.upper, found.lower, found.converged, found.assignment, found.prices
+
+        return self._joined(in_parts(self.device, len(offsets) - 1, some))
 
     def assign_grad(
         self, x: Array, y: Array, offsets: np.ndarray, squared: bool, assignment: Array
@@ -133,7 +151,27 @@ class CudaBackend:
         tol: float, max_iter: int,
     ) -> Array:
         check_dimension(x)
-        return _cuda_sinkhorn.divergences(self, x, x_offsets, y, y_offsets, epsilon, squared, tol, max_iter)
+
+        def some(first: int, last: int) -> tuple[Array]:
+            at = (slice(int(o[first]), int(o[last])) for o in (x_offsets, y_offsets))
+            return (_cuda_sinkhorn.divergences(
+                self, x[next(at)], _part(x_offsets, first, last), y[next(at)], _part(y_offsets, first, last), epsilon,
+                squared, tol, max_iter),)
+
+        return self._joined(in_parts(self.device, len(x_offsets) - 1, some))[0]
+
+    def _joined(self, parts: list[_Arrays]) -> _Arrays:
+        """Put results of consecutive pairs together."""
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(self.xp.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def _part(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return the offsets of some of the clouds; of all, the same array."""
+    if first == 0 and last == len(offsets) - 1:
+        return offsets
+    return offsets[first : last + 1] - offsets[first]
 
 
 def check_dimension(points: Array) -> None:
@@ -163,6 +201,7 @@ def from_dlpack(tensor: Any) -> Array:
 def torch_stream(torch: Any, device: Any) -> Iterator[None]:
     """Make torch's current stream on a device that of CuPy."""
     cupy = import_cupy()
+    check_driver(cupy)
     stream = torch.cuda.current_stream(device)
     with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
         yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._backend import Array
+from ._device_memory import otherwise
 from ._kernel_file import Kernel, specialised
 
 if TYPE_CHECKING:
@@ -14,11 +16,10 @@ if TYPE_CHECKING:
 
 Side = tuple[Array, np.ndarray, Array, "Array | None"]  # points, offsets, neighbours, coefficients
 
-_WARPS = 4
+WARPS = 4
 _TILE = 512
 _SHARED = 48 * 1024  # a block gets as much without asking
-_BLOCKS_AT_ONCE = 8  # a multiprocessor
-_RESIDENT = 25 * 1024  # bytes of a tile of which a multiprocessor holds eight
+BLOCKS_AT_ONCE = 8  # a multiprocessor
 _LEAST_SPLIT = 256  # targets, below which a part is not worth a block
 # Up to so many pairs of points the gradient looks through all of them, beyond it sorts.
 _SCAN_LIMIT = 1 << 28
@@ -30,15 +31,15 @@ def nearest(
     """Find nearest neighbours both ways by comparing all pairs, in one launch."""
     xp = backend.xp
     n_pairs, d, size = len(x_offsets) - 1, x.shape[1], x.dtype.itemsize
-    queries = _queries(size)
+    queries = queries_of(size)
     first_block, n_blocks = _block_table(np.concatenate([np.diff(x_offsets), np.diff(y_offsets)]), queries)
     most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
-    at_once = _BLOCKS_AT_ONCE * backend.device.n_multiprocessors
+    at_once = BLOCKS_AT_ONCE * backend.device.n_multiprocessors
     n_splits = max(1, min(at_once // n_blocks, -(-most // _LEAST_SPLIT)))
     tile = tile_size(d, size, queries)
     parts = [xp.empty(n_splits * len(side), dtype=dtype) for side in (x, y) for dtype in (x.dtype, np.int32)]
     backend.device.launch(
-        Kernel("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * _WARPS,),
+        Kernel("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * WARPS,),
         (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(first_block),
          np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(tile), np.int32(n_splits), *parts),
         shared=shared_bytes(d, size, queries, tile),
@@ -49,28 +50,7 @@ def nearest(
     return *_join(backend, sq_x, id_x, n_splits), *_join(backend, sq_y, id_y, n_splits)
 
 
-def sums_of_pairs(
-    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray,
-    power: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums of distance^power, x to y and y to x, of pairs of clouds ``(p, 2)``."""
-    d, size = x.shape[1], x.dtype.itemsize
-    queries = _queries(size)
-    most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
-    # All targets of clouds up to 2,048 points, if eight blocks then still fit onto a multiprocessor.
-    tile = min(-(-most // 32) * 32, max(tile_size(d, size, queries), (_RESIDENT // (d * size) - 12) // 32 * 32))
-    sums = backend.xp.empty(2 * len(pairs), dtype=np.float64)
-    backend.device.launch(
-        Kernel("pairwise", "sums_of_pairs", x.dtype, specialised(d)), (len(sums),), (32 * _WARPS,),
-        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.upload(pairs), np.int32(d),
-         np.int32(tile), np.int32(power), sums),
-        shared=(tile + 48 // size) * d * size + _WARPS * queries * size + _query_bytes(d, size, queries),
-    )
-    both = backend.download(sums)
-    return both[::2], both[1::2]
-
-
-def _queries(size: int) -> int:
+def queries_of(size: int) -> int:
     """Return the queries of a block, as tiles.cuh has them."""
     return 128 if size == 4 else 64
 
@@ -83,16 +63,16 @@ def _block_table(counts: np.ndarray, a_block: int) -> tuple[np.ndarray, int]:
 
 def tile_size(d: int, size: int, queries: int) -> int:
     """Return how many targets a block holds in shared memory: a multiple of what its warps take at a time."""
-    free = _SHARED - _query_bytes(d, size, queries)
+    free = _SHARED - query_bytes(d, size, queries)
     return max(32, min(_TILE, (free // (d * size) - 48 // size) // 32 * 32))
 
 
 def shared_bytes(d: int, size: int, queries: int, tile: int) -> int:
     """Return the shared memory of a block, which holds a tile of targets, and later the warps' results."""
-    return max((tile + 48 // size) * d * size + _query_bytes(d, size, queries), _WARPS * queries * (size + 4))
+    return max((tile + 48 // size) * d * size + query_bytes(d, size, queries), WARPS * queries * (size + 4))
 
 
-def _query_bytes(d: int, size: int, queries: int) -> int:
+def query_bytes(d: int, size: int, queries: int) -> int:
     return 0 if specialised(d) else queries * d * size
 
 
@@ -118,7 +98,9 @@ def pull(backend: CudaBackend, own: Side, other: Side) -> Array:
         for points, offsets, ids, coef in (own, other):
             at = slice(int(offsets[i]), int(offsets[i + 1]))
             pair.append((points[at], np.array([0, at.stop - at.start]), ids[at], None if coef is None else coef[at]))
-        grads.append(pull_sorted(backend, *pair))
+        # The scan looks longer, and needs no memory.
+        grads.append(otherwise(backend.device, partial(pull_sorted, backend, *pair),
+                               partial(pull_scan, backend, *pair)))
     return grads[0] if len(grads) == 1 else xp.concatenate(grads)
 
 

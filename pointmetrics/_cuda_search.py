@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._backend import Array
+from ._device_memory import in_parts, otherwise
 from ._kernel_file import Kernel, specialised
 
 if TYPE_CHECKING:
@@ -59,9 +60,26 @@ def pays(n: int, m: int, d: int) -> bool:
 
 def nearest(backend: CudaBackend, x: Array, y: Array, index: Index | None) -> tuple[Array, Array, Array, Array]:
     """Find nearest neighbours of one pair of clouds both ways; ``index`` is y's, where there is one."""
-    x_tree = build(backend, x)
-    y_tree = build(backend, y) if index is None else index.tree
-    return *search(backend, x_tree, y_tree), *search(backend, y_tree, x_tree)
+
+    def both_sorted() -> tuple[Array, Array, Array, Array]:
+        x_tree = build(backend, x)
+        y_tree = build(backend, y) if index is None else index.tree
+        return *search(backend, x_tree, y_tree), *search(backend, y_tree, x_tree)
+
+    def one_sorted() -> tuple[Array, Array, Array, Array]:
+        return *search_in_parts(backend, x, y), *search_in_parts(backend, y, x)
+
+    # What was prepared is kept, and so nothing would be won by sorting it in parts.
+    return both_sorted() if index is not None else otherwise(backend.device, both_sorted, one_sorted)
+
+
+def search_in_parts(backend: CudaBackend, queries: Array, targets: Array) -> tuple[Array, Array]:
+    """As :func:`search`, of clouds; of the queries no more are sorted at a time than there is memory for."""
+    tree = build(backend, targets)
+    found = in_parts(backend.device, len(queries),
+                     lambda first, last: search(backend, build(backend, queries[first:last]), tree))
+    sq, ids = (backend.xp.concatenate(part) for part in zip(*found, strict=True))
+    return sq, ids
 
 
 def build(backend: CudaBackend, points: Array) -> Tree:

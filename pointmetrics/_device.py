@@ -47,6 +47,13 @@ class Device(Protocol):
     def is_capturing(self) -> bool:
         """Whether the current stream records a graph: nothing may wait then."""
 
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        """What ``xp`` raises where memory does not suffice."""
+
+    def release_memory(self) -> None:
+        """Give back to the device what ``xp`` keeps without need."""
+
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         """Start ``kernel`` on the current stream.
 
@@ -86,6 +93,13 @@ class CupyDevice:
     def is_capturing(self) -> bool:
         return bool(self.xp.cuda.get_current_stream().is_capturing())
 
+    @property
+    def out_of_memory(self) -> type[MemoryError]:
+        return self.xp.cuda.memory.OutOfMemoryError
+
+    def release_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         check_args(kernel, args, self.xp.ndarray)
         function = _function(self.xp, self.xp.cuda.runtime.getDevice(), kernel)
@@ -111,8 +125,17 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise ImportError(f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
-                          f"pip install 'imondrian[cuda]'") from error
+                          "pip install 'imondrian[cuda]', or 'imondrian[cuda13]' for CUDA 13") from error
     return cupy
+
+
+def check_driver(cupy: Any) -> None:
+    """Say why CuPy cannot use the device that another library uses: a driver may be too old for one of them."""
+    try:
+        cupy.cuda.runtime.getDevice()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"tensors on a CUDA device are computed on through CuPy, which cannot use it: "
+                           f"{cuda_status().reason or error}") from error
 
 
 @dataclass(frozen=True, slots=True)

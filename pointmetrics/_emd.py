@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -68,6 +68,17 @@ class _Solved:
     assignment: Array | None = None  # packed, places within the pair's y
     prices: Array | None = None  # packed
     shipped: list[Plan] | None = None  # where there is no assignment, in numpy
+
+
+@overload
+def earth_movers_distance(x: Any, y: Any, *, cost: str = ..., tol: float = ..., lengths: Any = ..., weights: Any = ...,
+                          return_details: Literal[True], return_grad: bool = ...,
+                          n_threads: int | None = ...) -> EmdResult: ...
+
+
+@overload
+def earth_movers_distance(x: Any, y: Any, *, cost: str = ..., tol: float = ..., lengths: Any = ..., weights: Any = ...,
+                          return_details: bool = ..., return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
 
 
 @on_callers_device

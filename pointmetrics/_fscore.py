@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -47,6 +47,16 @@ def rates(pair: Pair, found: Found, thresholds: np.ndarray, squared: bool = Fals
     both = precision + recall
     score = xp.where(both > 0, 2 * precision * recall / xp.where(both > 0, both, 1.0), 0.0)
     return FScore(score, precision, recall)
+
+
+@overload
+def f_score(x: Any, y: Any, threshold: Any, *, squared: bool = ..., lengths: Any = ..., return_details: Literal[True],
+            n_threads: int | None = ...) -> FScore: ...
+
+
+@overload
+def f_score(x: Any, y: Any, threshold: Any, *, squared: bool = ..., lengths: Any = ..., return_details: bool = ...,
+            n_threads: int | None = ...) -> Any: ...
 
 
 @on_callers_device

@@ -6,12 +6,15 @@ import platform
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ._arrays import thread_count
 from ._core import limit_instruction_set
 
 if TYPE_CHECKING:
     from ._device import CudaStatus
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "river", "torch", "open3d", "matplotlib", "rich")
+# Name -> the extra that brings it, "" where it comes along anyway. CuPy has another name for each CUDA version.
+_PACKAGES = {"numpy": "", "scipy": "", "scikit-learn": "", "river": "river", "torch": "torch", "open3d": "open3d",
+             "matplotlib": "plot", "click": "cli", "rich": "cli"}
 
 
 class Info(dict[str, str]):
@@ -49,7 +52,8 @@ def info() -> Info:
         "pointmetrics": __version__,
         "Python": f"{platform.python_version()} on {platform.platform()}",
         "instruction set": ("baseline", "AVX2", "AVX-512")[limit_instruction_set(2)],
-        **{package: _version(package) for package in _PACKAGES},
+        "threads": str(thread_count(None)),
+        **{package: _version(package, extra) for package, extra in _PACKAGES.items()},
         "CUDA": "usable" if status.usable else f"not usable: {status.reason}",
     })
     for field in fields(status)[2:]:
@@ -61,10 +65,10 @@ def info() -> Info:
     return found
 
 
-def _version(package: str) -> str:
+def _version(package: str, extra: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return "not installed" + (f" (pip install 'imondrian[{extra}]')" if extra else "")

@@ -135,7 +135,11 @@ def on_callers_device(function: _F) -> _F:
             return function(*args, **options)
         try:
             with _device_of((*args, *options.values())):
-                return function(*args, **options)
+                try:
+                    return function(*args, **options)
+                except MemoryError as error:
+                    _explain(error, function, args, options)
+                    raise
         except _GradientDroppedError as error:
             if function.__name__ in _DIFFERENTIABLE:
                 raise
@@ -143,6 +147,14 @@ def on_callers_device(function: _F) -> _F:
                              f"pass {error.argument}.detach()") from None
 
     return run  # type: ignore[return-value]
+
+
+def _explain(error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Raise, where a device's memory did not suffice, an error that says so with the sizes."""
+    from ._device_memory import explained, is_out_of_memory  # only here, so that the CPU needs nothing of it
+
+    if is_out_of_memory(error):
+        raise explained(error, function, args, options) from error
 
 
 def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._arrays import Clouds, agree, read_clouds, thread_count
 from ._backend import Backend
-from ._conventions import conventions, look_up
+from ._conventions import conventions, look_up, put_together
 from ._cpu import CPU
 from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
@@ -35,9 +35,7 @@ def read_set(clouds: Any, name: str) -> tuple[Clouds, Library]:
 def _chamfer_block(x: Clouds, y: Clouds, pairs: np.ndarray, convention: str, n_threads: int) -> np.ndarray:
     definition = look_up(convention)
     forth, back = x.backend.pairwise(x.points, x.offsets, y.points, y.offsets, pairs, definition.power, n_threads)
-    if definition.reduction == "mean":
-        forth, back = forth / x.counts[pairs[:, 0]], back / y.counts[pairs[:, 1]]
-    return definition.factor * (forth + back)
+    return put_together(definition, forth, back, x.counts[pairs[:, 0]], y.counts[pairs[:, 1]])
 
 
 def _named(metric: str, backend: Backend) -> Callable[[list[np.ndarray], list[np.ndarray], int], np.ndarray]:

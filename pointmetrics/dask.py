@@ -8,9 +8,8 @@
 >>> bool((matrix.compute() == pointmetrics.sets.pairwise_distances(clouds)).all())
 True
 
-Everything here is lazy, as collections are, and to the last bit what the functions of the same name give on one
-machine. A block of pairs is one task on one thread: a worker that is lost costs the blocks it held, which the others
-do again.
+All but :func:`evaluate` is lazy, as collections are, and everything is to the last bit what it is on one machine. A
+block of pairs is one task on one thread: a worker that is lost costs the blocks it held, which the others do again.
 """
 
 from __future__ import annotations
@@ -36,8 +35,9 @@ from ._arrays import read_clouds
 from ._compare import compare
 from ._cpu import CPU
 from ._set_matrix import Metric, check_metric
+from ._set_nearest import nearest_in_matrices
 
-__all__ = ["compare_files", "compare_folders", "pairwise_distances"]
+__all__ = ["compare_files", "compare_folders", "evaluate", "pairwise_distances"]
 
 _Block = list[np.ndarray]
 
@@ -82,6 +82,37 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, block
     parts = [*first, *([] if b is None else second), common]
     layers = HighLevelGraph.from_collections(name, graph, dependencies=parts)
     return da.Array(layers, name, (tuple(rows), tuple(columns)), dtype=np.float64)
+
+
+def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normalization: str = "none",
+             confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0, block: int = 32) -> sets.SetEvaluation:
+    """Evaluate generated clouds against reference clouds: MMD, COV, 1-NNA and JSD, at once.
+
+    Parameters
+    ----------
+    samples, references
+        Sets of clouds as in :func:`pairwise_distances`. They are gathered here as well, since normalisation and JSD
+        look at all points; with ``normalization="none"`` files are read by the workers, too.
+    metric, normalization, confidence, n_bootstrap, seed
+        As in :func:`pointmetrics.sets.evaluate`.
+    block : int, default=32
+        Clouds a side of a block.
+
+    Returns
+    -------
+    pointmetrics.sets.SetEvaluation
+        Equal to that of :func:`pointmetrics.sets.evaluate`.
+    """
+    check_metric(metric)
+    sets.check_confidence(confidence)
+    _check_block(block)
+    normalized, on_host = sets.normalized_pair(_gather(samples, "samples"), _gather(references, "references"),
+                                               normalization)
+    s, r = (samples, references) if normalization == "none" else normalized
+    lazy = [pairwise_distances(a, b, metric, block=block) for a, b in ((s, r), (r, None), (s, None))]
+    matrices = dask.compute(*lazy)
+    return sets.summarize(nearest_in_matrices(*matrices), matrices, on_host, metric, normalization, confidence,
+                          n_bootstrap, seed)
 
 
 def compare_files(pairs: Sequence[tuple[Any, Any]], *, names: Sequence[str] | None = None, drop_invalid: bool = False,
@@ -207,6 +238,12 @@ def _blocks(clouds: Any, name: str, block: int) -> tuple[list[Delayed], list[int
     begins = range(0, len(clouds), block)
     parts = [[clouds[i] for i in range(begin, min(begin + block, len(clouds)))] for begin in begins]
     return [read(part, name, begin) for begin, part in zip(begins, parts, strict=True)], [len(part) for part in parts]
+
+
+def _gather(clouds: Any, name: str) -> list[np.ndarray]:
+    """Return a set as clouds in memory."""
+    parts, _ = _blocks(clouds, name, len(clouds) if hasattr(clouds, "__len__") else 1)
+    return [cloud for part in dask.compute(*parts) for cloud in part]
 
 
 def _chunks(clouds: da.Array, name: str) -> tuple[list[Delayed], list[int]]:

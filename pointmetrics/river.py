@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from river import base
+try:
+    from river import base
+except ImportError as error:
+    raise ImportError("pointmetrics.river needs river: pip install 'imondrian[river]'") from error
 
 from ._features import Features
 

@@ -19,6 +19,7 @@ from ._libraries import on_callers_device
 from ._neighbors import PreparedCloud, nearest_neighbors
 from ._set_emd import NearestSearch
 from ._set_matrix import Metric, Progress, fill_matrix, read_set, reporter
+from ._set_nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
 
 __all__ = ["PRESETS", "Estimate", "SetEvaluation", "evaluate", "jensen_shannon_divergence", "normalize",
            "pairwise_distances"]
@@ -50,7 +51,7 @@ class SetEvaluation:
     ``mmd``, ``cov`` and ``one_nna`` are :class:`Estimate`; ``jsd`` is a float, or None where clouds leave
     the cube [-0.5, 0.5]^d that it is defined on. ``swapped`` has ``mmd`` and ``cov`` with samples and
     references exchanged (1-NNA and JSD do not change). Matrices are ``sr`` (samples by references),
-    ``rr`` and ``ss``.
+    ``rr`` and ``ss``; None where they were not asked for and never stored.
     """
 
     metric: str
@@ -60,9 +61,9 @@ class SetEvaluation:
     one_nna: Estimate
     jsd: float | None
     swapped: dict[str, Estimate]
-    sr: np.ndarray = field(repr=False)
-    rr: np.ndarray = field(repr=False)
-    ss: np.ndarray = field(repr=False)
+    sr: np.ndarray | None = field(repr=False)
+    rr: np.ndarray | None = field(repr=False)
+    ss: np.ndarray | None = field(repr=False)
 
     def __str__(self) -> str:
         rows = [("MMD", self.mmd), ("COV", self.cov), ("1-NNA", self.one_nna),
@@ -250,8 +251,11 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     seed : int, default=0
         Of the resamplings.
     full_matrices : bool, default=True
-        With False and ``metric="emd"``, solve only the pairs that lower bounds do not rule out: the same
-        results, several times sooner, with NaN in the matrices for the rest. Other metrics compute all.
+        With False, store or compute no more of the matrices than the results need, which stay the same to
+        the bit. Chamfer distances keep every cloud's nearest alone, in memory that grows with the number of
+        clouds instead of pairs (except with a ``checkpoint``, which keeps matrices). ``metric="emd"`` solves
+        only the pairs that lower bounds do not rule out, several times sooner, and has NaN in the matrices
+        for the rest. Other metrics compute all.
     n_threads, progress, checkpoint
         As in :func:`pairwise_distances`; ``checkpoint`` becomes three files, ``.sr``, ``.rr``, ``.ss``, or
         one, ``.needed``, where pairs are left out.
@@ -287,25 +291,37 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     >>> round(result.mmd.value, 4), result.cov.value, result.one_nna.value
     (0.0636, 0.5, 0.5625)
     """
+    check_confidence(confidence)
+    sets, on_host = normalized_pair(samples, references, normalization)
+    matrices = None
+    if keeps_nearest_alone(metric, full_matrices, checkpoint):
+        near = nearest_in_sets(read_set(sets[0], "samples")[0], read_set(sets[1], "references")[0], str(metric),
+                               thread_count(n_threads), reporter(progress))
+    else:
+        matrices = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint)
+        near = nearest_in_matrices(*matrices)
+    return summarize(near, matrices, on_host, metric, normalization, confidence, n_bootstrap, seed)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless ``confidence`` is a share."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+
+
+def normalized_pair(samples: Any, references: Any, normalization: str) -> tuple[list[Any], list[list[np.ndarray]]]:
+    """Return both sets normalised, each a list of clouds: where they were, and in the host's memory."""
     raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
     agree(*raw, names=("samples", "references"))
     backend = raw[0].backend
     sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
-    on_host = [[backend.download(cloud) for cloud in clouds] for clouds in sets]
+    return sets, [[backend.download(cloud) for cloud in clouds] for clouds in sets]
 
-    def matrix(a: list[np.ndarray], b: list[np.ndarray] | None, name: str) -> np.ndarray:
-        path = None if checkpoint is None else f"{checkpoint}.{name}"
-        return backend.download(
-            pairwise_distances(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path))
 
-    if metric == "emd" and not full_matrices:
-        path = None if checkpoint is None else Path(f"{checkpoint}.needed")
-        search = NearestSearch(sets[0], sets[1], thread_count(n_threads), reporter(progress), path)
-        sr, rr, ss = search.run()
-    else:
-        sr, rr, ss = matrix(sets[0], sets[1], "sr"), matrix(sets[1], None, "rr"), matrix(sets[0], None, "ss")
+def summarize(near: NearestClouds, matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+              on_host: list[list[np.ndarray]], metric: Metric, normalization: str, confidence: float, n_bootstrap: int,
+              seed: int) -> SetEvaluation:
+    """Return what every cloud's nearest say of two sets; in ``(sr, rr, ss)`` pairs left out are infinite."""
     rng = np.random.default_rng(seed)
 
     def estimate(values: np.ndarray) -> Estimate:
@@ -314,33 +330,34 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
         return Estimate(float(values.mean()), float(low), float(high))
 
     inside = all(np.abs(cloud).max() <= 0.5 for clouds in on_host for cloud in clouds)
+    sr, rr, ss = (None, None, None) if matrices is None else map(_unknown, matrices)
     return SetEvaluation(
         metric=metric if isinstance(metric, str) else getattr(metric, "__qualname__", repr(metric)),
         normalization=normalization,
-        mmd=estimate(sr.min(axis=0)),
-        cov=estimate(_covered(sr)),
-        one_nna=estimate(_own_set_is_nearest(rr, sr, ss)),
+        mmd=estimate(near.of_references),
+        cov=estimate(near.references_covered),
+        one_nna=estimate(near.own_set_is_nearest),
         jsd=jensen_shannon_divergence(*on_host) if inside else None,
-        swapped={"mmd": estimate(sr.min(axis=1)), "cov": estimate(_covered(sr.T))},
-        sr=_unknown(sr), rr=_unknown(rr), ss=_unknown(ss),
+        swapped={"mmd": estimate(near.of_samples), "cov": estimate(near.samples_covered)},
+        sr=sr, rr=rr, ss=ss,
     )
+
+
+def _matrices(sets: list[list[Any]], metric: Metric, full: bool, n_threads: int | None, progress: Progress,
+              checkpoint: str | Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return sr, rr and ss on the host; inf where a pair was left out."""
+    if metric == "emd" and not full:
+        path = None if checkpoint is None else Path(f"{checkpoint}.needed")
+        return NearestSearch(sets[0], sets[1], thread_count(n_threads), reporter(progress), path).run()
+    read = [read_set(clouds, "clouds")[0] for clouds in sets]
+
+    def matrix(a: Clouds, b: Clouds | None, name: str) -> np.ndarray:
+        path = None if checkpoint is None else f"{checkpoint}.{name}"
+        return fill_matrix(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path, block=None)
+
+    return matrix(read[0], read[1], "sr"), matrix(read[1], None, "rr"), matrix(read[0], None, "ss")
 
 
 def _unknown(matrix: np.ndarray) -> np.ndarray:
     """Give the pairs that were left out as NaN."""
     return np.where(np.isinf(matrix), np.nan, matrix)
-
-
-def _covered(sr: np.ndarray) -> np.ndarray:
-    """Mark the columns that are some row's nearest."""
-    covered = np.zeros(sr.shape[1])
-    covered[sr.argmin(axis=1)] = 1
-    return covered
-
-
-def _own_set_is_nearest(rr: np.ndarray, sr: np.ndarray, ss: np.ndarray) -> np.ndarray:
-    """Mark the clouds of [references, samples] whose nearest other cloud is of their own set."""
-    joint = np.block([[rr, sr.T], [sr, ss]])
-    np.fill_diagonal(joint, np.inf)
-    is_sample = np.arange(len(joint)) >= len(rr)
-    return (is_sample[joint.argmin(axis=1)] == is_sample).astype(np.float64)

@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
-from torch.autograd.function import once_differentiable
+try:
+    import torch
+    from torch import nn
+    from torch.autograd.function import once_differentiable
+except ImportError as error:
+    raise ImportError("pointmetrics.torch needs torch: pip install 'imondrian[torch]'") from error
 
 import pointmetrics as _pm
 

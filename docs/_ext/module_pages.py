@@ -31,7 +31,10 @@ def directive(module: ModuleType, name: str) -> str:
     value = getattr(module, name)
     if inspect.isclass(value):
         return f".. autoclass:: {name}\n   :members:\n   :inherited-members:\n"
-    return f".. {'autofunction' if callable(value) else 'autodata'}:: {name}\n"
+    if not callable(value):
+        return f".. autodata:: {name}\n"
+    pictures = f"\n.. minigallery:: {module.__name__}.{name}\n" if module.__name__.endswith(".plot") else ""
+    return f".. autofunction:: {name}\n{pictures}"
 
 
 def page(name: str) -> str:

@@ -60,6 +60,10 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True, help="Of a CSV's numbers.")
 @click.option("--model", type=_FILE, metavar="FILE", help="Go on from this model if it is there, and save it here. It "
               "is a file that OnlineIsolationMondrianForest.load reads.")
+@click.option("--key", metavar="NAME", help="A field that says which model a record belongs to: one for each value. "
+              "--model is a folder then, which KeyedForest reads, and models are smaller by default.")
+@click.option("--max-models", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
+              help="Models in memory at a time, with --key; the others are in the folder.")
 @click.option("--every", type=click.IntRange(1), default=10_000, show_default=True, metavar="N",
               help="Save after so many records; also at the end and when asked to stop.")
 @click.option("--replay", is_flag=True, help="The input starts over: pass over the records that --model has learnt.")
@@ -74,21 +78,23 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
 @click.option("--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and "
               "alarms, as JSON.")
-@click.option("--trees", type=click.IntRange(1), show_default="100", help="Of the model, as all options below.")
-@click.option("--window", type=_Window(), show_default="thinned",
+@click.option("--trees", type=click.IntRange(1), show_default="100; 24 with --key",
+              help="Of the model, as all options below.")
+@click.option("--window", type=_Window(), show_default="thinned; 64 with --key",
               help="What trees keep: thinned, decayed, reservoir, or a number of last points.")
 @click.option("--horizon", type=click.IntRange(1), show_default="1024", help="How far back thinned and decayed reach.")
 @click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default")
 @click.option("--raw-units", is_flag=True, help="Take features in the units they come in.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the trees' random numbers.")
-@click.option("--calibration", type=click.IntRange(1), show_default="1024",
+@click.option("--calibration", type=click.IntRange(1), show_default="1024; 256 with --key",
               help="Last scores that p-values rank among.")
 @click.option("--max-bytes", type=click.IntRange(1), help="The model's size at most.")
-@click.option("--max-features", type=click.IntRange(1), show_default="1000",
+@click.option("--max-features", type=click.IntRange(1), show_default="1000; 100 with --key",
               help="Fields that the model knows at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes, and no word of single bad lines.")
 def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str, columns: tuple[str, ...] | None,
-            ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, **options: Any) -> int:
+            ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
+            **options: Any) -> int:
     """Follow records on standard input; write a line of JSON for each.
 
     Every record is scored before it is learnt. Its line has its number, the score (0 to 1, high is anomalous, 0 for the
@@ -113,9 +119,11 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
         raise click.UsageError(f"--delimiter must be a single character, got {delimiter!r}")
     if delimiter == decimal:
         raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")
-    for name in keep:
+    for name in (*keep, *([] if key is None else [key])):
         if name in OUTPUT_FIELDS:
-            raise click.UsageError(f"--keep {name}: the output has a field of that name")
+            raise click.UsageError(f"{name!r} cannot be kept, nor be the key: the output has a field of that name")
+    if key is not None and options["max_bytes"] is not None:
+        raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
     if both := sorted(set(columns or ()) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if options["replay"] and options["model"] is None:
@@ -126,5 +134,5 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
     parameters = {name: value for name, value in asked.items() if value is not None}
     if raw_units:
         parameters["scale"] = None
-    return stream.run(stream.Settings(selection=Selection(columns, ignore, keep), parameters=parameters, rate=rate,
+    return stream.run(stream.Settings(selection=Selection(columns, ignore, keep, key), parameters=parameters, rate=rate,
                                       layout=Layout(delimiter, decimal, header), **options))

@@ -227,7 +227,7 @@ def _audit(sample_mesh: int | None, max_points: int | None, drop_invalid: bool, 
 @click.option("-f", "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_debug
 def _info(layout: str) -> int:
-    """Show versions, the instruction set, threads, and what is installed."""
+    """Show versions, the instruction set, threads, what is installed, and whether CUDA can be used."""
     return info.run(layout)
 
 

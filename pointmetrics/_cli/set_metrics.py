@@ -110,7 +110,8 @@ def _save_matrices(found: sets.SetEvaluation, path: Path) -> None:
     import io
 
     buffer = io.BytesIO()
-    np.savez(buffer, sr=found.sr, rr=found.rr, ss=found.ss)
+    sr, rr, ss = (np.asarray(matrix) for matrix in (found.sr, found.rr, found.ss))
+    np.savez(buffer, sr=sr, rr=rr, ss=ss)
     output.write_file(path, buffer.getvalue())
 
 

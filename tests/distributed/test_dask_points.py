@@ -131,6 +131,32 @@ def test_clouds_and_errors_of_workers(client):
         spread.pairwise_distances([make(i + 1)[i][:, 0] if i == 4 else make(5)[i] for i in range(5)], block=2).compute()
 
 
+@pytest.mark.parametrize("normalization", ["none", "global", "shape-box"])
+def test_evaluations_are_those_of_one_machine(normalization, tmp_path):
+    samples = [cloud - 0.5 for cloud in make_clouds(7, ragged=True, dtype=np.float32)]
+    references = [cloud - 0.5 for cloud in make_clouds(6, seed=1)]
+    paths = [tmp_path / f"{i}.npy" for i in range(7)]
+    for path, cloud in zip(paths, samples, strict=True):
+        np.save(path, cloud)
+    expected = pm.sets.evaluate(samples, references, normalization=normalization, n_bootstrap=50)
+    lazy = [dask.delayed(np.array)(cloud) for cloud in references]
+    for s, r in ((samples, references), (paths, lazy)):
+        found = spread.evaluate(s, r, normalization=normalization, n_bootstrap=50, block=3)
+        assert str(found) == str(expected)
+        for name in ("sr", "rr", "ss"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_bad_evaluations():
+    clouds = make_clouds(3)
+    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 2"):
+        spread.evaluate(clouds, clouds, confidence=2)
+    with pytest.raises(ValueError, match="normalization must be one of"):
+        spread.evaluate(clouds, clouds, normalization="box")
+    with pytest.raises(TypeError, match=r"references must be a sequence .* got int"):
+        spread.evaluate(clouds, 3)
+
+
 # -- files -------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,49 @@ def cut_off(figure):
     return found
 
 
+# -- what the scripts' texts say of their pictures -----------------------------------------------------------
+
+
+def alarms_keep_their_rate(names):
+    assert abs(names["alarms"].mean() - names["RATE"]) < 0.01
+
+
+def events_are_called_and_the_drift_is_not(names):
+    alarms = np.array(names["alarms"])
+    assert all(alarms[list(scans)].sum() >= 4 for scans in names["EVENTS"].values())
+    assert alarms[~names["happening"]].mean() < 0.04
+    drift = np.array(names["drift"])[~names["happening"]]
+    assert np.mean(drift[-100:]) > 3 * np.mean(drift[:100])
+
+
+def usual_rows_keep_the_promise(names):
+    at = np.searchsorted(names["level"], 0.05)
+    assert names["band"][0][at] <= (names["usual"] <= names["level"][at]).mean() <= names["band"][1][at]
+    assert (names["shifted"] <= 0.05).mean() > 0.5
+
+
+def the_odd_point_is_alone_first(names):
+    assert names["alone"].argmin() == names["ODD"] and names["alone"][names["ODD"]] < 0.2 * np.median(names["alone"])
+
+
+def the_reference_has_the_tail(names):
+    forth, back = names["pm"].nearest_neighbors(names["scan"], names["reference"])
+    assert back.distance.max() > 4 * forth.distance.max()
+
+
+def the_clouds_change_places(names):
+    import pointmetrics as pm
+
+    noisy, capped = (pm.f_score(names[name], names["reference"], threshold=[0.02, 0.06]) for name in
+                     ("noisy", "capped"))
+    assert noisy[0] < capped[0] and noisy[1] > capped[1]
+
+
+CLAIMS = {"score_timeline": alarms_keep_their_rate, "lidar_stream": events_are_called_and_the_drift_is_not,
+          "p_values": usual_rows_keep_the_promise, "mondrian_process": the_odd_point_is_alone_first,
+          "error_clouds": the_reference_has_the_tail, "f_score_curve": the_clouds_change_places}
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_the_script_draws_pictures_that_can_be_read(path, monkeypatch, tmp_path):
     import matplotlib.pyplot as plt
@@ -56,7 +99,7 @@ def test_the_script_draws_pictures_that_can_be_read(path, monkeypatch, tmp_path)
     monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path)])
     monkeypatch.setattr(plt, "show", lambda *args, **kwargs: None)
     try:
-        runpy.run_path(str(path), run_name="__main__")
+        names = runpy.run_path(str(path), run_name="__main__")
         figures = [plt.figure(number) for number in plt.get_fignums()]
         assert figures
         for figure in figures:
@@ -65,12 +108,15 @@ def test_the_script_draws_pictures_that_can_be_read(path, monkeypatch, tmp_path)
             assert not cut_off(figure)
             picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
             assert (picture != 255).any(axis=2).mean() > 0.02
+        CLAIMS.get(path.stem, lambda names: None)(names)
     finally:
         plt.close("all")
 
 
-def test_the_scripts_are_in_the_gallery_in_an_order_of_their_own():
-    sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-    from gallery_scripts import ORDER
+def test_the_gallery_orders_scripts_that_exist_and_puts_others_last(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
+    from gallery_scripts import ORDER, Order
 
-    assert set(ORDER) == {path.stem for path in SCRIPTS}
+    assert set(ORDER) <= {path.stem for path in SCRIPTS}
+    names = ["zebra.py", *(f"{name}.py" for name in reversed(ORDER)), "aardvark.py"]
+    assert sorted(names, key=Order("")) == [*(f"{name}.py" for name in ORDER), "aardvark.py", "zebra.py"]

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import sys
+import tomllib
 
 import pytest
 from doc_pages import ROOT
@@ -35,6 +36,13 @@ def test_every_public_module_has_a_page_with_every_public_name():
         assert inspect.getdoc(module), f"{name} has no docstring to begin its page with"
         for entry in module.__all__:
             assert re.search(rf"^\.\. auto\w+:: {entry}$", text, flags=re.MULTILINE), f"{name}.{entry} is missing"
+
+
+def test_the_first_page_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    ours = {"test", "docs", "peers", "spark-test"}  # for working on the project
+    named = set(re.findall(r"`\[([\w-]+)\]`", (ROOT / "docs" / "index.md").read_text()))
+    assert named == extras.keys() - ours
 
 
 def first_column(page):

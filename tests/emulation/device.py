@@ -32,6 +32,7 @@ class EmulatedDevice:
     n_multiprocessors = 2  # so few that every kernel takes its loop over the grid
     shared_bytes = 227 * 1024
     is_capturing = False
+    out_of_memory = fake_cupy.OutOfMemoryError
 
     def __init__(self, xp: Any = None, sanitizer: str = "", edit: Any = None, reverse: bool = False) -> None:
         self.xp = fake_cupy.make() if xp is None else xp
@@ -40,6 +41,12 @@ class EmulatedDevice:
         self.key = id(self)
 
     def synchronize(self) -> None: ...
+
+    def release_memory(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+    def free_memory(self) -> tuple[int, int]:
+        return self.xp.cuda.runtime.memGetInfo()
 
     def launch(self, kernel: Kernel, grid: Extent, block: Extent, args: tuple[Any, ...], shared: int = 0) -> None:
         check_args(kernel, args, fake_cupy.ndarray)

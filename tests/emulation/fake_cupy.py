@@ -7,6 +7,7 @@ arrays are what it is there to catch. ``SYNCS`` counts what would wait for a dev
 
 from __future__ import annotations
 
+import weakref
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,22 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 SYNCS = [0]
+LIVE = [0]  # bytes of the arrays that exist
+PEAK = [0]  # the most that they were
+LIMIT: list[int | None] = [None]  # of them
+RELEASED = [0]  # calls that gave the pool's memory back
+
+
+class CUDARuntimeError(RuntimeError):
+    """Stands for ``cupy.cuda.runtime.CUDARuntimeError``."""
+
+
+class OutOfMemoryError(MemoryError):
+    """Stands for ``cupy.cuda.memory.OutOfMemoryError``."""
+
+    def __init__(self, size: int, total: int) -> None:
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+        self._size = size
 
 
 def unwrap(value: Any) -> Any:
@@ -38,12 +55,35 @@ def wrap(value: Any) -> Any:
     return value
 
 
+_owners: dict[int, weakref.ref[np.ndarray]] = {}
+
+
+def _count(array: np.ndarray) -> None:
+    """Count the memory under an array as long as anything of it is in use; refuse it where there is no room."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    key, size = id(array), array.nbytes
+    if key in _owners:
+        return
+    if LIMIT[0] is not None and LIVE[0] + size > LIMIT[0]:
+        raise OutOfMemoryError(size, LIVE[0])
+    LIVE[0] += size
+    PEAK[0] = max(PEAK[0], LIVE[0])
+
+    def forget(_: Any) -> None:
+        del _owners[key]
+        LIVE[0] -= size
+
+    _owners[key] = weakref.ref(array, forget)
+
+
 class ndarray(NDArrayOperatorsMixin):
     """An array "on the device"."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: np.ndarray) -> None:
+        _count(array)
         self._array = array
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -139,6 +179,15 @@ class _Null:
     def __exit__(self, *_: Any) -> None: ...
 
 
+def _release() -> None:
+    RELEASED[0] += 1
+
+
+def _memory() -> tuple[int, int]:
+    total = LIMIT[0] or 2**33
+    return total - LIVE[0], total
+
+
 class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -157,5 +206,9 @@ def make() -> ModuleType:
     module.asnumpy = asnumpy  # type: ignore[attr-defined]
     module.ascontiguousarray = lambda a, dtype=None: wrap(  # type: ignore[attr-defined]
         np.ascontiguousarray(unwrap(asarray(a)), dtype=dtype))
-    module.cuda = SimpleNamespace(Device=_Null, get_current_stream=_Null, Stream=_Null)  # type: ignore[attr-defined]
+    runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDevice=lambda: 0, memGetInfo=_memory)
+    module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
+        Device=_Null, get_current_stream=_Null, Stream=_Null, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        runtime=runtime)
+    module.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=_release)  # type: ignore[attr-defined]
     return module

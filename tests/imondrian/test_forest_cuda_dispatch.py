@@ -173,6 +173,16 @@ def test_tensors_that_cannot_be_scored_are_named(cp, torch, fitted):
         IsolationMondrianForest().fit(_Tensor(cp.asarray(QUERIES)))
 
 
+def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch, fitted, monkeypatch):
+    """Torch brings its own CUDA, so a driver may serve it and be too old for CuPy."""
+    fail = failing(fake_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: too old"))
+    monkeypatch.setattr(cp.cuda, "runtime", types.SimpleNamespace(
+        CUDARuntimeError=fake_cupy.CUDARuntimeError, getDevice=fail, getDeviceCount=fail,
+        driverGetVersion=lambda: 12020))
+    with pytest.raises(RuntimeError, match=r"through CuPy, which is not usable: .*too old; update the driver, or"):
+        fitted.score_samples(_Tensor(cp.asarray(QUERIES)))
+
+
 # Where CUDA cannot be used
 
 

@@ -169,6 +169,7 @@ REFUSED = {
     "forgetting points": lambda forest, X: forest.forget(X, missing_ok=True),
     "score='insertion'": lambda forest, X: forest.set_params(score="insertion").score_samples(X),
     "score='spacing'": lambda forest, X: forest.set_params(score="default").score_samples(X),
+    "listing points": lambda forest, X: forest.forest_.stored_points(),
     "continuing on a stream": lambda forest, X: OnlineIsolationMondrianForest.from_estimator(forest),
 }
 

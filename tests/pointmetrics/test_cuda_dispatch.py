@@ -5,6 +5,7 @@ import re
 import sys
 import types
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import fake_cupy
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import pointmetrics as pm
-from pointmetrics import _backend, _cpu, _cuda, _device
+from pointmetrics import _backend, _cpu, _cuda, _device, cli
 from pointmetrics._kernel_file import Instance, Kernel, kernel_files
 
 GOOD = np.random.default_rng(0).random((5, 3))
@@ -108,12 +109,21 @@ def test_a_recorded_graph_does_not_wait(cp, emulated, monkeypatch):
 # Tensors on a CUDA device, with a torch that has them
 
 
+@dataclass(frozen=True)
+class _TorchDevice:
+    index: int
+    type: str = "cuda"
+
+    def __str__(self):
+        return f"cuda:{self.index}"
+
+
 class _Tensor:
     """As much of a tensor as the dispatch looks at."""
 
-    def __init__(self, array, requires_grad=False, dtype="torch.float64"):
+    def __init__(self, array, requires_grad=False, dtype="torch.float64", device=0):
         self.array, self.requires_grad, self.dtype = array, requires_grad, dtype
-        self.device = types.SimpleNamespace(type="cuda", index=0)
+        self.device = _TorchDevice(device)
         self.ndim = array.ndim
 
 
@@ -167,6 +177,32 @@ def test_tensors_on_a_device_need_cupy(cp, torch_cuda, monkeypatch):
         pm.chamfer_distance(_Tensor(cp.asarray(GOOD)), _Tensor(cp.asarray(GOOD)))
 
 
+def test_tensors_on_two_devices_are_named(cp, torch_cuda):
+    x, y = _Tensor(cp.asarray(GOOD)), _Tensor(cp.asarray(GOOD), device=1)
+    with pytest.raises(TypeError, match=r"one library and device, got torch on cuda:0 and torch on cuda:1"):
+        pm.chamfer_distance(x, y)
+    with pytest.raises(TypeError, match=r"clouds of y .* got torch on cuda:0 and torch on cuda:1"):
+        pm.chamfer_distance([x, x], [x, y])
+
+
+@pytest.mark.parametrize("error, reason", [
+    ("cudaErrorInsufficientDriver: CUDA driver version is insufficient",
+     r"driver supports CUDA 12\.2, and CuPy was built for 13\.0: update the driver, or install the CuPy for"),
+    ("cudaErrorNoDevice: no CUDA-capable device", "the CUDA driver finds no device: cudaErrorNoDevice"),
+])
+def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch_cuda, monkeypatch, error, reason):
+    """Torch brings its own CUDA, so a driver may serve it and be too old for CuPy."""
+    def fail():
+        raise fake_cupy.CUDARuntimeError(error)
+
+    monkeypatch.setattr(cp, "__version__", "14.0.0", raising=False)
+    monkeypatch.setattr(cp.cuda, "runtime", types.SimpleNamespace(
+        CUDARuntimeError=fake_cupy.CUDARuntimeError, getDevice=fail, getDeviceCount=fail,
+        driverGetVersion=lambda: 12020, runtimeGetVersion=lambda: 13000))
+    with pytest.raises(RuntimeError, match=f"through CuPy, which cannot use it: .*{reason}"):
+        pm.chamfer_distance(_Tensor(cp.asarray(GOOD)), _Tensor(cp.asarray(GOOD)))
+
+
 # What is said where CUDA cannot be used
 
 
@@ -213,6 +249,15 @@ def test_info_says_why_cuda_cannot_be_used(monkeypatch, found, reason):
     assert info.cuda.usable == (reason == "")
     assert re.search(reason, info.cuda.reason)
     assert ("CUDA: usable" if not reason else "CUDA: not usable: ") in str(info)
+
+
+def test_the_command_line_shows_the_same(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", machine())
+    cli.main(["info"])
+    printed = capsys.readouterr().out
+    assert printed == f"{pm.info()}\n"
+    for row in ("CUDA: usable", "device: A device", "compute_capability: 9.0", "memory: 16.0 GiB", "nvrtc: 13.0"):
+        assert f"\n{row}\n" in printed
 
 
 def test_info_without_cupy(monkeypatch):
@@ -268,6 +313,17 @@ def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
     _device._cubin(nvrtc, INSTANCE, 75)
     _device._cubin(nvrtc, Instance("segments", np.dtype(np.float64), 0), 90)
     assert nvrtc.compiled == 3 and len(list(paths[0].parent.iterdir())) == 3
+
+
+def test_kernels_cannot_be_compiled_without_nvrtc(monkeypatch, tmp_path):
+    def fail():
+        raise RuntimeError("libnvrtc.so.13: cannot open shared object file")
+
+    monkeypatch.setenv("POINTMETRICS_CACHE_DIR", str(tmp_path))
+    nvrtc = Nvrtc()
+    nvrtc.getVersion = fail
+    with pytest.raises(RuntimeError, match=r"NVRTC, cannot be loaded \(libnvrtc.*install a CUDA toolkit, or pip"):
+        _device._cubin(nvrtc, INSTANCE, 90)
 
 
 def test_a_newer_device_gets_code_that_its_driver_translates(monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from device import EmulatedDevice
 
 from pointmetrics import _cuda_nearest, _cuda_search
+from pointmetrics._conventions import look_up
 from pointmetrics._cpu import CPU
 from pointmetrics._cuda import CudaBackend
 
@@ -42,6 +43,14 @@ def check_gradients(cuda, x, y, found):
         np.testing.assert_array_equal(a, cuda.download(b))
 
 
+def check_nearest_clouds(cuda, *sizes):
+    (x, x_offsets), (y, y_offsets) = (clouds(s, 3, np.float32) for s in sizes)
+    expected = CPU.nearest_clouds(x, x_offsets, y, y_offsets, False, look_up("cd-l2"), 1)
+    found = cuda.nearest_clouds(cuda.upload(x), x_offsets, cuda.upload(y), y_offsets, False, look_up("cd-l2"), 1)
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-14)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 @pytest.mark.parametrize("case", ["compare", "search", "pairs"])
@@ -63,6 +72,7 @@ def test_kernels_are_clean(monkeypatch, sanitizer, case):
         pairs = np.array([[0, 0]])
         found = cuda.pairwise(cuda.upload(x[0]), x[1], cuda.upload(y[0]), y[1], pairs, 1, 1)
         np.testing.assert_allclose(found, CPU.pairwise(*x, *y, pairs, 1, 1), rtol=1e-14)
+        check_nearest_clouds(cuda, *sizes)
 
 
 def without_barrier(number, name="__syncthreads();"):
@@ -101,6 +111,16 @@ def test_a_barrier_taken_out_of_the_search_is_caught(monkeypatch):
     check(False), check(True)
     # The other barrier of a tile orders memory only: a vote of the warp always lies between its two uses.
     assert is_caught(lambda reverse: check(reverse, without_barrier(1, "__syncwarp();")))
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_barrier_taken_out_of_the_pairs_is_caught(number):
+    # Several groups of queries, and targets that take two tiles, so that every barrier is needed.
+    def check(reverse, edit=None):
+        check_nearest_clouds(backend(edit=edit, reverse=reverse, sanitizer="apart"), [140, 9], [2200])
+
+    check(False), check(True)
+    assert is_caught(lambda reverse: check(reverse, without_barrier(number)))
 
 
 def test_divergent_barriers_and_partial_masks_are_refused():
