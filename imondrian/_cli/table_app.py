@@ -50,8 +50,8 @@ _reading = _add(
                  "tabulator (found out)."),
     click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (found out)."),
     click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="Of CSV."),
-    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names. (It must, "
-                 "unless one of these says so and so.)"),
+    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names. Without "
+                 "either it must, and is refused where it looks like data."),
     click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
                  "an empty cell, NA, NaN, null and the like. May be given several times."),
 )
@@ -70,7 +70,7 @@ _fitting = _add(
     click.option("--max-samples", type=click.IntRange(1), metavar="N", show_default="256", help="Rows that are drawn "
                  "for each tree."),
     click.option("--score", "score", type=click.Choice(["default", "spacing", "depth", "insertion"]),
-                 show_default="default, which is spacing", help="How anomalous a row is: see the guide."),
+                 show_default="spacing", help="How anomalous a row is: see the guide."),
     click.option("--seed", type=click.IntRange(0, 2**32 - 1), show_default="0", help="Of all that is drawn at random."),
     click.option("--contamination", type=click.FloatRange(0, 0.5, min_open=True), metavar="SHARE",
                  help="Share of rows to call outliers; without it those whose score is above 0.5."),
