@@ -43,13 +43,25 @@ def score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], value
         All rows have them; a value that is not there is NaN.
     values : ndarray (n, n_keys), float64, without infinities
     """
+    found, begin = [], 0
+    while begin < len(values) and not model._keys.keys() >= set(keys):
+        # Taking in a new key can change scores, so the row that brings it is scored before. If there is no room for it,
+        # it is as new in the next row.
+        one = values[begin:begin + 1]
+        found.append(score(model, keys, one))
+        learn(model, keys, one)
+        begin += 1
+    found.append(_score_learn(model, keys, values[begin:]))
+    return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
+    """Score and learn rows without keys that are new."""
+    judged = Judged.unready(len(values))
     with gate_of(model).updating:
-        if not model._keys.keys() >= set(keys):
-            model._grow(keys, len(values))
         rows = model._placed(list(keys), values)
         if rows is None or model._forest is None or len(rows) == 0:
-            return Judged.unready(len(values))
-        judged = Judged.unready(len(rows))
+            return judged
         first = min(max(0, model._warm_up - int(model._forest.mass)), len(rows))
         past = None if model._recent is None else _copied(model._recent)
         scores = model._learn(rows, scored=True, n_threads=model._n_threads)
@@ -58,7 +70,7 @@ def score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], value
         judged.ready[first:] = True
         if past is not None:
             judged.p_values[first:] = prequential_p_values(past, scores[first:])
-        return judged
+    return judged
 
 
 def score(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> Judged:

@@ -131,6 +131,7 @@ def score_histogram(scores: np.ndarray, anomalous: np.ndarray | None = None, *, 
     if threshold is not None:
         ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", label="threshold")
     ax.set(xlabel="score (high: anomalous)", ylabel="points", yscale="log")
+    ax.set_ylim(bottom=0.5)  # so that a single point can be seen
     ax.legend(loc="upper right", framealpha=0.9)
     return ax
 

@@ -505,10 +505,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def _silent_keys(self, n_new: int) -> set[Any]:
         """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
         forest, n_keys = self._forest, len(self._keys)
-        if forest is None or self._retention.points is None or "lower" not in forest.columns:
+        if forest is None or self._retention.points is None:
             return set()
         if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
             return set()
+        forest._ensure_boxes(self._n_threads)  # a file leaves them out; a loaded model must drop the same keys
         names = list(self._keys)
         return {names[place] for place in forest.silent_features()}
 

@@ -125,7 +125,7 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         raise ImportError(f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
-                          f"pip install 'imondrian[cuda]'") from error
+                          "pip install 'imondrian[cuda]', or 'imondrian[cuda13]' for CUDA 13") from error
     return cupy
 
 

@@ -19,6 +19,7 @@ OF_THE_CALLER = {"pandas"}
 # module -> (what asks for it, what is said); the pip commands name the extras of pyproject.toml
 ASKED = [
     ("river", "import imondrian.river", "pip install 'imondrian[river]'"),
+    ("river", "import imondrian.keyed", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics.river", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics; pointmetrics.river", "pip install 'imondrian[river]'"),
     ("matplotlib", "import imondrian.plot", "pip install 'imondrian[plot]'"),
@@ -65,6 +66,7 @@ def test_an_import_error_names_the_command(module, statement, command):
     assert ended.returncode == 1
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ") and command in last
+    assert module != "cupy" or "'imondrian[cuda13]' for CUDA 13" in last
 
 
 @pytest.mark.parametrize(("module", "arguments", "command"), TYPED)

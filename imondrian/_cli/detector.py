@@ -193,6 +193,9 @@ def prepare(tables: Sequence[Table], choose: Callable[[Sequence[str] | None], Co
             labels.meaning()
         return detector, columns
     columns = choose(None)
+    if "" in columns.features:
+        terminal.note("a column without a name is taken for a feature; if it numbers the rows, --exclude '' leaves it "
+                      "out", quiet)
     trees, psi = fitting.trees or 100, fitting.max_samples or 256
     seed = fitting.seed or 0
     found = survey(tables, columns, sample_size(trees, psi, len(columns.features)), seed, labels, ends,

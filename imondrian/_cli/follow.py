@@ -9,14 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from imondrian import _prequential
+from imondrian import _compact, _prequential
 from imondrian._prequential import Judged
+from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
 
 from . import USAGE, Failure
 from .records import Table
 
 STATE_VERSION = 1
+_NOTE = "stream"
 
 
 class Follower(Protocol):
@@ -37,8 +39,8 @@ class Follower(Protocol):
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
 
-    def explain(self, table: Table) -> dict[str, float]:
-        """Return what each feature of a single record contributes to its score."""
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
@@ -80,9 +82,9 @@ class OneModel:
         """Let later p-values count the score of a record that is not learnt."""
         _prequential.keep_score(self.model, score)
 
-    def explain(self, table: Table) -> dict[str, float]:
-        """Return what each feature of a single record contributes to its score."""
-        return self.model.explain_one(present(table))
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+        return _parts(self.model.explain_one(_present(table), by_direction=True))
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -115,6 +117,80 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
     return OneModel(model, path), None if state is None else checked(path, state)
 
 
+class ModelsByKey:
+    """One model a key, in a folder that ``imondrian.keyed.KeyedForest`` reads, too.
+
+    Parameters
+    ----------
+    forest : KeyedForest
+    """
+
+    def __init__(self, forest: KeyedForest) -> None:
+        self.forest = forest
+
+    def known(self) -> Sequence[Any]:
+        """Return nothing: each model knows features of its own."""
+        return ()
+
+    def score(self, table: Table) -> Judged:
+        """Score records and change nothing."""
+        return self.forest._score(table.keys or (), table.fields, table.values)
+
+    def score_learn(self, table: Table) -> Judged:
+        """Score records and learn each of them after it was scored."""
+        return self.forest._score_learn(table.keys or (), table.fields, table.values)
+
+    def learn(self, table: Table) -> None:
+        """Learn records."""
+        self.forest._score_learn(table.keys or (), table.fields, table.values)
+
+    def keep_score(self, table: Table, score: float) -> None:
+        """Let later p-values count the score of a record that is not learnt."""
+        (key,) = table.keys or ()
+        self.forest._keep_score(key, score)
+
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+        (key,) = table.keys or ()
+        return _parts(self.forest.explain_one(key, _present(table), by_direction=True))
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put all models and the stream's state on the disk, in one transaction."""
+        self.forest._store.write_note(_NOTE, _compact.pack(state))
+        self.forest.flush()
+
+    def close(self) -> None:
+        """Let go of the folder, which stays as the last ``save`` left it."""
+        self.forest._abandon()
+
+
+def open_models(path: Path | None, parameters: dict[str, Any], max_models: int
+                ) -> tuple[ModelsByKey, dict[str, Any] | None]:
+    """Return the models of a folder and the stream's state in it; none and None where there is no folder.
+
+    Parameters
+    ----------
+    path : Path, optional
+        None: a folder that is removed at the end.
+    parameters : dict
+        Those of ``KeyedForest`` that are asked for: a folder's must be the same.
+    max_models : int
+        Models in memory at a time.
+    """
+    from imondrian._key_store import FILE
+
+    if path is None or not (path / FILE).exists():
+        return ModelsByKey(KeyedForest(path, max_models=max_models, **parameters)), None
+    forest = KeyedForest.open(path, max_models=max_models)
+    try:
+        check_parameters(path, {**forest._parameters, "seed": forest._seed}, parameters)
+        note = forest._store.read_note(_NOTE)
+        return ModelsByKey(forest), None if note is None else checked(path, _compact.unpack(note))
+    except BaseException:
+        forest._abandon()
+        raise
+
+
 def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
@@ -140,6 +216,10 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
     return state
 
 
-def present(table: Table) -> dict[str, float]:
+def _present(table: Table) -> dict[str, float]:
     """Return a single record as a dict of the values that are not missing."""
     return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}
+
+
+def _parts(found: dict[Any, Any]) -> tuple[list[Any], np.ndarray]:
+    return list(found), np.array(list(found.values()), np.float64).reshape(-1, 2)

@@ -6,7 +6,8 @@ import imondrian
 
 from . import output, terminal
 
-_OPTIONAL = {"river": "river", "matplotlib": "plot", "click": "cli", "rich": "cli", "pyarrow": "cli", "orjson": "cli"}
+_OPTIONAL = {"river": "river", "matplotlib": "plot", "click": "cli", "rich": "cli", "pyarrow": "cli", "orjson": "cli",
+             "dask": "dask", "onnx": "onnx", "treelite": "treelite"}
 
 
 def facts() -> dict[str, str]:

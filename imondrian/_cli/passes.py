@@ -74,6 +74,7 @@ def score_all(tables: Sequence[Table], columns: Columns, detector: Detector, n_b
     """Score every row; keep the ``n_best`` most anomalous ones. ``ends`` as in ``read_rows``."""
     records, best, n_outliers = Records(folder), Smallest(max(1, n_best)), 0
     try:
+        total = ends[-1] if ends else None
         with terminal.progress("scoring", "rows", quiet) as report:
             for rows in read_rows(tables, columns, ends, label=False):
                 part = np.empty(len(rows.X), RECORD)
@@ -82,7 +83,7 @@ def score_all(tables: Sequence[Table], columns: Columns, detector: Detector, n_b
                 records.push(part)
                 best.push(-part["score"], part, rows.X)
                 n_outliers += int(np.count_nonzero(part["score"] > detector.threshold))
-                report(records.n, None)
+                report(records.n, total)
         if records.n == 0:
             raise Failure(f"{tables[0].path}: no rows are left")
     except BaseException:

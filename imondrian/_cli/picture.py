@@ -30,7 +30,8 @@ def draw_scores(scores: np.ndarray, anomalous: np.ndarray | None, threshold: flo
     shown = _worst_of_each_stretch(scores)
     plot.score_timeline(scores[shown], None if anomalous is None else anomalous[shown], ax=above, threshold=threshold)
     stretch = -(-len(scores) // max(1, len(shown)))
-    above.set(xlabel="row" if stretch == 1 else f"row / {stretch:,}: of so many rows in turn, the most anomalous one")
+    above.set(xlabel="row" if stretch == 1 else f"row (of {stretch:,} in turn, the most anomalous one)")
+    above.xaxis.set_major_formatter(lambda place, _: f"{place * stretch:,.0f}")
     plot.score_histogram(scores, anomalous, ax=below, threshold=threshold)
     _write(figure, path)
 

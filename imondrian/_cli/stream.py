@@ -47,6 +47,7 @@ class Settings:
     skip_alarms: bool = False
     strict: bool = False
     summary: Path | None = None
+    max_models: int = 1000
     quiet: bool = False
 
 
@@ -72,6 +73,8 @@ def _opened(settings: Settings) -> tuple[follow.Follower, dict[str, Any] | None]
     path = settings.model
     if not settings.learn and (path is None or not path.exists()):
         raise Failure(f"--no-learn needs --model with a model that has learnt: there is no {path}", USAGE)
+    if settings.selection.key is not None:
+        return follow.open_models(path, settings.parameters, settings.max_models)
     return follow.open_model(path, settings.parameters)
 
 

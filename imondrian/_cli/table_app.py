@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+
+from . import USAGE, Failure
 
 _FILE = click.Path(path_type=Path, readable=False)
 _Command = Callable[..., Any]
@@ -30,6 +33,11 @@ def _one_mark(_: click.Context, option: click.Parameter, value: str | None) -> s
     return value
 
 
+def _require_pyarrow() -> None:
+    if find_spec("pyarrow") is None:
+        raise Failure("reading tables needs pyarrow: pip install 'imondrian[cli]'", USAGE)
+
+
 def _jobs_default() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -42,8 +50,8 @@ _reading = _add(
                  "tabulator (found out)."),
     click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (found out)."),
     click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="Of CSV."),
-    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names. (It must, "
-                 "unless one of these says so and so.)"),
+    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names. Without "
+                 "either it must, and is refused where it looks like data."),
     click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
                  "an empty cell, NA, NaN, null and the like. May be given several times."),
 )
@@ -62,7 +70,7 @@ _fitting = _add(
     click.option("--max-samples", type=click.IntRange(1), metavar="N", show_default="256", help="Rows that are drawn "
                  "for each tree."),
     click.option("--score", "score", type=click.Choice(["default", "spacing", "depth", "insertion"]),
-                 show_default="default, which is spacing", help="How anomalous a row is: see the guide."),
+                 show_default="spacing", help="How anomalous a row is: see the guide."),
     click.option("--seed", type=click.IntRange(0, 2**32 - 1), show_default="0", help="Of all that is drawn at random."),
     click.option("--contamination", type=click.FloatRange(0, 0.5, min_open=True), metavar="SHARE",
                  help="Share of rows to call outliers; without it those whose score is above 0.5."),
@@ -125,6 +133,7 @@ def score(**settings: Any) -> int:
       outlier   whether the score is above the threshold
       reason_1  the feature that makes most of it, which side of it, how much
     """
+    _require_pyarrow()
     from .score import Settings, run
 
     return run(Settings(**_grouped(settings)))
@@ -152,6 +161,7 @@ def explain(**settings: Any) -> int:
     Contributions add up to the score less the expected one; they are exact. One is told for the value being low, one
     for its being high; above 0 it makes the row anomalous.
     """
+    _require_pyarrow()
     from .explain import Settings, run
 
     return run(Settings(**_grouped(settings)))

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import USAGE, Failure
+import pyarrow as pa
 
-try:
-    import pyarrow as pa
-except ImportError as error:
-    raise Failure("reading tables needs pyarrow: pip install 'imondrian[cli]'", USAGE) from error
+from . import Failure
 
 NUMBER, TRUTH, EMPTY, TEXT, DATE, OTHER = "numbers", "truth values", "no values", "text", "dates", "other things"
 NUMERIC = (NUMBER, TRUTH, EMPTY)
@@ -64,10 +61,8 @@ def open_table(path: Path, reading: Reading) -> Table:
                           "follow it with imondrian stream")
         found = _format(path)
         chosen = found if reading.format == "auto" else reading.format
-        if chosen != found and "csv" not in (chosen, found):
-            raise Failure(f"{path}: is not of the format {chosen}, but {found}")
-        if chosen == "csv" and found != "csv":
-            raise Failure(f"{path}: is not CSV, but {found}")
+        if chosen != found:
+            raise Failure(f"{path}: is not of the format {chosen}" + ("" if found == "csv" else f", but {found}"))
         if chosen == "parquet":
             return _checked(ParquetTable(path))
         if chosen == "arrow":
@@ -119,8 +114,8 @@ def errors_of(path: Path, passing: tuple[type[Exception], ...] = ()) -> Iterator
         text = str(error).splitlines()[0]
         raise Failure(f"{path}: cannot be read, it is damaged or cut off: {text[:300]}") from error
     except OSError as error:
-        text = error.strerror or str(error).splitlines()[0][:300]
-        raise Failure(f"{path}: {text if error.errno is not None else 'cannot be read: ' + text}") from error
+        damage = f"cannot be read, it is damaged or cut off: {str(error).splitlines()[0][:300]}"  # as pyarrow tells it
+        raise Failure(f"{path}: {error.strerror or damage}") from error
 
 
 def unique(path: Path, names: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ _CODECS = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x0
 _MISSING = ("", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null", "-NaN", "-nan", "None",
             "<NA>")
 _HEAD = 1 << 16
-_BLOCK = 4 << 20
+_BLOCK = 1 << 20
 _COMMA, _POINT = re.compile(r"[-+]?\d+,\d+$"), re.compile(r"[-+]?\d*\.\d+$")
 
 
@@ -139,6 +139,8 @@ class CsvTable:
         except pa.ArrowInvalid as error:
             if wrong:
                 raise self._wrong_width(wrong[0]) from error
+            if "Empty CSV" in str(error):  # a header without the end of its line
+                raise Failure(f"{self.path}: has a header, but no rows") from error
             with errors_of(self.path):
                 raise
         if len(batch) == 0:

@@ -17,7 +17,7 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'imondrian[spa
 
 FEATURES = ["a", "b", "c"]
 HERE = Path(__file__).resolve().parent
-RECIPE = HERE.parents[1] / "examples" / "spark_scoring.py"
+RECIPE = HERE.parents[1] / "docs" / "guide" / "spark_scoring.py"
 OLDEST_JAVA = 17
 
 

@@ -357,3 +357,16 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, way):
     assert len(left) == 1 and left[0].startswith(".forest.imf.") and left[0].endswith(".tmp")
     assert (0 < (tmp_path / left[0]).stat().st_size <= 20_000) == (way == "killed while writing")
     SMALL.save(path)  # what was left is in nobody's way
+
+
+def test_a_loaded_stream_drops_the_keys_that_have_fallen_silent(tmp_path):
+    model = OnlineIsolationMondrianForest(5, window=9, max_features=2, seed=1)
+    for i in range(30):
+        model.learn_one({"a": i % 7, "b": i % 5})
+    for i in range(20):
+        model.learn_one({"a": 100 + i})
+    model.save(tmp_path / "model")
+    loaded = OnlineIsolationMondrianForest.load(tmp_path / "model")
+    for each in (model, loaded):
+        each.learn_one({"a": 3, "c": 1})
+    assert loaded._keys.keys() == model._keys.keys() == {"a", "c"}

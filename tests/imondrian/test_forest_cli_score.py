@@ -269,6 +269,42 @@ def test_infinite_values_by_option():
     assert column(found, "row").tolist() == [k for k in range(1, 401) if k != 18]
 
 
+def test_labels_of_rows_that_are_left_out_are_left_out():
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    anomalous = np.arange(300) % 30 == 0
+    X[anomalous] += 6
+    X[5::7, 1] = np.inf
+    kept = np.isfinite(X).all(axis=1)
+    score(write_parquet(as_table(X, kind=anomalous)), "-l", "kind", "--infinite", "drop", "--summary", "s.json")
+    quality = json.loads(Path("s.json").read_text())["quality"]
+    assert quality["labelled"] == kept.sum() and quality["anomalies"] == (anomalous & kept).sum()
+    expected = roc_auc_score(anomalous[kept], -fitted(X[kept]).score_samples(X[kept]))
+    assert quality["roc_auc"] == pytest.approx(expected, rel=1e-12) and expected > 0.99
+
+
+def test_very_wide_tables():
+    X = np.random.default_rng(0).normal(size=(40, 6000))
+    table = pa.table({f"x{j}": X[:, j] for j in range(6000)})
+    expected = -fitted(X).score_samples(X)
+    for write in (write_parquet, write_csv):
+        np.testing.assert_array_equal(column(score(write(table), "--explain-top", "1"), "score"), expected)
+
+
+def test_wide_rows_are_sampled_sparingly():
+    assert detector.sample_size(100, 256, 10) == 25600 + detector.LEFT_OVER
+    assert detector.sample_size(100, 256, 10_000) == 6710  # 0.5 GB
+    assert detector.sample_size(100, 256, 10**7) == 256
+
+
+def test_a_column_of_row_numbers_is_noticed(capsys):
+    X = make(100)
+    csv.write_csv(pa.table({"": np.arange(100), "a": X[:, 0]}), "in.csv")
+    run("score", "in.csv", "--trees", "5", "-o", "out.csv")
+    assert "a column without a name is taken for a feature" in capsys.readouterr().err
+    run("score", "in.csv", "--trees", "5", "-o", "out.csv", "--exclude", "")
+    assert "without a name" not in capsys.readouterr().err
+
+
 LABELS = [([False, True], (), "true"), ([0, 1], (), "1"), ([1, -1], (), "-1"), ([0.0, 1.0], (), "1"),
           (["normal", "odd"], (), "odd"), (["odd", "Anomaly"], (), "Anomaly"), (["big", "small"], (), "small"),
           (["a", "z"], ("--anomaly", "z"), "z"), ([7, 3], (), "3")]

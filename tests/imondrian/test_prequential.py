@@ -66,6 +66,18 @@ def test_unknown_keys_widen_as_they_come():
     assert many._keys == one._keys
 
 
+def test_keys_that_find_no_room_or_make_others_go():
+    rng = np.random.default_rng(6)
+    one, many = (OnlineIsolationMondrianForest(5, seed=1, window=9, max_features=2) for _ in range(2))
+    for step in range(12):
+        keys = [("a", "b"), ("b", "c"), ("a",), ("c", "a", "b")][step % 4]
+        values = rng.normal(size=(15, len(keys)))
+        expected = one_by_one(one, keys, values)
+        judged = score_learn(many, keys, values)
+        np.testing.assert_array_equal([judged.scores, judged.p_values], expected)
+    assert many._keys == one._keys and many.info() == one.info() and one.info()["keys_dropped"] > 0
+
+
 def test_scoring_alone_changes_nothing():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(100, 2))

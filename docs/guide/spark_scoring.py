@@ -4,7 +4,7 @@ The file goes to every executor once; the Python workers of an executor map it, 
 scored in the batches that Spark hands over through Arrow, and keep all their columns.
 
     pip install imondrian 'pyspark[sql]'    # and Java 17 or later
-    python examples/spark_scoring.py [rows]
+    python docs/guide/spark_scoring.py [rows]
 """
 
 from __future__ import annotations
