@@ -5,6 +5,7 @@ import pytest
 
 import pointmetrics as pm
 from pointmetrics import _cuda_nearest, _cuda_search
+from pointmetrics._conventions import look_up, put_together
 from pointmetrics._cpu import CPU
 
 pytestmark = pytest.mark.gpu
@@ -75,6 +76,26 @@ def test_sums_of_pairs_are_the_cpus(cuda):
     expected = CPU.pairwise(*x, *y, pairs, 1, 8)
     found = cuda.pairwise(cuda.upload(x[0]), x[1], cuda.upload(y[0]), y[1], pairs, 1, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_minima_on_a_device_are_a_matrixs(cuda, dtype, within):
+    x = clouds([300] * 20 + [1, 4096, 30], 3, dtype, places=1)
+    y = x if within else clouds([300] * 11 + [5000, 3], 3, dtype, 1, places=1)
+    definition = look_up("cd-l1")
+    pairs = np.ascontiguousarray(np.argwhere(np.ones((len(x[1]) - 1, len(y[1]) - 1))))
+    up = cuda.upload
+    sums = cuda.pairwise(up(x[0]), x[1], up(y[0]), y[1], pairs, definition.power, 1)
+    values = put_together(definition, *sums, np.diff(x[1])[pairs[:, 0]], np.diff(y[1])[pairs[:, 1]])
+    values = values.reshape(len(x[1]) - 1, -1)
+    if within:
+        values = np.triu(values, 1) + np.triu(values, 1).T
+        np.fill_diagonal(values, np.inf)
+    found = cuda.nearest_clouds(up(x[0]), x[1], up(y[0]), y[1], within, definition, 1)
+    for axis, distance, ids in ((1, *found[:2]), (0, *found[2:])):
+        np.testing.assert_array_equal(distance, values.min(axis=axis))
+        np.testing.assert_array_equal(ids, values.argmin(axis=axis))
 
 
 def test_results_have_the_same_bits_every_time(cupy_device):

@@ -11,6 +11,7 @@ from pointmetrics import _cuda_nearest, _cuda_search
 from pointmetrics._conventions import look_up
 from pointmetrics._cpu import CPU
 from pointmetrics._cuda import CudaBackend
+from pointmetrics._kernel_file import Kernel
 
 RNG = np.random.default_rng(0)
 
@@ -121,6 +122,56 @@ def test_a_barrier_taken_out_of_the_pairs_is_caught(number):
 
     check(False), check(True)
     assert is_caught(lambda reverse: check(reverse, without_barrier(number)))
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_barrier_taken_out_of_the_gradients_is_caught(number):
+    x, y = clouds([40], 3, np.float32), clouds([1500], 3, np.float32)  # two tiles of ids
+    found = CPU.nearest(*x, *y, 1)
+
+    def check(reverse, edit=None):
+        check_gradients(backend(edit=edit, reverse=reverse, sanitizer="apart"), x, y, found)
+
+    check(False), check(True)
+    assert is_caught(lambda reverse: check(reverse, without_barrier(number)))
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5])  # 0 and 2: below
+def test_a_barrier_taken_out_of_sinkhorn_is_caught(number):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((270, 2)), rng.random((9, 2)) + 1  # two tiles of columns
+    sides = x, np.array([0, 270]), y, np.array([0, 9])
+    options = 0.7, True, 0.3, 20
+    expected = CPU.sinkhorn(*sides, *options)
+
+    def check(reverse, edit=None):
+        cuda = backend(edit=edit, reverse=reverse)
+        up = cuda.upload
+        found = cuda.sinkhorn(up(x), sides[1], up(y), sides[3], *options)
+        np.testing.assert_allclose(cuda.download(found), expected, rtol=1e-11)
+
+    check(False), check(True)
+    assert is_caught(lambda reverse: check(reverse, without_barrier(number)))
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_barrier_between_two_sums_of_sinkhorn_shows_as_a_race(number):
+    """Exchanges within warps lie between the two uses, so that fibers, which run in turn, cannot show it."""
+    def launch(edit=None):
+        device = backend(sanitizer="thread", edit=edit).device
+        xp = device.xp
+        ends, value = xp.asarray(np.array([0, 40])), xp.empty(3)
+        kernel = Kernel("sinkhorn", "divergences" if number == 2 else "first_epsilons", np.dtype(np.float64), 2)
+        if number == 2:
+            args = ends, ends, *(xp.asarray(RNG.random(40)) for _ in range(4)), value
+        else:
+            points = xp.asarray(RNG.random((40, 2)))
+            args = points, ends, points, ends, np.int32(2), np.int32(1), np.float64(0.1), value
+        device.launch(kernel, (1,), (64,), args)
+
+    launch()
+    with pytest.raises(RuntimeError, match=r"data race[\s\S]*sinkhorn\.cu"):
+        launch(without_barrier(number))
 
 
 def test_divergent_barriers_and_partial_masks_are_refused():

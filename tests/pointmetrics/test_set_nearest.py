@@ -180,18 +180,3 @@ def test_memory_grows_with_the_clouds_not_with_the_pairs():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n * n * 8 / 4  # of the matrix
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("within", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_minima_on_a_device_are_the_matrixs(cupy_device, dtype, within):
-    from pointmetrics._cuda import backend
-
-    x = packed([2048] * 20 + [1, 4096, 300], dtype=dtype, places=1)
-    y = x if within else packed([2048] * 11 + [5000, 3], dtype=dtype, seed=1, places=1)
-    values = matrix(backend(), x, y, "cd-l1")
-    if within:
-        values = np.triu(values, 1) + np.triu(values, 1).T
-        np.fill_diagonal(values, np.inf)
-    assert_minima(nearest(backend(), x, y, "cd-l1", within=within), values)
