@@ -81,8 +81,7 @@ class DeviceForest:
         """Return scores to be compared with the CPU's: in numpy, never above them, and equal where they can be."""
         measured = self.device.xp.asnumpy(self.measure(x, score))
         if score == "spacing":
-            middle, to_limit = self._usual()
-            scores = spacing_scores(np.nan_to_num((measured - middle) / to_limit - 1.0))  # NaN: every tree is empty
+            scores = spacing_scores(self._forest.spacing_excess(measured))
         else:
             scores = anomaly_scores(measured, self.norm)
         return scores * (1.0 - _ERROR[score])
@@ -113,14 +112,13 @@ class DeviceForest:
         return measured, instance
 
     def _usual(self) -> tuple[float, float]:
-        """Return the middle of recent log spacings, and how far above it the unusual begins (native/recent.hpp)."""
-        state = self._forest.columns["recent"][0]
-        by_size = state[2 + (len(state) - 2) // 2 :]  # behind two numbers and as long a ring
-        held = by_size[: int(state[1])]
-        if len(held) == 0:
-            return 0.0, 0.25
-        low, middle, high, most = np.quantile(held, (0.25, 0.5, 0.75, 0.9))
-        return float(middle), float(max(min(2.0 * (high - low), most - middle), 0.25))
+        """Return the middle of recent log spacings, and how far above it the unusual begins.
+
+        The core alone knows how it keeps them: what it makes of 0 and 1 tells which straight line it goes by.
+        """
+        at_0, at_1 = self._forest.spacing_excess(np.array([0.0, 1.0])).tolist()
+        to_limit = 1.0 / (at_1 - at_0)
+        return -(at_0 + 1.0) * to_limit, to_limit
 
     def _leaf_depths(self, x: Any, depth: Any, missing: Any, counts: Any) -> Instance:
         packed = self._pack()

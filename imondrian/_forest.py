@@ -137,6 +137,10 @@ class Forest(ForestColumns):
             self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
 
+    def spacing_excess(self, spacing: np.ndarray) -> np.ndarray:
+        """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""
+        return _core.spacing_excess(self._view, spacing)
+
     def explain(self, X: np.ndarray, score: str, n_threads: int = 1) -> tuple[np.ndarray, float]:
         """Return what each feature adds to each row's score from below and above, (n, d, 2), and the expected score.
 
@@ -148,8 +152,8 @@ class Forest(ForestColumns):
             self._require_spaced()
         parts, value, expected = _core.explain(self._view, X, SCORES[score], n_threads)
         if score == "spacing":
-            unit = float(np.diff(_core.spacing_excess(self._view, np.array([0.0, 1.0])))[0])
-            excess = _core.spacing_excess(self._view, np.append(value, expected))
+            unit = float(np.diff(self.spacing_excess(np.array([0.0, 1.0])))[0])
+            excess = self.spacing_excess(np.append(value, expected))
             slope = unit * spacing_slope(excess[:-1], float(excess[-1]))
             usual = float(spacing_scores(excess[-1:])[0])
         else:

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 class RemoteRows(Protocol):
     """Rows of one width and precision (float32 or float64), numbered from 0, without infinities."""
 
-    n_rows: int
     n_features: int
     dtype: np.dtype
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are; ValueError if there are none."""
 
     def introduce(self, estimator: IsolationMondrianForest) -> None:
         """Let the estimator note the width and, where there are any, the names of the features."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def fit(forest: IsolationMondrianForest, X: Any, *, sample_weight: Any = None) -
     """
     if not isinstance(forest, IsolationMondrianForest):
         raise TypeError(f"forest must be an IsolationMondrianForest, got {type(forest).__name__}")
-    partitions = _Partitions(X, forest)
+    partitions = _Partitions(X)
     if dask.is_dask_collection(sample_weight):
         sample_weight = np.asarray(_compute([sample_weight])[0])
     fit_remote(forest, partitions, sample_weight)
@@ -198,7 +199,8 @@ def _take(block: Any, rows: np.ndarray, n_rows: int, dtype: np.dtype, number: in
     try:
         X = _rows(block, _FLOATS)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{where}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}: {error}") from None
     if len(X) != n_rows:
         raise ValueError(f"{where} must have {n_rows} rows, as when they were counted, got {len(X)}: "
                          "persist X where it is not the same each time")
@@ -218,16 +220,24 @@ def _score(block: Any, forest: Forest, score: str) -> np.ndarray:
 class _Partitions:
     """The partitions of a collection, as rows to fit."""
 
-    def __init__(self, X: Any, estimator: IsolationMondrianForest) -> None:
-        meta = _example(X)
-        self._example = meta
-        self.dtype = _rows(meta, _FLOATS).dtype
-        self.n_features = meta.shape[1]
+    def __init__(self, X: Any) -> None:
+        self._X = X
+        self._example = _example(X)
+        self.dtype = _rows(self._example, _FLOATS).dtype
+        self.n_features = self._example.shape[1]
         self._blocks: list[Delayed] = list(np.ravel(X.to_delayed()))
-        self._sizes = _lengths(X)
-        self.n_rows = int(self._sizes.sum())
-        if self.n_rows == 0:
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return _lengths(self._X)  # perhaps at the price of computing X: not before the rest is found right
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        n = int(self._sizes.sum())
+        if n == 0:
             raise ValueError("X must have at least one row, got none in all its partitions")
+        return n
 
     def introduce(self, estimator: IsolationMondrianForest) -> None:
         """Let the estimator note the width and names of the features."""

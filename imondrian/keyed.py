@@ -185,9 +185,11 @@ class KeyedForest:
         self._template._recent_scores()
         return self._ask(key, x, 1.0, lambda model: model.p_value_one(x))
 
-    def explain_one(self, key: Any, x: dict[Any, Any]) -> dict[Any, float]:
+    def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
-        return self._ask(key, x, dict.fromkeys(x, 0.0), lambda model: model.explain_one(x))
+        nothing = (0.0, 0.0) if by_direction else 0.0
+        return self._ask(key, x, dict.fromkeys(x, nothing),
+                         lambda model: model.explain_one(x, by_direction=by_direction))
 
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of its key's model, as the model's ``forget_one``."""

@@ -286,7 +286,8 @@ def _read(clouds: Any, name: str, begin: int) -> _Block:
         except (OSError, ValueError) as error:
             if not is_file:
                 raise
-            raise type(error)(f"{name}[{number}], {os.fspath(cloud)}: {error}") from None
+            kind = type(error) if isinstance(error, OSError) else ValueError
+            raise kind(f"{name}[{number}], {os.fspath(cloud)}: {error}") from None
         if read.kind != "single":
             raise ValueError(f"{name}[{number}] must have shape (n, d), got a set of clouds")
         if read.backend is not CPU:

@@ -19,6 +19,7 @@ OF_THE_CALLER = {"pandas"}
 # module -> (what asks for it, what is said); the pip commands name the extras of pyproject.toml
 ASKED = [
     ("river", "import imondrian.river", "pip install 'imondrian[river]'"),
+    ("river", "import imondrian.keyed", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics.river", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics; pointmetrics.river", "pip install 'imondrian[river]'"),
     ("matplotlib", "import imondrian.plot", "pip install 'imondrian[plot]'"),

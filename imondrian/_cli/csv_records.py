@@ -77,7 +77,7 @@ def read_header(line: bytes, delimiter: str, decimal: str) -> tuple[str, ...]:
         return names
     if all(map(math.isnan, values)):
         return names
-    raise Failure("the first line holds numbers, no names of columns: --header NAME,NAME,... gives them")
+    raise Failure("the first line holds numbers, no names of columns: --names A,B,... gives them")
 
 
 def number_of(cell: str, decimal: str) -> float:

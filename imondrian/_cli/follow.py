@@ -39,8 +39,8 @@ class Follower(Protocol):
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
 
-    def explain(self, table: Table) -> dict[str, float]:
-        """Return what each feature of a single record contributes to its score."""
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
@@ -82,9 +82,9 @@ class OneModel:
         """Let later p-values count the score of a record that is not learnt."""
         _prequential.keep_score(self.model, score)
 
-    def explain(self, table: Table) -> dict[str, float]:
-        """Return what each feature of a single record contributes to its score."""
-        return self.model.explain_one(present(table))
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+        return _parts(self.model.explain_one(_present(table), by_direction=True))
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -149,10 +149,10 @@ class ModelsByKey:
         (key,) = table.keys or ()
         self.forest._keep_score(key, score)
 
-    def explain(self, table: Table) -> dict[str, float]:
-        """Return what each feature of a single record contributes to its score."""
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
         (key,) = table.keys or ()
-        return self.forest.explain_one(key, present(table))
+        return _parts(self.forest.explain_one(key, _present(table), by_direction=True))
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
@@ -216,6 +216,10 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
     return state
 
 
-def present(table: Table) -> dict[str, float]:
+def _present(table: Table) -> dict[str, float]:
     """Return a single record as a dict of the values that are not missing."""
     return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}
+
+
+def _parts(found: dict[Any, Any]) -> tuple[list[Any], np.ndarray]:
+    return list(found), np.array(list(found.values()), np.float64).reshape(-1, 2)

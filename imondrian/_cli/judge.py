@@ -12,6 +12,7 @@ from imondrian._prequential import Judged
 from .alarms import Alarms
 from .follow import Follower
 from .json_lines import dump_lines, is_plain
+from .reasons import ranked
 from .records import Selection, Table
 
 OUTPUT_FIELDS = ("record", "score", "p_value", "alarm", "reasons")
@@ -73,9 +74,9 @@ class Judge:
     def _reasons(self, record: Table) -> list[dict[str, Any]]:
         if not self._n_reasons:
             return []
-        parts = self._follower.explain(record)
-        first = sorted(parts, key=lambda name: -parts[name])[:self._n_reasons]
-        return [{"feature": name, "contribution": parts[name]} for name in first if parts[name] > 0]
+        names, parts = self._follower.explain(record)
+        return [{"feature": names[place], "side": side, "contribution": size}
+                for place, side, size in ranked(parts, self._n_reasons)]
 
     def _told(self, table: Table, judged: Judged, alarms: list[bool], reasons: dict[int, Any]) -> bytes:
         scores, p_values = judged.scores.tolist(), judged.p_values.tolist()

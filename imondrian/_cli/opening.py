@@ -64,9 +64,9 @@ class Opening:
         if self._format == "auto" and head == b"[":
             raise Failure("standard input begins with '[': one JSON object a line is expected, no list")
         if self._format == "json" or (self._format == "auto" and head == b"{"):
-            self.advice = "; is it CSV? --format csv reads that" if self._format == "json" else ""
+            self.advice = "; is it CSV? --read-as csv reads that" if self._format == "json" else ""
             return JsonRecords(self._selection, self._known, self._report), place
-        self.advice = "; is it JSON? --format json reads that" if self._format == "auto" else ""
+        self.advice = "; is it JSON? --read-as json reads that" if self._format == "auto" else ""
         layout = self._layout
         names = layout.header or self.header
         delimiter = layout.delimiter or find_delimiter(line, None if names is None else len(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,18 @@ _SETTINGS = {"trees": "n_trees", "window": "window", "horizon": "horizon", "scor
              "calibration": "calibration", "max_bytes": "max_bytes", "max_features": "max_features"}
 
 
-class _Names(click.ParamType):
-    name = "names"
+def _names(context: click.Context, option: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for entry in value for name in entry.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"must be distinct names with commas between, got {','.join(value)!r}", param=option)
+    return names
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[str, ...]:
-        """Return the names in a list with commas."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(name.strip() for name in value.split(","))
-        if not all(names) or len(set(names)) < len(names):
-            self.fail(f"must be distinct names with commas between, got {value!r}", parameter, context)
-        return names
+
+def _one_mark(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    value = "\t" if value in ("tab", "\\t") else value
+    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
+        raise click.BadParameter("must be one character, or 'tab'", param=option)
+    return value
 
 
 class _Window(click.ParamType):
@@ -47,19 +49,23 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 
 
 @click.command("stream")
-@click.option("-f", "--format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
-              help="Of the input: one JSON object a line, or CSV. auto looks at the first line.")
-@click.option("--columns", type=_Names(), metavar="NAMES", help="The features, with commas between; else all fields "
-              "that no other option names.")
-@click.option("--ignore", type=_Names(), metavar="NAMES", default=(), help="Fields that are no features.")
-@click.option("--keep", type=_Names(), metavar="NAMES", default=(), help="Fields to pass through to the output; no "
-              "features unless --columns names them.")
-@click.option("--header", type=_Names(), metavar="NAMES",
-              help="Names of a CSV's columns, where no first line has them.")
-@click.option("--delimiter", metavar="CHAR", show_default="the likeliest of , ; tab |", help="Of a CSV.")
-@click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True, help="Of a CSV's numbers.")
-@click.option("--model", type=_FILE, metavar="FILE", help="Go on from this model if it is there, and save it here. It "
-              "is a file that OnlineIsolationMondrianForest.load reads.")
+@click.option("--read-as", "format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
+              help="Format of the input: an object of JSON a line, or CSV; auto looks at the first line.")
+@click.option("-c", "--columns", multiple=True, callback=_names, metavar="A,B",
+              help="The features; all fields but those that other options name.")
+@click.option("-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B",
+              help="Fields to leave out.")
+@click.option("-k", "--keep", multiple=True, callback=_names, metavar="A,B",
+              help="Fields to copy to the output; they are features only if --columns names them.")
+@click.option("--names", multiple=True, callback=_names, metavar="A,B",
+              help="Of CSV: the columns' names, where no first line has them.")
+@click.option("--delimiter", metavar="MARK", callback=_one_mark, help="Of CSV: what parts the cells, 'tab' for a "
+              "tabulator (found out).")
+@click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True,
+              help="Of CSV: the decimal mark.")
+@click.option("-m", "--model", type=_FILE, metavar="FILE",
+              help="Go on from this model if it is there, and save it here; for Python, OnlineIsolationMondrianForest.load "
+                   "reads it.")
 @click.option("--key", metavar="NAME", help="A field that says which model a record belongs to: one for each value. "
               "--model is a folder then, which KeyedForest reads, and models are smaller by default.")
 @click.option("--max-models", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
@@ -92,7 +98,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--max-features", type=click.IntRange(1), show_default="1000; 100 with --key",
               help="Fields that the model knows at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes, and no word of single bad lines.")
-def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str, columns: tuple[str, ...] | None,
+def command(names: tuple[str, ...], delimiter: str | None, decimal: str, columns: tuple[str, ...],
             ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
             **options: Any) -> int:
     """Follow records on standard input; write a line of JSON for each.
@@ -102,7 +108,7 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
 
     \b
       tail -f sensors.jsonl | imondrian stream --ignore time --keep id --model sensors.model
-      imondrian stream --format csv --reasons 3 < table.csv | grep '"alarm":true'
+      imondrian stream --reasons 3 < table.csv | grep '"alarm":true'
 
     SIGTERM and SIGINT end it between two records, with the model saved; exit codes 0 and 130. Exit code 3: some lines
     were bad, the others are done.
@@ -115,8 +121,6 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
     from .judge import OUTPUT_FIELDS
     from .records import Selection
 
-    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
-        raise click.UsageError(f"--delimiter must be a single character, got {delimiter!r}")
     if delimiter == decimal:
         raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")
     for name in (*keep, *([] if key is None else [key])):
@@ -124,7 +128,7 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
             raise click.UsageError(f"{name!r} cannot be kept, nor be the key: the output has a field of that name")
     if key is not None and options["max_bytes"] is not None:
         raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
-    if both := sorted(set(columns or ()) & set(ignore)):
+    if both := sorted(set(columns) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if options["replay"] and options["model"] is None:
         raise click.UsageError("--replay needs --model, which says how many records to pass over")
@@ -134,5 +138,6 @@ def command(header: tuple[str, ...] | None, delimiter: str | None, decimal: str,
     parameters = {name: value for name, value in asked.items() if value is not None}
     if raw_units:
         parameters["scale"] = None
-    return stream.run(stream.Settings(selection=Selection(columns, ignore, keep, key), parameters=parameters, rate=rate,
-                                      layout=Layout(delimiter, decimal, header), **options))
+    return stream.run(stream.Settings(
+        selection=Selection(columns or None, ignore, keep, key), layout=Layout(delimiter, decimal, names or None),
+        parameters=parameters, rate=rate, **options))

@@ -314,8 +314,11 @@ def test_bad_collections(X, error, message):
     ({"max_bytes": 1000}, ValueError, "max_bytes must be at least"),
 ])
 def test_bad_parameters(parameters, error, message):
+    """They are told before anything is computed, but for what depends on the number of rows."""
+    never = da.from_delayed(dask.delayed(os.abort)(), (np.nan, 4), np.float64)
+    X = collection() if "max_bytes" in parameters else never
     with pytest.raises(error, match=message):
-        forests.fit(make_forest(**parameters), collection())
+        forests.fit(make_forest(**parameters), X)
 
 
 @pytest.mark.parametrize(("weight", "message"), [

@@ -195,7 +195,7 @@ def test_places_that_cannot_be_written_are_refused_at_once(tmp_path):
 @pytest.mark.parametrize(("options", "message"), [
     (("--no-learn",), "--no-learn needs --model"), (("--keep", "score"), "the output has a field of that name"),
     (("--alarm-rate", "0.1", "--threshold", "0.5"), "exclude each other"), (("--alarm-rate", "1"), "between 0 and 1"),
-    (("--delimiter", "::"), "single character"), (("--delimiter", ",", "--decimal", ","), "cannot both be"),
+    (("--delimiter", "::"), "one character"), (("--delimiter", ",", "--decimal", ","), "cannot both be"),
     (("--columns", "a,,b"), "distinct names"), (("--window", "0"), "at least 1"), (("--window", "x"), "thinned"),
     (("--replay",), "--replay needs --model"), (("--columns", "a", "--ignore", "a"), "is also among"),
 ])
@@ -209,7 +209,7 @@ def test_command_lines_that_are_refused(options, message):
 def test_options_reach_the_model_and_the_output(X, tmp_path):
     process = start("--model", tmp_path / "model", "--window", "40", "--score", "depth", "--raw-units", "--calibration",
                     "99", "--max-features", "7", "--max-bytes", "9000000", "--horizon", "50", "--keep", "id",
-                    "--threshold", "0.3", "--reasons", "1", "--format", "json", "--quiet")
+                    "--threshold", "0.3", "--reasons", "1", "--read-as", "json", "--quiet")
     code, out, told = ended(process, json_lines(X[:100], id=list(range(100))) + b"x\n")
     assert code == 3 and told == "" and [each["id"] for each in out] == list(range(100))
     assert all(("reasons" in each) == each["alarm"] == (each["score"] >= 0.3) for each in out)

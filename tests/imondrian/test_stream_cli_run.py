@@ -37,9 +37,10 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
         p_value = alarms.p_value(score) if number > 32 else 1.0
         found.append({"record": number, "score": score, "p_value": p_value, "alarm": alarm})
         if alarm and n_reasons:
-            parts = sorted(model.explain_one(x).items(), key=lambda part: -part[1])
-            found[-1]["reasons"] = [{"feature": name, "contribution": value} for name, value in parts[:n_reasons]
-                                    if value > 0]
+            parts = [(-size, name, side) for name, sizes in model.explain_one(x, by_direction=True).items()
+                     for side, size in zip(("low", "high"), sizes, strict=True)]
+            found[-1]["reasons"] = [{"feature": name, "side": side, "contribution": -size}
+                                    for size, name, side in sorted(parts)[:n_reasons] if size < 0]
         alarms.learn_one(x)
     assert any(each["alarm"] for each in found)
     return found
