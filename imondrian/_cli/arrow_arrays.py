@@ -52,5 +52,11 @@ def from_texts(values: Sequence[str | None]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_string(), len(values), [pa.py_buffer(buffer) for buffer in buffers])
 
 
+def take(column: pa.Array, places: np.ndarray) -> pa.Array:
+    """Return the values at some places, those of a dictionary as they are: files may not change it on the way."""
+    taken = column.take(from_numpy(places))
+    return taken.dictionary_decode() if pa.types.is_dictionary(taken.type) else taken
+
+
 _ARROW = {"f8": pa.float64(), "f4": pa.float32(), "i8": pa.int64(), "i4": pa.int32(), "u1": pa.uint8()}
 _NUMPY = {kind: name for name, kind in _ARROW.items()}

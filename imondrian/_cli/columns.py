@@ -62,14 +62,15 @@ def choose(tables: Sequence[Table], selection: Selection, needed: Sequence[str] 
     keep, label = _named(selection.keep, first, "--keep"), selection.label
     if label is not None:
         _named((label,), first, "--label", whole=True)
+    left_out = set(_named(selection.exclude, first, "--exclude"))
     if needed is not None:
+        if selection.columns:
+            raise Failure("--columns is of no use with this --model, which names its columns itself", USAGE)
         features = _named(needed, first, "the model", whole=True, code=1)
     elif selection.columns:
-        features = _named(selection.columns, first, "--columns")
+        features = [name for name in _named(selection.columns, first, "--columns") if name not in left_out]
     else:
-        features = [name for name in known if name != label]
-        left_out = set(_named(selection.exclude, first, "--exclude"))
-        features = [name for name in features if name not in left_out]
+        features = [name for name in known if name != label and name not in left_out]
         if selection.numeric_only:
             features = [name for name in features if known[name] in NUMERIC]
         else:

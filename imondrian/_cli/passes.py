@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import Failure, terminal
-from .arrow_arrays import from_numpy
+from .arrow_arrays import take
 from .columns import Columns, read_rows
 from .detector import Detector
 from .smallest import Smallest
@@ -129,7 +129,7 @@ def beside(chunks: Iterator[np.ndarray], tables: Sequence[Table], keep: Sequence
             records = feed.take(start + len(batch))
             if len(records):
                 places = records["index"] - start
-                yield number, records, {name: batch.column(j).take(from_numpy(places)) for j, name in enumerate(keep)}
+                yield number, records, {name: take(batch.column(j), places) for j, name in enumerate(keep)}
             start += len(batch)
         if start != end:
             raise Failure(f"{table.path}: has changed while it was read")

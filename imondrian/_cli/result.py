@@ -16,6 +16,8 @@ from .reasons import in_words
 from .tables import Table
 from .tables_write import joined
 
+_AT_ONCE = 1 << 13  # rows whose contributions are in memory
+
 
 class Result:
     """Scored rows as columns of the output: place, copied columns, score, p-value, verdict, reasons."""
@@ -30,8 +32,12 @@ class Result:
         chosen = scored.best[:explained]
         order = np.argsort(chosen["index"])
         self._explained = chosen["index"][order]
-        parts = detector.contributions(scored.best_rows[:explained][order]) if self.n_reasons else np.empty((0, 1, 2))
-        words = in_words(parts, columns.features, self.n_reasons)
+        rows = scored.best_rows[:explained][order]
+        words: list[list[str | None]] = [[] for _ in range(self.n_reasons)]
+        for start in range(0, len(rows) if self.n_reasons else 0, _AT_ONCE):
+            parts = in_words(detector.contributions(rows[start:start + _AT_ONCE]), columns.features, self.n_reasons)
+            for column, more in zip(words, parts, strict=True):
+                column += more
         self._reasons = [np.array([*column, None], dtype=object) for column in words]
 
     def all_rows(self) -> Iterator[Mapping[str, Any]]:

@@ -113,6 +113,8 @@ def errors_of(path: Path, passing: tuple[type[Exception], ...] = ()) -> Iterator
             raise
         text = str(error).splitlines()[0]
         raise Failure(f"{path}: cannot be read, it is damaged or cut off: {text[:300]}") from error
+    except UnicodeDecodeError as error:  # in the name of a column
+        raise Failure(f"{path}: cannot be read, it is damaged: a name in it is no text ({error.reason})") from error
     except OSError as error:
         damage = f"cannot be read, it is damaged or cut off: {str(error).splitlines()[0][:300]}"  # as pyarrow tells it
         raise Failure(f"{path}: {error.strerror or damage}") from error
@@ -177,7 +179,10 @@ class ParquetTable(_Typed):
         wanted = [*numbers, *verbatim]
         with errors_of(self.path), self._open(self.path) as file:
             for batch in file.iter_batches(batch_rows(len(wanted)), columns=wanted):
-                yield batch.select(wanted)
+                chosen = batch.select(wanted)
+                if verbatim:
+                    chosen.validate(full=True)  # damaged text is found by nobody else
+                yield chosen
 
 
 class ArrowTable(_Typed):
@@ -204,6 +209,7 @@ class ArrowTable(_Typed):
                 if hasattr(reader, "get_batch") else iter(reader)
             for batch in whole:
                 chosen = batch.select(wanted)
+                chosen.validate(full=bool(verbatim))  # a damaged file may point anywhere
                 for start in range(0, len(chosen), rows):
                     yield chosen.slice(start, rows)
 

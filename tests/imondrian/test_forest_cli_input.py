@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import csv, feather, parquet
 
 from imondrian import IsolationMondrianForest, cli
-from imondrian._cli import columns, output, tables_csv
+from imondrian._cli import Failure, columns, output, tables, tables_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "".join(f"{k % 7},{k % 5}.5\n" for k in range(40))
@@ -168,6 +168,45 @@ def test_bad_input_is_told_in_one_line(capsys, case):
     assert len(text.splitlines()) <= 2 and len(text) < 900  # a second line names --help
 
 
+@pytest.mark.parametrize("layout", ["csv", "csv.gz", "parquet", "feather", "arrows"])
+def test_damaged_files_are_refused_or_read(layout):
+    """Whatever bytes are changed: a Failure that names the file, or rows; never another error."""
+    table = pa.table({"a": [None if k % 5 == 0 else k / 7 for k in range(100)], "s": [f"s{k % 7}" for k in range(100)]})
+    path = Path(f"in.{layout}")
+    if layout == "parquet":
+        parquet.write_table(table, path, row_group_size=40)
+    elif layout == "feather":
+        feather.write_feather(table, path, compression="uncompressed")
+    elif layout == "arrows":
+        with pa.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        csv.write_csv(table, "plain")
+        data = Path("plain").read_bytes()
+        path.write_bytes(gzip.compress(data) if layout == "csv.gz" else data)
+    good, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(good)
+        for place in rng.integers(0, len(data), rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        cut = rng.integers(len(data)) if rng.random() < 0.2 else len(data)
+        path.write_bytes(bytes(data[:cut]))
+        try:
+            found = tables.open_table(path, tables.Reading())
+            chosen = columns.choose([found], columns.Selection(numeric_only=True))
+            for rows in columns.read_rows([found], chosen, []):
+                assert rows.X.shape[1] == len(chosen.features)
+            for batch in found.batches((), [name for name in found.kinds if name not in chosen.features]):
+                batch.to_pylist()
+        except Failure as failure:
+            assert str(path) in str(failure)
+            refused += 1
+        except MemoryError:  # what a damaged length asks for
+            refused += 1
+    assert refused > 0
+
+
 def test_a_model_says_which_columns_it_needs(capsys):
     X = np.random.default_rng(0).normal(size=(60, 2))
     cli.main(["score", "good.csv", "-q", "--save", "m.forest", "-o", "new.csv", *FEW])
@@ -179,6 +218,7 @@ def test_a_model_says_which_columns_it_needs(capsys):
     Path("wide.csv").write_text("a,b,c\n1,2,3\n")
     code, text = fail(capsys, "score", "wide.csv", "-m", "bare.forest", "-o", "out.csv")
     assert code == 1 and "fitted to 2 features without names; there are 3 columns with numbers: --columns" in text
+    assert "--columns is of no use" in fail(capsys, "score", "good.csv", "-m", "m.forest", "-c", "a")[1]
     IsolationMondrianForest().save("unfitted.forest")
     assert "holds a forest that is not fitted" in fail(capsys, "score", "good.csv", "-m", "unfitted.forest")[1]
     data = bytearray(Path("m.forest").read_bytes())

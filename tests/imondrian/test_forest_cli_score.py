@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,27 @@ def test_truth_values_whole_numbers_and_missing_ones():
     text = Path("in.csv").read_text().replace("\n,", "\n?,")
     Path("in.csv").write_text(text.replace("false,", "false,", 1))
     np.testing.assert_array_equal(column(score("in.csv", "--missing", "?"), "score"), expected)
+
+
+@pytest.mark.parametrize("layout", ["parquet", "feather"])
+def test_columns_of_every_type(layout):
+    """Odd names and numbers of any kind are taken; what is kept comes out as it went in."""
+    rng = np.random.default_rng(0)
+    half, big = rng.normal(size=200).astype(np.float16), np.arange(200).astype(np.uint64) + 2**63
+    X = np.column_stack([half, np.arange(200) / 4, big, np.tile([1.5, 2.5], 100)]).astype(float)
+    table = pa.table({"a.b": half, '"q,z"': [Decimal(k) / 4 for k in range(200)], "u": big,
+                      "numbers": pa.array([1.5, 2.5] * 100).dictionary_encode(),
+                      "kind": pa.array(["p", "q", None, "q"] * 50).dictionary_encode(),
+                      "time": pa.array(np.arange(200), pa.timestamp("ms"))})
+    path = f"in.{layout}"
+    (parquet.write_table(table, path, row_group_size=30) if layout == "parquet" else
+     feather.write_feather(table, path, chunksize=30))
+    for output in ("o.parquet", "o.arrow"):
+        found = score(path, "-k", "time,kind", output=output)
+        np.testing.assert_array_equal(column(found, "score"), -fitted(X).score_samples(X))
+        assert found.column("kind").to_pylist() == ["p", "q", None, "q"] * 50
+        assert found.column("time").equals(table.column("time"))
+    assert score(path, "-c", 'a.b,"""q,z"""', "-x", "a.b").num_rows == 200
 
 
 def test_infinite_values_by_option():
