@@ -64,7 +64,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True,
               help="Of CSV: the decimal mark.")
 @click.option("-m", "--model", type=_FILE, metavar="FILE",
-              help="Go on from this model if it is there, and save it here; in Python "
+              help="Go on from this model if it is there, and save it here; "
                    "OnlineIsolationMondrianForest.load reads it.")
 @click.option("--key", metavar="NAME", help="A field that says which model a record belongs to: one for each value. "
               "--model is a folder then, which KeyedForest reads, and models are smaller by default.")
