@@ -85,12 +85,14 @@ def test_score(benchmark, files, suffix):
     start(OURS, *command)
     found = parquet.read_table(folder / "out.parquet")
     assert found.column_names[:4] == ["row", "score", "p_value", "outlier"] and found.num_rows == len(X)
-    scores = -IsolationMondrianForest(random_state=0, n_jobs=int(THREADS)).fit(X).score_samples(X)
-    theirs = found.column("score").to_numpy()
+    shown = X[:100_000]
+    scores, others = (-IsolationMondrianForest(random_state=seed, n_jobs=int(THREADS)).fit(X).score_samples(shown)
+                      for seed in (0, 1))
+    theirs = found.column("score").to_numpy()[:len(shown)]
     if len(X) == TINY:  # the sample is the table
         np.testing.assert_array_equal(theirs, scores)
-    else:
-        assert np.corrcoef(theirs, scores)[0, 1] > 0.99
+    else:  # a forest of another sample is like a forest of another seed
+        assert abs(np.corrcoef(theirs, scores)[0, 1] - np.corrcoef(others, scores)[0, 1]) < 0.05
     time(benchmark, X, lambda: start(OURS, *command))
 
 
