@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for statement in options.only:
         took = measure(statement, options.rounds)
-        rows.append([f"`{statement}`", f"{took.total * 1e3:.0f} ms", f"{took.own * 1e3:.0f} ms", f"{took.modules:.0f}"])
+        rows.append([f"`{statement}`", f"{took.total * 1e3:.1f} ms", f"{took.own * 1e3:.1f} ms", f"{took.modules:.0f}"])
     print(markdown(["statement", "median", "own", "modules"], rows))
 
 
