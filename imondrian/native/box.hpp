@@ -65,15 +65,19 @@ NK_INLINE void grow_box(T* lo, T* hi, const T* x, std::int64_t width) {
   }
 }
 
-// Make [lo, hi] the union of two boxes.
+// Make [lo, hi] the union of two boxes; returns whether that changes it.
 template <class T>
-NK_INLINE void unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* lo_b, const T* hi_b,
+NK_INLINE bool unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* lo_b, const T* hi_b,
                            std::int64_t width) {
   using P = Pack<T>;
+  bool changed = false;
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
-    least(P::load(lo_a + j), P::load(lo_b + j)).store(lo + j);
-    most(P::load(hi_a + j), P::load(hi_b + j)).store(hi + j);
+    const P lower = least(P::load(lo_a + j), P::load(lo_b + j)), upper = most(P::load(hi_a + j), P::load(hi_b + j));
+    changed |= P::any_differ(lower, P::load(lo + j), upper, P::load(hi + j));
+    lower.store(lo + j);
+    upper.store(hi + j);
   }
+  return changed;
 }
 
 // Whether x has a value where the box has seen none.
@@ -84,13 +88,13 @@ NK_INLINE bool gives_first_value(const T* x, const T* lo, std::int64_t width) {
   return any;
 }
 
-// Make the box of v the union of its children's (I4).
+// Make the box of v the union of its children's (I4); returns whether that changes it.
 template <class T>
-NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
+NK_INLINE bool unite_children(Tree<T>& tree, std::int32_t v) {
   const std::int64_t width = tree.width;
   const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
-              tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
+  return unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
+                     tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
 }
 
 // Whether x differs from the box in a feature of rate 0, where the box has no side (I10).

@@ -217,27 +217,49 @@ void average(const double* values, std::int64_t trees, std::int64_t n, double* o
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
 }
 
+// What the trees that are not empty saw of one row: stretched extents or, of a row with missing values, logs.
+class Sighting {
+ public:
+  void add_extent(double extent) {
+    const bool seen = extent == extent;  // NaN: the tree is empty
+    logs_.add_log_of(seen ? extent : 1.0);
+    present_ += seen;
+  }
+  void add_log(double value) {
+    const bool seen = value == value;
+    sum_ += seen ? value : 0.0;
+    present_ += seen;
+  }
+  bool any() const { return present_ > 0.0; }
+  double mean() const { return (sum_ + logs_.sum()) / present_; }  // one of the sums is 0
+
+ private:
+  LogSum logs_;
+  double sum_ = 0.0, present_ = 0.0;
+};
+
 // From what trees saw of each row, (trees, n), to how unusual it was among the recent ones; rows join them.
 template <class T>
 void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
-  Recent recent(forest.recent);
-  for (std::int64_t i = 0; i < n; ++i) {
-    const bool missing = has_missing(x + i * forest.n_features, forest.n_features);
-    LogSum logs;
-    double sum = 0.0, present = 0.0;
-    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+  std::vector<Sighting> sightings(static_cast<std::size_t>(n));
+  std::vector<char> missing(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) missing[i] = has_missing(x + i * forest.n_features, forest.n_features);
+  const bool all_whole = std::find(missing.begin(), missing.end(), 1) == missing.end();
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {  // rows inside: a sum waits for its last factor
+    for (std::int64_t i = 0; i < n; ++i) {
       const double value = seen[t * n + i];
-      if (value != value) continue;
-      present += 1.0;
-      if (missing) {
-        sum += value;
+      if (!all_whole && missing[i]) {
+        sightings[i].add_log(value);
       } else {
-        logs.add_log_of(value);
+        sightings[i].add_extent(value);
       }
     }
-    const double spacing = (missing ? sum : logs.sum()) / present;
+  }
+  Recent recent(forest.recent);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double spacing = sightings[i].mean();
     if (out) out[i] = Usual(recent).excess(spacing);
-    if (present > 0.0) recent.add(spacing);
+    if (sightings[i].any()) recent.add(spacing);
   }
 }
 

@@ -43,6 +43,14 @@ struct Walk {
   }
 };
 
+// The leaf (~slot) of x.
+template <class T>
+NK_INLINE std::int32_t leaf_under(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root();
+  while (v >= 0) v = tree.next(v, x);
+  return v;
+}
+
 template <class T>
 NK_INLINE double finish_depth(const Tree<T>& tree, const T* x, Walk walk) {
   while (walk.node >= 0) {
@@ -138,38 +146,52 @@ NK_INLINE double forked_depth(const Tree<T>& tree, const T* x, Score score, std:
   return total;
 }
 
-// Leaf depths of one row without missing values in up to kTreesAbreast trees of a forest, side by side
-// to hide the latency of each. Trees are named by the place of their first slot in the forest's columns;
-// every root is a node.
+// The leaves (~slot) of one row without missing values in up to kTreesAbreast trees of a forest, and how many
+// levels down they are: side by side to hide the latency of each. Trees are named by the place of their
+// first slot in the forest's columns; every root is a node.
 constexpr int kTreesAbreast = 8;
 template <int kTrees, class T>
-NK_INLINE void leaf_depths_of(const ForestView& forest, const std::int64_t* first,
-                              const std::int32_t* root, int n_trees, const T* x, double* out) {
+NK_INLINE void walk_trees(const ForestView& forest, const std::int64_t* first, const std::int32_t* root,
+                          int n_trees, const T* x, std::int32_t* leaf, std::int32_t* levels) {
   const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
   const T* threshold = static_cast<const T*>(forest.threshold);
-  std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
+  std::int32_t at[kTreesAbreast], passed[kTreesAbreast] = {};
   for (int r = 0; r < n; ++r) at[r] = root[r];
   for (std::int32_t all = 0; all >= 0;) {
     all = -1;
     for (int r = 0; r < n; ++r) {
       const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
       const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
-      depth[r] += at[r] >= 0;
+      passed[r] += at[r] >= 0;
       at[r] = at[r] < 0 ? at[r] : next;
       all &= at[r];
     }
   }
+  for (int r = 0; r < n; ++r) leaf[r] = at[r], levels[r] = passed[r];
+}
+
+template <class T>
+NK_INLINE void leaves_across(const ForestView& forest, const std::int64_t* first, const std::int32_t* root, int n,
+                             const T* x, std::int32_t* leaf, std::int32_t* levels) {
+  if (n == kTreesAbreast) return walk_trees<kTreesAbreast>(forest, first, root, n, x, leaf, levels);
+  return walk_trees<0>(forest, first, root, n, x, leaf, levels);
+}
+
+// Leaf depth + c(leaf mass), by tree.
+NK_INLINE void depths_of_leaves(const ForestView& forest, const std::int64_t* first, int n, const std::int32_t* leaf,
+                                const std::int32_t* levels, double* out) {
   for (int r = 0; r < n; ++r) {
-    const double mass = forest.leaf_mass[first[r] + ~at[r]];
-    out[r] = depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
+    const double mass = forest.leaf_mass[first[r] + ~leaf[r]];
+    out[r] = levels[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
   }
 }
 
 template <class T>
 NK_INLINE void leaf_depths_across(const ForestView& forest, const std::int64_t* first,
                                   const std::int32_t* root, int n, const T* x, double* out) {
-  if (n == kTreesAbreast) return leaf_depths_of<kTreesAbreast>(forest, first, root, n, x, out);
-  return leaf_depths_of<0>(forest, first, root, n, x, out);
+  std::int32_t leaf[kTreesAbreast], levels[kTreesAbreast];
+  leaves_across(forest, first, root, n, x, leaf, levels);
+  depths_of_leaves(forest, first, n, leaf, levels, out);
 }
 
 }  // namespace imondrian

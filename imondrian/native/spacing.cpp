@@ -238,8 +238,7 @@ template Status spacings_as(const ForestView&, const double*, std::int64_t, doub
 
 #define IMONDRIAN_KERNELS(T)                                                                       \
   NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent, double* depth) {     \
-    if (depth) return group.template look<true>(x, extent, depth);                                 \
-    group.template look<false>(x, extent, depth);                                                  \
+    group.look(x, extent, depth);                                                                  \
   }                                                                                                \
   NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
                                         BoxScratch<T>& scratch, std::vector<Way>& ways) {          \

@@ -45,6 +45,12 @@ struct Pack {
     std::memcpy(words, &mask, sizeof words);
     return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
   }
+  // Whether a and b, or c and d, differ in any bit.
+  static NK_INLINE bool any_differ(Pack a, Pack b, Pack c, Pack d) {
+    typedef long long Words __attribute__((vector_size(32)));
+    const Words mask = ((Words)a.v ^ (Words)b.v) | ((Words)c.v ^ (Words)d.v);
+    return ((mask[0] | mask[1]) | (mask[2] | mask[3])) != 0;
+  }
 #else
   T v[kLanes];
   static NK_INLINE Pack load(const T* from) {
@@ -86,6 +92,9 @@ struct Pack {
     bool any = false;
     for (int k = 0; k < kLanes; ++k) any |= (x.v[k] <= lo.v[k]) | (x.v[k] >= hi.v[k]);
     return any;
+  }
+  static NK_INLINE bool any_differ(const Pack& a, const Pack& b, const Pack& c, const Pack& d) {
+    return std::memcmp(a.v, b.v, sizeof a.v) != 0 || std::memcmp(c.v, d.v, sizeof c.v) != 0;
   }
 #endif
   // Halves are added until one lane is left: the same order everywhere.
