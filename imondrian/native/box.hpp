@@ -115,6 +115,17 @@ NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t widt
   return false;
 }
 
+// Whether the box, and so every box around it, contains x: all its values, that is. A box that has seen no
+// value of a feature contains none.
+template <class T>
+NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width) {
+  using P = Pack<T>;
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    if (P::any_not_inside(P::load(x + j), P::load(lo + j), P::load(hi + j))) return false;
+  }
+  return true;
+}
+
 // A feature drawn in proportion to weight(feature, 1). A side times a rate may overflow: then both
 // are scaled down by 2^-520, which changes no proportion that a double can tell.
 template <class Weight>

@@ -77,25 +77,6 @@ NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
   return up;
 }
 
-// The same for the leaves of up to kTreesAbreast trees side by side, named as in leaves_across().
-NK_INLINE void clean_boxes_across(const ForestView& forest, const std::int64_t* first, const std::int32_t* root, int n,
-                                  const std::int32_t* leaf, std::int32_t* box) {
-  std::int32_t up[kTreesAbreast];
-  for (int r = 0; r < n; ++r) up[r] = forest.leaf_parent[first[r] + ~leaf[r]];
-  for (bool going = true; going;) {
-    going = false;
-    for (int r = 0; r < n; ++r) {
-      const bool goes = (forest.clean[first[r] + up[r]] < kLeastClean) & (up[r] != root[r]);
-      const std::int32_t next = forest.parent[first[r] + up[r]];
-      up[r] = goes ? next : up[r];
-      going |= goes;
-    }
-  }
-  for (int r = 0; r < n; ++r) {
-    box[r] = forest.leaf_clean[first[r] + ~leaf[r]] >= kLeastClean ? leaf[r] : up[r];
-  }
-}
-
 // Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
 template <class T, class Visit>
 NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
@@ -202,55 +183,61 @@ class Sight {
   T rate_own_[kBagWidth] = {};
 };
 
-// Up to kTreesAbreast trees that a row looks at together.
+// Trees that a row looks at together, from the leaves where it ends.
 template <class T>
-class TreeGroup {
+class TreeGroup : public Abreast<T> {
  public:
-  TreeGroup(const ForestView& forest, std::int64_t first)
-      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
-    for (int k = 0; k < n_trees_; ++k) {
-      trees_[k].emplace(forest, first + k);
-      first_[k] = (first + k) * forest.capacity;
-      look_at(k);
-    }
+  TreeGroup(const ForestView& forest, std::int64_t first) : Abreast<T>(forest, first) {
+    for (int k = 0; k < n_trees(); ++k) look_at(k);
   }
 
-  int n_trees() const { return n_trees_; }
-  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  using Abreast<T>::leaf;
+  using Abreast<T>::n_trees;
+  using Abreast<T>::tree;
   const Sight<T>& sight(int k) const { return sights_[k]; }
   BoxScratch<T>& scratch() { return scratch_; }
   // Take note of a tree's rates, when they have changed.
-  void look_at(int k) { sights_[k].look_at(*trees_[k]); }
+  void look_at(int k) { sights_[k].look_at(tree(k)); }
 
-  // kFloor + the stretched extent of the clean box of a padded row without missing values, by tree, and
-  // unless `depth` is null its leaf depth + c(mass). Empty trees are left out.
-  NK_INLINE void look(const T* x, double* extent, double* depth) {
-    std::int32_t root[kTreesAbreast], leaf[kTreesAbreast], levels[kTreesAbreast], box[kTreesAbreast], roots = 0;
-    for (int k = 0; k < n_trees_; ++k) roots |= root[k] = trees_[k]->root();  // -1 where empty
+  // kFloor + the stretched extent of the clean box of a padded row without missing values, whose leaves have
+  // been found, by tree. Empty trees are left out.
+  NK_INLINE void look(const T* x, double* extent) {
+    std::int32_t box[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n_trees(); ++k) roots |= tree(k).root();  // -1 where empty
     if (roots >= 0) {
-      leaves_across(forest_, first_, root, n_trees_, x, leaf, levels);
-      if (depth) depths_of_leaves(forest_, first_, n_trees_, leaf, levels, depth);
-      clean_boxes_across(forest_, first_, root, n_trees_, leaf, box);
+      find_clean_boxes(box);
     } else {
-      for (int k = 0; k < n_trees_; ++k) {
-        if (tree(k).empty()) continue;
-        box[k] = clean_box(tree(k), leaf_under(tree(k), x));
-        if (depth) depth[k] = leaf_depth(tree(k), x);
-      }
+      for (int k = 0; k < n_trees(); ++k) box[k] = tree(k).empty() ? 0 : clean_box(tree(k), leaf(k));
     }
-    for (int k = 0; k < n_trees_; ++k) {
+    for (int k = 0; k < n_trees(); ++k) {
       if (!tree(k).empty()) sights_[k].prefetch(tree(k), box[k]);
     }
-    for (int k = 0; k < n_trees_; ++k) {
+    for (int k = 0; k < n_trees(); ++k) {
       if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
     }
   }
 
  private:
-  const ForestView& forest_;
-  int n_trees_;
-  std::int64_t first_[kTreesAbreast];
-  std::optional<Tree<T>> trees_[kTreesAbreast];
+  // clean_box() of all trees side by side; every root is a node.
+  NK_INLINE void find_clean_boxes(std::int32_t* box) const {
+    const ForestView& forest = this->forest();
+    const std::int64_t* first = this->first();
+    std::int32_t up[kTreesAbreast];
+    for (int r = 0; r < n_trees(); ++r) up[r] = forest.leaf_parent[first[r] + ~leaf(r)];
+    for (bool going = true; going;) {
+      going = false;
+      for (int r = 0; r < n_trees(); ++r) {
+        const std::int32_t next = forest.parent[first[r] + up[r]];
+        const bool goes = (forest.clean[first[r] + up[r]] < kLeastClean) & (next != kNobody);
+        up[r] = goes ? next : up[r];
+        going |= goes;
+      }
+    }
+    for (int r = 0; r < n_trees(); ++r) {
+      box[r] = forest.leaf_clean[first[r] + ~leaf(r)] >= kLeastClean ? leaf(r) : up[r];
+    }
+  }
+
   Sight<T> sights_[kTreesAbreast];
   BoxScratch<T> scratch_;
 };

@@ -45,6 +45,13 @@ struct Pack {
     std::memcpy(words, &mask, sizeof words);
     return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
   }
+  // Whether any lane of x that has a value is outside [lo, hi], or has nothing to be inside of.
+  static NK_INLINE bool any_not_inside(Pack x, Pack lo, Pack hi) {
+    const auto mask = (x.v == x.v) & ~((lo.v <= x.v) & (x.v <= hi.v));
+    long long words[4];
+    std::memcpy(words, &mask, sizeof words);
+    return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
+  }
   // Whether a and b, or c and d, differ in any bit.
   static NK_INLINE bool any_differ(Pack a, Pack b, Pack c, Pack d) {
     typedef long long Words __attribute__((vector_size(32)));
@@ -91,6 +98,11 @@ struct Pack {
   static NK_INLINE bool any_outside_open(Pack x, Pack lo, Pack hi) {
     bool any = false;
     for (int k = 0; k < kLanes; ++k) any |= (x.v[k] <= lo.v[k]) | (x.v[k] >= hi.v[k]);
+    return any;
+  }
+  static NK_INLINE bool any_not_inside(Pack x, Pack lo, Pack hi) {
+    bool any = false;
+    for (int k = 0; k < kLanes; ++k) any |= (x.v[k] == x.v[k]) & !((lo.v[k] <= x.v[k]) & (x.v[k] <= hi.v[k]));
     return any;
   }
   static NK_INLINE bool any_differ(const Pack& a, const Pack& b, const Pack& c, const Pack& d) {
