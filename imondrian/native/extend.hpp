@@ -9,14 +9,10 @@
 #include <algorithm>
 
 #include "box.hpp"
+#include "mass.hpp"
 #include "pool.hpp"
 
 namespace imondrian {
-
-// What a point weighs, and how much of that is clean (trim.hpp).
-struct Amount {
-  double mass, clean;
-};
 
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
@@ -32,8 +28,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
                (static_cast<double>(tree.rate[j]) * scale);
       });
   const bool above = x[f] > hi[f];
-  const T threshold = above ? draw_threshold(hi[f], x[f], rng.uniform())
-                            : draw_threshold(x[f], lo[f], rng.uniform());
+  const T threshold = draw_threshold(above ? hi[f] : x[f], above ? x[f] : lo[f], rng.uniform());
   const std::int32_t parent = tree.parent_of(v);
   const std::int32_t node = take_node(tree);
   const std::int32_t leaf = take_leaf(tree, row, amount.mass);
@@ -47,7 +42,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   }
   T* new_lo = tree.lower + node * width;
   T* new_hi = tree.upper + node * width;
-  const bool first_value = gives_first_value(x, lo, width);
+  const bool first_value = adds_value(x, lo, width);
   copy_row(new_lo, lo, width);
   copy_row(new_hi, hi, width);
   grow_box(new_lo, new_hi, x, width);
@@ -64,26 +59,11 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
-// Whether x has a value that `held` lacks. It then takes over the leaf: so a window shows what is in it
-// also where points of one leaf have come to lack what the first ones had.
-template <class T>
-NK_INLINE bool adds_value(const T* x, const T* held, std::int64_t width) {
-  bool any = false;
-  for (std::int64_t j = 0; j < width; ++j) any |= (held[j] != held[j]) & (x[j] == x[j]);
-  return any;
-}
-
 struct Inserted {
   std::int32_t leaf;    // the slot that holds the point now
   std::int32_t let_go;  // the row that the tree does not keep: the point's own when it was there already,
                         // its leaf's when that lacked one of its values, or nobody's
 };
-
-template <class T>
-NK_INLINE void add_amount(Tree<T>& tree, std::int32_t v, Amount amount) {
-  tree.mass[v] += amount.mass;
-  if (tree.clean) tree.clean[v] += amount.clean;
-}
 
 // Add a point to its path's nodes whose boxes contain it: no cut falls between it and them. Returns the first
 // place below them, or the root. Most of a path contains most points, and is found from the leaf up.
@@ -105,6 +85,8 @@ NK_INLINE Inserted join_leaf(Tree<T>& tree, std::int32_t leaf, const T* x, std::
   tree.leaf_mass[leaf] += amount.mass;
   if (tree.clean) tree.leaf_clean[leaf] += amount.clean;
   const std::int32_t let_go = tree.leaf_point[leaf];
+  // A point with a value that the leaf's lacks takes it over: so a window shows what is in it also where points
+  // of one leaf have come to lack what the first ones had.
   const bool takes_over = adds_value(x, tree.lower_of(~leaf), tree.width);
   if (takes_over) tree.leaf_point[leaf] = row;
   // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.

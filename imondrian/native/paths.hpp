@@ -201,15 +201,16 @@ class Abreast {
     const T* threshold = static_cast<const T*>(forest_.threshold);
     std::int32_t at[kTreesAbreast];
     for (int r = 0; r < n; ++r) at[r] = root[r];
-    for (std::int32_t all = 0; all >= 0;) {
-      all = -1;
+    for (bool going = true; going;) {
+      for (int r = 0; r < n; ++r) levels[r] += at[r] >= 0;
       for (int r = 0; r < n; ++r) {
         const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
         const std::int32_t next = forest_.child[2 * v + (x[forest_.feature[v]] > threshold[v])];
-        levels[r] += at[r] >= 0;
         at[r] = at[r] < 0 ? at[r] : next;
-        all &= at[r];
       }
+      std::int32_t all = -1;
+      for (int r = 0; r < n; ++r) all &= at[r];
+      going = all >= 0;
     }
     for (int r = 0; r < n; ++r) leaf[r] = at[r];
   }

@@ -95,7 +95,7 @@ class Recent {
   std::int64_t rank(double value) const {
     const double* from = sorted_;
     std::int64_t n = size();
-    for (; n > 1; n -= n / 2) from += from[n / 2 - 1] <= value ? n / 2 : 0;
+    for (; n > 1; n -= n / 2) from += n / 2 * (from[n / 2 - 1] <= value);
     return from - sorted_ + (n == 1 && *from <= value);
   }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "box.hpp"
+#include "mass.hpp"
 #include "paths.hpp"
 #include "pool.hpp"
 
@@ -84,20 +85,12 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, double clea
     tree.replace_child(up, gone, sibling);
     give_node(tree, gone);
   }
-  const T* x = tree.points + std::int64_t{tree.leaf_point[leaf]} * tree.width;
-  bool shrinking = dies;
-  for (; up != kNobody; up = tree.parent[up]) {
-    tree.mass[up] = whole ? tree.mass[up] - mass
-                          : tree.mass_of(tree.child[2 * std::int64_t{up}]) +
-                                tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
-    if (tree.clean) {
-      tree.clean[up] = whole ? tree.clean[up] - clean
-                             : tree.clean_of(tree.child[2 * std::int64_t{up}]) +
-                                   tree.clean_of(tree.child[2 * std::int64_t{up} + 1]);
-    }
-    // Nothing above can change once the point is inside a box, or the box stays as it is: others share its border.
-    if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
-    if (shrinking) shrinking = unite_children(tree, up);
+  // Where a box stays as it is nothing above can change: the point is inside, or others share the border.
+  for (std::int32_t v = up; dies && v != kNobody && unite_children(tree, v);) v = tree.parent[v];
+  if (whole) {
+    for (; up != kNobody; up = tree.parent[up]) add_amount(tree, up, {-mass, -clean});
+  } else {
+    for (; up != kNobody; up = tree.parent[up]) sum_children(tree, up);
   }
   if (dies) give_leaf(tree, leaf);
   return dies;

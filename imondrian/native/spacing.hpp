@@ -120,14 +120,7 @@ class Sight {
   bool has_constants() const { return constant_; }
   // Ask for the box of v before it is needed.
   NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
-    if (!tree.lower || v < 0) return;
-    const char* lo = reinterpret_cast<const char*>(tree.lower + v * tree.width);
-    const char* hi = reinterpret_cast<const char*>(tree.upper + v * tree.width);
-    const std::int64_t bytes = std::min<std::int64_t>(tree.width * static_cast<std::int64_t>(sizeof(T)), 256);
-    for (std::int64_t at = 0; at < bytes; at += 64) {
-      NK_PREFETCH(lo + at);
-      NK_PREFETCH(hi + at);
-    }
+    if (tree.lower && v >= 0) prefetch_box(tree, v);
   }
   std::int64_t width() const { return width_; }
   const T* rate() const { return rate_; }
