@@ -3,6 +3,7 @@
 // Rows are padded to whole packs with missing values (view.hpp), which count nothing anywhere.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -15,6 +16,19 @@
 namespace imondrian {
 
 using nativekit::Pack;
+
+// Ask for the box of node v before it is needed.
+template <class T>
+NK_INLINE void prefetch_box(const Tree<T>& tree, std::int32_t v) {
+  constexpr std::int64_t kLine = 64, kMost = 256;
+  const char* lo = reinterpret_cast<const char*>(tree.lower + v * tree.width);
+  const char* hi = reinterpret_cast<const char*>(tree.upper + v * tree.width);
+  const std::int64_t bytes = std::min<std::int64_t>(tree.width * static_cast<std::int64_t>(sizeof(T)), kMost);
+  for (std::int64_t at = 0; at < bytes; at += kLine) {
+    NK_PREFETCH(lo + at);
+    NK_PREFETCH(hi + at);
+  }
+}
 
 // How far x is outside [lo, hi] along one feature: never negative; lo <= hi. Missing values make
 // every comparison false, and the distance 0.
@@ -65,32 +79,50 @@ NK_INLINE void grow_box(T* lo, T* hi, const T* x, std::int64_t width) {
   }
 }
 
-// Make [lo, hi] the union of two boxes.
+// Make [lo, hi] the union of two boxes; returns whether that changes it.
 template <class T>
-NK_INLINE void unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* lo_b, const T* hi_b,
+NK_INLINE bool unite_boxes(T* lo, T* hi, const T* lo_a, const T* hi_a, const T* lo_b, const T* hi_b,
                            std::int64_t width) {
   using P = Pack<T>;
+  typename P::Flags changed;
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
-    least(P::load(lo_a + j), P::load(lo_b + j)).store(lo + j);
-    most(P::load(hi_a + j), P::load(hi_b + j)).store(hi + j);
+    const P lower = least(P::load(lo_a + j), P::load(lo_b + j)), upper = most(P::load(hi_a + j), P::load(hi_b + j));
+    changed = changed | P::differ(lower, P::load(lo + j)) | P::differ(upper, P::load(hi + j));
+    lower.store(lo + j);
+    upper.store(hi + j);
   }
+  return changed.any();
 }
 
-// Whether x has a value where the box has seen none.
-template <class T>
-NK_INLINE bool gives_first_value(const T* x, const T* lo, std::int64_t width) {
-  bool any = false;
-  for (std::int64_t j = 0; j < width; ++j) any |= (lo[j] != lo[j]) & (x[j] == x[j]);
-  return any;
+// Whether test(j) finds any lane, of packs from j = 0 on. Asks after several at a time: a branch for each would
+// be missed too often.
+template <class T, class Test>
+NK_INLINE bool any_lane(std::int64_t width, const Test& test) {
+  using P = Pack<T>;
+  constexpr std::int64_t kAtOnce = 4 * P::kLanes;
+  for (std::int64_t begin = 0; begin < width; begin += kAtOnce) {
+    typename P::Flags found;
+    const std::int64_t end = std::min(width, begin + kAtOnce);
+    for (std::int64_t j = begin; j < end; j += P::kLanes) found = found | test(j);
+    if (found.any()) return true;
+  }
+  return false;
 }
 
-// Make the box of v the union of its children's (I4).
+// Whether x has a value where `held`, a point or either side of a box, has none.
 template <class T>
-NK_INLINE void unite_children(Tree<T>& tree, std::int32_t v) {
+NK_INLINE bool adds_value(const T* x, const T* held, std::int64_t width) {
+  using P = Pack<T>;
+  return any_lane<T>(width, [&](std::int64_t j) { return P::lacks(P::load(held + j), P::load(x + j)); });
+}
+
+// Make the box of v the union of its children's (I4); returns whether that changes it.
+template <class T>
+NK_INLINE bool unite_children(Tree<T>& tree, std::int32_t v) {
   const std::int64_t width = tree.width;
   const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
-              tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
+  return unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
+                     tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
 }
 
 // Whether x differs from the box in a feature of rate 0, where the box has no side (I10).
@@ -101,14 +133,14 @@ NK_INLINE bool varies_first(const T* x, const T* lo, const T* hi, const T* rate,
   return any;
 }
 
-// Whether x lies on the border of the box around it.
+// Whether the box, and so every box around it, contains x: all its values, that is. A box that has seen no
+// value of a feature contains none.
 template <class T>
-NK_INLINE bool on_border(const T* x, const T* lo, const T* hi, std::int64_t width) {
+NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width) {
   using P = Pack<T>;
-  for (std::int64_t j = 0; j < width; j += P::kLanes) {
-    if (P::any_outside_open(P::load(x + j), P::load(lo + j), P::load(hi + j))) return true;
-  }
-  return false;
+  return !any_lane<T>(width, [&](std::int64_t j) {
+    return P::not_inside(P::load(x + j), P::load(lo + j), P::load(hi + j));
+  });
 }
 
 // A feature drawn in proportion to weight(feature, 1). A side times a rate may overflow: then both
@@ -128,10 +160,9 @@ NK_INLINE std::int64_t draw_feature(std::int64_t n_features, double total, doubl
   double left = u * total;
   std::int64_t last = 0;
   for (std::int64_t j = 0; j < n_features; ++j) {
-    const double w = weight(j, scale);
-    if (!(w > 0.0)) continue;
+    const double drawn = weight(j, scale), w = drawn > 0.0 ? drawn : 0.0;
     if (left < w) return j;
-    last = j;
+    last = w > 0.0 ? j : last;
     left -= w;
   }
   return last;  // rounding ate the end of the interval

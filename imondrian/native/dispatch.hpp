@@ -44,9 +44,9 @@ struct Samples;
 template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
-// What a padded row without missing values finds in a group of trees (spacing.hpp); depth may be null.
-void look_across(TreeGroup<float>& group, const float* x, double* extent, double* depth);
-void look_across(TreeGroup<double>& group, const double* x, double* extent, double* depth);
+// What a padded row without missing values, whose leaves are known, sees in a group of trees (spacing.hpp).
+void look_across(TreeGroup<float>& group, const float* x, double* extent);
+void look_across(TreeGroup<double>& group, const double* x, double* extent);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (spacing.hpp).
 double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,

@@ -9,15 +9,10 @@
 #include <algorithm>
 
 #include "box.hpp"
-#include "paths.hpp"
+#include "mass.hpp"
 #include "pool.hpp"
 
 namespace imondrian {
-
-// What a point weighs, and how much of that is clean (trim.hpp).
-struct Amount {
-  double mass, clean;
-};
 
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
@@ -33,8 +28,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
                (static_cast<double>(tree.rate[j]) * scale);
       });
   const bool above = x[f] > hi[f];
-  const T threshold = above ? draw_threshold(hi[f], x[f], rng.uniform())
-                            : draw_threshold(x[f], lo[f], rng.uniform());
+  const T threshold = draw_threshold(above ? hi[f] : x[f], above ? x[f] : lo[f], rng.uniform());
   const std::int32_t parent = tree.parent_of(v);
   const std::int32_t node = take_node(tree);
   const std::int32_t leaf = take_leaf(tree, row, amount.mass);
@@ -48,7 +42,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   }
   T* new_lo = tree.lower + node * width;
   T* new_hi = tree.upper + node * width;
-  const bool first_value = gives_first_value(x, lo, width);
+  const bool first_value = adds_value(x, lo, width);
   copy_row(new_lo, lo, width);
   copy_row(new_hi, hi, width);
   grow_box(new_lo, new_hi, x, width);
@@ -65,99 +59,90 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   return leaf;
 }
 
-// Whether x has a value that `held` lacks. It then takes over the leaf: so a window shows what is in it
-// also where points of one leaf have come to lack what the first ones had.
-template <class T>
-NK_INLINE bool adds_value(const T* x, const T* held, std::int64_t width) {
-  bool any = false;
-  for (std::int64_t j = 0; j < width; ++j) any |= (held[j] != held[j]) & (x[j] == x[j]);
-  return any;
-}
-
 struct Inserted {
   std::int32_t leaf;    // the slot that holds the point now
   std::int32_t let_go;  // the row that the tree does not keep: the point's own when it was there already,
                         // its leaf's when that lacked one of its values, or nobody's
-  double depth;         // the point's score from just before (0 when none was asked for)
 };
 
-// What insert() gathers on its way: scores read the path that insertion walks anyway.
-enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
+// Add a point to its path's nodes whose boxes contain it: no cut falls between it and them. Returns the first
+// place below them, or the root. Most of a path contains most points, and is found from the leaf up.
+template <class T>
+NK_INLINE std::int32_t pass_containing(Tree<T>& tree, const T* x, std::int32_t leaf, Amount amount) {
+  const std::int64_t width = tree.width;
+  std::int32_t start = leaf, up = tree.parent_of(leaf);
+  while (up != kNobody && !contains(x, tree.lower + up * width, tree.upper + up * width, width)) {
+    start = up;
+    up = tree.parent[up];
+  }
+  for (; up != kNobody; up = tree.parent[up]) add_amount(tree, up, amount);
+  return start;
+}
 
-template <Gather kGather, class T>
-NK_INLINE double finish(const Tree<T>& tree, const T* x, const Walk& walk) {
-  if (kGather == Gather::kDepth) return finish_depth(tree, x, walk);
-  if (kGather == Gather::kInsertion) return walk.gone() ? walk.expected : finish_insertion(tree, x, walk);
-  return 0.0;
+// Add a point that no cut separates from what its leaf holds; `grew`: whether its path's boxes did.
+template <class T>
+NK_INLINE Inserted join_leaf(Tree<T>& tree, std::int32_t leaf, const T* x, std::int32_t row, Amount amount, bool grew) {
+  tree.leaf_mass[leaf] += amount.mass;
+  if (tree.clean) tree.leaf_clean[leaf] += amount.clean;
+  const std::int32_t let_go = tree.leaf_point[leaf];
+  // A point with a value that the leaf's lacks takes it over: so a window shows what is in it also where points
+  // of one leaf have come to lack what the first ones had.
+  const bool takes_over = adds_value(x, tree.lower_of(~leaf), tree.width);
+  if (takes_over) tree.leaf_point[leaf] = row;
+  // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.
+  for (std::int32_t up = tree.leaf_parent[leaf]; (grew || takes_over) && up != kNobody; up = tree.parent[up]) {
+    unite_children(tree, up);
+  }
+  return {leaf, takes_over ? let_go : row};
 }
 
 // Insert the stored point `row` with a mass above 0; the tree keeps boxes and has a free node and leaf.
-template <Gather kGather, class T>
-NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, Amount amount) {
+// `leaf`: where the point's path ends (~slot), unless the tree is empty.
+template <class T>
+NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, std::int32_t leaf, Amount amount) {
   const std::int64_t width = tree.width;
   const T* x = tree.points + std::int64_t{row} * width;
   if (tree.empty()) {
-    const std::int32_t leaf = take_leaf(tree, row, amount.mass);
-    if (tree.clean) tree.leaf_clean[leaf] = amount.clean;
-    tree.leaf_parent[leaf] = kNobody;
-    tree.header[kRoot] = ~leaf;
-    return {leaf, kNobody, 0.0};
+    const std::int32_t slot = take_leaf(tree, row, amount.mass);
+    if (tree.clean) tree.leaf_clean[slot] = amount.clean;
+    tree.leaf_parent[slot] = kNobody;
+    tree.header[kRoot] = ~slot;
+    return {slot, kNobody};
   }
   Rng rng(tree.rng);
   // Drawn when it first matters: a point that is there already leaves the generator alone, so that a
   // weight is exactly that many copies.
   double wait = -1.0;
   bool grew = false;
-  Walk walk{tree.root()};
-  while (walk.node >= 0) {
-    const std::int32_t v = walk.node;
+  std::int32_t v = pass_containing(tree, x, leaf, amount);
+  double born = tree.parent_of(v) == kNobody ? 0.0 : tree.time[tree.parent_of(v)];
+  for (; v >= 0; v = tree.next(v, x)) {
     T* lo = tree.lower + v * width;
     T* hi = tree.upper + v * width;
     const double distance = separation_rate(x, lo, hi, tree.rate, width);
-    const double lifetime = tree.time[v] - walk.born;
+    const double lifetime = tree.time[v] - born;
     if (distance > 0.0) {
       if (wait < 0.0) wait = rng.exponential();
       if (wait < distance * lifetime) {
-        double time = later(walk.born, wait, distance);
+        double time = later(born, wait, distance);
         // Rounding may land on the node's own time; a parent must be strictly older (I5).
         if (time >= tree.time[v]) time = std::nextafter(tree.time[v], 0.0);
-        if (time > walk.born) {
-          const double depth = finish<kGather>(tree, x, walk);
-          return {split_above(tree, v, x, row, amount, distance, time, rng), kNobody, depth};
-        }
+        if (time > born) return {split_above(tree, v, x, row, amount, distance, time, rng), kNobody};
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
       grow_box(lo, hi, x, width);
       grew = true;
     }
-    if (kGather == Gather::kInsertion) {
-      if (!walk.gone()) walk.pass(distance, lifetime);
-    } else if (kGather == Gather::kDepth) {
-      walk.depth += 1.0;
-    }
-    tree.mass[v] += amount.mass;
-    if (tree.clean) tree.clean[v] += amount.clean;
-    walk.born = tree.time[v];
-    walk.node = tree.next(v, x);
+    add_amount(tree, v, amount);
+    born = tree.time[v];
   }
-  const double depth = finish<kGather>(tree, x, walk);
-  const T* held = tree.lower_of(walk.node);
+  const T* held = tree.lower_of(v);
   const double distance = separation_rate(x, held, held, tree.rate, width);
   if (distance > 0.0) {
     if (wait < 0.0) wait = rng.exponential();
-    const double time = later(walk.born, wait, distance);
-    return {split_above(tree, walk.node, x, row, amount, distance, time, rng), kNobody, depth};
+    return {split_above(tree, v, x, row, amount, distance, later(born, wait, distance), rng), kNobody};
   }
-  tree.leaf_mass[~walk.node] += amount.mass;
-  if (tree.clean) tree.leaf_clean[~walk.node] += amount.clean;
-  const std::int32_t let_go = tree.leaf_point[~walk.node];
-  const bool takes_over = adds_value(x, held, width);
-  if (takes_over) tree.leaf_point[~walk.node] = row;
-  // Only missing values bring a point from outside a box into a leaf inside it, or change a leaf.
-  for (std::int32_t up = tree.leaf_parent[~walk.node]; (grew || takes_over) && up != kNobody; up = tree.parent[up]) {
-    unite_children(tree, up);
-  }
-  return {~walk.node, takes_over ? let_go : row, depth};
+  return join_leaf(tree, ~v, x, row, amount, grew);
 }
 
 }  // namespace imondrian

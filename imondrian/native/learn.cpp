@@ -19,10 +19,8 @@ constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next
 
 // The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES double learn_row(TreeStream<T>& stream, std::int32_t row, Amount amount, Gather gather) { \
-    if (gather == Gather::kDepth) return stream.template learn<Gather::kDepth>(row, amount);       \
-    if (gather == Gather::kInsertion) return stream.template learn<Gather::kInsertion>(row, amount); \
-    return stream.template learn<Gather::kNothing>(row, amount);                                   \
+  NK_CLONES void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
+    stream.learn(row, leaf, amount);                                                               \
   }                                                                                                \
   NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
   NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
@@ -37,29 +35,24 @@ IMONDRIAN_KERNELS(double)
 template <class T>
 class Judge {
  public:
-  Judge(const ForestView& forest, std::int64_t first)
-      : group_(forest, first),
-        recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
+  // `group` starts at tree `first`, and lives as long.
+  Judge(const ForestView& forest, std::int64_t first, TreeGroup<T>& group)
+      : group_(group), recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
 
-  TreeGroup<T>& group() { return group_; }
-
-  // The verdict on padded row x, and what each tree makes of it, `step` apart: its stretched extent, or with
-  // missing values the log of it; NaN where the tree is empty.
+  // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
+  // its stretched extent, or with missing values the log of it; NaN where the tree is empty.
   bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
-    double extent[kTreesAbreast], depth[kTreesAbreast], sum = 0.0, present = 0.0;
-    if (!missing) look_across(group_, x, extent, depth);
+    double extent[kTreesAbreast], sum = 0.0, present = 0.0;
+    if (!missing) look_across(group_, x, extent);
     for (int k = 0; k < group_.n_trees(); ++k) {
       const Tree<T>& tree = group_.tree(k);
       if (tree.empty()) {
         seen[k * step] = std::numeric_limits<double>::quiet_NaN();
         continue;
       }
-      if (missing) {
-        extent[k] = spacing_with_missing(tree, x, group_.sight(k), group_.scratch(), ways_);
-        depth[k] = depth_with_missing(tree, x, Score::kDepth, forks_);
-      }
+      if (missing) extent[k] = spacing_with_missing(tree, x, group_.sight(k), group_.scratch(), ways_);
       seen[k * step] = extent[k];
-      sum += depth[k];
+      sum += missing ? depth_with_missing(tree, x, Score::kDepth, forks_) : group_.depth(k);
       present += 1.0;
     }
     if (present == 0.0) return false;
@@ -69,79 +62,76 @@ class Judge {
   }
 
  private:
-  TreeGroup<T> group_;
+  TreeGroup<T>& group_;
   Recent recent_;
   std::vector<Way> ways_;
   std::vector<Fork> forks_;
 };
 
+// What learning gathers: scores from just before.
+enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
+
 // Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
-// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals. Trees that a row leaves as
-// they are score it side by side.
+// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals.
 template <class T>
 class GroupLearner {
  public:
   GroupLearner(const ForestView& forest, std::int64_t first, Gather gather)
-      : forest_(forest), first_(first),
-        n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))),
-        gather_(gather) {
-    for (int k = 0; k < n_trees_; ++k) streams_[k].emplace(forest, first + k);
-    if (forest.clean) judge_.emplace(forest, first);
+      : forest_(forest), gather_(gather), group_(forest, first) {
+    for (int k = 0; k < group_.n_trees(); ++k) {
+      streams_[k].emplace(forest, first + k);
+      keepers_[k].emplace(forest, first + k);
+    }
+    if (forest.clean) judge_.emplace(forest, first, group_);
   }
 
   // Returns false if there was no memory for a score; the rows are learnt all the same.
   bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
              double* norms, double* seen) {
     const bool scored = gather_ != Gather::kNothing;
-    for (int k = 0; scored && k < n_trees_; ++k) start_norm(k, 0);
+    for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
-      const bool missing = has_missing(point(rows[i]), forest_.n_features);
+      const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
+      const bool missing = has_missing(x, forest_.n_features);
+      walk(x, missing);
       const double mass = weight ? weight[i] : 1.0;
-      const bool flagged = judge_ && is_flagged(point(rows[i]), missing, seen + i, n);
-      const Amount amount{mass, flagged ? 0.0 : mass};
-      int idle[kTreesAbreast], n_idle = 0;
-      for (int k = 0; k < n_trees_; ++k) {
-        TreeStream<T>& stream = *streams_[k];
-        if (!stream.keeps_next()) {
-          idle[n_idle++] = k;
-          stream.skip();
+      const bool flagged = judge_ && is_flagged(x, missing, seen + i, n);
+      for (int k = 0; k < group_.n_trees(); ++k) {
+        if (scored) depths[k * n + i] = score(k, x, missing);
+        if (!streams_[k]->keeps_next()) {
+          streams_[k]->skip();
           continue;
         }
-        const double depth = learn_one(k, rows[i], amount, missing);
-        if (!scored) continue;
-        depths[k * n + i] = depth;
-        if (stream.tree().total_mass() != mass_[k]) {
+        learn_one(k, x, rows[i], {mass, flagged ? 0.0 : mass});
+        if (scored && group_.tree(k).total_mass() != mass_[k]) {
           write_norm(k, norms + k * n, i + 1);
           start_norm(k, i + 1);
         }
       }
-      if (!scored || n_idle == 0) continue;
-      double found[kTreesAbreast] = {};
-      score_idle(idle, n_idle, point(rows[i]), missing, found);
-      for (int k = 0; k < n_idle; ++k) depths[idle[k] * n + i] = found[k];
     }
-    for (int k = 0; scored && k < n_trees_; ++k) write_norm(k, norms + k * n, n);
+    for (int k = 0; scored && k < group_.n_trees(); ++k) write_norm(k, norms + k * n, n);
     return !no_memory_;
   }
 
  private:
-  const T* point(std::int32_t row) const {
-    return static_cast<const T*>(forest_.points) + std::int64_t{row} * forest_.width;
+  // Find the leaves of row x where they are asked for.
+  void walk(const T* x, bool missing) {
+    if (judge_ || gather_ == Gather::kDepth) return group_.find_leaves(x, missing);
+    int keeping[kTreesAbreast], n = 0;
+    for (int k = 0; k < group_.n_trees(); ++k) {
+      if (streams_[k]->keeps_next()) keeping[n++] = k;
+    }
+    group_.find_leaves(x, missing, keeping, n);
   }
 
-  // A point is scored on its way in, unless its score and its way differ: it goes several ways, or the
-  // tree's scale is seen to in between.
-  double learn_one(int k, std::int32_t row, Amount amount, bool missing) {
-    TreeStream<T>& stream = *streams_[k];
-    const T* x = point(row);
-    ScaleKeeper<T> keeper(forest_, first_ + k);
-    const bool due = keeper.is_due(x);
-    if (!due && !(missing && gather_ != Gather::kNothing)) return learn_row(stream, row, amount, gather_);
-    const double depth = gather_ == Gather::kNothing ? 0.0 : score_alone(stream.tree(), x, missing);
-    if (due) attend_scale(keeper, x, scratch_);
-    if (due && judge_) judge_->group().look_at(k);
-    learn_row(stream, row, amount, Gather::kNothing);
-    return depth;
+  void learn_one(int k, const T* x, std::int32_t row, Amount amount) {
+    std::int32_t leaf = group_.leaf(k);
+    if (keepers_[k]->is_due(x)) {
+      attend_scale(*keepers_[k], x, scratch_);
+      group_.look_at(k);
+      leaf = leaf_under(group_.tree(k), x);
+    }
+    learn_row(*streams_[k], row, leaf, amount);
   }
 
   bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
@@ -153,42 +143,28 @@ class GroupLearner {
     }
   }
 
-  double score_alone(const Tree<T>& tree, const T* x, bool missing) {
+  double score(int k, const T* x, bool missing) {
+    const Tree<T>& tree = group_.tree(k);
     if (tree.empty()) return 0.0;
-    const Score score = static_cast<Score>(gather_);
-    if (missing) return score_missing(tree, x, score);
-    if (score == Score::kDepth) return leaf_depth(tree, x);
+    if (missing) return score_missing(tree, x);
+    if (gather_ == Gather::kDepth) return group_.depth(k);
     double depth = 0.0;
     insertion_depths(tree, x, 1, &depth);
     return depth;
   }
 
-  double score_missing(const Tree<T>& tree, const T* x, Score score) {
+  double score_missing(const Tree<T>& tree, const T* x) {
     try {
-      return depth_with_missing(tree, x, score, forks_);
+      return depth_with_missing(tree, x, static_cast<Score>(gather_), forks_);
     } catch (const std::bad_alloc&) {
       no_memory_ = true;  // learning goes on, so that no tree is left behind
       return 0.0;
     }
   }
 
-  void score_idle(const int* idle, int n, const T* x, bool missing, double* found) {
-    std::int64_t first[kTreesAbreast];
-    std::int32_t root[kTreesAbreast], roots = 0;
-    for (int k = 0; k < n; ++k) {
-      first[k] = (first_ + idle[k]) * forest_.capacity;
-      roots |= root[k] = streams_[idle[k]]->tree().root();
-    }
-    if (gather_ == Gather::kDepth && !missing && roots >= 0) {
-      leaf_depths_across(forest_, first, root, n, x, found);
-    } else {
-      for (int k = 0; k < n; ++k) found[k] = score_alone(streams_[idle[k]]->tree(), x, missing);
-    }
-  }
-
   // c(mass) changes only while a tree fills up: it is written for whole runs of rows.
   void start_norm(int k, std::int64_t from) {
-    mass_[k] = streams_[k]->tree().total_mass();
+    mass_[k] = group_.tree(k).total_mass();
     from_[k] = from;
   }
   void write_norm(int k, double* norms, std::int64_t to) const {
@@ -196,15 +172,15 @@ class GroupLearner {
   }
 
   const ForestView& forest_;
-  std::int64_t first_;
-  int n_trees_;
   Gather gather_;
+  TreeGroup<T> group_;
   std::optional<TreeStream<T>> streams_[kTreesAbreast];
-  double mass_[kTreesAbreast] = {};
+  std::optional<ScaleKeeper<T>> keepers_[kTreesAbreast];
+  std::optional<Judge<T>> judge_;
   RenewScratch<T> scratch_;
   std::vector<Fork> forks_;
-  std::optional<Judge<T>> judge_;
   bool no_memory_ = false;
+  double mass_[kTreesAbreast] = {};
   std::int64_t from_[kTreesAbreast] = {};
 };
 
@@ -217,27 +193,49 @@ void average(const double* values, std::int64_t trees, std::int64_t n, double* o
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
 }
 
+// What the trees that are not empty saw of one row: stretched extents or, of a row with missing values, logs.
+class Sighting {
+ public:
+  void add_extent(double extent) {
+    const bool seen = extent == extent;  // NaN: the tree is empty
+    logs_.add_log_of(seen ? extent : 1.0);
+    present_ += seen;
+  }
+  void add_log(double value) {
+    const bool seen = value == value;
+    sum_ += seen ? value : 0.0;
+    present_ += seen;
+  }
+  bool any() const { return present_ > 0.0; }
+  double mean() const { return (sum_ + logs_.sum()) / present_; }  // one of the sums is 0
+
+ private:
+  LogSum logs_;
+  double sum_ = 0.0, present_ = 0.0;
+};
+
 // From what trees saw of each row, (trees, n), to how unusual it was among the recent ones; rows join them.
 template <class T>
 void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
-  Recent recent(forest.recent);
-  for (std::int64_t i = 0; i < n; ++i) {
-    const bool missing = has_missing(x + i * forest.n_features, forest.n_features);
-    LogSum logs;
-    double sum = 0.0, present = 0.0;
-    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+  std::vector<Sighting> sightings(static_cast<std::size_t>(n));
+  std::vector<char> missing(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) missing[i] = has_missing(x + i * forest.n_features, forest.n_features);
+  const bool all_whole = std::find(missing.begin(), missing.end(), 1) == missing.end();
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {  // rows inside: a sum waits for its last factor
+    for (std::int64_t i = 0; i < n; ++i) {
       const double value = seen[t * n + i];
-      if (value != value) continue;
-      present += 1.0;
-      if (missing) {
-        sum += value;
+      if (!all_whole && missing[i]) {
+        sightings[i].add_log(value);
       } else {
-        logs.add_log_of(value);
+        sightings[i].add_extent(value);
       }
     }
-    const double spacing = (missing ? sum : logs.sum()) / present;
+  }
+  Recent recent(forest.recent);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double spacing = sightings[i].mean();
     if (out) out[i] = Usual(recent).excess(spacing);
-    if (present > 0.0) recent.add(spacing);
+    if (sightings[i].any()) recent.add(spacing);
   }
 }
 

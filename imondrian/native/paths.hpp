@@ -1,7 +1,9 @@
 // Scores of one tree on its own columns: the paper's depth, and the depth under virtual insertion.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "box.hpp"
@@ -43,19 +45,36 @@ struct Walk {
   }
 };
 
+// The leaf (~slot) of x.
 template <class T>
-NK_INLINE double finish_depth(const Tree<T>& tree, const T* x, Walk walk) {
-  while (walk.node >= 0) {
-    walk.node = tree.next(walk.node, x);
-    walk.depth += 1.0;
-  }
-  const double mass = tree.leaf_mass[~walk.node];
-  return mass > 1.0 ? walk.depth + hidden_depth(mass) : walk.depth;
+NK_INLINE std::int32_t leaf_under(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root();
+  while (v >= 0) v = tree.next(v, x);
+  return v;
 }
 
+// Leaf depth + c(leaf mass) of a walk that passed so many levels.
 template <class T>
-NK_INLINE double finish_insertion(const Tree<T>& tree, const T* x, Walk walk) {
+NK_INLINE double depth_at(const Tree<T>& tree, std::int32_t leaf, std::int32_t levels) {
+  const double mass = tree.leaf_mass[~leaf];
+  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+}
+
+// Leaf depth + c(leaf mass).
+template <class T>
+NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root(), levels = 0;
+  for (; v >= 0; v = tree.next(v, x)) ++levels;
+  return depth_at(tree, v, levels);
+}
+
+// Expected depth of x if it were inserted: at a node reached with probability p and left at
+// distance eta for its lifetime, x separates with probability 1 - exp(-eta * lifetime) and would
+// hang one below. A point that is already stored keeps its leaf: depth + c(mass).
+template <class T>
+NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   const std::int64_t width = tree.width;
+  Walk walk{tree.root()};
   while (walk.node >= 0) {
     const std::int64_t at = walk.node * width;
     walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width),
@@ -67,20 +86,6 @@ NK_INLINE double finish_insertion(const Tree<T>& tree, const T* x, Walk walk) {
   const T* held = tree.lower_of(walk.node);
   const bool at_point = !(separation_rate(x, held, held, tree.rate, width) > 0.0);
   return walk.end(at_point, tree.leaf_mass[~walk.node]);
-}
-
-// Leaf depth + c(leaf mass).
-template <class T>
-NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
-  return finish_depth(tree, x, Walk{tree.root()});
-}
-
-// Expected depth of x if it were inserted: at a node reached with probability p and left at
-// distance eta for its lifetime, x separates with probability 1 - exp(-eta * lifetime) and would
-// hang one below. A point that is already stored keeps its leaf: depth + c(mass).
-template <class T>
-NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
-  return finish_insertion(tree, x, Walk{tree.root()});
 }
 
 // One way that a point with missing values may take, and the share of it that does.
@@ -138,38 +143,91 @@ NK_INLINE double forked_depth(const Tree<T>& tree, const T* x, Score score, std:
   return total;
 }
 
-// Leaf depths of one row without missing values in up to kTreesAbreast trees of a forest, side by side
-// to hide the latency of each. Trees are named by the place of their first slot in the forest's columns;
-// every root is a node.
 constexpr int kTreesAbreast = 8;
-template <int kTrees, class T>
-NK_INLINE void leaf_depths_of(const ForestView& forest, const std::int64_t* first,
-                              const std::int32_t* root, int n_trees, const T* x, double* out) {
-  const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
-  const T* threshold = static_cast<const T*>(forest.threshold);
-  std::int32_t at[kTreesAbreast], depth[kTreesAbreast] = {};
-  for (int r = 0; r < n; ++r) at[r] = root[r];
-  for (std::int32_t all = 0; all >= 0;) {
-    all = -1;
-    for (int r = 0; r < n; ++r) {
-      const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
-      const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
-      depth[r] += at[r] >= 0;
-      at[r] = at[r] < 0 ? at[r] : next;
-      all &= at[r];
+
+// Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
+template <class T>
+class Abreast {
+ public:
+  Abreast(const ForestView& forest, std::int64_t first)
+      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
+    for (int k = 0; k < n_trees_; ++k) {
+      trees_[k].emplace(forest, first + k);
+      first_[k] = (first + k) * forest.capacity;
     }
   }
-  for (int r = 0; r < n; ++r) {
-    const double mass = forest.leaf_mass[first[r] + ~at[r]];
-    out[r] = depth[r] + (mass > 1.0 ? hidden_depth(mass) : 0.0);
-  }
-}
 
-template <class T>
-NK_INLINE void leaf_depths_across(const ForestView& forest, const std::int64_t* first,
-                                  const std::int32_t* root, int n, const T* x, double* out) {
-  if (n == kTreesAbreast) return leaf_depths_of<kTreesAbreast>(forest, first, root, n, x, out);
-  return leaf_depths_of<0>(forest, first, root, n, x, out);
-}
+  int n_trees() const { return n_trees_; }
+  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  // The leaf (~slot) where the last row ended, unless the tree is empty, and its depth + c(mass), or 0.
+  std::int32_t leaf(int k) const { return leaf_[k]; }
+  double depth(int k) const { return tree(k).empty() ? 0.0 : depth_at(tree(k), leaf_[k], levels_[k]); }
+
+  // Find the leaves of a padded row in the `n` trees numbered in `which`; `missing`: whether it lacks values.
+  NK_INLINE void find_leaves(const T* x, bool missing, const int* which, int n) {
+    std::int64_t first[kTreesAbreast];
+    std::int32_t root[kTreesAbreast], roots = 0;
+    for (int r = 0; r < n; ++r) {
+      first[r] = first_[which[r]];
+      roots |= root[r] = tree(which[r]).root();  // -1 where empty
+    }
+    if (missing || roots < 0) {
+      for (int r = 0; r < n; ++r) walk_alone(x, which[r]);
+      return;
+    }
+    std::int32_t leaf[kTreesAbreast], levels[kTreesAbreast] = {};
+    if (n == kTreesAbreast) {
+      walk<kTreesAbreast>(x, first, root, n, leaf, levels);
+    } else {
+      walk<0>(x, first, root, n, leaf, levels);
+    }
+    for (int r = 0; r < n; ++r) leaf_[which[r]] = leaf[r], levels_[which[r]] = levels[r];
+  }
+  void find_leaves(const T* x, bool missing) {
+    static constexpr int kAll[kTreesAbreast] = {0, 1, 2, 3, 4, 5, 6, 7};
+    find_leaves(x, missing, kAll, n_trees_);
+  }
+
+ protected:
+  const ForestView& forest() const { return forest_; }
+  const std::int64_t* first() const { return first_; }
+
+ private:
+  // Trees are named by the place of their first slot in the forest's columns; every root is a node.
+  template <int kTrees>
+  NK_INLINE void walk(const T* x, const std::int64_t* first, const std::int32_t* root, int n_trees,
+                      std::int32_t* leaf, std::int32_t* levels) const {
+    const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
+    const T* threshold = static_cast<const T*>(forest_.threshold);
+    std::int32_t at[kTreesAbreast];
+    for (int r = 0; r < n; ++r) at[r] = root[r];
+    for (bool going = true; going;) {
+      for (int r = 0; r < n; ++r) levels[r] += at[r] >= 0;
+      for (int r = 0; r < n; ++r) {
+        const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
+        const std::int32_t next = forest_.child[2 * v + (x[forest_.feature[v]] > threshold[v])];
+        at[r] = at[r] < 0 ? at[r] : next;
+      }
+      std::int32_t all = -1;
+      for (int r = 0; r < n; ++r) all &= at[r];
+      going = all >= 0;
+    }
+    for (int r = 0; r < n; ++r) leaf[r] = at[r];
+  }
+
+  void walk_alone(const T* x, int k) {
+    levels_[k] = 0;
+    if (tree(k).empty()) return;
+    std::int32_t v = tree(k).root();
+    for (; v >= 0; v = tree(k).next(v, x)) ++levels_[k];
+    leaf_[k] = v;
+  }
+
+  const ForestView& forest_;
+  int n_trees_;
+  std::int64_t first_[kTreesAbreast];
+  std::optional<Tree<T>> trees_[kTreesAbreast];
+  std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
+};
 
 }  // namespace imondrian

@@ -22,13 +22,22 @@ class Recent {
   std::int64_t size() const { return static_cast<std::int64_t>(held_); }
 
   void add(double value) {
-    for (std::int64_t drop = size() + 1 - limit(); drop > 0; --drop) forget_oldest();
-    std::int64_t held = size();
-    double* place = std::upper_bound(sorted_, sorted_ + held, value);
-    std::memmove(place + 1, place, static_cast<std::size_t>(sorted_ + held - place) * sizeof(double));
+    double* const oldest = ring_ + (static_cast<std::int64_t>(n_) - size()) % kRecent;
+    double* gap = sorted_ + size();  // where the sorted copy has room; what is between there and the newcomer moves over
+    double* place = sorted_ + rank(value);
+    if (size() < limit()) {
+      held_ += 1.0;
+    } else {
+      gap = sorted_ + rank(*oldest) - 1;
+    }
+    if (place > gap) {
+      --place;
+      std::memmove(gap, gap + 1, static_cast<std::size_t>(place - gap) * sizeof(double));
+    } else {
+      std::memmove(place + 1, place, static_cast<std::size_t>(gap - place) * sizeof(double));
+    }
     *place = ring_[static_cast<std::int64_t>(n_) % kRecent] = value;
     n_ += 1.0;
-    held_ += 1.0;
   }
 
   // Remember values with masses as if they had come one by one, in no order: each as often as its mass
@@ -82,11 +91,12 @@ class Recent {
   std::int64_t limit() const {
     return std::clamp(std::max(static_cast<std::int64_t>(n_) / 2, size()), kFewRecent, kRecent);
   }
-  void forget_oldest() {
-    const std::int64_t held = size();
-    double* gone = std::lower_bound(sorted_, sorted_ + held, ring_[(static_cast<std::int64_t>(n_) - held) % kRecent]);
-    std::memmove(gone, gone + 1, static_cast<std::size_t>(sorted_ + held - gone - 1) * sizeof(double));
-    held_ -= 1.0;
+  // How many of them are not above `value`. No branches: half of them would be missed.
+  std::int64_t rank(double value) const {
+    const double* from = sorted_;
+    std::int64_t n = size();
+    for (; n > 1; n -= n / 2) from += n / 2 * (from[n / 2 - 1] <= value);
+    return from - sorted_ + (n == 1 && *from <= value);
   }
 
   double& n_;

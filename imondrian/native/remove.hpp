@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "box.hpp"
+#include "mass.hpp"
+#include "paths.hpp"
 #include "pool.hpp"
 
 namespace imondrian {
@@ -29,8 +31,7 @@ NK_INLINE Match match(const T* held, const T* x, std::int64_t n_features) {
 template <class T>
 NK_INLINE std::int32_t find_leaf(const Tree<T>& tree, const T* x) {
   if (tree.empty()) return kNobody;
-  std::int32_t v = tree.root();
-  while (v >= 0) v = tree.next(v, x);
+  const std::int32_t v = leaf_under(tree, x);
   return match(tree.lower_of(v), x, tree.n_features) == Match::kExact ? ~v : kNobody;
 }
 
@@ -61,7 +62,7 @@ std::int32_t find_held(const Tree<T>& tree, const T* x, const LeftIn& left_in, s
 }
 
 // Take `mass` from a leaf. When nothing is left the leaf goes: its parent is spliced out, and boxes
-// shrink on the way up for as long as the point lay on their border. Returns whether the leaf died.
+// shrink on the way up for as long as the point alone held their border. Returns whether the leaf died.
 // `whole` promises that all masses are whole numbers, whose differences are exact; `clean` is how much of
 // the mass is (trim.hpp).
 template <class T>
@@ -84,20 +85,12 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, double clea
     tree.replace_child(up, gone, sibling);
     give_node(tree, gone);
   }
-  const T* x = tree.points + std::int64_t{tree.leaf_point[leaf]} * tree.width;
-  bool shrinking = dies;
-  for (; up != kNobody; up = tree.parent[up]) {
-    tree.mass[up] = whole ? tree.mass[up] - mass
-                          : tree.mass_of(tree.child[2 * std::int64_t{up}]) +
-                                tree.mass_of(tree.child[2 * std::int64_t{up} + 1]);
-    if (tree.clean) {
-      tree.clean[up] = whole ? tree.clean[up] - clean
-                             : tree.clean_of(tree.child[2 * std::int64_t{up}]) +
-                                   tree.clean_of(tree.child[2 * std::int64_t{up} + 1]);
-    }
-    // A point inside a box is inside every box around it: nothing above can change.
-    if (shrinking) shrinking = on_border(x, tree.lower + up * tree.width, tree.upper + up * tree.width, tree.width);
-    if (shrinking) unite_children(tree, up);
+  // Where a box stays as it is nothing above can change: the point is inside, or others share the border.
+  for (std::int32_t v = up; dies && v != kNobody && unite_children(tree, v);) v = tree.parent[v];
+  if (whole) {
+    for (; up != kNobody; up = tree.parent[up]) add_amount(tree, up, {-mass, -clean});
+  } else {
+    for (; up != kNobody; up = tree.parent[up]) sum_children(tree, up);
   }
   if (dies) give_leaf(tree, leaf);
   return dies;

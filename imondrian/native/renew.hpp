@@ -134,13 +134,15 @@ class ScaleKeeper {
  public:
   ScaleKeeper(const ForestView& forest, std::int64_t t)
       : forest_(forest), t_(t), tree_(forest, t), state_(forest.stream + kStreamSize * t),
-        member_(forest.member_leaf ? forest.member_leaf + t * forest.window : nullptr) {}
+        member_(forest.member_leaf ? forest.member_leaf + t * forest.window : nullptr) {
+    note_constants();
+  }
 
   // Whether x finds something to do.
   NK_INLINE bool is_due(const T* x) const {
     if (tree_.empty() || !(forest_.scaled || tree_.bag)) return false;
     if (look_is_due(x)) return true;
-    return forest_.scaled && varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()),
+    return forest_.scaled && has_constants_ && varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()),
                                           tree_.rate, tree_.width);
   }
 
@@ -159,6 +161,7 @@ class ScaleKeeper {
       const bool varies = x[j] < lo[j] || x[j] > hi[j];
       if (varies && forest_.scaled && tree_.rate[j] == T(0)) tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
     }
+    note_constants();
   }
 
  private:
@@ -201,8 +204,12 @@ class ScaleKeeper {
     }
   }
 
+  // Once a feature has a rate it keeps one: only attend() makes constants fewer.
+  void note_constants() { has_constants_ = std::find(tree_.rate, tree_.rate + tree_.n_features, T(0)) != tree_.rate + tree_.n_features; }
+
   const ForestView& forest_;
   std::int64_t t_;
+  bool has_constants_ = false;
   Tree<T> tree_;
   std::int64_t* state_;
   std::int32_t* member_;

@@ -34,27 +34,16 @@ double mean_norm(const ForestView& forest) {
   return sum / static_cast<double>(forest.n_trees);
 }
 
-// Leaf depths of one row summed over the trees, in their order, eight trees side by side.
+// Add up the leaf depths of few rows (n, n_features), straight on the trees.
 template <class T>
-double sum_leaf_depths(const ForestView& forest, const T* x) {
-  double sum = 0.0;
-  for (std::int64_t begin = 0; begin < forest.n_trees; begin += kTreesAbreast) {
-    const int n = static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - begin));
-    std::int64_t first[kTreesAbreast];
-    std::int32_t root[kTreesAbreast], roots = 0;
-    for (int k = 0; k < n; ++k) {
-      first[k] = (begin + k) * forest.capacity;
-      roots |= root[k] = forest.header[(begin + k) * kHeaderSize + kRoot];  // -1 where empty
-    }
-    double found[kTreesAbreast];
-    const bool abreast = roots >= 0;
-    if (abreast) leaf_depths_across(forest, first, root, n, x, found);
-    for (int k = 0; k < n; ++k) {
-      const Tree<T> tree(forest, begin + k);
-      sum += abreast ? found[k] : tree.empty() ? 0.0 : leaf_depth(tree, x);
+void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+  for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    Abreast<T> trees(forest, first);
+    for (std::int64_t i = 0; i < n; ++i) {
+      trees.find_leaves(x + i * forest.n_features, false);
+      for (int k = 0; k < trees.n_trees(); ++k) out[i] += trees.depth(k);
     }
   }
-  return sum;
 }
 
 // Score again the rows of x (n, stride) that lack a value: they go both ways.
@@ -83,7 +72,7 @@ void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score sco
     padded.resize(static_cast<std::size_t>(n * width));
     for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
   } else if (packs.empty()) {
-    for (std::int64_t i = 0; i < n; ++i) out[i] = sum_leaf_depths(forest, x + i * d);
+    add_leaf_depths(forest, x, n, out);
   }
   for (std::int64_t t = 0; t < forest.n_trees && !(packs.empty() && padded.empty()); ++t) {
     const Tree<T> tree(forest, t);

@@ -165,7 +165,9 @@ void score_few(const ForestView& forest, const T* x, std::int64_t n, LogSum* sum
     TreeGroup<T> group(forest, first);
     double extent[kTreesAbreast];
     for (std::int64_t i = 0; i < n; ++i) {
-      look_across(group, chunk.padded.data() + i * forest.width, extent, nullptr);
+      const T* row = chunk.padded.data() + i * forest.width;
+      group.find_leaves(row, false);
+      look_across(group, row, extent);
       for (int k = 0; k < group.n_trees(); ++k) {
         if (!group.tree(k).empty()) sums[i].add_log_of(extent[k]);
       }
@@ -237,9 +239,8 @@ template Status spacings_as(const ForestView&, const float*, std::int64_t, doubl
 template Status spacings_as(const ForestView&, const double*, std::int64_t, double*, int);
 
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent, double* depth) {     \
-    if (depth) return group.template look<true>(x, extent, depth);                                 \
-    group.template look<false>(x, extent, depth);                                                  \
+  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent) {                    \
+    group.look(x, extent);                                                                         \
   }                                                                                                \
   NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
                                         BoxScratch<T>& scratch, std::vector<Way>& ways) {          \

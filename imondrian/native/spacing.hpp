@@ -20,7 +20,6 @@ namespace imondrian {
 constexpr double kLeastClean = 4.0;
 constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
 constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
-constexpr std::int32_t kShort = std::numeric_limits<std::int32_t>::min();  // a walk that ran out of clean mass
 constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
 
 // How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
@@ -68,46 +67,14 @@ class LogSum {
   std::int64_t exponent_ = 0;
 };
 
-// The smallest box on the path of x, without missing values, that holds enough clean mass: a node, a
-// leaf (~slot), or the root if there is none.
+// The smallest box above a leaf (~slot), or the leaf, that holds enough clean mass: the root if there is none.
+// Found from below, where few are passed; clean mass never grows on the way down (I12).
 template <class T>
-NK_INLINE std::int32_t clean_box(const Tree<T>& tree, const T* x) {
-  std::int32_t v = tree.root(), box = v;
-  while (v >= 0) {
-    if (tree.clean[v] < kLeastClean) return box;
-    box = v;
-    v = tree.child[2 * std::int64_t{v} + (x[tree.feature[v]] > tree.threshold[v])];
-  }
-  return tree.leaf_clean[~v] < kLeastClean ? box : v;
-}
-
-// What a point without missing values finds in up to kTreesAbreast trees of a forest, side by side to hide
-// the latency of each: its clean box, and with kDepth its leaf depth + c(mass). Trees are named by the place
-// of their first slot in the forest's columns; every root is a node.
-template <bool kDepth, class T>
-NK_INLINE void clean_boxes_across(const ForestView& forest, const std::int64_t* first, const std::int32_t* root,
-                                  int n, const T* x, std::int32_t* box, double* depth) {
-  const T* threshold = static_cast<const T*>(forest.threshold);
-  std::int32_t at[kTreesAbreast], levels[kTreesAbreast] = {};
-  for (int r = 0; r < n; ++r) at[r] = box[r] = root[r];
-  for (std::int32_t all = 0; all >= 0;) {
-    all = -1;
-    for (int r = 0; r < n; ++r) {
-      const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
-      const std::int32_t next = forest.child[2 * v + (x[forest.feature[v]] > threshold[v])];
-      const bool going = at[r] >= 0, enough = forest.clean[v] >= kLeastClean;
-      levels[r] += going;
-      box[r] = going && enough ? at[r] : box[r];
-      at[r] = going ? (kDepth || enough ? next : kShort) : at[r];
-      all &= at[r];
-    }
-  }
-  for (int r = 0; r < n; ++r) {
-    if (!kDepth && at[r] == kShort) continue;
-    const std::int64_t leaf = first[r] + ~at[r];
-    if (forest.leaf_clean[leaf] >= kLeastClean) box[r] = at[r];
-    if (kDepth) depth[r] = levels[r] + hidden_depth(forest.leaf_mass[leaf]);
-  }
+NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
+  std::int32_t up = tree.leaf_parent[~leaf];
+  if (tree.leaf_clean[~leaf] >= kLeastClean || up == kNobody) return leaf;
+  while (tree.clean[up] < kLeastClean && tree.parent[up] != kNobody) up = tree.parent[up];
+  return up;
 }
 
 // Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
@@ -153,14 +120,7 @@ class Sight {
   bool has_constants() const { return constant_; }
   // Ask for the box of v before it is needed.
   NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
-    if (!tree.lower || v < 0) return;
-    const char* lo = reinterpret_cast<const char*>(tree.lower + v * tree.width);
-    const char* hi = reinterpret_cast<const char*>(tree.upper + v * tree.width);
-    const std::int64_t bytes = std::min<std::int64_t>(tree.width * static_cast<std::int64_t>(sizeof(T)), 256);
-    for (std::int64_t at = 0; at < bytes; at += 64) {
-      NK_PREFETCH(lo + at);
-      NK_PREFETCH(hi + at);
-    }
+    if (tree.lower && v >= 0) prefetch_box(tree, v);
   }
   std::int64_t width() const { return width_; }
   const T* rate() const { return rate_; }
@@ -216,54 +176,61 @@ class Sight {
   T rate_own_[kBagWidth] = {};
 };
 
-// Up to kTreesAbreast trees that a row looks at together.
+// Trees that a row looks at together, from the leaves where it ends.
 template <class T>
-class TreeGroup {
+class TreeGroup : public Abreast<T> {
  public:
-  TreeGroup(const ForestView& forest, std::int64_t first)
-      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
-    for (int k = 0; k < n_trees_; ++k) {
-      trees_[k].emplace(forest, first + k);
-      first_[k] = (first + k) * forest.capacity;
-      look_at(k);
-    }
+  TreeGroup(const ForestView& forest, std::int64_t first) : Abreast<T>(forest, first) {
+    for (int k = 0; k < n_trees(); ++k) look_at(k);
   }
 
-  int n_trees() const { return n_trees_; }
-  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  using Abreast<T>::leaf;
+  using Abreast<T>::n_trees;
+  using Abreast<T>::tree;
   const Sight<T>& sight(int k) const { return sights_[k]; }
   BoxScratch<T>& scratch() { return scratch_; }
   // Take note of a tree's rates, when they have changed.
-  void look_at(int k) { sights_[k].look_at(*trees_[k]); }
+  void look_at(int k) { sights_[k].look_at(tree(k)); }
 
-  // kFloor + the stretched extent of the clean box of a padded row without missing values, by tree, and
-  // with kDepth its leaf depth + c(mass). Empty trees are left out.
-  template <bool kDepth>
-  NK_INLINE void look(const T* x, double* extent, double* depth) {
-    std::int32_t root[kTreesAbreast], box[kTreesAbreast], roots = 0;
-    for (int k = 0; k < n_trees_; ++k) roots |= root[k] = trees_[k]->root();  // -1 where empty
+  // kFloor + the stretched extent of the clean box of a padded row without missing values, whose leaves have
+  // been found, by tree. Empty trees are left out.
+  NK_INLINE void look(const T* x, double* extent) {
+    std::int32_t box[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n_trees(); ++k) roots |= tree(k).root();  // -1 where empty
     if (roots >= 0) {
-      clean_boxes_across<kDepth>(forest_, first_, root, n_trees_, x, box, depth);
+      find_clean_boxes(box);
     } else {
-      for (int k = 0; k < n_trees_; ++k) {
-        if (tree(k).empty()) continue;
-        box[k] = clean_box(tree(k), x);
-        if (kDepth) depth[k] = leaf_depth(tree(k), x);
-      }
+      for (int k = 0; k < n_trees(); ++k) box[k] = tree(k).empty() ? 0 : clean_box(tree(k), leaf(k));
     }
-    for (int k = 0; k < n_trees_; ++k) {
+    for (int k = 0; k < n_trees(); ++k) {
       if (!tree(k).empty()) sights_[k].prefetch(tree(k), box[k]);
     }
-    for (int k = 0; k < n_trees_; ++k) {
+    for (int k = 0; k < n_trees(); ++k) {
       if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
     }
   }
 
  private:
-  const ForestView& forest_;
-  int n_trees_;
-  std::int64_t first_[kTreesAbreast];
-  std::optional<Tree<T>> trees_[kTreesAbreast];
+  // clean_box() of all trees side by side; every root is a node.
+  NK_INLINE void find_clean_boxes(std::int32_t* box) const {
+    const ForestView& forest = this->forest();
+    const std::int64_t* first = this->first();
+    std::int32_t up[kTreesAbreast];
+    for (int r = 0; r < n_trees(); ++r) up[r] = forest.leaf_parent[first[r] + ~leaf(r)];
+    for (bool going = true; going;) {
+      going = false;
+      for (int r = 0; r < n_trees(); ++r) {
+        const std::int32_t next = forest.parent[first[r] + up[r]];
+        const bool goes = (forest.clean[first[r] + up[r]] < kLeastClean) & (next != kNobody);
+        up[r] = goes ? next : up[r];
+        going |= goes;
+      }
+    }
+    for (int r = 0; r < n_trees(); ++r) {
+      box[r] = forest.leaf_clean[first[r] + ~leaf(r)] >= kLeastClean ? leaf(r) : up[r];
+    }
+  }
+
   Sight<T> sights_[kTreesAbreast];
   BoxScratch<T> scratch_;
 };

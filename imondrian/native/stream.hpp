@@ -43,17 +43,18 @@ class TreeStream {
   bool keeps_next() const { return memory_ == Memory::kUnbounded || held_ < window_ || seen_ >= next_; }
   void skip() { ++seen_; }
 
-  // Learn the stored point `row`; returns its depth from just before, as `kGather` asks.
-  template <Gather kGather>
-  NK_INLINE double learn(std::int32_t row, Amount amount) {
-    double depth = 0.0;
-    switch (memory_) {
-      case Memory::kUnbounded: depth = add<kGather>(row, amount).depth; break;
-      case Memory::kSliding: depth = slide<kGather>(row, amount); break;
-      case Memory::kReservoir: depth = sample<kGather>(row, amount); break;
+  // Learn the stored point `row`, whose path ends in `leaf` (~slot) unless the tree is empty.
+  NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount) {
+    const double key = memory_ == Memory::kReservoir ? draw_key() : 0.0;
+    const Inserted inserted = insert(tree_, row, leaf, amount);
+    if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
+    if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
+    if (memory_ != Memory::kUnbounded) {
+      // The newcomer is inserted before the old point goes: its score still saw the full window.
+      evict(enter(key, inserted.leaf | (amount.clean < amount.mass ? kFlaggedMember : 0)));
+      if (held_ == window_ && (memory_ == Memory::kReservoir || decay_ > 0.0)) draw_next();
     }
     ++seen_;
-    return depth;
   }
 
   // Forget one point of the leaf. Of equal points the oldest leaves a ring, and any of them a heap: the
@@ -78,18 +79,6 @@ class TreeStream {
   }
 
  private:
-  static std::int32_t member_of(std::int32_t leaf, Amount amount) {
-    return amount.clean < amount.mass ? leaf | kFlaggedMember : leaf;
-  }
-
-  template <Gather kGather>
-  NK_INLINE Inserted add(std::int32_t row, Amount amount) {
-    const Inserted inserted = insert<kGather>(tree_, row, amount);
-    if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
-    if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
-    return inserted;
-  }
-
   NK_INLINE void take(std::int32_t leaf, double mass, double clean) {
     const std::int32_t row = tree_.leaf_point[leaf];
     if (remove(tree_, leaf, mass, clean, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
@@ -98,41 +87,35 @@ class TreeStream {
     if (member != kNobody) take(leaf_of(member), 1.0, is_flagged(member) ? 0.0 : 1.0);
   }
 
-  // The newcomer is inserted before the old point goes: its score still saw the full window.
-  template <Gather kGather>
-  NK_INLINE double slide(std::int32_t row, Amount amount) {
-    const Inserted inserted = add<kGather>(row, amount);
+  // Make `member` one; returns the one that leaves in its favour, or nobody.
+  NK_INLINE std::int32_t enter(double key, std::int32_t member) {
+    std::int32_t leaving = kNobody;
     if (held_ < window_) {
-      leaf_[held_++] = member_of(inserted.leaf, amount);
-      oldest_ = 0;
+      if (memory_ == Memory::kReservoir) {
+        sift_up(held_++, key, member);
+      } else {
+        leaf_[held_++] = member;
+        oldest_ = 0;
+      }
+    } else if (memory_ == Memory::kReservoir) {
+      leaving = leaf_[0];
+      sift_down(std::max(key, key_[0]), member);
     } else {
-      evict(leaf_[oldest_]);
-      leaf_[oldest_] = member_of(inserted.leaf, amount);
+      leaving = leaf_[oldest_];
+      leaf_[oldest_] = member;
       oldest_ = oldest_ + 1 == window_ ? 0 : oldest_ + 1;
     }
-    if (held_ == window_ && decay_ > 0.0) draw_next();
-    return inserted.depth;
+    return leaving;
   }
 
-  template <Gather kGather>
-  NK_INLINE double sample(std::int32_t row, Amount amount) {
+  // The key in a reservoir of the point that enters next.
+  double draw_key() {
     const double arrival = decay_ * static_cast<double>(seen_);
-    Inserted inserted;
-    if (held_ < window_) {
-      const double key = arrival - std::log(Rng(tree_.rng).exponential());
-      inserted = add<kGather>(row, amount);
-      sift_up(held_++, key, member_of(inserted.leaf, amount));
-    } else {
-      // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
-      const double most = std::exp(arrival - key_[0]);
-      const double u = Rng(tree_.rng).uniform();
-      const double key = arrival - std::log(-std::log1p(u * std::expm1(-most)) + 1e-300);
-      inserted = add<kGather>(row, amount);
-      evict(leaf_[0]);
-      sift_down(std::max(key, key_[0]), member_of(inserted.leaf, amount));
-    }
-    if (held_ == window_) draw_next();
-    return inserted.depth;
+    if (held_ < window_) return arrival - std::log(Rng(tree_.rng).exponential());
+    // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
+    const double most = std::exp(arrival - key_[0]);
+    const double u = Rng(tree_.rng).uniform();
+    return arrival - std::log(-std::log1p(u * std::expm1(-most)) + 1e-300);
   }
 
   // The next arrival that enters. Sliding: geometric. Reservoir: the first n > seen with the sum over k in

@@ -125,7 +125,7 @@ class Trimmer {
     double log_extent(std::int32_t box, const T* x) { return std::log(sight_.extent(tree_, box, x, scratch_)); }
     double spacing(const T* x, bool missing) {
       if (missing) return spacing_with_missing(tree_, x, sight_, scratch_, ways_);
-      return log_extent(clean_box(tree_, x), x);
+      return log_extent(clean_box(tree_, leaf_under(tree_, x)), x);
     }
     double depth(const T* x, bool missing) {
       return missing ? depth_with_missing(tree_, x, Score::kDepth, forks_) : leaf_depth(tree_, x);

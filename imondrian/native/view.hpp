@@ -127,12 +127,12 @@ struct Tree {
   double clean_of(std::int32_t v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
   double total_mass() const { return empty() ? 0.0 : mass_of(root()); }
   std::int32_t& parent_of(std::int32_t v) { return v < 0 ? leaf_parent[~v] : parent[v]; }
-  // The box of a leaf is its point (I4): no leaf stores one.
-  const T* lower_of(std::int32_t v) const {
-    return v < 0 ? points + std::int64_t{leaf_point[~v]} * width : lower + v * width;
-  }
-  const T* upper_of(std::int32_t v) const {
-    return v < 0 ? points + std::int64_t{leaf_point[~v]} * width : upper + v * width;
+  // The box of a leaf is its point (I4): no leaf stores one. Chosen without a branch, which would be missed often.
+  const T* lower_of(std::int32_t v) const { return box_side(v, lower); }
+  const T* upper_of(std::int32_t v) const { return box_side(v, upper); }
+  const T* box_side(std::int32_t v, const T* boxes) const {
+    const std::int32_t point = leaf_point[v ^ (v >> 31)];  // of slot ~v; nothing in particular unless v is a leaf
+    return (v < 0 ? points : boxes) + std::int64_t{v < 0 ? point : v} * width;
   }
   std::int32_t next(std::int32_t v, const T* x) const {
     const T value = x[feature[v]];

@@ -36,15 +36,23 @@ struct Pack {
   // `value` where a lane is NaN.
   friend NK_INLINE Pack unless_nan(Pack a, T value) { return {a.v == a.v ? a.v : (Lanes{} + value)}; }
   // The smaller or larger of two where NaN means "none": NaN only where both are.
-  friend NK_INLINE Pack least(Pack a, Pack b) { return {((b.v < a.v) | (a.v != a.v)) ? b.v : a.v}; }
-  friend NK_INLINE Pack most(Pack a, Pack b) { return {((b.v > a.v) | (a.v != a.v)) ? b.v : a.v}; }
-  // Whether any lane of x is at or beyond [lo, hi].
-  static NK_INLINE bool any_outside_open(Pack x, Pack lo, Pack hi) {
-    const auto mask = (x.v <= lo.v) | (x.v >= hi.v);
-    long long words[4];
-    std::memcpy(words, &mask, sizeof words);
-    return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
+  friend NK_INLINE Pack least(Pack a, Pack b) { return {a.v != a.v ? b.v : (b.v < a.v ? b.v : a.v)}; }
+  friend NK_INLINE Pack most(Pack a, Pack b) { return {a.v != a.v ? b.v : (b.v > a.v ? b.v : a.v)}; }
+  // A yes or no for every lane.
+  struct Flags {
+    typedef long long Words __attribute__((vector_size(32)));
+    Words v = {};
+    friend NK_INLINE Flags operator|(Flags a, Flags b) { return {a.v | b.v}; }
+    NK_INLINE bool any() const { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
+  };
+  // Whether x has a value and [lo, hi] does not contain it.
+  static NK_INLINE Flags not_inside(Pack x, Pack lo, Pack hi) {
+    return {(typename Flags::Words)((x.v == x.v) & ~((lo.v <= x.v) & (x.v <= hi.v)))};
   }
+  // Whether b has a value where a has none.
+  static NK_INLINE Flags lacks(Pack a, Pack b) { return {(typename Flags::Words)((a.v != a.v) & (b.v == b.v))}; }
+  // Whether a and b differ in any bit.
+  static NK_INLINE Flags differ(Pack a, Pack b) { return {(typename Flags::Words)a.v ^ (typename Flags::Words)b.v}; }
 #else
   T v[kLanes];
   static NK_INLINE Pack load(const T* from) {
@@ -82,10 +90,25 @@ struct Pack {
   friend NK_INLINE Pack most(Pack a, Pack b) {
     return map(a, b, [](T x, T y) { return y > x || x != x ? y : x; });
   }
-  static NK_INLINE bool any_outside_open(Pack x, Pack lo, Pack hi) {
+  struct Flags {
+    bool yes = false;
+    friend NK_INLINE Flags operator|(Flags a, Flags b) { return {a.yes || b.yes}; }
+    bool any() const { return yes; }
+  };
+  template <class F>
+  static NK_INLINE Flags any_of(F f) {
     bool any = false;
-    for (int k = 0; k < kLanes; ++k) any |= (x.v[k] <= lo.v[k]) | (x.v[k] >= hi.v[k]);
-    return any;
+    for (int k = 0; k < kLanes; ++k) any |= f(k);
+    return {any};
+  }
+  static NK_INLINE Flags not_inside(const Pack& x, const Pack& lo, const Pack& hi) {
+    return any_of([&](int k) { return (x.v[k] == x.v[k]) & !((lo.v[k] <= x.v[k]) & (x.v[k] <= hi.v[k])); });
+  }
+  static NK_INLINE Flags lacks(const Pack& a, const Pack& b) {
+    return any_of([&](int k) { return (a.v[k] != a.v[k]) & (b.v[k] == b.v[k]); });
+  }
+  static NK_INLINE Flags differ(const Pack& a, const Pack& b) {
+    return {std::memcmp(a.v, b.v, sizeof a.v) != 0};
   }
 #endif
   // Halves are added until one lane is left: the same order everywhere.
