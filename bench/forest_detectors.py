@@ -280,6 +280,7 @@ STREAM: dict[str, Entry] = {
     "ours": Entry("river", _online),
     "ours, depth": Entry("river", partial(_online, score="depth")),
     "ours, insertion": Entry("river", partial(_online, score="insertion")),
+    "ours, reservoir": Entry("river", partial(_online, window="reservoir")),
     "ours, window 256": Entry("river", partial(_online, window=256)),
     "OnlineIForest(100)": ONLINE["OnlineIForest(100)"],
     "rcf3 Forest(100)": Entry("rcf3", _random_cut_forest),

@@ -52,7 +52,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         "auto", else an int), different ones in each tree. "reservoir": a uniform sample of all points
         seen. "decayed": a sample in which a point's odds fall by a factor of e every ``horizon``
         points. "thinned": points drawn from about the last ``horizon``, the oldest leaving first.
-    horizon : int, default=1024
+    horizon : int, default=4096
         How far back, in points, "decayed" and "thinned" windows reach.
     scale : "robust" or None, default="robust"
         The unit that ranges are measured in, since cuts are drawn in proportion to ranges. "robust": each
@@ -150,7 +150,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
     def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
-                 window: int | str | None = None, horizon: int = 1024, scale: str | None = "robust",
+                 window: int | str | None = None, horizon: int = 4096, scale: str | None = "robust",
                  contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
                  random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators

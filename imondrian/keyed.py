@@ -96,7 +96,7 @@ class KeyedForest:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, max_models: int = 1000,
-                 max_bytes: int | None = None, n_trees: int = 24, window: Any = 64, horizon: int = 1024,
+                 max_bytes: int | None = None, n_trees: int = 24, window: Any = 64, horizon: int = 4096,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  calibration: int | None = 256, calibration_half_life: float | None = None,
                  max_features: int = 100) -> None:

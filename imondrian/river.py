@@ -57,7 +57,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         leave first, "decayed" is a sample in which a point's odds fall by a factor of e every
         ``horizon`` points, "reservoir" a uniform sample of all points seen. An int keeps exactly the
         last ``window`` points in every tree; None keeps every point, in memory that grows.
-    horizon : int, default=1024
+    horizon : int, default=4096
         How far back, in points, "thinned" and "decayed" windows reach.
     score : {"default", "spacing", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`.
@@ -123,7 +123,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
-    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 1024,
+    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 4096,
                  score: str = "default", scale: str | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
                  calibration_half_life: float | None = None, max_features: int = 1000,

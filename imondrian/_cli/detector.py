@@ -207,6 +207,6 @@ def prepare(tables: Sequence[Table], choose: Callable[[Sequence[str] | None], Co
     if len(found.sample) < found.n_rows:
         terminal.note(f"fitted to {len(found.sample):,} of {found.n_rows:,} rows, drawn at random", quiet)
     params = {"n_estimators": trees, "max_samples": psi, "score": fitting.score or "default", "window": None,
-              "horizon": 1024, "scale": "robust", "max_bytes": None, "random_state": seed,
+              "horizon": 4096, "scale": "robust", "max_bytes": None, "random_state": seed,
               "contamination": "auto" if fitting.contamination is None else fitting.contamination}
     return Detector.fit(found.sample, params, fitting.jobs), columns

@@ -76,7 +76,7 @@ def test_learn_many_matches_learn_one_as_features_come_and_go(model):
 
 def test_the_signature_is_rivers():
     model = OnlineIsolationMondrianForest(5, window=17, seed=3)
-    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 1024, "score": "default",
+    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 4096, "score": "default",
                                    "scale": "robust", "seed": 3, "n_jobs": None, "calibration": 1024,
                                    "calibration_half_life": None, "max_features": 1000, "max_bytes": None}
     assert isinstance(model, river.base.AnomalyDetector)
