@@ -63,6 +63,7 @@ def _negated(model: Any, X: np.ndarray) -> np.ndarray:
 
 
 LIBRARIES: dict[str, Library] = {
+    "imondrian default": Library("imondrian", partial(_ours, score="default"), _negated),
     "imondrian depth": Library("imondrian", partial(_ours, score="depth"), _negated),
     "imondrian insertion": Library("imondrian", partial(_ours, score="insertion"), _negated),
     "coniferest": Library("coniferest", _coniferest, _negated),

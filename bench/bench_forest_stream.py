@@ -107,8 +107,8 @@ def _ours_name(score: str, window: Any) -> str:
     return f"imondrian {score}, {window if isinstance(window, str) else f'window {window}'}"
 
 
-OURS = [("depth", "thinned"), ("depth", "decayed"), ("depth", "reservoir"), ("depth", WINDOW),
-        ("insertion", "thinned"), ("insertion", WINDOW)]
+OURS = [("default", "thinned"), ("default", "decayed"), ("default", "reservoir"), ("default", WINDOW),
+        ("depth", "thinned"), ("depth", "reservoir"), ("depth", WINDOW), ("insertion", "thinned")]
 each_of_ours = pytest.mark.parametrize(("score", "window"), OURS, ids=[_ours_name(*pair) for pair in OURS])
 
 

@@ -280,6 +280,7 @@ STREAM: dict[str, Entry] = {
     "ours": Entry("river", _online),
     "ours, depth": Entry("river", partial(_online, score="depth")),
     "ours, insertion": Entry("river", partial(_online, score="insertion")),
+    "ours, horizon 1,024": Entry("river", partial(_online, horizon=1024)),
     "ours, reservoir": Entry("river", partial(_online, window="reservoir")),
     "ours, window 256": Entry("river", partial(_online, window=256)),
     "OnlineIForest(100)": ONLINE["OnlineIForest(100)"],
