@@ -49,22 +49,24 @@ def make_rows(client, n):
     return X
 
 
-@pytest.mark.parametrize("cluster", [1, 2], indirect=True, ids=["one worker", "two workers"])
-def test_score(benchmark, cluster, rows):
+@pytest.mark.parametrize(("cluster", "workers"), [(1, "one worker"), (2, "two workers")], indirect=["cluster"])
+def test_score(benchmark, cluster, workers, rows):
     X = make_rows(cluster, rows)
     forest = forests.fit(IsolationMondrianForest(random_state=0), X)
     scores = forests.score_samples(forest, X)
     np.testing.assert_array_equal(scores.blocks[-1].compute(), forest.score_samples(X.blocks[-1].compute()))
-    benchmark.group = f"score, {rows:,} x {N_FEATURES} on workers of one thread"
+    benchmark.group = f"score {rows:,} x {N_FEATURES} on Dask workers of one thread"
+    benchmark.name = f"imondrian.dask, {workers}"
     mean = benchmark.pedantic(lambda: float(scores.sum().compute()) / rows, rounds=3 if benchmark.enabled else 1)
     assert -0.6 < mean < -0.1
 
 
-@pytest.mark.parametrize("cluster", [2], indirect=True, ids=["two workers"])
+@pytest.mark.parametrize("cluster", [2], indirect=True)
 @pytest.mark.parametrize("how", ["imondrian.dask.fit", "compute, then fit"])
 def test_fit(benchmark, cluster, rows, how):
     X = make_rows(cluster, rows)
-    benchmark.group = f"fit, {rows:,} x {N_FEATURES} on two workers of one thread"
+    benchmark.group = f"fit {rows:,} x {N_FEATURES} held by two Dask workers of one thread"
+    benchmark.name = how
     estimator = IsolationMondrianForest(random_state=0)
 
     def run():

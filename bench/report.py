@@ -25,12 +25,12 @@ _THREADS = re.compile(r", (\d+) threads?$")
 
 
 def groups(reports: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return every group's benchmarks, fastest first, in the order the groups were run."""
+    """Return every group's benchmarks, both in the order in which they were run."""
     found: dict[str, list[dict[str, Any]]] = {}
     for report in reports:
         for benchmark in report["benchmarks"]:
             found.setdefault(benchmark["group"] or benchmark["name"], []).append(benchmark)
-    return {group: sorted(rows, key=_median) for group, rows in found.items()}
+    return found
 
 
 def _median(benchmark: dict[str, Any]) -> float:
@@ -43,9 +43,9 @@ def library(benchmark: dict[str, Any]) -> str:
 
 
 def baseline(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the row that ratios are to: the first of ours in the order of names, or the fastest."""
-    ours = sorted((row for row in rows if library(row).startswith(OURS)), key=library)
-    return ours[0] if ours else rows[0]
+    """Return the row that ratios are to: the first of ours, or the fastest."""
+    ours = [row for row in rows if library(row).startswith(OURS)]
+    return ours[0] if ours else min(rows, key=_median)
 
 
 def duration(seconds: float) -> str:
@@ -58,16 +58,17 @@ def duration(seconds: float) -> str:
 
 
 def group_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of one workload."""
+    """Return the table of one workload, the fastest first."""
     base = _median(baseline(rows))
-    columns = [("AUC", "auc", "{:.3f}"), ("AP", "ap", "{:.3f}"), ("pickled kB", "pickled_bytes", "{:,.0f}")]
+    columns = [("AUC", "auc", "{:.3f}"), ("AP", "ap", "{:.3f}"), ("pickled kB", "pickled_bytes", "{:,.0f}"),
+               ("peak MB", "peak_MB", "{:,.0f}")]
     shown = [column for column in columns
              if any(row["extra_info"].get(column[1]) is not None for row in rows)]
     per_item = any(row["extra_info"].get("items", 1) > 1 for row in rows)
     header = ["library", "median", *(["per item"] if per_item else []), "ratio", "best", "IQR", "rounds",
               *(title for title, _, _ in shown)]
     lines = []
-    for row in rows:
+    for row in sorted(rows, key=_median):
         stats, extra = row["stats"], row["extra_info"]
         line = [library(row), duration(stats["median"])]
         if per_item:
