@@ -41,8 +41,8 @@ def cluster(request):
 
 
 def make_rows(client, n):
-    """Return rows in the workers' memory, in 40 chunks; 4 where nothing is timed."""
-    rows_a_chunk = n // (40 if n > TINY else 4)
+    """Return rows in the workers' memory, in 20 chunks; 4 where nothing is timed."""
+    rows_a_chunk = n // (20 if n > TINY else 4)
     X = da.random.default_rng(0).normal(size=(n, N_FEATURES), chunks=(rows_a_chunk, N_FEATURES))
     X = client.persist(X)
     distributed.wait(X)
