@@ -132,8 +132,8 @@ def test_shuttle_like_blocks_drift_slowly_and_repeat() -> None:
 
 
 def test_the_soak_measures_every_stretch(capsys: pytest.CaptureFixture[str]) -> None:
-    stretches = soak_stream.soak(6_000, 2_000)
-    assert [stretch.points for stretch in stretches] == [2_000, 4_000, 6_000]
+    stretches = soak_stream.soak(15_000, 5_000)
+    assert [stretch.points for stretch in stretches] == [5_000, 10_000, 15_000]
     assert stretches[1].model == stretches[2].model  # bounded: full long before
     assert all(stretch.us_a_point > 0 and stretch.auc > 0.9 for stretch in stretches)
     assert soak_stream.main(["--points", "1000", "--every", "500", "--window", "50"]) == 0

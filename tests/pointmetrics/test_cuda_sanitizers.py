@@ -171,7 +171,8 @@ def test_a_barrier_between_two_sums_of_sinkhorn_shows_as_a_race(number):
 
     launch()
     with pytest.raises(RuntimeError, match=r"data race[\s\S]*sinkhorn\.cu"):
-        launch(without_barrier(number))
+        for _ in range(50):  # whether threads meet is up to the machine: on a busy one, seldom
+            launch(without_barrier(number))
 
 
 def test_divergent_barriers_and_partial_masks_are_refused():
