@@ -48,7 +48,8 @@ def test_a_removed_barrier_is_reported_as_a_race():
         pytest.skip(reason)
     broken = EmulatedDevice(sanitizer="thread", edit=lambda source: source.replace("__syncthreads();", "", 1))
     with pytest.raises(RuntimeError, match=r"data race[\s\S]*segments\.cu"):
-        sums(broken, np.ones(300, dtype=np.float32), np.array([0, 300]))
+        for _ in range(20):  # whether threads meet is up to the machine
+            sums(broken, np.ones(300, dtype=np.float32), np.array([0, 300]))
 
 
 def test_an_overrun_is_reported():
