@@ -118,10 +118,11 @@ class ForestColumns:
     @property
     def mass(self) -> float:
         """Mass of the first tree: the points it holds, repeats counted."""
-        root, n_leaves = self.columns["header"][0, :2]
+        header = self.columns["header"]
+        root, n_leaves = header.item(0), header.item(1)
         if n_leaves == 0:
             return 0.0
-        return float(self.columns["mass"][0, root] if root >= 0 else self.columns["leaf_mass"][0, ~root])
+        return float(self.columns["mass"].item(root) if root >= 0 else self.columns["leaf_mass"].item(~root))
 
     @property
     def n_seen(self) -> int:

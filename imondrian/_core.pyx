@@ -4,6 +4,7 @@
 import numpy as np
 
 cimport numpy as cnp
+from libc.math cimport NAN, isinf
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport make_shared, shared_ptr
@@ -227,6 +228,35 @@ def no_infinity(cnp.ndarray X, int n_threads):
     with nogil:
         none = c_no_infinity(is64, x, n, n_threads)
     return none
+
+
+def row_of(dict x, dict places):
+    """Return the values of x as a float64 row (1, len(places)), NaN where it has none or None.
+
+    None where there is more to say: a key without a place, a value that is no finite number.
+    """
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = 1, len(places)
+    row = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0)
+    cdef double* values = <double*>cnp.PyArray_DATA(<cnp.ndarray>row)
+    cdef int64_t place
+    cdef double number
+    for place in range(shape[1]):
+        values[place] = NAN
+    for key, value in x.items():
+        place = places.get(key, -1)
+        if not 0 <= place < shape[1]:
+            return None
+        if value is None:
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if isinf(number):
+            return None
+        values[place] = number
+    return row
 
 
 cdef int64_t* drawn_of(ForestView forest, object drawn, int64_t n_sample) except NULL:

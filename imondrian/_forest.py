@@ -106,15 +106,17 @@ class Forest(ForestColumns):
         depth = norm = None
         if score is not None:
             depth, norm = np.empty(n), np.empty(n)
-        done = 0
+        left = n
+
+        def rest(column: Any) -> Any:
+            return column if column is None or left == n else column[n - left:]
+
         while True:
-            part = slice(done, n)
-            done += _core.learn(self._view, X[part], None if weight is None else weight[part],
-                                SCORES[score or "depth"], None if depth is None else depth[part],
-                                None if norm is None else norm[part], n_threads)
-            if done == n:
+            left -= _core.learn(self._view, rest(X), rest(weight), SCORES[score or "depth"], rest(depth), rest(norm),
+                                n_threads)
+            if left == 0:
                 break
-            self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
+            self._grow_rows(min(left, BLOCK) if self.memory else left)
         if depth is None or norm is None:
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)

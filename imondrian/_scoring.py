@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_LOG_2 = np.log(2.0)
+
 SCORES = {"depth": 0, "insertion": 1, "spacing": 2}  # the core's numbers
 DEFAULT_SCORE = "spacing"
 AUTO_OFFSET = -0.5
@@ -49,7 +51,11 @@ def spacing_slope(value: np.ndarray, expected: float) -> np.ndarray:
 
 def spacing_scores(excess: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + 4 ** -excess), in [0, 1], high for anomalies: 0.5 at excess 0, 0.2 at -1."""
-    return 0.5 * (1.0 + np.tanh(np.log(2.0) * excess))
+    scores = _LOG_2 * excess
+    np.tanh(scores, out=scores)
+    scores += 1.0
+    scores *= 0.5
+    return scores
 
 
 def lowest_share(scores: np.ndarray, weight: np.ndarray | None, share: float) -> float:

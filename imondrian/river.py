@@ -18,6 +18,7 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
+from . import _core
 from ._alarm import AlarmFilter, DriftMonitor
 from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
@@ -438,6 +439,10 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
         """Return x as an array (1, d) in the schema's order; None while there is no schema."""
+        if self._forest is not None and self._forest.dtype == np.float64 and isinstance(x, dict):
+            row = _core.row_of(x, self._keys)
+            if row is not None:
+                return row
         try:
             values = {key: float("nan") if value is None else float(value) for key, value in x.items()}
         except (TypeError, ValueError):

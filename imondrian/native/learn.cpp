@@ -77,11 +77,7 @@ template <class T>
 class GroupLearner {
  public:
   GroupLearner(const ForestView& forest, std::int64_t first, Gather gather)
-      : forest_(forest), gather_(gather), group_(forest, first) {
-    for (int k = 0; k < group_.n_trees(); ++k) {
-      streams_[k].emplace(forest, first + k);
-      keepers_[k].emplace(forest, first + k);
-    }
+      : forest_(forest), first_(first), gather_(gather), group_(forest, first) {
     if (forest.clean) judge_.emplace(forest, first, group_);
   }
 
@@ -98,8 +94,8 @@ class GroupLearner {
       const bool flagged = judge_ && is_flagged(x, missing, seen + i, n);
       for (int k = 0; k < group_.n_trees(); ++k) {
         if (scored) depths[k * n + i] = score(k, x, missing);
-        if (!streams_[k]->keeps_next()) {
-          streams_[k]->skip();
+        if (!keeps_next(forest_, first_ + k)) {
+          skip_next(forest_, first_ + k);
           continue;
         }
         learn_one(k, x, rows[i], {mass, flagged ? 0.0 : mass});
@@ -119,19 +115,20 @@ class GroupLearner {
     if (judge_ || gather_ == Gather::kDepth) return group_.find_leaves(x, missing);
     int keeping[kTreesAbreast], n = 0;
     for (int k = 0; k < group_.n_trees(); ++k) {
-      if (streams_[k]->keeps_next()) keeping[n++] = k;
+      if (keeps_next(forest_, first_ + k)) keeping[n++] = k;
     }
     group_.find_leaves(x, missing, keeping, n);
   }
 
   void learn_one(int k, const T* x, std::int32_t row, Amount amount) {
+    if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
-    if (keepers_[k]->is_due(x)) {
-      attend_scale(*keepers_[k], x, scratch_);
+    if (changing_[k]->keeper.is_due(x)) {
+      attend_scale(changing_[k]->keeper, x, scratch_);
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
-    learn_row(*streams_[k], row, leaf, amount);
+    learn_row(changing_[k]->stream, row, leaf, amount);
   }
 
   bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
@@ -171,11 +168,18 @@ class GroupLearner {
     std::fill(norms + from_[k], norms + to, hidden_depth(mass_[k]));
   }
 
+  // What it takes to change a tree: made for those that do change, which are few where points come singly.
+  struct Changing {
+    Changing(const ForestView& forest, std::int64_t t) : stream(forest, t), keeper(forest, t) {}
+    TreeStream<T> stream;
+    ScaleKeeper<T> keeper;
+  };
+
   const ForestView& forest_;
+  std::int64_t first_;
   Gather gather_;
   TreeGroup<T> group_;
-  std::optional<TreeStream<T>> streams_[kTreesAbreast];
-  std::optional<ScaleKeeper<T>> keepers_[kTreesAbreast];
+  std::optional<Changing> changing_[kTreesAbreast];
   std::optional<Judge<T>> judge_;
   RenewScratch<T> scratch_;
   std::vector<Fork> forks_;

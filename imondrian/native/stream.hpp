@@ -25,6 +25,15 @@
 
 namespace imondrian {
 
+// Whether tree t keeps the next point.
+inline bool keeps_next(const ForestView& forest, std::int64_t t) {
+  const std::int64_t* const state = forest.stream + kStreamSize * t;
+  return static_cast<Memory>(forest.memory) == Memory::kUnbounded || state[kHeld] < forest.window ||
+         state[kSeen] >= state[kNext];
+}
+// Let it pass if it does not.
+inline void skip_next(const ForestView& forest, std::int64_t t) { ++forest.stream[kStreamSize * t + kSeen]; }
+
 // One tree's members. Nothing here looks at coordinates, so what is kept cannot depend on them.
 template <class T>
 class TreeStream {
@@ -39,9 +48,6 @@ class TreeStream {
         oldest_(forest.stream[kStreamSize * t + kOldest]), refs_(forest.refs) {}
 
   Tree<T>& tree() { return tree_; }
-  // Whether the next point changes the tree.
-  bool keeps_next() const { return memory_ == Memory::kUnbounded || held_ < window_ || seen_ >= next_; }
-  void skip() { ++seen_; }
 
   // Learn the stored point `row`, whose path ends in `leaf` (~slot) unless the tree is empty.
   NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount) {
