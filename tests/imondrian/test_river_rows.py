@@ -54,9 +54,9 @@ def test_dicts_are_read_as_other_mappings_are(x):
 
 
 @pytest.mark.parametrize(("value", "error", "told"), [
-    ("high", TypeError, "must be a number"), ([1.0], TypeError, "must be a number"), (1j, TypeError, "must be a number"),
-    (np.datetime64("2020"), TypeError, "must be a number"), (float("inf"), ValueError, "must be finite"),
-    (-float("inf"), ValueError, "must be finite"),
+    ("high", TypeError, "must be a number"), ([1.0], TypeError, "must be a number"),
+    (1j, TypeError, "must be a number"), (np.datetime64("2020"), TypeError, "must be a number"),
+    (float("inf"), ValueError, "must be finite"), (-float("inf"), ValueError, "must be finite"),
 ], ids=str)
 @pytest.mark.parametrize("key", ["b", "unheard"])
 def test_what_is_no_number_is_named(model, key, value, error, told):
