@@ -53,7 +53,7 @@ def _progress(console: Console) -> Progress:
 
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("detector")
+    table.add_column("detector", overflow="fold")
     for name in ("ROC AUC", "average precision", "points/s", "model, kB"):
         table.add_column(name, justify="right")
     return table
