@@ -376,10 +376,10 @@ def peak_memory(*arguments):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which tells the peak in /proc")
 @pytest.mark.parametrize("layout", ["parquet", "csv"])
 def test_memory_does_not_grow_with_the_file(layout):
-    """Files are read in pieces: of another 64 MB of numbers there are never more than some at a time."""
-    X = np.random.default_rng(0).normal(size=(1_500_000, 8)).round(3)
+    """Files are read in pieces: of another 96 MB of numbers there are never more than some at a time."""
+    X = np.random.default_rng(0).normal(size=(2_000_000, 8)).round(3)
     peaks = []
-    for n in (500_000, 1_500_000):  # both more than is read ahead
+    for n in (500_000, 2_000_000):  # both more than is read ahead
         table = pa.table({f"x{j}": X[:n, j] for j in range(8)})
         if layout == "csv":
             csv.write_csv(table, "in.csv")
