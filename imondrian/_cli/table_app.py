@@ -94,8 +94,8 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
 @click.command("score")
 @click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
 @_selection
-@click.option("-l", "--label", "--labels", metavar="NAME", help="Column that says which rows are anomalies: it is no feature, and "
-              "ROC AUC and average precision are told.")
+@click.option("-l", "--label", "--labels", metavar="NAME", help="Column that says which rows are anomalies: it is no "
+              "feature, and ROC AUC and average precision are told.")
 @click.option("--anomaly", "anomalies", multiple=True, metavar="VALUE", help="Value of the label that means an "
               "anomaly; may be given several times. Without it: true, 1 beside 0, -1 beside 1, the other one of two "
               "values of which one means normal, else the rarer one.")
