@@ -6,7 +6,7 @@ Rows (10 features, float64) are made on the workers before the clock starts, and
 what is timed is the graph, the forest's way to the workers, and the scoring. ``fit`` is timed over the same rows;
 beside it stands ``X.compute()`` and the estimator's own ``fit``, which is what one would do without it.
 
-``DASK_ROWS`` sets the rows (default 1,000,000).
+``DASK_ROWS`` sets the rows (default 1,000,000), ``DASK_CHUNKS`` the chunks that they come in (default 20).
 """
 
 import os
@@ -23,6 +23,7 @@ import imondrian.dask as forests  # noqa: E402
 from imondrian import IsolationMondrianForest  # noqa: E402
 
 ROWS = int(os.environ.get("DASK_ROWS", "1000000"))
+CHUNKS = int(os.environ.get("DASK_CHUNKS", "20"))
 N_FEATURES, TINY = 10, 4_000
 
 
@@ -41,8 +42,8 @@ def cluster(request):
 
 
 def make_rows(client, n):
-    """Return rows in the workers' memory, in 20 chunks; 4 where nothing is timed."""
-    rows_a_chunk = n // (20 if n > TINY else 4)
+    """Return rows in the workers' memory, in so many chunks; 4 where nothing is timed."""
+    rows_a_chunk = n // (CHUNKS if n > TINY else 4)
     X = da.random.default_rng(0).normal(size=(n, N_FEATURES), chunks=(rows_a_chunk, N_FEATURES))
     X = client.persist(X)
     distributed.wait(X)

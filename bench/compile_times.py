@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from markdown_table import markdown
+from markdown_table import markdown, tell
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 3.0  # that a first call may take
@@ -149,9 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     needed = instances_needed()
     times = {name: measured(instances, options.arch, options.rounds) for name, instances in needed.items()}
     text = f"NVRTC {version}, sm_{options.arch}, medians of {options.rounds} processes.\n\n{table(needed, times)}"
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+    tell(text, options.markdown)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -12,3 +13,10 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
              for line in (header, *rows)]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def tell(text: str, path: Path | None = None) -> None:
+    """Print a report, and write it to a file as well if there is a path."""
+    print(text)
+    if path is not None:
+        path.write_text(text + "\n", encoding="utf-8")

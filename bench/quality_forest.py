@@ -61,6 +61,7 @@ from forest_detectors import ADBENCH, BATCH, ONLINE, STREAM, available
 from forest_protocols import Figure
 from forest_streams import drift_streams, real_streams
 from forest_tables import details, summary
+from markdown_table import tell
 
 PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     # protocol: function, detectors, defaults
@@ -174,11 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not figures:
         parser.error("nothing could be measured")
     text = "\n\n".join((summary(figures), comparison(figures), details(figures)))
-    print(text)
+    tell(text, options.markdown)
     if options.picture:
         draw(figures, options.picture)
-    if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
     return 0
 
 

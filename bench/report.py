@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown_table import markdown
+from markdown_table import markdown, tell
 
 OURS = ("imondrian", "pointmetrics")
 _THREADS = re.compile(r", (\d+) threads?$")
@@ -132,9 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
     options = parser.parse_args(arguments)
     text = render([json.loads(path.read_text(encoding="utf-8")) for path in options.json])
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+    tell(text, options.markdown)
     return 0
 
 

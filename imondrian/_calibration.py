@@ -116,6 +116,8 @@ class ScoreWindow:
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Return the p-value of each score, (n,)."""
+        if len(scores) == 1:
+            return np.array([self.p_value(float(scores[0]))])
         kept = self.scores[:self.held]
         if self.half_life is None:
             return (1.0 + mass_above(scores, kept)) / (1.0 + len(kept))

@@ -106,17 +106,15 @@ class Forest(ForestColumns):
         depth = norm = None
         if score is not None:
             depth, norm = np.empty(n), np.empty(n)
-        left = n
-
-        def rest(column: Any) -> Any:
-            return column if column is None or left == n else column[n - left:]
-
+        done = 0
         while True:
-            left -= _core.learn(self._view, rest(X), rest(weight), SCORES[score or "depth"], rest(depth), rest(norm),
-                                n_threads)
-            if left == 0:
+            part = slice(done, n)
+            done += _core.learn(self._view, X[part], None if weight is None else weight[part],
+                                SCORES[score or "depth"], None if depth is None else depth[part],
+                                None if norm is None else norm[part], n_threads)
+            if done == n:
                 break
-            self._grow_rows(min(left, BLOCK) if self.memory else left)
+            self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
         if depth is None or norm is None:
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)

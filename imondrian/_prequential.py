@@ -82,12 +82,7 @@ def score(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.
         scores = model._forest.scores(rows, model._score, model._n_threads)
         if len(rows) == 1:
             model._scored = (model._forest, model._forest.n_updates, rows, float(scores[0]))  # learning it is next
-        if model._recent is None:
-            p_values = np.ones(len(rows))
-        elif len(rows) == 1:
-            p_values = np.array([model._recent.p_value(float(scores[0]))])
-        else:
-            p_values = model._recent.p_values(scores)
+        p_values = np.ones(len(rows)) if model._recent is None else model._recent.p_values(scores)
         return Judged(scores, p_values, np.ones(len(rows), bool))
 
 
