@@ -44,8 +44,9 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
         "insertion" is the mean depth at which the point would hang if it were inserted, so it also
         sees how far outside the boxes a point lies. "spacing" is the room a point has against points known to be
-        usual (see Notes). "default" is the best of them over many data sets: "spacing". On windows of a series,
-        where the odd ones resemble each other, "depth" may see more.
+        usual (see Notes). "default" is the best of them over many tables: "spacing", here also with a window; a
+        model of ``imondrian.river`` takes it for "depth", the best on streams. On windows of a series, where the odd
+        ones resemble each other, "depth" may see more as well.
     window : None, int, "reservoir", "decayed" or "thinned", default=None
         What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
         the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for

@@ -147,15 +147,22 @@ class KeyedForest:
         """Compare the parameters with those of the folder, or put them there; return the seed."""
         found = _read_settings(self._store)
         if found is None:
+            self._settle_score(self._template._score)
             settings = {**self._parameters, "seed": secrets.randbits(63) if seed is None else seed}
             self._store.write_note(_SETTINGS, json.dumps(settings, default=lambda value: value.item()).encode())
             self._store.commit()
             return int(settings["seed"])
+        if self._parameters["score"] == "default":  # what it means is settled when a folder begins
+            self._settle_score(str(found.get("score")))
         for name, value in {**self._parameters, **({} if seed is None else {"seed": seed})}.items():
             if found.get(name) != value:
                 raise ValueError(f"{name} must be {found.get(name)!r}, as for the models in {os.fspath(self.path)!r}, "
                                  f"got {value!r}")
         return int(found["seed"])
+
+    def _settle_score(self, score: str) -> None:
+        self._parameters["score"] = score
+        self._template = OnlineIsolationMondrianForest(**self._parameters)
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -452,6 +459,8 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         settings = None
     if not isinstance(settings, dict) or type(settings.get("seed")) is not int:
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
+    if settings.get("score") == "default":
+        settings["score"] = "spacing"  # what it meant in folders that do not say
     return settings
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from imondrian import _compact, _prequential
+from imondrian._alarm_rule import AlarmRule, UsualScores
 from imondrian._prequential import Judged
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
@@ -17,7 +18,7 @@ from imondrian.river import OnlineIsolationMondrianForest
 from . import USAGE, Failure
 from .records import Table
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _NOTE = "stream"
 
 
@@ -26,6 +27,9 @@ class Follower(Protocol):
 
     def known(self) -> Sequence[Any]:
         """Return the features that a model has learnt of."""
+
+    def usual(self) -> UsualScores | None:
+        """Return what is known of scores beforehand."""
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -65,6 +69,10 @@ class OneModel:
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
         return list(self.model._keys)
+
+    def usual(self) -> UsualScores | None:
+        """Return what is known of the model's scores beforehand."""
+        return self.model._usual_scores
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -132,6 +140,10 @@ class ModelsByKey:
         """Return nothing: each model knows features of its own."""
         return ()
 
+    def usual(self) -> UsualScores | None:
+        """Return what is known of all models' scores beforehand."""
+        return self.forest._template._usual_scores
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
         return self.forest._score(table.keys or (), table.fields, table.values)
@@ -194,26 +206,39 @@ def open_models(path: Path | None, parameters: dict[str, Any], max_models: int
 def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
-        if name != "n_jobs" and found[name] != value:
+        if name != "n_jobs" and found[name] != value and (name, value) != ("score", "default"):
             raise Failure(f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
                           "begin with another file", USAGE)
 
 
 def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, Any]:
     """Return a stream's state from a file if it is one; ValueError tells what is wrong."""
+    name = repr(os.fspath(path))
+    if state.get("version") == 1 and isinstance(state.get("alarms"), dict):  # its rule was another: it starts afresh
+        alarms = {key: value for key, value in state["alarms"].items() if key != "level"}
+        state = {**state, "version": STATE_VERSION, "alarms": {**alarms, "rule": None}}
+    if state.get("version") != STATE_VERSION:
+        raise ValueError(f"{name} has a stream's state of version {state.get('version')!r}; "
+                         f"this imondrian reads versions 1 to {STATE_VERSION}")
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
                              "pending": np.ndarray}
-    if state.get("version") != STATE_VERSION:
-        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {state.get('version')!r}; "
-                         f"this imondrian reads version {STATE_VERSION}")
-    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
-    alarms = state["alarms"]
-    if alarms.keys() != {"rate", "threshold", "level", "count"} or state["pending"].dtype != np.uint8 or \
-            state["records"] < 0 or not all(isinstance(name, str) for name in state["header"] or ()) or \
-            not all(value is None or isinstance(value, (int, float)) for value in alarms.values()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
+    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
+            not _is_sound(state):
+        raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
     return state
+
+
+def _is_sound(state: dict[str, Any]) -> bool:
+    alarms = state["alarms"]
+    if alarms.keys() != {"rate", "threshold", "count", "rule"} or state["pending"].dtype != np.uint8 or \
+            state["records"] < 0 or not all(isinstance(name, str) for name in state["header"] or ()):
+        return False
+    if not all(value is None or isinstance(value, (int, float)) for key, value in alarms.items() if key != "rule"):
+        return False
+    try:
+        return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _present(table: Table) -> dict[str, float]:

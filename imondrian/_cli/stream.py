@@ -94,12 +94,13 @@ class Stream:
         self._checkpoints = 0
         self._saves = settings.model is not None and settings.learn
         rate = DEFAULT_RATE if settings.rate is None and settings.threshold is None else settings.rate
-        alarms = Alarms(rate, settings.threshold, fixed=not settings.learn)
+        alarms = Alarms(rate, settings.threshold, fixed=not settings.learn, usual=follower.usual())
         self._undelivered = b""
         if state is not None:
             self._first = self._done = self._saved = self._numbering.records = state["records"]
             self._opening.header = None if state["header"] is None else tuple(state["header"])
-            alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn)
+            alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn,
+                                    follower.usual())
             self._undelivered = state["pending"].tobytes()
             if settings.replay:
                 self._numbering.replay(state["records"])

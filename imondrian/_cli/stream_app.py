@@ -89,7 +89,8 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--window", type=_Window(), show_default="thinned; 64 with --key",
               help="What trees keep: thinned, decayed, reservoir, or a number of last points.")
 @click.option("--horizon", type=click.IntRange(1), show_default="4096", help="How far back thinned and decayed reach.")
-@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default")
+@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default",
+              help="What is anomalous; the default is depth.")
 @click.option("--raw-units", is_flag=True, help="Take features in the units they come in.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the trees' random numbers.")
 @click.option("--calibration", type=click.IntRange(1), show_default="1024; 256 with --key",
