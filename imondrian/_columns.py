@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from ._memory import Layout
+from ._undo import Undo
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
@@ -53,6 +54,7 @@ class ForestColumns:
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
+    _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
@@ -179,10 +181,14 @@ class ForestColumns:
         self.columns = columns
 
     def _prepare_updates(self, n_threads: int) -> None:
-        """Own every column, and count the leaves of every stored row."""
+        """Own every column, and count the leaves of every stored row; keep what can undo what follows."""
         self.n_updates += 1
-        if "refs" in self.columns:
-            return
+        if "refs" not in self.columns:
+            self._own_columns(n_threads)
+        if self._undo is not None:
+            self._undo.keep()
+
+    def _own_columns(self, n_threads: int) -> None:
         for name, column in self.columns.items():
             if not column.flags.writeable:
                 self.columns[name] = column.copy()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +21,7 @@ from ._model_file import SavedModel
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
 from ._types import Floats, Integers
+from ._undo import undo_of
 from ._validation import drop_weightless, is_ready, thread_count
 
 if TYPE_CHECKING:
@@ -216,15 +219,11 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             negative weights, or none above 0.
         """
         settings = self._settings()
-        before = self.__dict__.copy()
-        try:
+        with self._unchanged_on_error():
             X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
             self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
-        except BaseException:
-            self.__dict__ = before  # validation has already noted the new width and names
-            raise
         return self
 
     @updating
@@ -253,13 +252,16 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = self._validated(X, dtype, settings.n_threads, reset=first)
-        X, weight = self._weighted(X, sample_weight)
-        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
-        calibration = Calibration() if first else self._calibration
-        settings.learn(forest, calibration, X, weight)
-        self._calibration = calibration
-        self._adopt(forest, 0 if first else self.max_samples_, settings)
+        with self._unchanged_on_error():
+            X = self._validated(X, dtype, settings.n_threads, reset=first)
+            X, weight = self._weighted(X, sample_weight)
+            forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
+            with undo_of(forest, len(X)) or nullcontext() as undo:
+                calibration = Calibration() if first else self._calibration
+                calibration = calibration if undo is None else calibration.branch()
+                settings.learn(forest, calibration, X, weight)
+                self._calibration = calibration
+                self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
     @updating
@@ -297,11 +299,33 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         """
         check_is_fitted(self, "forest_")
         settings = self._settings()
-        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
-        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
-        self._calibration.forget(X)
-        self._adopt(self.forest_, self.max_samples_, settings)
+        forest = self.forest_
+        X = self._validated(X, forest.dtype, settings.n_threads, reset=False)
+        if not missing_ok:
+            forest.require_held(X, None, settings.n_threads)
+        calibration = self._calibration.branch()
+        calibration.forget(X)
+        before = self.__dict__.copy()
+        with undo_of(forest, len(X)) or nullcontext() as undo:
+            try:
+                self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
+                forest.forget(X, settings.n_threads)
+                self._adopt(forest, self.max_samples_, settings)
+            except BaseException:
+                if undo is not None:
+                    self.__dict__ = before
+                raise
         return self
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put the attributes back if an exception leaves the context: validation notes the width and names at once."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _settings(self) -> Settings:
         return Settings.of(self.get_params(deep=False))

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core.hpp"
+#include "nativekit/interrupt.hpp"
 #include "spacing.hpp"
 
 namespace imondrian {
@@ -17,14 +18,22 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
   for (std::int64_t j = n_features; j < width; ++j) to[j] = std::numeric_limits<T>::quiet_NaN();
 }
 
-// Run body on x in the forest's precision, with allocation failures turned into a status.
+// Run body, with allocation failures and interrupts turned into a status.
 template <class Body>
-Status dispatch(bool is64, const void* x, const Body& body) {
+Status guarded(const Body& body) {
   try {
-    return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x));
+    return body();
   } catch (const std::bad_alloc&) {
     return Status::kNoMemory;
+  } catch (const nativekit::Interrupted&) {
+    return Status::kInterrupted;
   }
+}
+
+// The same, on x in the forest's precision.
+template <class Body>
+Status dispatch(bool is64, const void* x, const Body& body) {
+  return guarded([&] { return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x)); });
 }
 
 // Add the insertion depth of each padded row of x (n, width) to out.

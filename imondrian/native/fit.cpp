@@ -182,15 +182,17 @@ Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, c
 }
 
 Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads) {
-  std::atomic<bool> no_memory{false};
-  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    try {
-      draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
-    }
+  return guarded([&] {
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+      try {
+        draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    return no_memory ? Status::kNoMemory : Status::kOk;
   });
-  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
@@ -198,7 +200,7 @@ Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
-  return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads);
+  return guarded([&] { return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads); });
 }
 
 }  // namespace imondrian

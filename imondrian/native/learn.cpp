@@ -87,6 +87,7 @@ class GroupLearner {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
+      nativekit::stop_if_asked();
       const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
       const bool missing = has_missing(x, forest_.n_features);
       walk(x, missing);
@@ -296,13 +297,17 @@ void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::i
   std::vector<std::int32_t> stack, found;
   const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - taken[leaf]; };
   for (std::int64_t i = 0; i < n; ++i) {
+    nativekit::stop_if_asked();
     const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
     if (leaf == kNobody) continue;
     taken[leaf] += 1.0;
     if (remove) found.push_back(leaf);
     nativekit::atomic_add(counts + i, 1);
   }
-  for (const std::int32_t leaf : found) forget_point(stream, leaf);
+  for (const std::int32_t leaf : found) {
+    nativekit::stop_if_asked();
+    forget_point(stream, leaf);
+  }
 }
 
 template <class T>

@@ -53,6 +53,7 @@ void score_missing(const ForestView& forest, const T* x, std::int64_t n, std::in
   std::vector<Fork> forks;
   for (std::int64_t i = 0; i < n; ++i) {
     if (!has_missing(x + i * stride, forest.n_features)) continue;
+    nativekit::stop_if_asked();
     depth[i] = 0.0;
     for (std::int64_t t = 0; t < forest.n_trees; ++t) {
       const Tree<T> tree(forest, t);
@@ -77,6 +78,7 @@ void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score sco
   for (std::int64_t t = 0; t < forest.n_trees && !(packs.empty() && padded.empty()); ++t) {
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
+    nativekit::stop_if_asked();
     if (padded.empty()) {
       scan(packs[t], x, n, d, d, out);
     } else {

@@ -148,6 +148,7 @@ void finish_rows(const ForestView& forest, const T* x, std::int64_t n, const Log
   for (std::int64_t i = 0; i < n; ++i) {
     const T* values = x + i * forest.n_features;
     if (has_missing(values, forest.n_features)) {
+      nativekit::stop_if_asked();
       copy_padded(row.data(), values, forest.n_features, forest.width);
       out[i] = mean_with_missing(forest, row.data(), n_present, scratch, ways);
     } else {
@@ -225,6 +226,7 @@ Status spacings_as(const ForestView& forest, const T* x, std::int64_t n, double*
         Chunk<T> chunk;
         chunk.load(rows, count, d, forest.width);
         for (const PackedSpacing<T>& tree : packs) {
+          nativekit::stop_if_asked();
           if (!tree.rate.empty()) add_packed(tree, scan, count, d, forest.width, chunk, sums.data() + begin);
         }
       });

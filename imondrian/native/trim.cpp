@@ -79,6 +79,7 @@ class Trimmer {
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
         held[i] = held_depth(tree, i);
         if (everywhere) continue;
+        nativekit::stop_if_asked();
         const T* x = point(samples_.point[i]);
         held[i] -= has_missing(x, forest_.n_features) ? depth_with_missing(tree, x, Score::kDepth, forks)
                                                       : held_depth(tree, i, 0.0);
@@ -106,6 +107,7 @@ class Trimmer {
       std::vector<Fork> forks;
       for (std::int64_t i = 0; i < n; ++i) {
         if (!has_missing(point(begin + i), forest_.n_features)) continue;
+        nativekit::stop_if_asked();
         out[i] = 0.0;
         for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
           out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i), Score::kDepth, forks);
@@ -159,6 +161,7 @@ class Trimmer {
       }
       Looker looker(tree);
       for (std::int64_t i = 0; i < n; ++i) {
+        nativekit::stop_if_asked();
         const T* x = point(looked[i]);
         const bool missing = has_missing(x, forest_.n_features);
         if (held[i] >= 0) {

@@ -24,13 +24,17 @@ class Watch {
   static constexpr std::chrono::milliseconds kPeriod{50};  // between two questions
 
   // Without `ask`, nothing ever stops.
-  explicit Watch(Ask ask)
-      : ask_(ask), owner_(std::this_thread::get_id()), next_(Clock::now() + kPeriod), outer_(current()) {
-    current() = ask ? this : nullptr;
-  }
+  explicit Watch(Ask ask = nullptr) : owner_(std::this_thread::get_id()), outer_(current()) { open(ask); }
   ~Watch() { current() = outer_; }
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
+
+  // Begin to ask, or end.
+  void open(Ask ask) {
+    ask_ = ask;
+    next_ = Clock::now() + kPeriod;
+    current() = ask ? this : nullptr;
+  }
 
   // This thread's watch, or null.
   static Watch*& current() {
@@ -52,7 +56,7 @@ class Watch {
  private:
   using Clock = std::chrono::steady_clock;
 
-  const Ask ask_;
+  Ask ask_ = nullptr;
   const std::thread::id owner_;
   Clock::time_point next_;
   Watch* const outer_;
