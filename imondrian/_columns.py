@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +20,7 @@ _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "cle
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
+_TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
 STATE_VERSION = 3
 
@@ -180,6 +181,12 @@ class ForestColumns:
         self._view = view
         self.columns = columns
 
+    def _replace(self, columns: dict[str, np.ndarray]) -> None:
+        """Go on with other columns: all of them, or after an interrupt none."""
+        columns = {**self.columns, **columns}
+        view = self._view_of(columns)
+        self._view, self.columns = view, columns
+
     def _prepare_updates(self, n_threads: int) -> None:
         """Own every column, and count the leaves of every stored row; keep what can undo what follows."""
         self.n_updates += 1
@@ -189,16 +196,14 @@ class ForestColumns:
             self._undo.keep()
 
     def _own_columns(self, n_threads: int) -> None:
-        for name, column in self.columns.items():
-            if not column.flags.writeable:
-                self.columns[name] = column.copy()
-        live = self.columns["leaf_point"][self._live_leaves()]
-        n_rows = len(self.columns["points"])
-        self.columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
-        self.columns["free_rows"] = np.zeros(n_rows, np.int32)
-        self.columns["n_free_rows"] = np.zeros(1, np.int64)
-        self._renew_view()
         self._ensure_boxes(n_threads)
+        columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
+        live = columns["leaf_point"][self._live_leaves()]
+        n_rows = len(columns["points"])
+        columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
+        columns["free_rows"] = np.zeros(n_rows, np.int32)
+        columns["n_free_rows"] = np.zeros(1, np.int64)
+        self._replace(columns)
 
     def _live_leaves(self) -> np.ndarray:
         marks = self.columns["header"][:, _LEAF_MARK, None]
@@ -229,13 +234,15 @@ class ForestColumns:
 
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
+        columns = {}
         for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
             if name in self.columns:
                 column = self.columns[name]
-                grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
-                grown[:, :old] = column
-                self.columns[name] = grown
-        self._renew_view()
+                columns[name] = grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+                for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
+                    some = slice(first, first + _TREES_AT_ONCE)
+                    grown[some, :old] = column[some]
+        self._replace(columns)
 
     def _grow_rows(self, n_more: int) -> None:
         old = len(self.columns["points"])
@@ -247,19 +254,27 @@ class ForestColumns:
             n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
+        columns = {}
         for name in ("points", "refs", "free_rows"):
             column = self.columns[name]
-            grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
+            columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
             grown[:old] = column
-            self.columns[name] = grown
-        self._renew_view()
+        self._replace(columns)
 
     def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
         """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
+        self.__dict__ = self.widened(n_more, drop).__dict__
+
+    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> Self:
+        """Return the forest with features as after ``add_features``, in the place of this one.
+
+        With ``own`` it shares no column with this one, which then stays as it is.
+        """
         kept = [j for j in range(self.n_features) if j not in set(drop)]
         old, new = len(kept), len(kept) + n_more
         lanes = _core.PACK_BYTES // self.dtype.itemsize
         width = -(-new // lanes) * lanes
+        columns = {}
         for name in _PADDED:
             if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
                 continue  # padding is missing values: it need not be made
@@ -268,19 +283,25 @@ class ForestColumns:
             wide[..., :old] = column[..., kept]
             if name == "rate":
                 wide[..., old:new] = 0 if self.scaled else 1
-            self.columns[name] = wide
+            columns[name] = wide
         if drop:
             places = np.full(self.n_features, -1, np.int32)
             places[kept] = np.arange(old, dtype=np.int32)
             for name in ("feature", "bag"):
                 if name in self.columns:
                     column = self.columns[name]
-                    self.columns[name] = np.where(column >= 0, places[column], column)
-        self.n_features = new
-        self.n_updates += 1
-        self._renew_view()
+                    columns[name] = np.where(column >= 0, places[column], column)
         if self.spaced:
-            _core.draw_bags(self._view, old)
+            for name in ("bag", "rate", "stream", "rng"):  # what the draw writes to
+                columns.setdefault(name, self.columns[name].copy())
+        kept_columns = {name: column.copy() for name, column in self.columns.items()} if own else self.columns
+        columns = {**kept_columns, **columns}
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "columns": columns, "n_features": new, "n_updates": self.n_updates + 1}
+        twin._renew_view()
+        if self.spaced:
+            _core.draw_bags(twin._view, old)
+        return twin
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
@@ -380,7 +401,7 @@ class ForestColumns:
                     (len(source) != len(column) and name != "points"):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
-                self.columns[name] = source  # mapped from a file: the first update copies it
+                self.columns[name] = np.asarray(source)  # mapped from a file: the first update copies it
                 continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":

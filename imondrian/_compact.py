@@ -22,7 +22,7 @@ import numpy as np
 from ._model_file import _decode, _encode
 
 if TYPE_CHECKING:
-    from .river import OnlineIsolationMondrianForest
+    from ._online import OnlineForest
 
 _PREFIX = struct.Struct("<4sII")
 _MAGIC = b"IMK\x01"
@@ -89,7 +89,7 @@ def _widened(data: bytes, dtype: np.dtype, narrow: np.dtype, shape: tuple[int, .
     return np.frombuffer(data.ljust(count * narrow.itemsize, b"\0"), narrow).reshape(shape).astype(dtype, copy=False)
 
 
-def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
+def to_bytes(model: OnlineForest) -> bytes:
     """Return all that a model has learnt."""
     found = {name: vars(model)[name] for name in _FITTED}
     forest = model._forest
@@ -101,13 +101,13 @@ def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
     return pack(found)
 
 
-def from_bytes(data: bytes, make: Callable[[], OnlineIsolationMondrianForest]) -> OnlineIsolationMondrianForest:
+def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
     """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
     return from_state(unpack(data), make)
 
 
-def from_state(state: dict[str, Any], make: Callable[[], OnlineIsolationMondrianForest]
-               ) -> OnlineIsolationMondrianForest:
+def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]
+               ) -> OnlineForest:
     """Return a model of an unpacked state."""
     from ._forest import Forest
 

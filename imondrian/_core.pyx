@@ -296,7 +296,8 @@ def no_infinity(cnp.ndarray X, int n_threads):
 def row_of(dict x, dict places):
     """Return the values of x as a float64 row (1, len(places)), NaN where it has none or None.
 
-    None where there is more to say: a key without a place, a value that is no finite number.
+    None where there is more to say or to ask (``_numbers.py``): a key without a place, a value that is no finite number
+    of the usual types.
     """
     cdef cnp.npy_intp shape[2]
     shape[0], shape[1] = 1, len(places)
@@ -312,9 +313,16 @@ def row_of(dict x, dict places):
             return None
         if value is None:
             continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
+        if type(value) is float or isinstance(value, (float, np.floating)):
+            number = value
+        elif isinstance(value, int):
+            try:
+                number = value
+            except OverflowError:
+                return None
+        elif isinstance(value, np.integer) and not isinstance(value, np.timedelta64):
+            number = value
+        else:
             return None
         if isinf(number):
             return None

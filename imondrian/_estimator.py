@@ -18,6 +18,7 @@ from ._gate import gate_of, reading, updating
 from ._held_out import Calibration, room_for_drawn
 from ._judgement import Judgement
 from ._model_file import SavedModel
+from ._numbers import refuse_others
 from ._scoring import AUTO_OFFSET, lowest_share, resolve_score
 from ._settings import Settings
 from ._types import Floats, Integers
@@ -203,7 +204,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         Parameters
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64. NaN is a missing value (see Notes).
+            float32 and float64 are kept, other numbers become float64. NaN is a missing value (see Notes).
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. Rows of weight 0 are left out.
@@ -214,8 +215,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
         Raises
         ------
+        TypeError
+            X holds what is no number: text, dates, durations, categories.
         ValueError
-            Bad parameters; X empty, infinite, sparse or not two-dimensional;
+            Bad parameters; X empty, infinite, complex, sparse or not two-dimensional;
             negative weights, or none above 0.
         """
         settings = self._settings()
@@ -305,14 +308,14 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             forest.require_held(X, None, settings.n_threads)
         calibration = self._calibration.branch()
         calibration.forget(X)
-        before = self.__dict__.copy()
+        before, n_updates = self.__dict__.copy(), forest.n_updates
         with undo_of(forest, len(X)) or nullcontext() as undo:
             try:
                 self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
                 forest.forget(X, settings.n_threads)
                 self._adopt(forest, self.max_samples_, settings)
             except BaseException:
-                if undo is not None:
+                if undo is not None or forest.n_updates == n_updates:
                     self.__dict__ = before
                 raise
         return self
@@ -333,6 +336,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         refuse_device(X)
+        X = refuse_others(X)
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")

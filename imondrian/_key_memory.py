@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from ._young import Young
-from .river import OnlineIsolationMondrianForest
+from ._online import OnlineForest
 
 YOUNG_A_MODEL = 10  # a young one takes a hundredth of a model's memory
 
@@ -17,7 +17,7 @@ class Held:
 
     __slots__ = ("changed", "learner", "size")
 
-    def __init__(self, learner: Young | OnlineIsolationMondrianForest, changed: bool) -> None:
+    def __init__(self, learner: Young | OnlineForest, changed: bool) -> None:
         self.learner, self.changed, self.size = learner, changed, 0
 
 

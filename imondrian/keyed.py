@@ -22,10 +22,11 @@ from ._key_memory import Held, KeyMemory
 from ._key_store import KeyStore
 from ._memory import Layout
 from ._model_file import _encode
+from ._numbers import record, table, values_of
+from ._online import OnlineForest, as_detector
 from ._prequential import Judged
 from ._validation import positive_int
 from ._young import Young
-from .river import OnlineIsolationMondrianForest, _table
 
 __all__ = ["KeyedForest"]
 
@@ -105,7 +106,7 @@ class KeyedForest:
         self._parameters: dict[str, Any] = {
             "n_trees": n_trees, "window": window, "horizon": horizon, "score": score, "scale": scale,
             "calibration": calibration, "calibration_half_life": calibration_half_life, "max_features": max_features}
-        self._template = OnlineIsolationMondrianForest(**self._parameters)  # also checks them
+        self._template = OnlineForest(**self._parameters)  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
         self._temporary = tempfile.TemporaryDirectory(prefix="imondrian-") if path is None else None
@@ -188,7 +189,7 @@ class KeyedForest:
     def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
         nothing = (0.0, 0.0) if by_direction else 0.0
-        return self._ask(key, x, dict.fromkeys(x, nothing),
+        return self._ask(key, x, dict.fromkeys(record(x), nothing),
                          lambda model: model.explain_one(x, by_direction=by_direction))
 
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
@@ -217,12 +218,12 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        fields, values = _table(X)
+        fields, values = table(X)
         return self._score_learn(keys, fields, np.asarray(values, np.float64)).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        fields, values = _table(X)
+        fields, values = table(X)
         return self._score(keys, fields, np.asarray(values, np.float64)).scores
 
     def _score_learn(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
@@ -279,7 +280,7 @@ class KeyedForest:
         return judged
 
     def _ask(self, key: Any, x: dict[Any, Any], unready: Any,
-             ask: Callable[[OnlineIsolationMondrianForest], Any]) -> Any:
+             ask: Callable[[OnlineForest], Any]) -> Any:
         with self._lock:
             held = self._find(_text(key))
             if held is None or isinstance(held.learner, Young):
@@ -288,12 +289,12 @@ class KeyedForest:
             return ask(held.learner)
 
     def _point(self, x: dict[Any, Any]) -> tuple[tuple[Any, ...], np.ndarray]:
-        self._template.score_one(x)
-        fields = tuple(x)
+        values = values_of(record(x))
+        fields = tuple(values)
         _check_features(fields)
-        return fields, np.array([[np.nan if value is None else float(value) for value in x.values()]]).reshape(1, -1)
+        return fields, np.array([list(values.values())]).reshape(1, -1)
 
-    def _grown(self, key: str, held: Held) -> OnlineIsolationMondrianForest:
+    def _grown(self, key: str, held: Held) -> OnlineForest:
         """Return the model of a key; of a young one, once it has learnt what waited for it."""
         if isinstance(held.learner, Young):
             model = self._new(key)
@@ -302,9 +303,9 @@ class KeyedForest:
             held.learner = model
         return held.learner
 
-    def _new(self, key: str) -> OnlineIsolationMondrianForest:
+    def _new(self, key: str) -> OnlineForest:
         digest = hashlib.blake2b(f"{self._seed}\0{key}".encode(), digest_size=4).digest()
-        return OnlineIsolationMondrianForest(seed=int.from_bytes(digest, "little"), **self._parameters)
+        return OnlineForest(seed=int.from_bytes(digest, "little"), **self._parameters)
 
     # -- memory and disk ---------------------------------------------------------------------------
 
@@ -322,7 +323,7 @@ class KeyedForest:
         self._memory.used(key, held)
         return held
 
-    def _decoded(self, key: str, data: bytes) -> Young | OnlineIsolationMondrianForest:
+    def _decoded(self, key: str, data: bytes) -> Young | OnlineForest:
         try:
             if Young.is_young(data):
                 return Young.from_bytes(data, self._template._warm_up - 1)
@@ -394,15 +395,21 @@ class KeyedForest:
             texts = {*self._store.keys(), *(text for text, _ in self._memory.items())}
         return map(_key, texts)
 
-    def model(self, key: Any) -> OnlineIsolationMondrianForest:
-        """Return a copy of a key's model, to look at or to go on with elsewhere; KeyError where there is none."""
+    def model(self, key: Any) -> OnlineForest:
+        """Return a copy of a key's model, to look at or to go on with elsewhere; KeyError where there is none.
+
+        Where river is installed, an :class:`imondrian.river.OnlineIsolationMondrianForest`; else the same but for river's
+        interface.
+        """
         with self._lock:
             held = self._find(_text(key))
             if held is None:
                 raise KeyError(key)
             if isinstance(held.learner, Young):
-                return self._grown(_text(key), Held(held.learner, False))
-            return copy.deepcopy(held.learner)
+                model = self._grown(_text(key), Held(held.learner, False))
+            else:
+                model = copy.deepcopy(held.learner)
+        return as_detector(model)
 
     def drop(self, key: Any) -> None:
         """Forget a key and all that its model has learnt; KeyError where there is none."""

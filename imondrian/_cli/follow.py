@@ -12,7 +12,7 @@ import numpy as np
 from imondrian import _compact, _prequential
 from imondrian._prequential import Judged
 from imondrian.keyed import KeyedForest
-from imondrian.river import OnlineIsolationMondrianForest
+from imondrian._online import OnlineForest
 
 from . import USAGE, Failure
 from .records import Table
@@ -54,12 +54,12 @@ class OneModel:
 
     Parameters
     ----------
-    model : OnlineIsolationMondrianForest
+    model : OnlineForest
     path : Path, optional
         Where to save it.
     """
 
-    def __init__(self, model: OnlineIsolationMondrianForest, path: Path | None) -> None:
+    def __init__(self, model: OnlineForest, path: Path | None) -> None:
         self.model, self._path = model, path
 
     def known(self) -> Sequence[Any]:
@@ -110,8 +110,8 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
         Those of ``OnlineIsolationMondrianForest`` that are asked for: a file's must be the same.
     """
     if path is None or not path.exists():
-        return OneModel(OnlineIsolationMondrianForest(**parameters), path), None
-    model = OnlineIsolationMondrianForest.load(path)
+        return OneModel(OnlineForest(**parameters), path), None
+    model = OnlineForest.load(path)
     check_parameters(path, model._get_params(), parameters)
     state = model.__dict__.pop("_stream", None)
     return OneModel(model, path), None if state is None else checked(path, state)
