@@ -10,10 +10,11 @@ import secrets
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -80,7 +81,8 @@ class KeyedForest:
     of those add ``10 * max_models * (1000 + 356 * d)`` bytes at most if a key's points have the same features. On the
     disk a model takes a third of its memory.
 
-    **Threads** may share a forest; their calls wait for each other. Two processes cannot share a folder.
+    **Threads** may share a forest; their calls wait for each other. Two processes cannot share a folder: in a forked
+    child every call raises RuntimeError.
 
     Examples
     --------
@@ -119,7 +121,8 @@ class KeyedForest:
             raise
         self._memory = KeyMemory(self.max_models, self.max_bytes, self._write)
         self._n_loads = 0
-        self._lock = threading.RLock()
+        self._lock: Any = threading.RLock()
+        _OPEN.add(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, max_models: int = 1000,
@@ -351,13 +354,23 @@ class KeyedForest:
             self._store.commit()
 
     def close(self) -> None:
-        """Put every change on the disk and let go of the folder; more than once does nothing."""
+        """Put every change on the disk and let go of the folder; more than once does nothing, nor does a forked child."""
+        if isinstance(self._lock, _OfParent):
+            return
         with self._lock:
             try:
                 if self._store.is_open and self._temporary is None:
                     self.flush()
             finally:
                 self._abandon()
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the folder, the lock and what is in memory are the parent's."""
+        self._lock = _OfParent()
+        self._store.leave_to_parent()
+        if self._temporary is not None:
+            self._temporary._finalizer.detach()  # type: ignore[attr-defined]  # the child's end would remove the folder
+            self._temporary = None
 
     def _abandon(self) -> None:
         """Let go of the folder as the last ``flush`` left it."""
@@ -449,6 +462,29 @@ class KeyedForest:
                 "disk_bytes": disk}
 
 
+_OPEN: weakref.WeakSet[KeyedForest] = weakref.WeakSet()
+
+
+class _OfParent:
+    """In the place of a forest's lock in a forked child, where the lock may never be free again."""
+
+    def __enter__(self) -> NoReturn:
+        raise RuntimeError("this KeyedForest was opened before the process was forked, and belongs to the parent: "
+                           "close it before forking, or open the folder in the child once the parent has closed it")
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: nobody comes in."""
+
+
+def _leave_all_to_parent() -> None:
+    for forest in list(_OPEN):
+        forest._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
 def _read_settings(store: KeyStore) -> dict[str, Any] | None:
     note = store.read_note(_SETTINGS)
     if note is None:
@@ -491,3 +527,7 @@ def _check_features(fields: Iterable[Any]) -> None:
     for name in fields:
         if type(name) is not str:
             _encode(name, f"the feature {name!r:.80}", {})
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -105,4 +105,4 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
 
 
 def __dir__() -> list[str]:
-    return [name for name in globals() if name.startswith("__")] + __all__
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
