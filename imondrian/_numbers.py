@@ -65,18 +65,22 @@ def _is_na(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """Return a value as messages show it: short, and without the digits of huge ones."""
+    kind = type(value).__name__
     if isinstance(value, int) and value.bit_length() > 256:
-        return f"an int of {value.bit_length():,} bits"
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+        return f"{kind} of {value.bit_length():,} bits"
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than some thousand digits
+        return kind
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({kind})"
 
 
 # -- one point -------------------------------------------------------------------------------------
 
 
 def record(x: Any) -> dict[Any, Any]:
-    """Return a point as a dict: of a mapping, a pandas Series, or a record of NumPy."""
-    if isinstance(x, dict):
+    """Return a point as a dict, and no subclass: of a mapping, a pandas Series, or a record of NumPy."""
+    if type(x) is dict:
         return x
     if isinstance(x, Mapping):
         return dict(x.items())
