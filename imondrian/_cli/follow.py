@@ -112,7 +112,7 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
     if path is None or not path.exists():
         return OneModel(OnlineForest(**parameters), path), None
     model = OnlineForest.load(path)
-    check_parameters(path, model._get_params(), parameters)
+    check_parameters(path, model._file_parameters(), parameters)
     state = model.__dict__.pop("_stream", None)
     return OneModel(model, path), None if state is None else checked(path, state)
 

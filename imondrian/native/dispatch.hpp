@@ -30,7 +30,23 @@ Status guarded(const Body& body) {
   }
 }
 
-// The same, on x in the forest's precision.
+// The body of a clone that may throw: no exception may leave one (nativekit/interrupt.hpp). To be read with resume().
+#define IMONDRIAN_GUARDED(statement)            \
+  try {                                         \
+    statement;                                  \
+  } catch (const std::bad_alloc&) {             \
+    return Status::kNoMemory;                   \
+  } catch (const nativekit::Interrupted&) {     \
+    return Status::kInterrupted;                \
+  }                                             \
+  return Status::kOk;
+
+inline void resume(Status status) {
+  if (status == Status::kNoMemory) throw std::bad_alloc();
+  if (status == Status::kInterrupted) throw nativekit::Interrupted();
+}
+
+// The same as guarded(), on x in the forest's precision.
 template <class Body>
 Status dispatch(bool is64, const void* x, const Body& body) {
   return guarded([&] { return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x)); });

@@ -23,8 +23,8 @@ constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next
     stream.learn(row, leaf, amount);                                                               \
   }                                                                                                \
   NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
-  NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
-    keeper.attend(x, scratch);                                                                     \
+  NK_CLONES Status attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {    \
+    IMONDRIAN_GUARDED(keeper.attend(x, scratch))                                                   \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
@@ -125,7 +125,7 @@ class GroupLearner {
     if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
     if (changing_[k]->keeper.is_due(x)) {
-      attend_scale(changing_[k]->keeper, x, scratch_);
+      resume(attend_scale(changing_[k]->keeper, x, scratch_));
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
