@@ -123,7 +123,13 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
-    ``set_params`` do not wait: keep learning off while they run.
+    ``set_params`` do not wait: keep learning off while they run. A forked child goes on with what it has; if another
+    thread was changing the forest at that moment, its methods raise RuntimeError there.
+
+    Ctrl-C is heard within a second, and the estimator is as it was before the call. ``fit`` builds aside; a long
+    ``partial_fit`` or ``forget`` copies what it will write to, which costs a quarter of its time at most. Where it
+    would cost more (few rows for forests of gigabytes), and in the last moments of a short call, the call is done
+    first, and the signal is answered then.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.

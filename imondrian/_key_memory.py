@@ -6,8 +6,8 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from ._young import Young
 from ._online import OnlineForest
+from ._young import Young
 
 YOUNG_A_MODEL = 10  # a young one takes a hundredth of a model's memory
 

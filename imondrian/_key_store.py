@@ -127,8 +127,8 @@ class KeyStore:
 
     def leave_to_parent(self) -> None:
         """Let go of the file in a forked child: SQLite must not touch there what the parent has open."""
-        # Never closed, not even by the end of the process: SQLite would take the child for the last user, and delete the
-        # parent's log. So one reference more than there are.
+        # Never closed, not even by the end of the process: SQLite would take the child for the last user, and delete
+        # the parent's log. So one reference more than there are.
         connection, self._connection = self._connection, None
         if connection is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

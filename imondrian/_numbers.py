@@ -138,8 +138,8 @@ def _stacked(columns: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 def _array(X: np.ndarray) -> tuple[list[Any], np.ndarray]:
     if X.dtype.names and X.ndim == 1:
-        keys = list(X.dtype.names)
-        return keys, _stacked([_floats(X[name], name) for name in keys], len(X))
+        names = list(X.dtype.names)
+        return names, _stacked([_floats(X[name], name) for name in names], len(X))
     if X.ndim != 2:
         raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
     keys = list(range(X.shape[1]))
@@ -148,7 +148,7 @@ def _array(X: np.ndarray) -> tuple[list[Any], np.ndarray]:
     return keys, _floats(X, None)
 
 
-def _floats(values: np.ndarray, name: Any) -> np.ndarray:
+def _floats(values: Any, name: Any) -> np.ndarray:
     """Return numbers as float64; ``name`` is that of their column, None for a whole array."""
     kind = values.dtype.kind
     if kind == "O":
@@ -158,7 +158,7 @@ def _floats(values: np.ndarray, name: Any) -> np.ndarray:
         column = "" if name is None else f" in column {name!r}"
         raise TypeError(f"X must be numbers, got {_KINDS.get(kind, 'others')} ({values.dtype}){column}")
     if isinstance(values, np.ma.MaskedArray):
-        return values.astype(np.float64).filled(np.nan)
+        return np.ma.filled(values.astype(np.float64), np.nan)
     with np.errstate(over="ignore"):  # a wider float: found infinite by whoever asked
         return np.asarray(values, dtype=np.float64)
 
@@ -237,7 +237,7 @@ def _of_arrow(column: Any, name: Any) -> np.ndarray:
         return np.array([math.nan if value is None else float(value) for value in found], np.float64)
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)):
         _strange(name, kind)
-    return column.cast("float64", safe=False).to_numpy(**({} if hasattr(column, "chunks") else {"zero_copy_only": False}))
+    return np.array(column.cast("float64", safe=False), np.float64)
 
 
 # -- what scikit-learn's validation lets pass ------------------------------------------------------
@@ -249,7 +249,8 @@ def refuse_others(X: Any) -> Any:
     Its own contract stands: complex numbers are a ValueError there. Masked entries are missing.
     """
     if isinstance(X, np.ma.MaskedArray):
-        return X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan) if X.dtype.kind in _PLAIN else X.data
+        floats: Any = X.astype(np.result_type(X.dtype, np.float32)) if X.dtype.kind in _PLAIN else X.astype(object)
+        return refuse_others(floats.filled(np.nan))
     if isinstance(X, np.ndarray):
         if X.dtype.kind in _KINDS and X.dtype.kind != "c" and X.ndim == 2:
             _floats(X, None)
@@ -268,7 +269,7 @@ def _checked_frame(X: Any, library: str) -> Any:
         if all(isinstance(dtype, np.dtype) and dtype.kind in _PLAIN + "c" for dtype in X.dtypes):
             return X
         floats = {j: _of_pandas(X.iloc[:, j], name) for j, name in enumerate(X.columns)}
-        replaced = [j for j, dtype in enumerate(X.dtypes) if dtype == object]
+        replaced = [j for j, dtype in enumerate(X.dtypes) if dtype == np.dtype(object)]
         if replaced:
             X = X.copy(deep=False)
             for j in replaced:
@@ -288,12 +289,14 @@ def _checked_objects(X: np.ndarray) -> np.ndarray:
     return found
 
 
-def _checked_list(X: Sequence[Any]) -> Sequence[Any]:
+def _checked_list(X: Sequence[Any]) -> Any:
     try:
         array = np.asarray(X)
     except ValueError:
         return X  # ragged: scikit-learn's own words
-    if array.ndim == 2 and array.dtype.kind not in _PLAIN + "c":
+    if array.dtype.kind in _PLAIN:
+        return array
+    if array.ndim == 2 and array.dtype.kind != "c":
         array = np.array(X, dtype=object)
         return _checked_objects(array) if array.ndim == 2 else X
     return X

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 
 class OnlineForest(SavedModel):
-    """Isolation Mondrian forest for endless streams: :class:`imondrian.river.OnlineIsolationMondrianForest` says it all.
+    """Isolation Mondrian forest for endless streams.
 
-    That one adds river's interface. Both have the same files: each loads what the other saved.
+    :class:`imondrian.river.OnlineIsolationMondrianForest` adds river's interface, and says it all. Both have the same
+    files: each loads what the other saved.
     """
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"

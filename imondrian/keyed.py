@@ -354,7 +354,7 @@ class KeyedForest:
             self._store.commit()
 
     def close(self) -> None:
-        """Put every change on the disk and let go of the folder; more than once does nothing, nor does a forked child."""
+        """Put every change on the disk and let go of the folder; more than once, or in a forked child, do nothing."""
         if isinstance(self._lock, _OfParent):
             return
         with self._lock:
@@ -411,8 +411,8 @@ class KeyedForest:
     def model(self, key: Any) -> OnlineForest:
         """Return a copy of a key's model, to look at or to go on with elsewhere; KeyError where there is none.
 
-        Where river is installed, an :class:`imondrian.river.OnlineIsolationMondrianForest`; else the same but for river's
-        interface.
+        Where river is installed, an :class:`imondrian.river.OnlineIsolationMondrianForest`; else the same but for
+        river's interface.
         """
         with self._lock:
             held = self._find(_text(key))

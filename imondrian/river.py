@@ -59,7 +59,12 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
 
     Notes
     -----
-    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
+    **Numbers** are bool, int, float, Fraction, Decimal and NumPy's scalars of these. An absent key, None, NaN, pandas.NA
+    and a null of a table all mean "missing". Text (also "3.5"), bytes, dates, durations (also NaT), complex numbers,
+    categories and whatever else are a TypeError that names the key or column, in every method; infinite values, and
+    numbers too large for a float, are a ValueError. The model is unchanged then.
+
+    A missing value separates its point from nothing; in
     scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
     learning to the side where more of them are. A key that was never seen before widens the
     forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
@@ -74,7 +79,8 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
 
     Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
     and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and
-    ``copy`` do not wait: keep learning off while they run, or use ``save``.
+    ``copy`` do not wait: keep learning off while they run, or use ``save``. Forked children, and Ctrl-C: as for
+    :class:`imondrian.IsolationMondrianForest`.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.

@@ -163,7 +163,8 @@ def test_a_file_of_rivers_detector_is_read_without_river(tmp_path):
     assert (tmp_path / "model").read_bytes() == (tmp_path / "again").read_bytes()
     assert isinstance(model, AnomalyDetector) and not isinstance(plain, AnomalyDetector)
     x = {"a": 3, "b": 9}
-    assert plain.score_one(x) == model.score_one(x) == OnlineIsolationMondrianForest.load(tmp_path / "again").score_one(x)
+    again = OnlineIsolationMondrianForest.load(tmp_path / "again")
+    assert plain.score_one(x) == model.score_one(x) == again.score_one(x)
 
 
 def imported(tree):

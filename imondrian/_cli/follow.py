@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from imondrian import _compact, _prequential
+from imondrian._online import OnlineForest
 from imondrian._prequential import Judged
 from imondrian.keyed import KeyedForest
-from imondrian._online import OnlineForest
 
 from . import USAGE, Failure
 from .records import Table

@@ -40,7 +40,8 @@ JOBS = int(sys.argv[2])
 X = np.random.default_rng(0).normal(size=(300_000, 20))
 BATCH = IsolationMondrianForest(60, n_jobs=JOBS, random_state=0).fit(X[:9000])
 FULL = IsolationMondrianForest(60, n_jobs=JOBS, random_state=0).partial_fit(X[:2000])
-WINDOW = IsolationMondrianForest(60, window="thinned", contamination=0.1, n_jobs=JOBS, random_state=0).partial_fit(X[:900])
+WINDOW = IsolationMondrianForest(60, window="thinned", contamination=0.1, n_jobs=JOBS, random_state=0)
+WINDOW.partial_fit(X[:900])
 STREAM = OnlineIsolationMondrianForest(60, n_jobs=JOBS, seed=0)
 STREAM.learn_many(X[:900])
 EMPTY = OnlineIsolationMondrianForest(60, n_jobs=JOBS, seed=0)
@@ -86,7 +87,8 @@ MANY = IsolationMondrianForest(20_000, n_jobs=JOBS, random_state=0)
 spent = [call(*each) for each in [
     (BIG, "fit", X), (MANY, "fit", X), (BATCH, "partial_fit", X), (FULL, "partial_fit", X),
     (WINDOW, "partial_fit", X), (NEW, "partial_fit", X), (STREAM, "learn_many", X),
-    (STREAM, "score_learn_many", X), (STREAM, "learn_many", WIDE), (EMPTY, "learn_many", X), (EMPTY, "learn_many", GAPS)]]
+    (STREAM, "score_learn_many", X), (STREAM, "learn_many", WIDE),
+    (EMPTY, "learn_many", X), (EMPTY, "learn_many", GAPS)]]
 assert max(spent) < 8.0, spent
 """, tmp_path, jobs)
 
