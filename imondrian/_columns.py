@@ -192,8 +192,8 @@ class ForestColumns:
         self.n_updates += 1
         if "refs" not in self.columns:
             self._own_columns(n_threads)
-        if self._undo is not None:
-            self._undo.keep()
+        if self._undo is not None and not self._undo.keep():
+            self._undo = None
 
     def _own_columns(self, n_threads: int) -> None:
         self._ensure_boxes(n_threads)

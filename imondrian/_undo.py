@@ -30,15 +30,20 @@ class Undo:
         self._forest = forest
         self._attributes = forest.__dict__.copy()
         self._columns = forest.columns.copy()
-        self._kept = False
+        self._kept = self._void = False
 
-    def keep(self) -> None:
-        """Copy what is about to be written to: all arrays that are still the old ones."""
+    def keep(self) -> bool:
+        """Copy what is about to be written to: all arrays that are still the old ones. False: there is no room."""
         if not self._kept:
             now = self._forest.columns
-            self._columns = {name: column.copy() if now.get(name) is column else column
-                             for name, column in self._columns.items()}
+            try:
+                self._columns = {name: column.copy() if now.get(name) is column else column
+                                 for name, column in self._columns.items()}
+            except MemoryError:  # the change itself may well be possible
+                self._void = True
+                return False
             self._kept = True
+        return True
 
     def __enter__(self) -> Undo:
         self._forest._undo = self
@@ -47,7 +52,7 @@ class Undo:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._forest._undo = None
-        if kind is not None:
+        if kind is not None and not self._void:
             self._forest.__dict__ = {**self._attributes, "columns": self._columns}
             self._forest._renew_view()
 

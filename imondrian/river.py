@@ -59,10 +59,10 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
 
     Notes
     -----
-    **Numbers** are bool, int, float, Fraction, Decimal and NumPy's scalars of these. An absent key, None, NaN, pandas.NA
-    and a null of a table all mean "missing". Text (also "3.5"), bytes, dates, durations (also NaT), complex numbers,
-    categories and whatever else are a TypeError that names the key or column, in every method; infinite values, and
-    numbers too large for a float, are a ValueError. The model is unchanged then.
+    **Numbers** are bool, int, float, Fraction, Decimal and NumPy's scalars of these. An absent key, None, NaN,
+    ``pandas.NA`` and a null of a table all mean "missing". Text (also "3.5"), bytes, dates, durations (also NaT),
+    complex numbers, categories and whatever else are a TypeError that names the key or column, in every method;
+    infinite values, and numbers too large for a float, are a ValueError. The model is unchanged then.
 
     A missing value separates its point from nothing; in
     scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in

@@ -158,11 +158,31 @@ def test_what_undo_keeps_is_what_was_there():
         before = pickle.dumps(forest.__getstate__()), forest.n_updates, set(forest.columns)
         with pytest.raises(ZeroDivisionError), undo_of(forest, 100_000):
             forest.learn(np.vstack([X[:2000] + 1, X[:2000] - 1]))
-            if "decay" in vars(forest) and forest.memory == 0:
-                forest.forget(X[:100] if forest.n_seen else X[:0])
+            assert forest.forget(X[1990:2000] - 1).all()
             raise ZeroDivisionError
         assert (pickle.dumps(forest.__getstate__()), forest.n_updates, set(forest.columns)) == before
         forest.check()
+
+
+def test_without_room_for_a_copy_the_change_is_made_all_the_same(monkeypatch):
+    import imondrian._undo as module
+
+    class NoRoom(dict):
+        def items(self):
+            raise MemoryError
+
+    model, twin = (IsolationMondrianForest(100, random_state=0, window=100).partial_fit(X) for _ in range(2))
+    begin = module.Undo.__init__
+
+    def without_room(self, forest):
+        begin(self, forest)
+        self._columns = NoRoom(self._columns)
+
+    more = np.vstack([X] * 3)
+    twin.partial_fit(more)
+    monkeypatch.setattr(module.Undo, "__init__", without_room)
+    model.partial_fit(more)
+    assert pickle.dumps(model.forest_.__getstate__()) == pickle.dumps(twin.forest_.__getstate__())
 
 
 def test_short_changes_and_other_threads_copy_nothing():
