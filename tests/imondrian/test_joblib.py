@@ -46,7 +46,7 @@ def test_estimators(make, tmp_path):
         for each in (model, found):
             each.partial_fit(rows).forget(rows[:5], missing_ok=True)
         found.forest_.check()
-        np.testing.assert_array_equal(found.score_samples(X), model.score_samples(X))  # rows may be stored in other places
+        np.testing.assert_array_equal(found.score_samples(X), model.score_samples(X))  # if with other row numbers
         assert saved(found, tmp_path)
 
 
