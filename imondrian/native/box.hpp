@@ -12,6 +12,7 @@
 #include "nativekit/simd.hpp"
 #include "rng.hpp"
 #include "view.hpp"
+#include "wide.hpp"
 
 namespace imondrian {
 
@@ -30,30 +31,26 @@ NK_INLINE void prefetch_box(const Tree<T>& tree, std::int32_t v) {
   }
 }
 
-// How far x is outside [lo, hi] along one feature: never negative; lo <= hi. Missing values make
-// every comparison false, and the distance 0.
-template <class T>
-NK_INLINE T excess(T x, T lo, T hi) {
-  const T below = lo - x, above = x - hi;
-  const T outside = below > above ? below : above;
-  return outside > T(0) ? outside : T(0);
-}
-
-// The rate at which a cut would separate x from the box: its L1 distance, in cuts per unit of time.
+// The rate at which a cut would separate x from the box: its L1 distance, in cuts per unit of time. 0 only if x is
+// inside wherever there is a rate.
 template <class T>
 NK_INLINE double separation_rate(const T* x, const T* lo, const T* hi, const T* rate,
                                  std::int64_t width) {
   using P = Pack<T>;
-  P sum = P::zero();
+  P sum = P::zero(), most = P::zero();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
     const P at = P::load(x + j);
-    const P outside = larger(P::load(lo + j) - at, at - P::load(hi + j));
-    sum = sum + larger(outside, P::zero()) * P::load(rate + j);
+    const P outside = larger(larger(P::load(lo + j) - at, at - P::load(hi + j)), P::zero());
+    most = larger(outside, most);
+    sum = sum + outside * P::load(rate + j);
   }
-  return static_cast<double>(sum.sum());
+  const double total = static_cast<double>(sum.sum());
+  if (is_plain<T>(total) || (total == 0.0 && !(most.sum() > T(0)))) return total;
+  return wide_sum(Excesses<T>{x, lo, hi, rate}, width);
 }
 
-// The rate at which cuts fall on a box: the sum of its sides. A side without values counts nothing.
+// The rate at which cuts fall on a box: the sum of its sides, 0 only if it has none. A side without values counts
+// nothing.
 template <class T>
 NK_INLINE double cut_rate(const T* lo, const T* hi, const T* rate, std::int64_t width) {
   using P = Pack<T>;
@@ -61,7 +58,8 @@ NK_INLINE double cut_rate(const T* lo, const T* hi, const T* rate, std::int64_t 
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
     sum = sum + larger(P::load(hi + j) - P::load(lo + j), P::zero()) * P::load(rate + j);
   }
-  return static_cast<double>(sum.sum());
+  const double total = static_cast<double>(sum.sum());
+  return is_plain<T>(total) ? total : wide_sum(Sides<T>{lo, hi, rate}, width);
 }
 
 template <class T>
@@ -141,31 +139,6 @@ NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width
   return !any_lane<T>(width, [&](std::int64_t j) {
     return P::not_inside(P::load(x + j), P::load(lo + j), P::load(hi + j));
   });
-}
-
-// A feature drawn in proportion to weight(feature, 1). A side times a rate may overflow: then both
-// are scaled down by 2^-520, which changes no proportion that a double can tell.
-template <class Weight>
-NK_INLINE std::int64_t draw_feature(std::int64_t n_features, double total, double u,
-                                    const Weight& weight) {
-  double scale = 1.0;
-  if (!(total <= std::numeric_limits<double>::max())) {
-    scale = 0x1.0p-520;
-    total = 0.0;
-    for (std::int64_t j = 0; j < n_features; ++j) {
-      const double w = weight(j, scale);
-      if (w > 0.0) total += w;  // false, too, where a box has seen no value
-    }
-  }
-  double left = u * total;
-  std::int64_t last = 0;
-  for (std::int64_t j = 0; j < n_features; ++j) {
-    const double drawn = weight(j, scale), w = drawn > 0.0 ? drawn : 0.0;
-    if (left < w) return j;
-    last = w > 0.0 ? j : last;
-    left -= w;
-  }
-  return last;  // rounding ate the end of the interval
 }
 
 // Uniform on the half-open interval [lo, hi), lo < hi, in T: what is rounded onto hi steps back.

@@ -205,11 +205,7 @@ template <class T>
 NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo, const T* hi,
                         double rate, Rng& rng) {
   tree.time[v] = later(born, rng.exponential(), rate);
-  const std::int64_t f =
-      draw_feature(tree.n_features, rate, rng.uniform(), [&](std::int64_t j, double scale) {
-        return (static_cast<double>(hi[j]) * scale - static_cast<double>(lo[j]) * scale) *
-               (static_cast<double>(tree.rate[j]) * scale);
-      });
+  const std::int64_t f = draw_feature(Sides<T>{lo, hi, tree.rate}, tree.n_features, rate, rng.uniform());
   tree.feature[v] = static_cast<std::int32_t>(f);
   tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
 }

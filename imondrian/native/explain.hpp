@@ -175,22 +175,31 @@ class TreeExplainer {
   // Share an amount out over the features in which x is outside [lo, hi]. names: of the features; null: 0, 1, ...
   void spread(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width, const std::int32_t* names,
               double amount, double* out, Scratch& scratch) const {
-    constexpr double kLarge = 0x1.0p900;  // so that sums stay finite
+    const Far far{{x, lo, hi, rate}, score_ == Score::kSpacing};
     std::vector<double>& weight = scratch.weight;
     weight.assign(static_cast<std::size_t>(width), 0.0);
     double total = 0.0;
-    for (std::int64_t j = 0; j < width; ++j) {
-      const double at = static_cast<double>(x[j]);
-      double far = excess(at, static_cast<double>(lo[j]), static_cast<double>(hi[j]));
-      far = rate[j] > T(0) ? far * static_cast<double>(rate[j])
-                           : score_ == Score::kSpacing && far > 0.0 ? kOddConstant : 0.0;
-      weight[j] = far < kLarge ? far : kLarge;
-      total += weight[j];
+    for (std::int64_t j = 0; j < width; ++j) total += weight[j] = far.of(j);
+    if (!is_plain<double>(total)) {
+      const int top = top_exponent(far, width);
+      total = 0.0;
+      for (std::int64_t j = 0; j < width; ++j) total += weight[j] = far.wide_of(j).against(top);
     }
     for (std::int64_t j = 0; j < width && total > 0.0; ++j) {
       if (weight[j] > 0.0) add(out, names ? names[j] : j, x[j] > hi[j], amount * (weight[j] / total));
     }
   }
+
+  // How far x is outside a box along each feature; with `odd`, also where there is no rate (spacing.hpp).
+  struct Far {
+    Excesses<T> outside;
+    bool odd;
+    bool is_odd(std::int64_t j) const {
+      return odd && outside.rate[j] == T(0) && (outside.x[j] < outside.lo[j] || outside.x[j] > outside.hi[j]);
+    }
+    double of(std::int64_t j) const { return is_odd(j) ? kOddConstant : outside.of(j); }
+    Wide wide_of(std::int64_t j) const { return is_odd(j) ? wide(kOddConstant) : outside.wide_of(j); }
+  };
 
   const Tree<T>& tree_;
   Score score_;

@@ -21,12 +21,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   const std::int64_t width = tree.width;
   const T* lo = tree.lower_of(v);
   const T* hi = tree.upper_of(v);
-  const std::int64_t f =
-      draw_feature(tree.n_features, distance, rng.uniform(), [&](std::int64_t j, double scale) {
-        const double at = static_cast<double>(x[j]) * scale;
-        return excess(at, static_cast<double>(lo[j]) * scale, static_cast<double>(hi[j]) * scale) *
-               (static_cast<double>(tree.rate[j]) * scale);
-      });
+  const std::int64_t f = draw_feature(Excesses<T>{x, lo, hi, tree.rate}, tree.n_features, distance, rng.uniform());
   const bool above = x[f] > hi[f];
   const T threshold = draw_threshold(above ? hi[f] : x[f], above ? x[f] : lo[f], rng.uniform());
   const std::int32_t parent = tree.parent_of(v);

@@ -44,7 +44,12 @@ inline void sample_weighted(Rng& rng, std::int64_t n, std::int64_t k, const doub
                             std::int64_t* out, SampleScratch& scratch) {
   auto& keys = scratch.keys;
   keys.resize(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) keys[i] = {rng.exponential() / weight[i], i};
+  const auto [least, most] = std::minmax_element(weight, weight + n);
+  const bool wide = *least < 0x1.0p-900 || *most > 0x1.0p900;  // a key may be no double, but its logarithm is
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double wait = rng.exponential();
+    keys[i] = {wide ? std::log(wait) - std::log(weight[i]) : wait / weight[i], i};
+  }
   std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end());
   for (std::int64_t i = 0; i < k; ++i) out[i] = keys[i].second;
   std::sort(out, out + k);

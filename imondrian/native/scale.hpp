@@ -46,17 +46,23 @@ struct Rows {
 
 // A place between two order statistics.
 struct Quantile {
-  std::int64_t below;
+  double below;  // a whole number, which weights may make larger than any integer
   double share;
 
   Quantile(double q, double total) {
     const double place = q * std::max(total - 1.0, 0.0);
-    below = static_cast<std::int64_t>(place);
-    share = place - static_cast<double>(below);
+    below = std::floor(place);
+    share = place - below;
   }
+  std::int64_t rank() const { return static_cast<std::int64_t>(below); }
   // Half the quantile: the difference of two halves cannot overflow.
   double half(double lower, double upper) const { return 0.5 * lower + share * (0.5 * upper - 0.5 * lower); }
 };
+
+// The unit that half a range between the percentiles makes, above 0.
+inline double unit_of(double half_range) {
+  return std::max(2.0 * (half_range / kNormalRange), std::numeric_limits<double>::denorm_min());
+}
 
 // The order statistics k and k + 1 of n > k + 1 values; reorders them.
 template <class T>
@@ -76,9 +82,9 @@ T rate_of(double scale) {
 // Standard deviation of sorted (value, weight) pairs most of which equal `centre`; 0 only when all do.
 template <class T>
 double deviation(const std::vector<std::pair<T, double>>& sorted, double centre, double total) {
-  double most = 0.0;
+  if (sorted.front().first == sorted.back().first) return 0.0;
+  double most = std::numeric_limits<double>::denorm_min();  // half a denormal number may be 0
   for (const auto& [value, weight] : sorted) most = std::max(most, std::abs(0.5 * value - 0.5 * centre));
-  if (!(most > 0.0)) return 0.0;
   double first = 0.0, second = 0.0;
   for (std::size_t i = 0; i < sorted.size();) {
     const double value = sorted[i].first;
@@ -107,18 +113,18 @@ double sorted_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratc
   std::sort(pairs.begin(), pairs.end());
   double total = 0.0;
   for (const auto& pair : pairs) total += pair.second;
-  const auto value_at = [&](std::int64_t k) {
+  const auto value_at = [&](double k) {
     double passed = 0.0;
     for (const auto& pair : pairs) {
       passed += pair.second;
-      if (passed > static_cast<double>(k)) return static_cast<double>(pair.first);
+      if (passed > k) return static_cast<double>(pair.first);
     }
     return static_cast<double>(pairs.back().first);
   };
   const Quantile low(kTail, total), high(1.0 - kTail, total);
-  const double range = high.half(value_at(high.below), value_at(high.below + 1)) -
-                       low.half(value_at(low.below), value_at(low.below + 1));
-  if (range > 0.0) return 2.0 * (range / kNormalRange);
+  const double range = high.half(value_at(high.below), value_at(high.below + 1.0)) -
+                       low.half(value_at(low.below), value_at(low.below + 1.0));
+  if (range > 0.0) return unit_of(range);
   return deviation(pairs, value_at(low.below), total);
 }
 
@@ -173,16 +179,16 @@ NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>
   auto [n_low, n_high, total] = gather_tails(rows, j, scratch.below[j], scratch.above[j], scratch);
   if (total < 2) return 0.0;
   const Quantile at_low(kTail, static_cast<double>(total)), at_high(1.0 - kTail, static_cast<double>(total));
-  const std::int64_t from_top = total - 1 - at_high.below;  // rank of the upper percentile, from the largest
-  if (n_low < at_low.below + 2 || n_high < from_top + 1) {  // an unlucky sample
+  const std::int64_t from_top = total - 1 - at_high.rank();  // rank of the upper percentile, from the largest
+  if (n_low < at_low.rank() + 2 || n_high < from_top + 1) {  // an unlucky sample
     n_low = n_high = total;
     gather_tails(rows, j, kInfinity, -kInfinity, scratch);
   }
-  const auto [low_0, low_1] = neighbours(scratch.low.data(), n_low, at_low.below);
+  const auto [low_0, low_1] = neighbours(scratch.low.data(), n_low, at_low.rank());
   const auto [high_1, high_0] = neighbours(scratch.high.data(), n_high, from_top - 1);
   const double range = at_high.half(-static_cast<double>(high_0), -static_cast<double>(high_1)) -
                        at_low.half(low_0, low_1);
-  return range > 0.0 ? 2.0 * (range / kNormalRange) : sorted_scale(rows, j, scratch);
+  return range > 0.0 ? unit_of(range) : sorted_scale(rows, j, scratch);
 }
 
 // Write the tree's rate of every feature that varies among the rows; the others keep what they have, so

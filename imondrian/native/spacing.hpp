@@ -43,8 +43,9 @@ NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T*
     sum = sum + larger(side, P::zero()) * P::load(rate + j);
   }
   double extent = static_cast<double>(sum.sum());
+  if (!(extent <= Plain<T>::kMost)) extent = wide_sum(Stretched<T>{x, lo, hi, rate}, width);
   if (constant) extent += kOddConstant * static_cast<double>(odd_constants(x, lo, rate, width));
-  return extent < kMost ? kFloor + extent : kMost;  // what overflows is kMost, also where it became NaN
+  return extent < kMost ? kFloor + extent : kMost;
 }
 
 // A product of positive numbers up to kMost whose logarithm is wanted: one logarithm for all of them.
