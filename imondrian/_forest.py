@@ -14,6 +14,7 @@ from . import _core
 from ._columns import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, ForestColumns
 from ._memory import BLOCK
 from ._scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
+from ._validation import check_total_weight
 
 if TYPE_CHECKING:
     from ._device_rows import DeviceRows
@@ -100,6 +101,8 @@ class Forest(ForestColumns):
         if score == "spacing":
             self._require_spaced()
         n = len(X)
+        if weight is not None:
+            check_total_weight(weight, self.mass)
         if self.memory == UNBOUNDED:
             self._make_room(n, max_bytes)
         self._prepare_updates(n_threads)

@@ -90,6 +90,7 @@ def learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.
     """Learn rows in order; arguments as for :func:`score_learn`. A single row that was just scored is not again."""
     with gate_of(model).updating:
         if not model._keys.keys() >= set(keys):
+            model._placed(list(keys), values)  # what the forest's precision refuses changes nothing
             model._grow(keys, len(values))
         rows = model._placed(list(keys), values)
         if rows is not None and len(rows):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ._columns import RESERVOIR, SLIDING, UNBOUNDED
 from ._memory import Layout
 
 WARM_UP = 32  # points from which a stream's scores mean something
+MOST_WEIGHT = 1e300  # of all rows that a tree holds: its masses, and what they are multiplied by, stay finite
 _MOST_THREADS = 1 << 16  # never more than trees or rows are started; the core counts them in 32 bits
 
 
@@ -139,7 +141,31 @@ def drop_weightless(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.n
     """Return the rows of weight above 0 with their weights, None where these are all 1."""
     if not weight.any():
         raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
+    check_total_weight(weight)
     kept = weight > 0
     if not kept.all():
         X, weight = np.ascontiguousarray(X[kept]), weight[kept]
     return X, None if (weight == 1).all() else np.ascontiguousarray(weight)
+
+
+def check_total_weight(weight: np.ndarray, held: float = 0.0) -> None:
+    """Raise ValueError unless the weights, and the mass that is held already, add up to at most MOST_WEIGHT."""
+    with np.errstate(over="ignore"):
+        total = float(weight.sum()) + held
+    if not total <= MOST_WEIGHT:
+        raise ValueError(f"sample_weight must add up to at most {MOST_WEIGHT}, all that was learnt included, got {total}")
+
+
+def overflows(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return which finite values are infinite in ``dtype``."""
+    with np.errstate(over="ignore"):
+        return np.isinf(values.astype(dtype))
+
+
+def in_precision(values: np.ndarray, dtype: np.dtype, columns: Sequence[Any]) -> np.ndarray:
+    """Return rows without infinities (n, d) as contiguous ones of ``dtype``; ValueError where they overflow it."""
+    if values.dtype != dtype and (bad := overflows(values, dtype)).any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(f"X must be finite in {dtype}, the forest's precision, got {values[row, column]} in row {row}, "
+                         f"column {columns[column]!r}")
+    return np.ascontiguousarray(values, dtype=dtype)

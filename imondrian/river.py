@@ -32,7 +32,9 @@ from ._validation import (
     WARM_UP,
     byte_limit,
     check_window_fits,
+    in_precision,
     is_scaled,
+    overflows,
     positive_int,
     retention,
     thread_count,
@@ -451,6 +453,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         infinite = [key for key, value in values.items() if value in (float("inf"), float("-inf"))]
         if infinite:
             raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
+        if self._forest is not None and self._forest.dtype != np.float64:
+            too_large = overflows(np.array(list(values.values())), self._forest.dtype)
+            for key in np.array(list(values), object)[too_large]:
+                raise ValueError(f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, "
+                                 f"got {values[key]}")
         if grow and not values.keys() <= self._keys.keys():
             self._grow(values, 1)
         if self._forest is None:
@@ -464,6 +471,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
         keys, values = _table(X)
+        if self._forest is not None:
+            in_precision(values, self._forest.dtype, keys)  # before anything changes
         if grow and not set(keys) <= self._keys.keys():
             self._grow(keys, len(values))
         return self._placed(keys, values)
@@ -474,7 +483,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             return None
         places = [self._keys.get(key) for key in keys]
         if places == list(range(self._forest.n_features)):
-            return np.ascontiguousarray(values, dtype=self._forest.dtype)
+            return in_precision(values, self._forest.dtype, keys)
+        values = in_precision(values, self._forest.dtype, keys)
         rows = np.full((len(values), self._forest.n_features), np.nan, dtype=self._forest.dtype)
         for column, place in enumerate(places):
             if place is not None:

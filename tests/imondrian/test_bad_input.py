@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from imondrian import IsolationMondrianForest
+from imondrian import IsolationMondrianForest, _prequential
 from imondrian.river import OnlineIsolationMondrianForest
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -137,6 +137,69 @@ def test_a_window_takes_no_weights(window):
         with pytest.raises(ValueError, match=r"sample_weight must be 0 or 1 when window is set.* got 2\.5"):
             getattr(fitted, method)(X, sample_weight=np.full(60, 2.5))
     assert pickle.dumps(fitted) == before
+
+
+@pytest.mark.parametrize("window", [None, 20, "reservoir"])
+def test_a_value_that_overflows_the_forests_precision(window):
+    narrow = X.astype(np.float32)
+    fitted = IsolationMondrianForest(**SMALL, window=window).fit(narrow)
+    before = pickle.dumps(fitted)
+    for value in (3.5e38, -1.7e308):
+        for method in ("partial_fit", "score_samples", "predict", "p_values", "explain", "forget"):
+            with pytest.raises(ValueError, match="Input X contains infinity or a value too large for .*float32"):
+                getattr(fitted, method)(with_value(value))
+            assert pickle.dumps(fitted) == before, method
+    largest = with_value(np.finfo(np.float32).max)
+    assert np.isfinite(fitted.partial_fit(largest).score_samples(largest)).all()
+    fitted.forest_.check()
+
+
+@pytest.mark.parametrize("window", [None, 20, "reservoir"])
+def test_a_value_that_overflows_a_streams_precision(window):
+    model = OnlineIsolationMondrianForest.from_estimator(
+        IsolationMondrianForest(**SMALL, window=window).fit(X.astype(np.float32)), list("abc"))
+    before = pickle.dumps(model)
+    for value in (3.5e38, -1.7e308):
+        for x in ({"a": 1.0, "b": value}, {"b": value, "new": 1.0}):
+            for method in ("learn_one", "score_one", "p_value_one", "explain_one", "forget_one"):
+                with pytest.raises(ValueError, match=r"x\['b'\] must be finite in float32, .* got"):
+                    getattr(model, method)(x)
+                assert pickle.dumps(model) == before, method
+        for columns in ("abc", "cba", "abz"):  # as learnt, in another order, with a new one
+            frame = pd.DataFrame(with_value(value), columns=list(columns))
+            for method in ("learn_many", "score_many", "score_learn_many", "p_values_many", "forget_many"):
+                with pytest.raises(ValueError, match="X must be finite in float32, .* in row 7, column 'b'"):
+                    getattr(model, method)(frame)
+                assert pickle.dumps(model) == before, method
+            for step in (_prequential.learn, _prequential.score, _prequential.score_learn):
+                if "z" not in columns:
+                    with pytest.raises(ValueError, match="X must be finite in float32"):
+                        step(model, list(columns), frame.to_numpy()[7:8])
+                    assert pickle.dumps(model) == before
+    model.learn_one({"a": 1.0, "b": float(np.finfo(np.float32).max), "c": 5e-324})
+    model._forest.check()
+
+
+@pytest.mark.parametrize("weight", [np.full(60, 1e308), np.full(60, 1e299), np.r_[np.ones(59), 1.5e308]])
+def test_weights_whose_sum_is_no_number(weight):
+    fitted = IsolationMondrianForest(**SMALL).fit(X)
+    before = pickle.dumps(fitted)
+    for method in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match=r"sample_weight must add up to at most 1e\+300"):
+            getattr(fitted, method)(X, sample_weight=weight)
+        assert pickle.dumps(fitted) == before
+        with pytest.raises(ValueError, match="sample_weight must add up"):
+            getattr(IsolationMondrianForest(**SMALL), method)(X, sample_weight=weight)
+
+
+def test_weights_whose_sum_is_too_large_in_time():
+    fitted = IsolationMondrianForest(**SMALL).partial_fit(X, sample_weight=np.full(60, 9e297))
+    fitted.forest_.check()
+    before = pickle.dumps(fitted)
+    with pytest.raises(ValueError, match="sample_weight must add up .* all that was learnt included"):
+        fitted.partial_fit(X, sample_weight=np.full(60, 9e297))
+    assert pickle.dumps(fitted) == before
+    assert np.isfinite(fitted.score_samples(X)).all()
 
 
 @pytest.mark.parametrize(("params", "error", "message"), [
