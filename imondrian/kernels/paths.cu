@@ -46,9 +46,20 @@ struct Tree {
         lower + (t) * capacity * width, upper + (t) * capacity * width, rate + (t) * width, points, width, d \
   }
 
+struct Excesses {
+  const real* x;
+  const real* lo;
+  const real* hi;
+  const real* rate;
+  __device__ Wide of(int j) const {
+    return x[j] < lo[j] ? wide_side(x[j], lo[j], rate[j]) : wide_side(hi[j], x[j], rate[j]);
+  }
+};
+
 // The rate at which a cut would separate x from the box [lo, hi], summed as the CPU's packs sum it.
 __device__ __forceinline__ double separation_rate(const Tree& tree, const real* x, const real* lo, const real* hi) {
   real sum[LANES] = {};
+  bool any = false;
   for (int first = 0; first < tree.d; first += LANES) {
 #pragma unroll
     for (int k = 0; k < LANES; ++k) {
@@ -58,6 +69,7 @@ __device__ __forceinline__ double separation_rate(const Tree& tree, const real* 
       const real above = x[j] - hi[j];
       const real outside = below > above ? below : above;
       sum[k] += (outside > 0 ? outside : 0) * tree.rate[j];
+      any |= outside > 0;
     }
   }
 #pragma unroll
@@ -65,7 +77,9 @@ __device__ __forceinline__ double separation_rate(const Tree& tree, const real* 
 #pragma unroll
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
-  return static_cast<double>(sum[0]);
+  const double total = static_cast<double>(sum[0]);
+  if ((total >= PLAIN_LEAST && total <= PLAIN_MOST) || (total == 0 && !any)) return total;
+  return wide_sum(Excesses{x, lo, hi, tree.rate}, tree.d);
 }
 
 // Where a walk stands: see native/paths.hpp.

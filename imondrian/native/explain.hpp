@@ -27,6 +27,7 @@ class TreeExplainer {
         leaf_(static_cast<std::size_t>(tree.header[kLeafMark])), box_(node_.size()) {
     if (tree.empty()) return;
     sight_.look_at(tree);
+    if (score == Score::kSpacing) needed_ = clean_needed(tree);
     find_values();
   }
 
@@ -61,7 +62,7 @@ class TreeExplainer {
  private:
 
   double value_of(std::int32_t v) const { return v < 0 ? leaf_[~v] : node_[v]; }
-  bool falls_short(std::int32_t v) const { return tree_.clean_of(v) < kLeastClean; }
+  bool falls_short(std::int32_t v) const { return tree_.clean_of(v) < needed_; }
 
   // Depths down, values up.
   void find_values() {
@@ -203,6 +204,7 @@ class TreeExplainer {
 
   const Tree<T>& tree_;
   Score score_;
+  double needed_ = 0.0;
   Sight<T> sight_;
   std::vector<double> node_, leaf_, box_;  // V, and the log sizes of boxes where walks end
 };

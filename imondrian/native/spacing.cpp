@@ -22,7 +22,7 @@ template <class T>
 class CleanBoxEnds {
  public:
   explicit CleanBoxEnds(const Tree<T>& tree)
-      : tree_(tree), place_(static_cast<std::size_t>(tree.header[kNodeMark]), kNobody) {}
+      : tree_(tree), needed_(clean_needed(tree)), place_(static_cast<std::size_t>(tree.header[kNodeMark]), kNobody) {}
 
   bool goes_on(std::int32_t v) const {
     return v >= 0 && (enough(tree_.child[2 * std::int64_t{v}]) || enough(tree_.child[2 * std::int64_t{v} + 1]));
@@ -38,8 +38,9 @@ class CleanBoxEnds {
   const std::vector<std::int32_t>& boxes() const { return boxes_; }
 
  private:
-  bool enough(std::int32_t v) const { return tree_.clean_of(v) >= kLeastClean; }
+  bool enough(std::int32_t v) const { return tree_.clean_of(v) >= needed_; }
   const Tree<T>& tree_;
+  double needed_;
   std::vector<std::int32_t> place_, boxes_;
 };
 

@@ -1,11 +1,13 @@
 // The spacing score: how much room a point has, against the points that are known to be usual.
 //
-// In each tree, B is the smallest box on the point's path that holds a clean mass of kLeastClean, and
+// In each tree, B is the smallest box on the point's path that holds a clean mass of kEnoughClean, or all but 1 of
+// the tree's where that is less, and
 // its extent the sum of its sides, stretched to take the point in, in the tree's units. The score is
 // the mean over the trees of log(kFloor + extent). Clean mass leaves out the points that scored
 // highest themselves (trim.hpp), so that anomalies in a cluster cannot vouch for each other.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -17,10 +19,15 @@
 
 namespace imondrian {
 
-constexpr double kLeastClean = 4.0;
+constexpr double kEnoughClean = 4.0;
 constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
 constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
 constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
+
+// The clean mass that a box needs in a tree that holds `total`: of few points, one need not be in the box of the others.
+NK_INLINE double clean_needed(double total) { return std::clamp(total - 1.0, 1.0, kEnoughClean); }
+template <class T>
+NK_INLINE double clean_needed(const Tree<T>& tree) { return clean_needed(tree.clean_of(tree.root())); }
 
 // How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
 template <class T>
@@ -72,9 +79,10 @@ class LogSum {
 // Found from below, where few are passed; clean mass never grows on the way down (I12).
 template <class T>
 NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
+  const double needed = clean_needed(tree);
   std::int32_t up = tree.leaf_parent[~leaf];
-  if (tree.leaf_clean[~leaf] >= kLeastClean || up == kNobody) return leaf;
-  while (tree.clean[up] < kLeastClean && tree.parent[up] != kNobody) up = tree.parent[up];
+  if (tree.leaf_clean[~leaf] >= needed || up == kNobody) return leaf;
+  while (tree.clean[up] < needed && tree.parent[up] != kNobody) up = tree.parent[up];
   return up;
 }
 
@@ -217,18 +225,20 @@ class TreeGroup : public Abreast<T> {
     const ForestView& forest = this->forest();
     const std::int64_t* first = this->first();
     std::int32_t up[kTreesAbreast];
+    double needed[kTreesAbreast];
+    for (int r = 0; r < n_trees(); ++r) needed[r] = clean_needed(tree(r));
     for (int r = 0; r < n_trees(); ++r) up[r] = forest.leaf_parent[first[r] + ~leaf(r)];
     for (bool going = true; going;) {
       going = false;
       for (int r = 0; r < n_trees(); ++r) {
         const std::int32_t next = forest.parent[first[r] + up[r]];
-        const bool goes = (forest.clean[first[r] + up[r]] < kLeastClean) & (next != kNobody);
+        const bool goes = (forest.clean[first[r] + up[r]] < needed[r]) & (next != kNobody);
         up[r] = goes ? next : up[r];
         going |= goes;
       }
     }
     for (int r = 0; r < n_trees(); ++r) {
-      box[r] = forest.leaf_clean[first[r] + ~leaf(r)] >= kLeastClean ? leaf(r) : up[r];
+      box[r] = forest.leaf_clean[first[r] + ~leaf(r)] >= needed[r] ? leaf(r) : up[r];
     }
   }
 
@@ -248,7 +258,8 @@ template <class T>
 NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
                                 std::vector<Way>& ways) {
   const auto log_extent = [&](std::int32_t box) { return std::log(sight.extent(tree, box, x, scratch)); };
-  if (tree.clean_of(tree.root()) < kLeastClean) return log_extent(tree.root());
+  const double needed = clean_needed(tree);
+  if (tree.clean_of(tree.root()) < needed) return log_extent(tree.root());
   double total = 0.0;
   ways.assign(1, Way{tree.root(), 1.0});
   while (!ways.empty()) {
@@ -265,7 +276,7 @@ NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, const Sight<T>&
     for (const std::int32_t child : {right, left}) {
       if (!missing && (child == right) != goes_right) continue;
       const double share = missing ? way.share * (tree.mass_of(child) / mass) : way.share;
-      if (tree.clean_of(child) < kLeastClean) {
+      if (tree.clean_of(child) < needed) {
         total += share * log_extent(way.node);
       } else {
         ways.push_back({child, share});

@@ -174,8 +174,9 @@ class Trimmer {
   // The clean box of a point that the tree holds, without one copy of it.
   std::int32_t held_box(const Tree<T>& tree, std::int64_t i) const {
     const double own = flagged_[samples_.point[i]] ? 0.0 : copy(i);
+    const double needed = clean_needed(tree.clean_of(tree.root()) - own);
     std::int32_t v = ~samples_.leaf[i], up = tree.leaf_parent[~v];
-    for (; up != kNobody && tree.clean_of(v) - own < kLeastClean; up = tree.parent[up]) v = up;
+    for (; up != kNobody && tree.clean_of(v) - own < needed; up = tree.parent[up]) v = up;
     return v;
   }
 

@@ -110,6 +110,13 @@ def test_trees_of_no_or_one_point(emulated, make, score):
     check(emulated, forest, np.concatenate([held, rows(5, 3, np.float64, 2, 0.4), np.full((1, 3), np.nan)]), score)
 
 
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+@pytest.mark.parametrize("score", SCORES)
+def test_trees_of_few_points(emulated, score, n):
+    forest = IsolationMondrianForest(5, random_state=0).fit(rows(n, 2, np.float64)).forest_
+    check(emulated, forest, np.concatenate([rows(n, 2, np.float64), rows(20, 2, np.float64, 2, 0.3)]), score)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_extreme_values(emulated, dtype):
     largest = np.finfo(dtype).max

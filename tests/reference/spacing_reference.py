@@ -11,12 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-LEAST_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
+ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
 Row = Sequence[float]
 
 
 def clean_of(columns: dict, t: int, v: int) -> float:
     return float(columns["clean"][t, v] if v >= 0 else columns["leaf_clean"][t, ~v])
+
+
+def clean_needed(total: float) -> float:
+    """Four, or all but one where there are fewer than five."""
+    return min(max(total - 1.0, 1.0), ENOUGH_CLEAN)
+
+
+def needed_in(columns: dict, t: int) -> float:
+    return clean_needed(clean_of(columns, t, int(columns["header"][t, 0])))
 
 
 def children(columns: dict, t: int, v: int) -> list[int]:
@@ -54,11 +63,11 @@ def spacing(columns: dict, t: int, x: Row) -> float:
     def below(v: int) -> float:
         if v < 0:
             return math.log(extent(columns, t, v, x))
-        return sum(share * (below(c) if clean_of(columns, t, c) >= LEAST_CLEAN else math.log(extent(columns, t, v, x)))
+        return sum(share * (below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x)))
                    for c, share in slow.ways(columns, t, v, x))
 
-    root = int(columns["header"][t, 0])
-    return below(root) if clean_of(columns, t, root) >= LEAST_CLEAN else math.log(extent(columns, t, root, x))
+    root, needed = int(columns["header"][t, 0]), needed_in(columns, t)
+    return below(root) if clean_of(columns, t, root) >= needed else math.log(extent(columns, t, root, x))
 
 
 def mean_spacing(columns: dict, x: Row) -> float:
@@ -123,7 +132,8 @@ def usual_spacings(columns: dict, d: int) -> list[float]:
         x, total = np.frombuffer(point, columns["points"].dtype)[:d].tolist(), 0.0
         for t, leaf in leaf_in.items():
             v, up, own = ~leaf, int(columns["leaf_parent"][t, leaf]), float(columns["leaf_clean"][t, leaf] > 0)
-            while up >= 0 and clean_of(columns, t, v) - own < LEAST_CLEAN:
+            needed = clean_needed(clean_of(columns, t, int(columns["header"][t, 0])) - own)
+            while up >= 0 and clean_of(columns, t, v) - own < needed:
                 v, up = up, int(columns["parent"][t, up])
             total += math.log(extent(columns, t, v, x))
         found += [total / len(leaf_in)] * round(float(columns["leaf_mass"][0, leaf_in[0]]))
