@@ -91,9 +91,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     of 4 (of all but 1 in a tree with less than 5), and its extent the sum of its sides, stretched to take the row
     in, in the tree's units; L is the mean over the trees of log(0.1 + extent). *Clean mass* leaves out points that
     are flagged: the fifth of the points that lies shallowest in the forest, each without its own mass, so that
-    anomalies in a cluster cannot vouch for each other. Under ``partial_fit`` a point is flagged on arrival, for
-    good, if its depth is among the shallowest fifth of the last 512. Every other tree sees a bag of 5 features only, drawn at random
-    (others are cut after all of those; extents leave them out). The score is ``-1 / (1 + 4 ** ((m - L) / w +
+    anomalies in a cluster cannot vouch for each other; values of five or more copies that lie as deep as others
+    that are kept, within the noise of the trees, are kept with them. Under ``partial_fit`` a point is flagged on
+    arrival, for good, if its depth is among the shallowest fifth of the last 512. Every other tree sees a bag of 5
+    features only, drawn at random (others are cut after all of those; extents leave them out). The score is ``-1 / (1 + 4 ** ((m - L) / w +
     1))`` with m the median of L over recent points (after ``fit``: over up to 1,024 of its points, without
     themselves) and w = min(2 (q75 - q25), q90 - m), at least 0.25: about -0.2 for the median point, -0.5 where
     the unusual begins. All-constant data gives every row the same score, above -0.5. Trees grown for another

@@ -153,7 +153,8 @@ def check_total_weight(weight: np.ndarray, held: float = 0.0) -> None:
     with np.errstate(over="ignore"):
         total = float(weight.sum()) + held
     if not total <= MOST_WEIGHT:
-        raise ValueError(f"sample_weight must add up to at most {MOST_WEIGHT}, all that was learnt included, got {total}")
+        raise ValueError(f"sample_weight must add up to at most {MOST_WEIGHT}, all that was learnt included, "
+                         f"got {total}")
 
 
 def overflows(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -166,6 +167,6 @@ def in_precision(values: np.ndarray, dtype: np.dtype, columns: Sequence[Any]) ->
     """Return rows without infinities (n, d) as contiguous ones of ``dtype``; ValueError where they overflow it."""
     if values.dtype != dtype and (bad := overflows(values, dtype)).any():
         row, column = np.argwhere(bad)[0]
-        raise ValueError(f"X must be finite in {dtype}, the forest's precision, got {values[row, column]} in row {row}, "
-                         f"column {columns[column]!r}")
+        raise ValueError(f"X must be finite in {dtype}, the forest's precision, got {values[row, column]} "
+                         f"in row {row}, column {columns[column]!r}")
     return np.ascontiguousarray(values, dtype=dtype)

@@ -2,6 +2,7 @@
 #include "trim.hpp"
 
 #include <atomic>
+#include <limits>
 
 #include "blocks.hpp"
 #include "dispatch.hpp"
@@ -13,6 +14,7 @@ namespace imondrian {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;     // points a thread scores before it asks for more
+constexpr double kNoise = 2.0;            // standard errors that depths may be apart and still be equal
 constexpr std::int64_t kLookedAt = 1024;  // points that show what usual ones score
 
 template <class T>
@@ -31,6 +33,7 @@ class Trimmer {
   void run() {
     sum_depths();
     flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data());
+    spare_like_points();
     for_trees([&](std::int64_t t) {
       Tree<T> tree(forest_, t);
       set_clean(tree, samples_, t, flagged_);
@@ -113,6 +116,57 @@ class Trimmer {
       }
     });
   }
+
+  // Which points the trees hold many equals of, enough to stand for themselves.
+  std::vector<char> find_crowds() const {
+    std::vector<char> crowded(flagged_.size(), 0);
+    for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
+      const Tree<T> tree(forest_, t);
+      for (std::int64_t i = t * samples_.n_sample; i < (t + 1) * samples_.n_sample; ++i) {
+        crowded[samples_.point[i]] |= tree.leaf_mass[samples_.leaf[i]] - copy(i) >= kEnoughClean;
+      }
+    }
+    return crowded;
+  }
+
+  // Mean levels above each of the points that are `wanted`, in the trees that hold it.
+  std::vector<double> mean_levels(const std::vector<char>& wanted) {
+    const std::int64_t m = samples_.n_sample;
+    std::vector<double> held(samples_.row.size(), 0.0), sum(wanted.size(), 0.0), n(wanted.size(), 0.0);
+    for_trees([&](std::int64_t t) {
+      const Tree<T> tree(forest_, t);
+      for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
+        if (wanted[samples_.point[i]]) held[i] = levels_above(tree, samples_.leaf[i]);
+      }
+    });
+    for (std::size_t i = 0; i < held.size(); ++i) sum[samples_.point[i]] += held[i], n[samples_.point[i]] += 1.0;
+    for (std::size_t p = 0; p < sum.size(); ++p) sum[p] /= n[p];
+    return sum;
+  }
+
+  // A value that many points share is flagged or kept as a whole. Between two such values as deep, chance (the trees'
+  // generators) would choose: those within the noise of the shallowest that is kept are kept with it. Levels vary by no
+  // more than their mean (they are sums of independent chances).
+  void spare_like_points() {
+    std::vector<char> wanted = find_crowds();
+    double least = std::numeric_limits<double>::infinity();
+    for (std::size_t p = 0; p < depth_.size(); ++p) {
+      if (wanted[p] && !flagged_[p]) least = std::min(least, grains(p));
+    }
+    if (least == std::numeric_limits<double>::infinity()) return;
+    for (std::size_t p = 0; p < depth_.size(); ++p) wanted[p] = wanted[p] && (flagged_[p] || grains(p) == least);
+    const std::vector<double> levels = mean_levels(wanted);
+    double border = 0.0;
+    for (std::size_t p = 0; p < wanted.size(); ++p) {
+      if (wanted[p] && !flagged_[p]) border = std::max(border, levels[p]);
+    }
+    for (std::size_t p = 0; p < wanted.size(); ++p) {
+      if (!wanted[p] || !flagged_[p]) continue;
+      const double noise = std::sqrt((levels[p] + border) * static_cast<double>(forest_.n_trees));
+      if (least - grains(p) <= std::nearbyint(kNoise * noise / kGrain)) flagged_[p] = 0;
+    }
+  }
+  double grains(std::size_t p) const { return std::nearbyint(depth_[p] / kGrain); }
 
   struct Seen {
     double spacing, depth;

@@ -146,7 +146,7 @@ def test_a_value_that_overflows_the_forests_precision(window):
     before = pickle.dumps(fitted)
     for value in (3.5e38, -1.7e308):
         for method in ("partial_fit", "score_samples", "predict", "p_values", "explain", "forget"):
-            with pytest.raises(ValueError, match="Input X contains infinity or a value too large for .*float32"):
+            with pytest.raises(ValueError, match=r"Input X contains infinity or a value too large for .*float32"):
                 getattr(fitted, method)(with_value(value))
             assert pickle.dumps(fitted) == before, method
     largest = with_value(np.finfo(np.float32).max)
@@ -168,7 +168,7 @@ def test_a_value_that_overflows_a_streams_precision(window):
         for columns in ("abc", "cba", "abz"):  # as learnt, in another order, with a new one
             frame = pd.DataFrame(with_value(value), columns=list(columns))
             for method in ("learn_many", "score_many", "score_learn_many", "p_values_many", "forget_many"):
-                with pytest.raises(ValueError, match="X must be finite in float32, .* in row 7, column 'b'"):
+                with pytest.raises(ValueError, match=r"X must be finite in float32, .* in row 7, column 'b'"):
                     getattr(model, method)(frame)
                 assert pickle.dumps(model) == before, method
             for step in (_prequential.learn, _prequential.score, _prequential.score_learn):
@@ -196,7 +196,7 @@ def test_weights_whose_sum_is_too_large_in_time():
     fitted = IsolationMondrianForest(**SMALL).partial_fit(X, sample_weight=np.full(60, 9e297))
     fitted.forest_.check()
     before = pickle.dumps(fitted)
-    with pytest.raises(ValueError, match="sample_weight must add up .* all that was learnt included"):
+    with pytest.raises(ValueError, match=r"sample_weight must add up .* all that was learnt included"):
         fitted.partial_fit(X, sample_weight=np.full(60, 9e297))
     assert pickle.dumps(fitted) == before
     assert np.isfinite(fitted.score_samples(X)).all()

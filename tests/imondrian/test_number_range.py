@@ -26,8 +26,8 @@ def numbers(dtype, missing=True):
     sentinels += [9007199254740993.0, 1e100, -1e300, 1e300, 1e-310] if dtype == np.float64 else []
     power = st.builds(lambda sign, e: sign * float(np.ldexp(dtype(1), e)), st.sampled_from([-1.0, 1.0]),
                       st.integers(info.minexp - info.nmant, info.maxexp - 1))
-    near = st.builds(lambda x, up: float(np.nextafter(dtype(x), dtype(up))), st.one_of(power, st.sampled_from(sentinels)),
-                     st.sampled_from([-1.0, 1.0]))
+    near = st.builds(lambda x, up: float(np.nextafter(dtype(x), dtype(up))),
+                     st.one_of(power, st.sampled_from(sentinels)), st.sampled_from([-1.0, 1.0]))
     kinds = [st.sampled_from(sentinels), st.sampled_from(sentinels[:4] + sentinels[12:14]), power, near]
     return st.one_of(*kinds, st.just(float("nan"))) if missing else st.one_of(*kinds)
 
@@ -143,8 +143,8 @@ def test_estimators(data, dtype, score, scale, window):
 
 
 @settings(max_examples=40)
-@given(data=st.data(), score=st.sampled_from(["default", "depth", "insertion"]), scale=st.sampled_from(["robust", None]),
-       window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]))
+@given(data=st.data(), score=st.sampled_from(["default", "depth", "insertion"]),
+       scale=st.sampled_from(["robust", None]), window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]))
 def test_river(data, score, scale, window):
     X = data.draw(tables(np.float64, most=60))
     model = OnlineIsolationMondrianForest(5, window=window, horizon=64, score=score, scale=scale, seed=0)
@@ -178,9 +178,11 @@ def test_the_ends_of_the_type_as_sentinels(score, dtype, scale):
         assert np.isfinite(forest.score_samples(X)).all()
 
 
-@pytest.mark.parametrize("rows", [[{"a": 1e-310, "b": float("nan"), "c": 0.1}, {"a": 1.0, "b": -1e300, "c": 1e300}],
-                                  [{"a": 9007199254740993, "b": 3, "c": 5e-324}, {"a": 1, "b": 1, "c": 0}],
-                                  [{"a": 1, "b": 1, "c": 0}, {"a": 1, "b": 1, "c": 5e-324}, {"a": 1e300, "b": 1, "c": 0}]])
+@pytest.mark.parametrize("rows", [
+    [{"a": 1e-310, "b": float("nan"), "c": 0.1}, {"a": 1.0, "b": -1e300, "c": 1e300}],
+    [{"a": 9007199254740993, "b": 3, "c": 5e-324}, {"a": 1, "b": 1, "c": 0}],
+    [{"a": 1, "b": 1, "c": 0}, {"a": 1, "b": 1, "c": 5e-324}, {"a": 1e300, "b": 1, "c": 0}],
+])
 def test_denormals_beside_large_numbers(rows):
     model = OnlineIsolationMondrianForest(5, window=16, seed=0)
     for i in range(60):

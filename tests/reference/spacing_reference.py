@@ -107,7 +107,10 @@ def levels(columns: dict, t: int, leaf: int) -> int:
 
 
 def flagged_points(columns: dict, d: int) -> set[bytes]:
-    """Of all points held, the shallowest fifth (by copies): their own copy left out of every leaf's mass."""
+    """Of all points held, the shallowest fifth (by copies), their own copy left out of every leaf's mass.
+
+    Not so values of many copies that are as deep as others of that kind.
+    """
     dtype, n_trees = columns["points"].dtype, len(columns["header"])
     depth, mass = {}, {}
     for point, leaf_in in holdings(columns).items():
@@ -122,7 +125,23 @@ def flagged_points(columns: dict, d: int) -> set[bytes]:
         if passed > FLAGGED * total:
             least = depth[point]
             break
-    return {point for point in depth if depth[point] < least}
+    flagged = {point for point in depth if depth[point] < least}
+    return flagged - like_those_kept(columns, flagged, depth)
+
+
+def like_those_kept(columns: dict, flagged: set[bytes], depth: dict[bytes, int]) -> set[bytes]:
+    """Which of the flagged points that are five or more are as deep as others of that kind that are kept."""
+    held, above, n_trees = holdings(columns), {}, len(columns["header"])
+    for point, leaf_in in held.items():
+        if max(float(columns["leaf_mass"][t, leaf]) for t, leaf in leaf_in.items()) >= ENOUGH_CLEAN + 1.0:
+            above[point] = sum(levels(columns, t, leaf) for t, leaf in leaf_in.items()) / len(leaf_in)
+    kept = [point for point in above if point not in flagged]
+    if not kept:
+        return set()
+    first = min(depth[point] for point in kept)
+    level = max(above[point] for point in kept if depth[point] == first)
+    return {point for point in flagged & above.keys()
+            if first - depth[point] <= round(2.0 ** 20 * 2.0 * math.sqrt((above[point] + level) * n_trees))}
 
 
 def usual_spacings(columns: dict, d: int) -> list[float]:
