@@ -94,11 +94,11 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     anomalies in a cluster cannot vouch for each other; values of five or more copies that lie as deep as others
     that are kept, within the noise of the trees, are kept with them. Under ``partial_fit`` a point is flagged on
     arrival, for good, if its depth is among the shallowest fifth of the last 512. Every other tree sees a bag of 5
-    features only, drawn at random (others are cut after all of those; extents leave them out). The score is ``-1 / (1 + 4 ** ((m - L) / w +
-    1))`` with m the median of L over recent points (after ``fit``: over up to 1,024 of its points, without
-    themselves) and w = min(2 (q75 - q25), q90 - m), at least 0.25: about -0.2 for the median point, -0.5 where
-    the unusual begins. All-constant data gives every row the same score, above -0.5. Trees grown for another
-    score lack bags and flags: they cannot give this one.
+    features only, drawn at random (others are cut after all of those; extents leave them out). The score is
+    ``-1 / (1 + 4 ** ((m - L) / w + 1))`` with m the median of L over recent points (after ``fit``: over up to 1,024
+    of its points, without themselves) and w = min(2 (q75 - q25), q90 - m), at least 0.25: about -0.2 for the median
+    point, -0.5 where the unusual begins. All-constant data gives every row the same score, above -0.5. Trees grown
+    for another score lack bags and flags: they cannot give this one.
 
     Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t (d + log psi)) for
     "spacing" (whose ``fit`` also scores up to t psi rows by depth), O(t d log psi) for "insertion", with t

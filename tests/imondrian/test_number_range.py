@@ -144,7 +144,8 @@ def test_estimators(data, dtype, score, scale, window):
 
 @settings(max_examples=40)
 @given(data=st.data(), score=st.sampled_from(["default", "depth", "insertion"]),
-       scale=st.sampled_from(["robust", None]), window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]))
+       scale=st.sampled_from(["robust", None]),
+       window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]))
 def test_river(data, score, scale, window):
     X = data.draw(tables(np.float64, most=60))
     model = OnlineIsolationMondrianForest(5, window=window, horizon=64, score=score, scale=scale, seed=0)
@@ -178,17 +179,25 @@ def test_the_ends_of_the_type_as_sentinels(score, dtype, scale):
         assert np.isfinite(forest.score_samples(X)).all()
 
 
-@pytest.mark.parametrize("rows", [
-    [{"a": 1e-310, "b": float("nan"), "c": 0.1}, {"a": 1.0, "b": -1e300, "c": 1e300}],
-    [{"a": 9007199254740993, "b": 3, "c": 5e-324}, {"a": 1, "b": 1, "c": 0}],
-    [{"a": 1, "b": 1, "c": 0}, {"a": 1, "b": 1, "c": 5e-324}, {"a": 1e300, "b": 1, "c": 0}],
-])
-def test_denormals_beside_large_numbers(rows):
-    model = OnlineIsolationMondrianForest(5, window=16, seed=0)
-    for i in range(60):
-        model.learn_one(rows[i * 7 % len(rows)])
+NAN = float("nan")
+STREAMS = {
+    "four": [(1e-310, NAN, 0.1), (1.0, -1e300, 1e300), (9007199254740993.0, 3.0, 5e-324), (1.0, 1.0, 0.0)],
+    "all told apart": [(1.0, 1.0, 0.0), (1.0, 1.0, 5e-324), (1.0, 1.0, 1e300)],
+    "missing": [(1.0, 0.0, 0.0), (2.0, 0.0, 5e-324), (1.0, 1.0, 1e300), (3.0, NAN, 5e-324), (3.0, 1.0, 0.0)],
+}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", STREAMS)
+def test_denormals_beside_large_numbers(name, seed):
+    rows, rng = STREAMS[name], np.random.default_rng(seed)
+    model = OnlineIsolationMondrianForest(5, window=16, seed=seed)
+    for _ in range(80):
+        model.learn_one(dict(zip("abc", rows[rng.integers(len(rows))], strict=True)))
         model._forest.check()
     pickle.loads(pickle.dumps(model))
+    if name == "all told apart":
+        assert (model._forest.n_leaves == 3).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
