@@ -31,21 +31,23 @@ NK_INLINE void prefetch_box(const Tree<T>& tree, std::int32_t v) {
   }
 }
 
+template <class T>
+NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width);
+
 // The rate at which a cut would separate x from the box: its L1 distance, in cuts per unit of time. 0 only if x is
 // inside wherever there is a rate.
 template <class T>
 NK_INLINE double separation_rate(const T* x, const T* lo, const T* hi, const T* rate,
                                  std::int64_t width) {
   using P = Pack<T>;
-  P sum = P::zero(), most = P::zero();
+  P sum = P::zero();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
     const P at = P::load(x + j);
-    const P outside = larger(larger(P::load(lo + j) - at, at - P::load(hi + j)), P::zero());
-    most = larger(outside, most);
-    sum = sum + outside * P::load(rate + j);
+    const P outside = larger(P::load(lo + j) - at, at - P::load(hi + j));
+    sum = sum + larger(outside, P::zero()) * P::load(rate + j);
   }
   const double total = static_cast<double>(sum.sum());
-  if (is_plain<T>(total) || (total == 0.0 && !(most.sum() > T(0)))) return total;
+  if (is_plain<T>(total) || (total == 0.0 && contains(x, lo, hi, width))) return total;
   return wide_sum(Excesses<T>{x, lo, hi, rate}, width);
 }
 

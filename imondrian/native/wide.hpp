@@ -99,7 +99,7 @@ int top_exponent(const Terms& terms, std::int64_t n) {
 
 // The sum of n terms, as near as a positive double comes; 0 only if all are.
 template <class Terms>
-double wide_sum(const Terms& terms, std::int64_t n) {
+NK_RARE double wide_sum(const Terms& terms, std::int64_t n) {
   const int top = top_exponent(terms, n);
   if (top == std::numeric_limits<int>::min()) return 0.0;
   double sum = 0.0;
@@ -109,7 +109,7 @@ double wide_sum(const Terms& terms, std::int64_t n) {
 
 // One of n terms, drawn in proportion to them; one of them is above 0.
 template <class Terms>
-std::int64_t draw_wide(const Terms& terms, std::int64_t n, double u) {
+NK_RARE std::int64_t draw_wide(const Terms& terms, std::int64_t n, double u) {
   const int top = top_exponent(terms, n);
   double left = 0.0;
   for (std::int64_t j = 0; j < n; ++j) left += terms.wide_of(j).against(top);
