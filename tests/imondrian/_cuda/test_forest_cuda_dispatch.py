@@ -246,7 +246,7 @@ class _Nvrtc:
             raise self.NVRTCError(self.error)
 
     def getProgramLog(self, program):
-        return "depth.cu(3): what went wrong"
+        return "leaf_depth.cu(3): what went wrong"
 
     def getCUBIN(self, program):
         return b"cubin"
@@ -271,7 +271,7 @@ def test_kernels_are_compiled_once_and_kept(monkeypatch, tmp_path):
 def test_what_the_compiler_says_is_passed_on(monkeypatch, tmp_path):
     monkeypatch.setenv("IMONDRIAN_CACHE_DIR", str(tmp_path))
     nvrtc = _Nvrtc("NVRTC_ERROR_COMPILATION")
-    with pytest.raises(RuntimeError, match=r"could not compile paths-float32.*for sm_90(.|\n)*what went wrong"):
+    with pytest.raises(RuntimeError, match=r"could not compile depth_score-float32.*for sm_90(.|\n)*what went wrong"):
         _device._compiled(nvrtc, Instance("depth_score", np.dtype(np.float32)), 90)
     assert nvrtc.destroyed == 1 and not list(tmp_path.iterdir())
 
