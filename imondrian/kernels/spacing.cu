@@ -1,4 +1,4 @@
-// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/spacing.hpp, step for step.
+// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for step.
 // Only log() may differ from the CPU's, by a unit in the last place.
 
 #include "common.cuh"
