@@ -73,17 +73,30 @@ std::vector<double> row_minima(const State& state, const std::vector<double>& kn
   return minima;
 }
 
+namespace {
+
+std::int32_t count_free(const State& state) {
+  return static_cast<std::int32_t>(std::count(state.column_of.begin(), state.column_of.end(), kFree));
+}
+
+}  // namespace
+
 bool run_auctions(State& state, const Schedule& schedule, double spread, double tol) {
-  const std::int64_t budget = 32LL * state.n;
+  const std::int64_t budget = 12LL * state.n;
   int n_raises = 0;
   double epsilon = schedule.first * spread;
   while (epsilon > schedule.last * spread) {
-    const bool complete = auction(state, epsilon, budget);
-    if (!complete && ++n_raises < 12) {
-      epsilon *= 8.0;
-      continue;
+    if (!auction(state, epsilon, budget)) {
+      // A few rows at war raise the prices of a whole neighbourhood by an epsilon a bid. A shortest path goes there
+      // at once; many rows need larger steps.
+      if (count_free(state) <= state.n / 16) {
+        augment_all(state);
+      } else if (++n_raises < 12) {
+        epsilon *= 8.0;
+        continue;
+      }
     }
-    if (complete && tol > 0.0) {
+    if (tol > 0.0 && count_free(state) == 0) {
       const Bounds bounds = bounds_from_lists(state);
       if (bounds.upper - bounds.lower <= tol * bounds.upper) return true;
     }

@@ -55,8 +55,9 @@ std::vector<double> row_minima(const State& state, const std::vector<double>& kn
 
 Bounds bounds_from_lists(State& state);
 
-// Auctions with falling epsilon. Where the bids run out, prices have further to go than epsilon
-// can carry them, so larger steps are taken first. True once the gap is within tol.
+// Auctions with falling epsilon. Where the bids run out, prices have further to go than epsilon can carry them: the
+// last rows are then matched along shortest paths; if many are left, larger steps are taken first. True once the gap
+// is within tol.
 bool run_auctions(State& state, const Schedule& schedule, double spread, double tol);
 
 // Prices of columns from the duals of another problem with nearly the same solution.

@@ -7,7 +7,8 @@
 namespace pointmetrics::emd {
 
 Search::Search(State& state, const std::vector<char>& is_free)
-    : s_(state), n_columns_(state.tree.size()), is_free_(is_free), free_columns_(state.tree) {
+    : s_(state), n_columns_(state.tree.size()), is_free_(is_free), free_columns_(state.tree),
+      open_columns_(state.tree) {
   const std::size_t rows = static_cast<std::size_t>(state.n), columns = static_cast<std::size_t>(n_columns_);
   distance_.resize(columns);
   cost_in_.resize(columns);
@@ -16,7 +17,6 @@ Search::Search(State& state, const std::vector<char>& is_free)
   from_.resize(columns);
   offset_.resize(rows);
   fresh_.assign(rows, 0);
-  asked_.assign(rows, 0);
   double largest = 0.0;
   for (std::int32_t j = 0; j < n_columns_; ++j) {
     largest = std::max(largest, std::abs(state.tree.price(j)));
@@ -66,35 +66,41 @@ void Search::relax_list(std::int32_t i) {
   const std::size_t row = static_cast<std::size_t>(i);
   const Candidate* list = &s_.lists[row * static_cast<std::size_t>(s_.k)];
   for (std::int32_t k = 0; k < s_.list_sizes[row]; ++k) relax(i, list[k].column, list[k].cost);
-  const double rest = offset_[row] + s_.rests[row];
-  if (!done(rest)) push(rest, static_cast<std::int64_t>(n_columns_) + i);
+  push_rest(i, s_.rests[row]);
 }
 
-// Prices stand still during a search, so a list filled in it holds the k smallest; past them four
-// times as many are asked for each time, which also ends when all columns tie. A row that needed
-// many once (it stands among duplicates, or on a line) is asked for as many in later searches.
+// No column of row i that was not seen has a value below `rest`. Ask again once the columns up to there are settled.
+void Search::push_rest(std::int32_t i, double rest) {
+  const double key = std::max(now_, offset_[static_cast<std::size_t>(i)] + rest);
+  if (!done(key)) push(key, static_cast<std::int64_t>(n_columns_) + i);
+}
+
+// Prices stand still during a search, so a list filled in it holds the k smallest; past them only columns that are
+// not settled yet are asked for. Whoever stands among duplicates, in a cluster or on a line shares its columns with
+// other rows: between them they settle each column once.
 void Search::expand(std::int32_t i) {
   const std::size_t row = static_cast<std::size_t>(i);
+  const double below = nearest_free_ - offset_[row];
   double rest;
   // Where many columns tie, one of them is often free, and then the others need not be seen.
-  if (smallest(free_columns_, s_.cost, s_.row(i), 1, nearest_free_ - offset_[row], s_.scratch, &rest) > 0) {
+  if (smallest(free_columns_, s_.cost, s_.row(i), 1, below, s_.scratch, &rest) > 0) {
     relax(i, s_.scratch.hits[0].column, s_.scratch.hits[0].cost);
     if (done(now_)) return;
   }
-  const bool again = fresh_[row] == stamp_;
-  fresh_[row] = stamp_;
-  if (!again && asked_[row] <= s_.k) {
-    asked_[row] = s_.k;
+  if (fresh_[row] != stamp_) {
+    fresh_[row] = stamp_;
     s_.fill(i);
     relax_list(i);
     return;
   }
-  if (again) asked_[row] = static_cast<std::int32_t>(std::min<std::int64_t>(4LL * asked_[row], n_columns_));
-  const std::int32_t count = smallest(s_.tree, s_.cost, s_.row(i), asked_[row], kInfinity, s_.scratch, &rest);
-  for (std::int32_t k = 0; k < count; ++k) relax(i, s_.scratch.hits[k].column, s_.scratch.hits[k].cost);
-  if (asked_[row] < n_columns_ && !done(offset_[row] + rest)) {
-    push(offset_[row] + rest, static_cast<std::int64_t>(n_columns_) + i);
+  const std::int32_t count = smallest(open_columns_, s_.cost, s_.row(i), s_.k, below, s_.scratch, &rest);
+  bool waiting = false;  // a column that the queue will settle before it asks again: rounding cannot keep us here
+  for (std::int32_t k = 0; k < count; ++k) {
+    const std::int32_t j = s_.scratch.hits[k].column;
+    relax(i, j, s_.scratch.hits[k].cost);
+    waiting |= reached_[static_cast<std::size_t>(j)] == stamp_;
   }
+  if (waiting && count == s_.k) push_rest(i, rest);
 }
 
 std::int32_t Search::next() {
@@ -102,7 +108,7 @@ std::int32_t Search::next() {
     const Event event = heap_.front();
     std::pop_heap(heap_.begin(), heap_.end(), Later());
     heap_.pop_back();
-    now_ = std::max(now_, event.key);  // the key of a rest may be an ulp behind
+    now_ = event.key;
     if (event.code >= n_columns_) {
       expand(static_cast<std::int32_t>(event.code - n_columns_));
       continue;
@@ -111,6 +117,7 @@ std::int32_t Search::next() {
     if (settled_[static_cast<std::size_t>(j)] == stamp_) continue;
     settled_[static_cast<std::size_t>(j)] = stamp_;
     order_.push_back(j);
+    open_columns_.raise(j, kInfinity);
     return j;
   }
   return kFree;
@@ -120,6 +127,7 @@ void Search::raise_prices() {
   for (const std::int32_t j : order_) {
     const double rise = nearest_free_ - distance_[static_cast<std::size_t>(j)];
     if (rise > 0.0) s_.tree.raise(j, s_.tree.price(j) + rise);
+    open_columns_.lower(j, s_.tree.price(j));
   }
 }
 

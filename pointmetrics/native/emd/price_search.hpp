@@ -45,6 +45,7 @@ class Search {
 
   void relax_list(std::int32_t i);
   void expand(std::int32_t i);
+  void push_rest(std::int32_t i, double rest);
   void push(double key, std::int64_t code);
   bool done(double key) const { return !(key < nearest_free_ - rounding_); }
 
@@ -54,10 +55,11 @@ class Search {
   std::vector<double> distance_, cost_in_;
   std::vector<std::int32_t> reached_, settled_, from_;
   std::vector<double> offset_;  // a row's distance minus its dual: add a value, get a distance
-  std::vector<std::int32_t> fresh_, asked_;
+  std::vector<std::int32_t> fresh_;
   std::vector<std::int32_t> order_;  // settled columns
   std::vector<Event> heap_;
   PriceTree free_columns_;  // the others have price +inf
+  PriceTree open_columns_;  // those settled in this search have price +inf
   // Lengths that differ by no more than this are ties: computed values are not known better, and
   // telling them apart would visit every column of a collinear cloud.
   double rounding_ = 0.0;

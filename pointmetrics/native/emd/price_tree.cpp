@@ -128,6 +128,17 @@ void PriceTree::raise(std::int32_t j, double price) {
   }
 }
 
+void PriceTree::lower(std::int32_t j, double price) {
+  std::size_t node = static_cast<std::size_t>(j);
+  levels_[0].price[node] = price;
+  for (std::size_t l = 1; l < levels_.size(); ++l) {
+    node /= kFan;
+    double& stored = levels_[l].price[node];
+    if (!(price < stored)) return;
+    stored = price;
+  }
+}
+
 namespace {
 
 template <bool kPoints>

@@ -44,6 +44,7 @@ class PriceTree {
 
   // Raising keeps every stored minimum a valid bound; it is tightened where this column was the minimum.
   void raise(std::int32_t j, double price);
+  void lower(std::int32_t j, double price);
   void set_prices(const double* prices);
 
  private:

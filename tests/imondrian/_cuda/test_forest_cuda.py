@@ -9,6 +9,7 @@ import device
 import numpy as np
 import pytest
 from device import EmulatedDevice
+from reference.forest_cases import CASES, case, queries
 
 from imondrian import IsolationMondrianForest
 from imondrian._cuda import forest as _cuda_forest
@@ -102,6 +103,20 @@ def test_depths_are_the_cpus(emulated, kind, dtype, missing):
         forest = FORESTS[kind](d, dtype)
         for score in SCORES:
             check(emulated, forest, rows(150, d, dtype, seed=1, missing=missing), score)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_of_the_cpu(emulated, name, dtype):
+    for d in (2, 9):
+        x = case(name, 150, d, dtype=dtype)
+        asked = queries(x, 60)
+        with_gaps = asked.copy()
+        with_gaps[np.random.default_rng(2).random(asked.shape) < 0.3] = np.nan
+        streaming = IsolationMondrianForest(5, random_state=0, window=40).partial_fit(x).forest_
+        for forest in (fitted(x, 5), streaming):
+            for score in SCORES:
+                check(emulated, forest, np.concatenate([asked, with_gaps]), score)
 
 
 @pytest.mark.parametrize("score", SCORES)

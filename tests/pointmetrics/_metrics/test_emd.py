@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from emd_oracles import FAMILIES, cost_matrix, exact_assignment
+from emd_oracles import FAMILIES, cost_matrix, exact_assignment, exact_transport
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -44,7 +44,8 @@ def test_equals_linear_sum_assignment(family, cost):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("family", ["uniform", "resampled", "skewed", "far", "clustered"])
+@pytest.mark.parametrize("family", ["uniform", "resampled", "skewed", "far", "clustered", "collinear", "scans",
+                                    "tails"])
 def test_equals_pot_at_a_thousand_points(family):
     ot = pytest.importorskip("ot", reason="needs POT")
     x, y = FAMILIES[family](np.random.default_rng(7), 1000, 3)
@@ -53,6 +54,16 @@ def test_equals_pot_at_a_thousand_points(family):
     check_certificate(x, y, result, "euclidean")
     assert result.converged
     assert result.value == pytest.approx(expected, rel=1e-10)
+
+
+def test_crowded_lattice():
+    """Thousands of points on 27 sites: the oracle ships masses between the sites."""
+    sites = np.array(list(np.ndindex(3, 3, 3)), float)
+    x, y = np.random.default_rng(2).integers(0, 27, (2, 5000))
+    counts = (np.bincount(cloud, minlength=27).astype(float) for cloud in (x, y))
+    result = details(sites[x], sites[y])
+    assert result.converged
+    assert result.value == pytest.approx(exact_transport(sites, sites, *counts), rel=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
