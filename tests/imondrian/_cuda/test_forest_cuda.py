@@ -8,8 +8,8 @@ from itertools import pairwise
 import device
 import numpy as np
 import pytest
+from cases.forest_cases import CASES, case, queries
 from device import EmulatedDevice
-from reference.forest_cases import CASES, case, queries
 
 from imondrian import IsolationMondrianForest
 from imondrian._cuda import forest as _cuda_forest
