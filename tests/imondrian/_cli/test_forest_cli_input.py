@@ -349,8 +349,8 @@ def test_a_file_that_changes_while_it_is_read(capsys, monkeypatch):
         calls.append(1)
         return fit(*arguments, **options)
 
-    for module in ("detector", "passes"):
-        monkeypatch.setattr(f"imondrian._cli.{module}.read_rows", grow)
+    for module in ("detector", "scored_rows"):
+        monkeypatch.setattr(f"imondrian._cli.score.{module}.read_rows", grow)
     code, text = fail(capsys, "score", "good.csv", "-q", "-o", "out.csv", *FEW)
     assert code == 1 and "good.csv: has changed while it was read" in text
 
