@@ -1,5 +1,5 @@
 // Rates of cuts, for all finite numbers: a side, a rate and their product may each be larger or smaller than
-// any double. What is ordinary takes the fast sums of box.hpp; the rest comes here.
+// any double. What is ordinary takes the fast sums of tree/box.hpp; the rest comes here.
 #pragma once
 
 #include <algorithm>

@@ -4,12 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+from cases.forest_cases import states
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.forest_cases import states
 
 from imondrian import IsolationMondrianForest
-from imondrian._forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
+from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 from imondrian.river import OnlineIsolationMondrianForest
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "core.hpp"
-#include "gate.hpp"
-#include "recent.hpp"
+#include "base/rwlock.hpp"
+#include "score/score_window.hpp"
 
 namespace {
 
