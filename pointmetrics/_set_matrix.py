@@ -18,6 +18,7 @@ from ._cpu import CPU
 from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
 from ._hausdorff import hausdorff_distance
+from ._io_npy import read_archive
 from ._libraries import Library
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
@@ -132,8 +133,10 @@ def load_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
     if not path.exists():
         return
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            saved_key, values = str(saved["key"]), saved["matrix"]
+        saved = read_archive(path.read_bytes())
+        saved_key, values = str(saved["key"]), saved["matrix"]
+        if values.dtype != matrix.dtype:
+            raise ValueError(f"its matrix is of dtype {values.dtype}")
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is no checkpoint of a distance matrix: {error}") from error
     if saved_key != key or values.shape != matrix.shape:

@@ -47,9 +47,9 @@ def list_files(folder: Path) -> dict[str, Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(root, name)
-                if name.startswith(".") or path.suffix.lower() not in io.SUFFIXES:
+                if name.startswith(".") or not io.is_known(path):
                     continue
-                key = path.relative_to(folder).with_suffix("").as_posix()
+                key = path.relative_to(folder).as_posix()[: -len(io.suffix_of(path))]
                 if key in found:
                     raise Failure(f"{found[key]} and {path} have one name: which of them is meant?")
                 found[key] = path
