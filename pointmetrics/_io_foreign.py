@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
+from ._io_packed import check_ratio
+
+_RECORD, _LATE_RECORD = 54, 60  # bytes at least of a las file's records before and behind its points
 _FARTHEST = 1e6  # metres, beyond what any laser sees
 
 
@@ -46,19 +50,31 @@ def read_las(data: bytes) -> tuple[np.ndarray, Any]:
         import laspy
     except ImportError as error:
         raise ValueError("reading .las and .laz files needs laspy: pip install 'laspy[lazrs]'") from error
+    if _check_las(data) and not laspy.LazBackend.detect_available():
+        raise ValueError("reading .laz files needs lazrs: pip install 'laspy[lazrs]'")
     try:
-        with laspy.open(BytesIO(data)) as file:
-            head = file.header
-            size = head.point_count * head.point_format.size
-            if not head.are_points_compressed and size > len(data):
-                raise ValueError(f"ends after {len(data)} bytes where {head.point_count} points take {size}")
-            if head.are_points_compressed and not file.laz_backend:
-                raise ValueError("reading .laz files needs lazrs: pip install 'laspy[lazrs]'")
-            return np.array(file.read().xyz, dtype=np.float64), []
-    except ValueError:
-        raise
+        return np.array(laspy.read(BytesIO(data)).xyz, dtype=np.float64), []
     except Exception as error:  # whatever laspy makes of damage
         raise ValueError(f"cannot be read by laspy: {type(error).__name__}: {error}") from error
+
+
+def _check_las(data: bytes) -> bool:
+    """Check what the head claims, as laspy allocates it unseen; tell whether the points are packed."""
+    if data[:4] != b"LASF" or len(data) < 227:
+        raise ValueError("does not begin as a las file")
+    head, begin, n_records, kind, size, n = struct.unpack_from("<HIIBHI", data, 94)
+    if data[25] >= 4 and len(data) >= 375:
+        first, n_late, n = struct.unpack_from("<QIQ", data, 235)
+        if n_late * _LATE_RECORD > max(0, len(data) - first):
+            raise ValueError(f"claims {n_late} extended records, more than it has bytes for")
+    if n_records * _RECORD > max(0, min(begin, len(data)) - head):
+        raise ValueError(f"claims {n_records} records before its points, more than it has bytes for")
+    packed = kind >= 128
+    if packed:
+        check_ratio(n * size, len(data), "the file")
+    elif begin + n * size > len(data):
+        raise ValueError(f"ends after {len(data)} bytes where {n} points of {size} bytes follow {begin}")
+    return packed
 
 
 def read_kitti(data: bytes) -> tuple[np.ndarray, Any]:

@@ -302,7 +302,10 @@ def _triangles(polygons: Any) -> np.ndarray:
                 for k in range(1, polygons.shape[1] - 1)]
         return np.stack(fans, axis=1).reshape(-1, 3) if fans else np.empty((0, 3), dtype=np.int64)
     corners = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
-    return np.array(corners, dtype=np.int64).reshape(-1, 3)
+    try:
+        return np.array(corners, dtype=np.int64).reshape(-1, 3)
+    except OverflowError as error:
+        raise ValueError("a face refers to a vertex beyond any number of them") from error
 
 
 _PICKING = (_io_ply.read, _io_npy.read)  # readers that leave out themselves what is not wanted
