@@ -69,11 +69,14 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", errors="replace")
 
 
+def join_lines(text: str) -> str:
+    """End lines by line feeds alone."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def split_lines(text: str) -> list[str]:
     """Split at line feeds, carriage returns or both; unlike ``str.splitlines`` at nothing else."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
+    return join_lines(text).split("\n")
 
 
 def read_obj(data: bytes) -> tuple[np.ndarray, Polygons]:

@@ -171,9 +171,8 @@ def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | No
 
 
 def _check_columns(columns: Any) -> Columns:
-    listed = [columns] if isinstance(columns, str) or not hasattr(columns, "__iter__") else list(columns)
-    if not listed or isinstance(columns, str) or any(
-            isinstance(c, bool) or not isinstance(c, (str, int, np.integer)) for c in listed):
+    listed = list(columns) if hasattr(columns, "__iter__") and not isinstance(columns, str) else []
+    if not listed or any(isinstance(c, bool) or not isinstance(c, (str, int, np.integer)) for c in listed):
         raise ValueError(f"columns must be names or numbers, such as ('lon', 'lat', 'alt'), got {columns!r}")
     return listed
 
