@@ -67,6 +67,8 @@ def _axes(element: _Element) -> list[str]:
     missing = [axis for axis, name in zip("xyz", names, strict=True) if name not in scalars]
     if missing:
         raise ValueError(f"vertices have no property {', '.join(missing)}")
+    if len(scalars) < sum(p.count_kind is None for p in element.properties):
+        raise ValueError("vertices have two properties of one name")
     return names
 
 

@@ -17,8 +17,7 @@ from ._io_text import Polygons, decode, is_number, join_lines, number
 
 Columns = Sequence[str | int]
 
-# A mark begins a comment, except in "1.#IND", which is how some programs write a number that is none.
-_COMMENT = re.compile(r"(?<!\d\.)#.*|//.*")
+_COMMENT = re.compile(r"(?<!\d\.)#.*|//.*")  # but not in "1.#IND", a number that is none
 _UNIT = re.compile(r"[\[(][^\])]*[\])]")
 _WORD = r"(?:points?|coords?|coordinates?|pos|position|location)"
 _AXIS = re.compile(rf"(?:{_WORD}[\s_.:-]*)?([xyz])(?:[\s_.:-]*(?:coord|coordinate))?|{_WORD}:([012])")

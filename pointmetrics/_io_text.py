@@ -15,6 +15,7 @@ Polygons = list[list[int]]
 _NAN = re.compile(r"[+-]?(?:nan(?:\(\w*\))?|1\.#(?:IND|QNAN|SNAN)\d*)", re.IGNORECASE)
 _INFINITE = re.compile(r"([+-]?)1\.#INF\d*", re.IGNORECASE)
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
+_COMMENT = re.compile(r"(?<!\d\.)#.*")  # a mark begins one, except in "1.#IND"
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -104,7 +105,7 @@ def _obj_lines(text: str) -> Iterator[tuple[int, str]]:
     """Number the lines, without comments, and put those together that a backslash continues."""
     begun, first = "", 0
     for i, line in enumerate(split_lines(text), 1):
-        line = line.partition("#")[0] if "#" in line else line
+        line = _COMMENT.sub("", line) if "#" in line else line
         if not begun:
             first = i
         if "\\" in line and line.rstrip().endswith("\\"):
@@ -133,7 +134,7 @@ _OFF = re.compile(r"(?:ST)?C?N?(?P<weight>4?)(?P<any>n?)OFF(?P<rest>.*)")
 
 def read_off(data: bytes) -> tuple[np.ndarray, Polygons]:
     """Read an Object File Format file: OFF, and COFF, NOFF, STOFF, 4OFF and nOFF in their order."""
-    lines = [line.split("#")[0].split() for line in split_lines(decode(data))]
+    lines = [(_COMMENT.sub("", line) if "#" in line else line).split() for line in split_lines(decode(data))]
     lines = [line for line in lines if line]
     kind = _OFF.fullmatch(lines[0][0]) or _OFF.fullmatch(lines[0][0].upper()) if lines else None
     if kind is None:
