@@ -20,7 +20,7 @@ Columns = Sequence[str | int]
 _COMMENT = re.compile(r"(?<!\d\.)#.*|//.*")  # but not in "1.#IND", a number that is none
 _UNIT = re.compile(r"[\[(][^\])]*[\])]")
 _WORD = r"(?:points?|coords?|coordinates?|pos|position|location)"
-_AXIS = re.compile(rf"(?:{_WORD}[\s_.:-]*)?([xyz])(?:[\s_.:-]*(?:coord|coordinate))?|{_WORD}:([012])")
+_AXIS = re.compile(rf"(?:{_WORD}[\s_.:-]*)?([xyz])(?:[\s_.:-]*(?:coord|coordinate))?|{_WORD}[:_]([012])")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # as well as a decimal comma
 _GROUPED = re.compile(r"(?:[+-]?[1-9]\d{0,2},\d{3}(?:\.\d*)?(?:,|$))+")
@@ -91,11 +91,11 @@ def _lay_out(lines: list[str], columns: Columns | None) -> _Layout | None:
         if names is None and (heading := _heading(text, columns)) is not None:
             names = heading
             continue
-        delimiter = _delimiter(text, i)
+        delimiter = _delimiter(text, i, names)
         cells = _split(text, delimiter)
         width = len(cells) - (len(cells) > 1 and cells[-1] == "" and (names is None or len(names) < len(cells)))
         if names is not None and len(names) != width:
-            raise ValueError(f"line {i + 1}: {width} columns where the heading names {len(names)}: {', '.join(names)}")
+            raise ValueError(f"line {i + 1}: {width} columns where the heading names {len(names)}: {_listed(names)}")
         return _Layout(i, delimiter, width, *_choose(cells[:width], names, remarks, columns, i), count)
     if names is not None:
         raise ValueError("holds no points, only a heading")
@@ -111,9 +111,20 @@ def _more_follows(lines: list[str], i: int) -> bool:
 def _names(text: str) -> list[str]:
     """Split a heading, whatever separates its names."""
     delimiter = next((mark for mark in ";,\t" if mark in text), None)
-    cells = _split(text if delimiter else _UNIT.sub("", text), delimiter)
+    cells = _split(text if delimiter else _UNIT.sub("", text) or text, delimiter)
     cells = [cell.strip("'\" \t") for cell in cells]
     return cells[:-1] if len(cells) > 1 and cells[-1] == "" else cells
+
+
+def _remark_names(remark: str) -> list[str]:
+    try:
+        return _names(remark)
+    except ValueError:  # it says what it likes
+        return []
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:12])[:200]
 
 
 def _axes(names: list[str]) -> list[int] | None:
@@ -125,8 +136,8 @@ def _axes(names: list[str]) -> list[int] | None:
             continue
         axis = "xyz".index(match[1]) if match[1] else int(match[2])
         if axis in found:
-            raise ValueError(f"the heading names {'xyz'[axis]} twice: {names[found[axis]]} and {name}; say "
-                             f"which with columns=")
+            raise ValueError(f"the heading names {'xyz'[axis]} twice: {names[found[axis]][:80]} and "
+                             f"{name[:80]}; say which with columns=")
         found[axis] = column
     if len(found) == 3 or (set(found) == {0, 1} and len(names) == 2):
         return [found[axis] for axis in sorted(found)]
@@ -148,13 +159,13 @@ def _heading(text: str, columns: Columns | None) -> list[str] | None:
 def _choose(cells: list[str], names: list[str] | None, remarks: list[str], columns: Columns | None,
             i: int) -> tuple[list[int], bool]:
     """Return the columns to read, and whether a heading names them."""
-    fitting = [found for found in map(_names, remarks[: -_REMARKS - 1 : -1]) if len(found) == len(cells)]
+    fitting = [found for found in map(_remark_names, remarks[: -_REMARKS - 1 : -1]) if len(found) == len(cells)]
     if columns is not None:
         return _chosen(len(cells), names or (fitting[0] if fitting else []), columns)
     if names is not None:
         axes = _axes(names)
         if axes is None:
-            raise ValueError(f"the heading names {', '.join(names[:12])} and not x, y and z: pass the names of the "
+            raise ValueError(f"the heading names {_listed(names)} and not x, y and z: pass the names of the "
                              "columns that are meant as columns=, or name them so")
         return axes, True
     for remark in fitting:
@@ -172,20 +183,24 @@ def _chosen(width: int, names: list[str], columns: Columns) -> tuple[list[int], 
             raise ValueError(f"has no heading that names {column!r}: pass the numbers of the columns, from 0")
         if isinstance(column, str) and names.count(column) != 1:
             what = "several columns" if column in names else "no column"
-            raise ValueError(f"has {what} {column!r}: the heading names {', '.join(names[:12])}")
+            raise ValueError(f"has {what} {column!r}: the heading names {_listed(names)}")
         picks.append(names.index(column) if isinstance(column, str) else int(column))
         if not 0 <= picks[-1] < width:
             raise ValueError(f"has no column {column}: there are {width}, counted from 0")
     return picks, bool(names)
 
 
-def _delimiter(text: str, i: int) -> str | None:
+def _delimiter(text: str, i: int, names: list[str] | None) -> str | None:
     """Return what separates the columns of a row; None for blanks."""
     if ";" in text:
         return ";"
     if "," not in text:
-        return None
-    if '"' in text or not any(re.search(r"\S\s+\S", cell) for cell in text.split(",")):
+        # Blanks may belong to a cell.
+        by_tabs = names and "\t" in text and len(text.split("\t")) == len(names) != len(text.split())
+        return "\t" if by_tabs else None
+    if names and len(_split(text, ",")) == len(names):
+        return ","
+    if '"' in text or not any(re.search(r"[\d.]\s+[-+.\d]", cell) for cell in text.split(",")):
         return "\t" if '"' in text and "\t" in text else ","
     if "\t" in text:
         return "\t"
@@ -272,13 +287,13 @@ def _check_commas(text: str, lines: list[str], layout: _Layout) -> None:
     """Refuse rows without a heading whose commas may be no separators, and a first row that may be a heading."""
     rows = [row for row in map(_strip, lines[:_LOOKED_AT]) if row]
     advice = "separate columns by semicolons or blanks, or name them in a heading"
-    for match in _PADDED.finditer(text):  # a fraction such as 05
+    for match in _PADDED.finditer(text) if layout.width > 2 else ():  # a fraction such as 05
         begin = max(text.rfind(mark, 0, match.start()) for mark in ",\n") + 1
         if text[begin : match.start()].strip().lstrip("+-").isdecimal():
             i = text.count("\n", 0, begin)
             raise ValueError(f"line {layout.first + i + 1}: {lines[i].strip()[:80]!r} may have decimal commas or "
                              f"grouped thousands: {advice}")
-    if layout.width % 2 == 0 and all(_GROUPED.fullmatch(row) for row in rows):
+    if layout.width % 2 == 0 and layout.width > 2 and all(_GROUPED.fullmatch(row) for row in rows):
         raise ValueError(f"line {layout.first + 1}: {rows[0][:80]!r} may have thousands grouped by commas: {advice}")
     head, rest = rows[0].split(","), [cell for row in rows[1:] for cell in row.split(",")]
     numbered = [str(k) for k in range(layout.width)]

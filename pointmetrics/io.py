@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,10 +230,13 @@ def write_points(path: _Path, points: Any) -> None:
 
         content = gzip.compress(content, mtime=0)
     # Written beside and moved into place, so that an interruption leaves what there was.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    target = path.resolve()
+    part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         part.write_bytes(content)
-        os.replace(part, path)
+        if target.exists():
+            part.chmod(target.stat().st_mode & 0o777)
+        os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
 

@@ -245,6 +245,15 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
+def test_a_link_and_a_file_s_mode_are_kept(tmp_path):
+    io.write_points(tmp_path / "a.npy", VERTICES)
+    (tmp_path / "a.npy").chmod(0o640)
+    (tmp_path / "link.npy").symlink_to(tmp_path / "a.npy")
+    io.write_points(tmp_path / "link.npy", VERTICES + 1)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), VERTICES + 1)
+    assert (tmp_path / "link.npy").is_symlink() and (tmp_path / "a.npy").stat().st_mode & 0o777 == 0o640
+
+
 def test_folders_match_files_of_all_formats(tmp_path, capsys):
     pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
     pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
@@ -260,6 +269,8 @@ def test_folders_match_files_of_all_formats(tmp_path, capsys):
     (tmp_path / "A" / "scan.bin").write_bytes(SCAN)
     (tmp_path / "B" / "scan.csv").write_text("lon,lat,alt\n" + "".join(f"{x},{y},{z}\n" for x, y, z in VERTICES))
     (tmp_path / "A" / "notes.gz").write_bytes(b"no cloud")
+    for beside in ("one.bin", "two.txt"):  # a buffer beside its cloud is not meant, the text that all know is
+        (tmp_path / "B" / beside).write_text("0 0 0\n1 0 0\n1 1 0\n0 1 0.5\n")
     cli.main(["compare", str(tmp_path / "A" / "scan.bin"), str(tmp_path / "B" / "scan.csv"), "-m", "cd-l1",
               "-f", "json", "--columns", "lon, lat,alt"])
     assert json.loads(capsys.readouterr().out)["pairs"][0]["metrics"] == {"cd-l1": 0}

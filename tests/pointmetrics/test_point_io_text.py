@@ -53,6 +53,11 @@ READ = {
     "savetxt": "# z y x\n-2 1 0.5\n5 4.25 3\n",
     "a remark of other length": "# z y x of a scan\n" + PLAIN,
     "names with words": "pos_x,pos_y,pos_z\n0.5,1,-2\n3,4.25,5\n",
+    "a time under a heading": "time,x,y,z\n2020-01-01 10:00,0.5,1,-2\n2020-01-01 10:01,3,4.25,5\n",
+    "labels with blanks": "0.5,1,-2,office chair\n3,4.25,5,a 2 seater\n",
+    "labels with blanks between tabs": "x\ty\tz\tname\n0.5\t1\t-2\toffice chair\n3\t4.25\t5\ta\n",
+    "labels in quotes": 'x,y,z,name\n0.5,1,-2,"a, b"\n3,4.25,5,"c ""d"", e"\n',
+    "a quote in a label": "x,y,z,n\n0.5,1,-2,5\" pipe\n3,4.25,5,it's\n",
     "hint of a spreadsheet": "sep=;\nx;y;z\n0,5;1;-2\n3;4,25;5\n",
     "empty cell that is not wanted": "x,y,z,label\n0.5,1,-2,\n3,4.25,5,a\n",
     "leading zeros under a heading": "x,y,z\n00.5,01,-02\n03,04.25,05\n",
@@ -87,6 +92,10 @@ REFUSED = {
     "decimal commas between commas": ("1,25,2,35,3,45\n1,25,2,05,3,45\n", "line 2: .* may have decimal commas"),
     "blanks that group": ("1\u00a0000.5 2 3\n", "line 1: .* has blanks that group digits"),
     "apostrophes": ("1'000.5 2 3\n", "could not convert string to float|line 1"),
+    "commas among blanks under a heading": ("x y z\n1,5 2,5 3\n", "line 2: could not convert string to float: '5 2'"),
+    "decimal commas under a heading": ("x,y,z\n1,5,2,5,3,5\n", "line 2: 6 columns where the heading names 3"),
+    "brackets": ("[1 2 3]\n[4 5 6]\n", r"line 1: could not convert string to float: '\[1'"),
+    "several points a line": ("1 2 3;4 5 6\n7 8 9;1 2 3\n", "not x, y and z|columns where"),
     "underscores": ("1 2 3\n1_000 2 3\n", "line 2: could not convert string to float: '1_000'"),
     "hexadecimal": ("1 2 3\n0x10 2 3\n", "line 2: could not convert string to float: '0x10'"),
     "empty cell": ("x,y,z\n1,,3\n", "line 2: an empty cell where a coordinate is expected"),
@@ -172,6 +181,7 @@ def test_numbers_that_are_none(tmp_path, token, value):
 def test_points_in_the_plane(tmp_path):
     for text in ("1 2\n3 4\n", "x,y\n1,2\n3,4\n", "y x\n2 1\n4 3\n", "# x y\n1;2\n3;4\n"):
         np.testing.assert_array_equal(read(tmp_path, text), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(read(tmp_path, "123,456\n7,089\n"), [[123, 456], [7, 89]])  # pixels
 
 
 @pytest.mark.parametrize("delimiter", [" ", ",", ";", "\t"])
