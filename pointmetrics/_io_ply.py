@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._io_text import integer, number, split_lines
+from ._io_text import integer, number, read_polygons, split_lines
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -153,6 +153,10 @@ def _ascii_rows(body: bytes) -> Any:
                 return {p.name: column for p, column in zip(element.properties, table.T, strict=True)}
             except ValueError:
                 pass  # the loop below says what is wrong
+        if len(element.properties) == 1 and element.properties[0].kind[0] != "f":
+            lists = read_polygons(rows, counted=True)
+            if lists is not None:
+                return {element.properties[0].name: lists}
         columns: dict[str, list[Any]] = {p.name: [] for p in element.properties}
         for i, line in enumerate(rows):
             _read_row(line.split(), element, columns, f"row {i} of {element.name}")

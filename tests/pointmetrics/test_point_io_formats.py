@@ -309,8 +309,24 @@ def test_obj(tmp_path, name):
     np.testing.assert_array_equal(mesh.faces, FACES)
 
 
+@pytest.mark.parametrize("corner", ["{0}", "{0}/{0}", "{0}//{0}", "{0}/{0}/{0}", "{0}/", "{0}//", "{0}/-1/-2"])
+@pytest.mark.parametrize("more", ["", "# read row by row \\\n"])
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_fast_and_slow_ways_of_obj_agree(tmp_path, corner, more, size):
+    rng = np.random.default_rng(0)
+    points, polygons = rng.normal(size=(40, 3)), rng.integers(40, size=(30, size))
+    text = more + "".join(f"v {x!r} {y!r} {z!r}\nvt 0 0\n" for x, y, z in points.tolist()) + "vn 0 0 1\ng f 1 2 3\n"
+    text += "".join("f " + " ".join(corner.format(i + 1) for i in row) + "\n" for row in polygons)
+    mesh = read(tmp_path, "a.obj", text)
+    np.testing.assert_array_equal(mesh.vertices, points)
+    fans = [(row[0], row[k], row[k + 1]) for row in polygons for k in range(1, size - 1)]
+    np.testing.assert_array_equal(mesh.faces, fans)
+
+
 @pytest.mark.parametrize("text, message", [
     ("v 1 2\n", "line 1: a vertex needs three coordinates"),
+    ("v 1 2 3\nv \nv 4 5 6\n", "line 2: a vertex needs three coordinates"),
+    ("v \n", "line 1: a vertex needs three coordinates"),
     ("v 1,5 2,5 3,5\n", "line 1: could not convert string to float: '1,5'"),
     ("v 1 2 \\\n3\nv 1 2 3_0\n", "line 3: could not convert string to float: '3_0'"),
     (V + "f 1 2 x\n", "line 5: 'x' is no vertex index"),
