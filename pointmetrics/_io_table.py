@@ -166,7 +166,7 @@ def _choose(cells: list[str], names: list[str] | None, remarks: list[str], colum
         axes = _axes(names)
         if axes is None:
             raise ValueError(f"the heading names {_listed(names)} and not x, y and z: pass the names of the "
-                             "columns that are meant as columns=, or name them so")
+                             "columns that are meant as columns= (--columns), or name them so")
         return axes, True
     for remark in fitting:
         if (axes := _axes(remark)) is not None:

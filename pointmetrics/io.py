@@ -216,6 +216,8 @@ def write_points(path: _Path, points: Any) -> None:
     writer, dimensions = WRITERS.get(suffix.removesuffix(".gz"), (None, None))
     if writer is None:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(WRITERS)}")
+    if np.ma.is_masked(points):
+        raise ValueError("points must not be masked: a file cannot say which of them are")
     array, _ = to_numpy(points, "points")
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
         raise ValueError(f"points must be numbers of shape (n, d), got {array.dtype} of shape {array.shape}")

@@ -226,6 +226,7 @@ def test_points_of_other_dimensions_are_written_where_they_can_be(tmp_path):
                                   ("a.las", VERTICES, "unknown suffix '.las'; written are .ply, .pcd"),
                                   ("a.ply", VERTICES[0], r"points must be numbers of shape \(n, d\)"),
                                   ("a.ply", VERTICES[:0], r"points must be numbers of shape \(n, d\)"),
+                                  ("a.ply", np.ma.masked_equal(VERTICES, 1), "points must not be masked"),
                                   ("a.ply", VERTICES > 0, r"points must be numbers of shape \(n, d\), got bool")):
         with pytest.raises(ValueError, match=message):
             io.write_points(tmp_path / name, points)
