@@ -1,6 +1,6 @@
 """The forest as a river anomaly detector, and what goes with it on a stream.
 
-Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+Only this module and those that it alone imports (``_river/alarm_filter.py``, ``_river/shingle.py``) import river.
 """
 
 from __future__ import annotations
@@ -19,27 +19,19 @@ except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
 from . import _core
-from ._alarm import AlarmFilter, DriftMonitor
-from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
-from ._forest import Forest, not_held, seed_states
-from ._gate import Gate, gate_of, reading, updating
-from ._memory import OBJECTS, Layout
-from ._model_file import SavedModel
-from ._river_shingle import Shingle
-from ._scoring import resolve_score
-from ._types import Floats
-from ._validation import (
-    WARM_UP,
-    byte_limit,
-    check_window_fits,
-    is_scaled,
-    positive_int,
-    retention,
-    thread_count,
-)
+from ._conformal.conformal import CALIBRATION_SIZE, ScoreWindow, score_window
+from ._forest.footprint import OBJECTS, Layout
+from ._forest.forest import Forest, not_held, seed_states
+from ._forest.rwlock import Gate, gate_of, reading, updating
+from ._forest.scoring import resolve_score
+from ._forest.types import Floats
+from ._forest.validation import WARM_UP, byte_limit, check_window_fits, is_scaled, positive_int, retention, thread_count
+from ._persist.model_file import SavedModel
+from ._river.alarm_filter import AlarmFilter, DriftMonitor
+from ._river.shingle import Shingle
 
 if TYPE_CHECKING:
-    from ._estimator import IsolationMondrianForest
+    from ._sklearn.estimator import IsolationMondrianForest
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
@@ -397,7 +389,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
 
-        from ._estimator import IsolationMondrianForest
+        from ._sklearn.estimator import IsolationMondrianForest
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")

@@ -24,10 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _io_foreign, _io_npy, _io_pcd, _io_ply, _io_table
+from . import _io_foreign, _io_npy, _io_table
+from ._io import pcd as _io_pcd
+from ._io import ply as _io_ply
+from ._io.text import read_obj, read_off
 from ._io_packed import unpack_gzip
 from ._io_table import Columns
-from ._io_text import read_obj, read_off
 
 __all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh", "write_points"]
 
@@ -208,8 +210,8 @@ def write_points(path: _Path, points: Any) -> None:
     array([[0.5, 1. , 2. ],
            [3. , 4. , 5. ]])
     """
+    from ._clouds.libraries import to_numpy
     from ._io_write import WRITERS
-    from ._libraries import to_numpy
 
     path = Path(path)
     suffix = suffix_of(path)
@@ -278,7 +280,7 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     array([[0.04, 0.2 , 0.  ],
            [0.13, 0.12, 0.  ]])
     """
-    from ._mesh import read_faces
+    from ._metrics.mesh import read_faces
 
     at = np.asarray(vertices, dtype=np.float64)
     if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():

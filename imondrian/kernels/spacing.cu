@@ -1,4 +1,4 @@
-// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/spacing.hpp, step for step.
+// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for step.
 // Only log() may differ from the CPU's, by a unit in the last place.
 
 #include "common.cuh"
@@ -8,6 +8,7 @@
 #define BAG_SIZE 5
 #define HEADER_SIZE 6
 #define LEAST_CLEAN 4.0
+#define ODD_CONSTANT 3.0
 #define EXTENT_FLOOR 0.1
 #define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
 #define LN_2 0.693147180559945309417
@@ -60,6 +61,7 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
   const bool few = tree.sees_few();
   const int n = few ? BAG_SIZE : tree.d;
   real sum[LANES] = {};
+  int n_odd = 0;  // values that differ where all others are one
   for (int first = 0; first < n; first += LANES) {
 #pragma unroll
     for (int k = 0; k < LANES; ++k) {
@@ -68,6 +70,7 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
       if (j < 0) continue;
       const real side = (x[j] > hi[j] ? x[j] : hi[j]) - (x[j] < lo[j] ? x[j] : lo[j]);
       sum[k] += (side > 0 ? side : 0) * tree.rate[j];
+      n_odd += tree.rate[j] == 0 && (x[j] < lo[j] || x[j] > lo[j]);
     }
   }
 #pragma unroll
@@ -75,7 +78,7 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
 #pragma unroll
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
-  const double extent = static_cast<double>(sum[0]);
+  const double extent = static_cast<double>(sum[0]) + ODD_CONSTANT * n_odd;
   return extent < MOST_EXTENT ? EXTENT_FLOOR + extent : MOST_EXTENT;
 }
 

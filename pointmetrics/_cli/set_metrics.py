@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pointmetrics import __version__, sets
-from pointmetrics._conventions import conventions
+from pointmetrics._backends.conventions import conventions
 from pointmetrics._io_npy import read_archive
 
 from . import Failure, clouds, output, terminal

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core.hpp"
-#include "gate.hpp"
+#include "base/rwlock.hpp"
 
 namespace {
 
