@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _io_foreign, _io_npy, _io_table
+from ._io import foreign, npy, table
 from ._io import pcd as _io_pcd
 from ._io import ply as _io_ply
+from ._io.packed import unpack_gzip
+from ._io.table import Columns
 from ._io.text import read_obj, read_off
-from ._io_packed import unpack_gzip
-from ._io_table import Columns
 
 __all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh", "write_points"]
 
@@ -71,13 +71,13 @@ def _read(path: Path, pick: _Pick, columns: Columns | None = None) -> Mesh:
     reader = _READERS.get(suffix.removesuffix(".gz"))
     if reader is None:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known are {', '.join(SUFFIXES)}, and .gz of most")
-    if columns is not None and reader is not _io_table.read:
+    if columns is not None and reader is not table.read:
         raise ValueError(f"{path}: columns can be chosen in text files, got {suffix}")
     data = _contents(path, suffix, scattered=pick is not None)
     try:
         if suffix.endswith(".gz"):
             data = unpack_gzip(data)
-        argument = [columns] if reader is _io_table.read else [pick] if reader in _PICKING else []
+        argument = [columns] if reader is table.read else [pick] if reader in _PICKING else []
         vertices, polygons = reader(data, *argument)
         faces = _triangles(polygons if pick is None else [])
     except (ValueError, LookupError, ArithmeticError, OSError, EOFError) as error:
@@ -110,7 +110,7 @@ def is_known(path: Path) -> bool:
 
 def is_text(path: Path) -> bool:
     """Tell whether a file has the suffix of a text format with columns."""
-    return _READERS.get(suffix_of(path).removesuffix(".gz")) is _io_table.read
+    return _READERS.get(suffix_of(path).removesuffix(".gz")) is table.read
 
 
 def _contents(path: Path, suffix: str, scattered: bool) -> Any:
@@ -211,7 +211,7 @@ def write_points(path: _Path, points: Any) -> None:
            [3. , 4. , 5. ]])
     """
     from ._clouds.libraries import to_numpy
-    from ._io_write import WRITERS
+    from ._io.write import WRITERS
 
     path = Path(path)
     suffix = suffix_of(path)
@@ -315,13 +315,13 @@ def _triangles(polygons: Any) -> np.ndarray:
         raise ValueError("a face refers to a vertex beyond any number of them") from error
 
 
-_PICKING = (_io_ply.read, _io_npy.read)  # readers that leave out themselves what is not wanted
+_PICKING = (_io_ply.read, npy.read)  # readers that leave out themselves what is not wanted
 _READERS: dict[str, Callable[..., tuple[np.ndarray, Any]]] = {
-    ".npy": _io_npy.read, ".npz": _io_npy.read, ".ply": _io_ply.read, ".pcd": _io_pcd.read, ".obj": read_obj,
-    ".off": read_off, ".xyz": _io_table.read, ".txt": _io_table.read, ".csv": _io_table.read, ".asc": _io_table.read,
-    ".pts": _io_table.read, ".bin": _io_foreign.read_kitti, ".pcd.bin": _io_foreign.read_nuscenes,
-    ".stl": _io_foreign.read_stl, ".glb": _io_foreign.read_glb, ".las": _io_foreign.read_las,
-    ".laz": _io_foreign.read_las,
+    ".npy": npy.read, ".npz": npy.read, ".ply": _io_ply.read, ".pcd": _io_pcd.read, ".obj": read_obj,
+    ".off": read_off, ".xyz": table.read, ".txt": table.read, ".csv": table.read, ".asc": table.read,
+    ".pts": table.read, ".bin": foreign.read_kitti, ".pcd.bin": foreign.read_nuscenes,
+    ".stl": foreign.read_stl, ".glb": foreign.read_glb, ".las": foreign.read_las,
+    ".laz": foreign.read_las,
 }  # fmt: skip
 _UNPACKED = (".npz.gz", ".laz.gz")  # packed themselves
 SUFFIXES = tuple(sorted(_READERS))  # in lower case, of the formats that are known

@@ -10,7 +10,7 @@ import numpy as np
 
 from pointmetrics import __version__, sets
 from pointmetrics._backends.conventions import conventions
-from pointmetrics._io_npy import read_archive
+from pointmetrics._io.npy import read_archive
 
 from . import Failure, clouds, output, terminal
 from .folders import list_files

@@ -16,7 +16,7 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Backend
 from pointmetrics._clouds.arrays import Clouds, agree, read_clouds, thread_count
 from pointmetrics._clouds.libraries import Library
-from pointmetrics._io_npy import read_archive
+from pointmetrics._io.npy import read_archive
 from pointmetrics._metrics.dcd import density_aware_chamfer_distance
 from pointmetrics._metrics.emd import solve_pairs
 from pointmetrics._metrics.hausdorff import hausdorff_distance

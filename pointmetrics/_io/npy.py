@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._io_packed import check_ratio
+from .packed import check_ratio
 
 _MAGIC = b"\x93NUMPY"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # unpackers of others do not stop at a size

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._io_packed import check_ratio
+from .packed import check_ratio
 
 _RECORD, _LATE_RECORD = 54, 60  # bytes at least of a las file's records before and behind its points
 _FARTHEST = 1e6  # metres, beyond what any laser sees

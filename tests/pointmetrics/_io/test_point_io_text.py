@@ -196,8 +196,8 @@ def test_fast_and_slow_ways_agree(tmp_path, delimiter, heading):
 
 @pytest.mark.parametrize("delimiter", [",", " "])
 def test_rows_are_read_at_once(tmp_path, monkeypatch, delimiter):
-    from pointmetrics import _io_table
+    from pointmetrics._io import table
 
-    monkeypatch.setattr(_io_table, "_read_rows", None)  # what takes ten times longer
+    monkeypatch.setattr(table, "_read_rows", None)  # what takes ten times longer
     text = delimiter.join("xyz") + "\n" + "".join(delimiter.join(map(repr, row)) + "\n" for row in POINTS.tolist())
     np.testing.assert_array_equal(read(tmp_path, "# made by hand\n" + text), POINTS)

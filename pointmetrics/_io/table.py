@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._io.text import Polygons, decode, is_number, join_lines, number
+from .text import Polygons, decode, is_number, join_lines, number
 
 Columns = Sequence[str | int]
 
