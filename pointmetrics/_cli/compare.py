@@ -112,7 +112,7 @@ def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
     from concurrent.futures import ThreadPoolExecutor  # slow to load
 
     budget = _view_points(len(matched.pairs), settings)
-    small = all(a.stat().st_size + b.stat().st_size <= _SIDE_BY_SIDE for _, a, b in matched.pairs)
+    small = all(_size(a) + _size(b) <= _SIDE_BY_SIDE for _, a, b in matched.pairs)
     workers = min(settings.jobs, len(matched.pairs)) if small else 1
     threads = max(1, settings.jobs // workers)
     pool = ThreadPoolExecutor(workers)
@@ -120,6 +120,14 @@ def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
         yield from pool.map(lambda pair: _compare(pair, settings, budget, threads), matched.pairs)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; one that cannot be found is told of with its pair."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _view_points(n_pairs: int, settings: Settings) -> int:

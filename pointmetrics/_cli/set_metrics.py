@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from pointmetrics import __version__, sets
 from pointmetrics._backends.conventions import conventions
+from pointmetrics._io.npy import read_archive
 
 from . import Failure, clouds, output, terminal
 from .folders import list_files
@@ -76,17 +76,12 @@ def read_set(path: Path, settings: Settings, side: int) -> list[np.ndarray]:
         raise Failure(f"{path} must be a folder of clouds, or an .npy or .npz file of shape (b, n, d)")
     try:
         return _subsets(_batch(path), settings.options, side)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError) as error:
         raise Failure(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _batch(path: Path) -> list[np.ndarray]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        arrays = {"": loaded}
-    else:
-        with loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
+    arrays = read_archive(path.read_bytes())
     if len(arrays) == 1 and next(iter(arrays.values())).ndim == 3:
         return list(next(iter(arrays.values())))
     if "" not in arrays and arrays and all(array.ndim == 2 for array in arrays.values()):

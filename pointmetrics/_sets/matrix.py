@@ -16,6 +16,7 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Backend
 from pointmetrics._clouds.arrays import Clouds, agree, read_clouds, thread_count
 from pointmetrics._clouds.libraries import Library
+from pointmetrics._io.npy import read_archive
 from pointmetrics._metrics.dcd import density_aware_chamfer_distance
 from pointmetrics._metrics.emd import solve_pairs
 from pointmetrics._metrics.hausdorff import hausdorff_distance
@@ -132,8 +133,10 @@ def load_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
     if not path.exists():
         return
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            saved_key, values = str(saved["key"]), saved["matrix"]
+        saved = read_archive(path.read_bytes())
+        saved_key, values = str(saved["key"]), saved["matrix"]
+        if values.dtype != matrix.dtype:
+            raise ValueError(f"its matrix is of dtype {values.dtype}")
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is no checkpoint of a distance matrix: {error}") from error
     if saved_key != key or values.shape != matrix.shape:
