@@ -81,7 +81,11 @@ _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        try:
+            return import_module(f".{name}", __name__)
+        except ImportError as error:
+            # Whoever only looks (hasattr, help, inspect.getmembers) goes on; an import statement says the same.
+            raise AttributeError(f"pointmetrics.{name} cannot be loaded: {error}") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

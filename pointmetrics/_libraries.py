@@ -91,6 +91,8 @@ def on_host(value: Any) -> np.ndarray:
 def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
     if x.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
+    if x.layout is not torch.strided or x.is_nested:
+        raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if x.is_nested else x.layout}")
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
@@ -100,7 +102,10 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         from ._cuda import from_dlpack
 
         return from_dlpack(x), library
-    return x.numpy(), library
+    try:
+        return x.resolve_neg().numpy(), library
+    except RuntimeError as error:  # as subclasses of Tensor do that are more than numbers, such as masked ones
+        raise TypeError(f"{name} is a {type(x).__name__} that cannot be read as an array: {error}") from error
 
 
 def loaded(module: str) -> ModuleType | None:
@@ -142,7 +147,10 @@ def on_callers_device(function: _F) -> _F:
                     raise
         except _GradientDroppedError as error:
             if function.__name__ in _DIFFERENTIABLE:
-                raise
+                if error.argument.partition("[")[0] in ("x", "y"):
+                    raise
+                raise ValueError(f"{error.argument} requires grad, and gradients are taken with respect to x and y "
+                                 f"alone: pass it detached") from None
             raise ValueError(f"{error.argument} requires grad, and {function.__name__} has no gradient; "
                              f"pass {error.argument}.detach()") from None
 
