@@ -74,6 +74,7 @@ void Search::relax_list(std::int32_t i) {
 // times as many are asked for each time, which also ends when all columns tie. A row that needed
 // many once (it stands among duplicates, or on a line) is asked for as many in later searches.
 void Search::expand(std::int32_t i) {
+  nativekit::stop_if_asked();
   const std::size_t row = static_cast<std::size_t>(i);
   double rest;
   // Where many columns tie, one of them is often free, and then the others need not be seen.
@@ -99,6 +100,7 @@ void Search::expand(std::int32_t i) {
 
 std::int32_t Search::next() {
   while (!heap_.empty() && !done(heap_.front().key)) {
+    pace_.did(1);
     const Event event = heap_.front();
     std::pop_heap(heap_.begin(), heap_.end(), Later());
     heap_.pop_back();

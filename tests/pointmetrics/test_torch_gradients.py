@@ -215,11 +215,11 @@ def test_gradients_are_taken_with_respect_to_clouds_alone():
     weights = torch.ones(5, requires_grad=True)
     for clouds in ((x, y), (x.detach(), y)):
         for metric in (pmt.chamfer_distance, pmt.earth_movers_distance):
-            with pytest.raises(ValueError, match="weights requires grad.*x and y alone: pass it detached"):
+            with pytest.raises(ValueError, match=r"weights requires grad.*x and y alone: pass it detached"):
                 metric(*clouds, weights=(None, weights))
-        with pytest.raises(ValueError, match="normals requires grad"):
+        with pytest.raises(ValueError, match=r"normals requires grad"):
             pmt.chamfer_distance(*clouds, normals=(x, y.clone().requires_grad_()))
-    with pytest.raises(ValueError, match="x_weights requires grad.*x and y alone: pass it detached"):
+    with pytest.raises(ValueError, match=r"x_weights requires grad.*x and y alone: pass it detached"):
         pm.chamfer_distance(y, y, weights=(weights, None))
     with torch.no_grad():
         assert not pmt.chamfer_distance(x, y, weights=(weights, weights)).requires_grad
@@ -232,9 +232,9 @@ def test_gradients_are_taken_with_respect_to_clouds_alone():
 def test_second_derivatives_are_refused(name):
     metric, options, _ = METRICS[name]
     x, y = [seeded(2, 5, 3, seed=k).requires_grad_() for k in range(2)]
-    with pytest.raises(RuntimeError, match="no second derivatives"):
+    with pytest.raises(RuntimeError, match=r"no second derivatives"):
         torch.autograd.grad(metric(x, y, **options).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="no second derivatives"):
+    with pytest.raises(RuntimeError, match=r"no second derivatives"):
         (metric(list(x), y, **options).mean() + x.square().sum()).backward(create_graph=True)
     (metric(x, y, **options).sum()).backward()
 
