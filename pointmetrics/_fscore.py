@@ -8,7 +8,7 @@ import numpy as np
 
 from ._arrays import Clouds, Pair, read_pair
 from ._backend import Array
-from ._libraries import on_callers_device
+from ._libraries import on_callers_device, refuse_masked
 from ._neighbors import Found, find
 
 
@@ -22,6 +22,7 @@ class FScore(NamedTuple):
 
 def read_thresholds(threshold: Any) -> np.ndarray:
     """Check one threshold or a sequence of them; return float64 ``(k,)``."""
+    refuse_masked(threshold, "threshold")
     values = np.asarray(threshold)
     if values.ndim > 1 or values.size == 0 or values.dtype.kind not in "iuf":
         raise ValueError(f"threshold must be a number or a sequence of numbers, got {threshold!r}")

@@ -62,10 +62,24 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
     cupy = loaded("cupy")
     if cupy is not None and isinstance(x, cupy.ndarray):
         return x, Library("cupy", x.device.id)
+    refuse_masked(x, name)
     try:
         return np.asarray(x), NUMPY
     except ValueError as error:
         raise ValueError(f"{name} must have {SHAPES}, but cannot be made an array: {error}") from error
+
+
+def refuse_masked(x: Any, name: str) -> None:
+    """Refuse a masked array, or a sequence with one, that has values masked: numpy would take them for values."""
+    if isinstance(x, np.ma.MaskedArray):
+        mask = np.ma.getmask(x)
+        if mask.dtype == bool and mask.any():
+            raise ValueError(f"{name} is a masked array with {np.count_nonzero(mask):,} of {x.size:,} values masked, "
+                             f"which would count as values: leave those points out, such as by "
+                             f"np.ma.compress_rows({name})")
+    elif isinstance(x, (list, tuple)):
+        for part in x:
+            refuse_masked(part, name)
 
 
 def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:

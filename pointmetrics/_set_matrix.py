@@ -19,7 +19,7 @@ from ._dcd import density_aware_chamfer_distance
 from ._emd import solve_pairs
 from ._hausdorff import hausdorff_distance
 from ._identity import identify
-from ._libraries import Library
+from ._libraries import Library, refuse_masked
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
 Progress = bool | Callable[[int, int], None]
@@ -89,6 +89,7 @@ def _on_host(values: Any, clouds: Clouds) -> np.ndarray:
 
 
 def _checked(values: Any, clouds: Clouds, n: int) -> np.ndarray:
+    refuse_masked(values, "what metric returned")
     array = _on_host(values, clouds)
     if array.shape != (n,):
         raise ValueError(f"metric must return one number a pair, shape ({n},), got {array.shape}")

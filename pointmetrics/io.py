@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _io_pcd, _io_ply
+from ._arrays import lies_across
 from ._io_text import read_obj, read_off, read_xyz
+from ._libraries import refuse_masked
 
 __all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh"]
 
@@ -104,7 +106,9 @@ def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | No
     Returns
     -------
     array (n, d)
-        float64, or what an ``.npy`` file holds; d is 3 except in npy and text files.
+        float64, or what an ``.npy`` or ``.npz`` file holds. d is 3, or less where a file has fewer columns: of more
+        than three, those named x, y and z are taken, or else the first three. What has other columns is read by
+        ``np.load``.
 
     Raises
     ------
@@ -165,6 +169,7 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     """
     from ._mesh import read_faces
 
+    refuse_masked(vertices, "vertices")
     at = np.asarray(vertices, dtype=np.float64)
     if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():
         raise ValueError(f"vertices must be finite and have shape (v, 3), got shape {at.shape}")
@@ -202,10 +207,28 @@ def _read_npy(data: Any, pick: _Pick = None) -> tuple[np.ndarray, list[Any]]:
         points = np.load(BytesIO(data), allow_pickle=False)
     else:
         points = _map_npy(data)
-    if pick is not None and points.ndim == 2:
-        points = points[pick(len(points))]
+    points = coordinates(points, pick)
     # Not a view of the map: pages of a file that is cut meanwhile would end the process.
-    return (points if isinstance(data, bytes) else np.array(points, order="C")), []
+    return np.ascontiguousarray(points) if isinstance(data, bytes) else np.array(points, order="C"), []
+
+
+def coordinates(array: np.ndarray, pick: _Pick = None) -> np.ndarray:
+    """Return the coordinates of (some of) an array's points, by the rule of all files: the columns named x, y and z,
+    or else the first three of more than three."""
+    names = {name.lower(): name for name in reversed(array.dtype.names or ())}
+    if names:
+        if not {"x", "y"} <= names.keys():
+            raise ValueError(f"holds the fields {', '.join(array.dtype.names or ())}, of which none are called x and y")
+        rows = array.reshape(-1)
+        rows = rows if pick is None else rows[pick(len(rows))]
+        return np.column_stack([rows[names[axis]] for axis in "xyz" if axis in names])
+    if array.ndim != 2:
+        return array
+    if array.shape[0] and lies_across(array.shape):
+        raise ValueError(f"holds an array of shape {array.shape}, whose rows would be {array.shape[0]} points: store "
+                         f"one point a row, as the transpose has them")
+    points = array[:, :3]
+    return points if pick is None else points[pick(len(points))]
 
 
 def _map_npy(data: mmap.mmap) -> np.ndarray:
@@ -232,9 +255,9 @@ def _read_npz(data: bytes) -> tuple[np.ndarray, list[Any]]:
         raise ValueError(f"not an npz archive: {error}") from error
     for name in ("points", "pc", "arr_0", "vertices", "xyz"):
         if name in archive:
-            return archive[name], archive.get("faces", [])
+            return coordinates(archive[name]), archive.get("faces", [])
     if len(archive.files) == 1:
-        return archive[archive.files[0]], []
+        return coordinates(archive[archive.files[0]]), []
     raise ValueError(f"holds the arrays {', '.join(archive.files)}; call the one with the points 'points'")
 
 

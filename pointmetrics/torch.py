@@ -99,7 +99,7 @@ def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Te
     return _ValueAndGrad.apply(evaluate, places, *tensors)
 
 
-def _map(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def _map(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
     """Change every tensor of an argument: one, or a list or tuple with some."""
     if isinstance(value, torch.Tensor):
         return change(value)
@@ -135,14 +135,12 @@ def _autocasts(device: str) -> bool:
 
 
 def _refuse_grad(options: dict[str, Any]) -> None:
-    def refuse(t: torch.Tensor) -> torch.Tensor:
-        if t.requires_grad:
+    for name, value in options.items():
+        tensors: list[torch.Tensor] = []
+        _map(value, tensors.append)
+        if any(t.requires_grad for t in tensors):
             raise ValueError(f"{name} requires grad, and gradients are taken with respect to x and y alone: pass it "
                              f"detached")
-        return t
-
-    for name, value in options.items():
-        _map(value, refuse)
 
 
 def _check(x: Any, y: Any, options: dict[str, Any]) -> None:

@@ -146,7 +146,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(make, tmp_path):
         assert np.array_equal(saved, right[1.0])
     before = path.read_bytes()
     for other in (make(2.0), "cd-l2"):
-        with pytest.raises(ValueError, match="checkpoint of other clouds or another metric.*metric_name"):
+        with pytest.raises(ValueError, match=r"checkpoint of other clouds or another metric.*metric_name"):
             sets.pairwise_distances(clouds, metric=other, checkpoint=path)
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="checkpoint of other clouds or another metric"):

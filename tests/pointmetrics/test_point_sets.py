@@ -57,7 +57,8 @@ def test_progress_and_checkpoint(tmp_path, capsys):
         sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6)
     assert calls == [6, 6, 6]
     seen = []
-    resumed = sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6, progress=lambda *at: seen.append(at))
+    resumed = sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6,
+                                      progress=lambda *at: seen.append(at))
     assert calls == [6, 6, 6, 6, 2] and seen == [(6, 8), (8, 8)]
     np.testing.assert_allclose(resumed, expected, rtol=1e-12)
     with pytest.raises(ValueError, match="checkpoint of other clouds"):
