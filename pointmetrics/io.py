@@ -1,7 +1,8 @@
 """Read point clouds and meshes from files, and sample points from meshes.
 
 Formats by suffix: ``.ply`` (ascii and both binary orders), ``.pcd`` (ascii, binary, compressed),
-``.obj``, ``.off``, ``.xyz`` / ``.txt`` / ``.csv``, ``.npy`` and ``.npz``. Only numpy is needed. A damaged
+``.obj``, ``.off``, ``.xyz`` / ``.txt`` / ``.csv``, ``.npy`` and ``.npz``. Only numpy is needed. Of more than three
+columns those named x, y and z are the coordinates, or else the first three. A damaged
 file is a ValueError that names the file and what is wrong with it. Large binary files are mapped into memory,
 so that a few points of a file that is larger than memory can be taken (``max_points``).
 """
