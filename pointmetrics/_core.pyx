@@ -26,12 +26,27 @@ cdef extern from "nativekit/interrupt.hpp" namespace "nativekit" nogil:
 
 
 cdef extern from "Python.h":
-    int PyErr_CheckSignals()  # declared without `except`: the error stays set until the native call has ended
+    # Declared without `except`: the error stays set until the native call has ended.
+    int PyErr_CheckSignals()
+    void PyErr_SetNone(object)
+
+
+cdef bint _all_stop = False
 
 
 cdef cbool _ask_python() noexcept with gil:
-    """Whether a signal's handler raised (which only the main thread hears of)."""
-    return PyErr_CheckSignals() != 0
+    """Whether a signal's handler raised, which only the main thread hears of, or all calls are to stop."""
+    if PyErr_CheckSignals() != 0:
+        return True
+    if _all_stop:
+        PyErr_SetNone(KeyboardInterrupt)
+    return _all_stop
+
+
+def stop_calls(bint stop):
+    """Have the native calls of all threads end with KeyboardInterrupt, until this is called with False."""
+    global _all_stop
+    _all_stop = stop
 
 
 cdef int _raise(int status) except -1:

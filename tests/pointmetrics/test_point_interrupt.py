@@ -1,12 +1,14 @@
 """Signals are heard within a native call, from every loop that can take long, and nothing is changed by it."""
 
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pointmetrics as pm
+from pointmetrics import _core
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer's signals")
 
@@ -91,6 +93,31 @@ def test_the_same_call_works_after_an_interrupted_one(alarms):
     found = pm.nearest_neighbors(x[:100], prepared)
     sq_dist = ((x[:100, None] - y[:500]) ** 2).sum(2)
     assert np.array_equal(found.x_to_y.index, sq_dist.argmin(1))
+
+
+def test_calls_of_other_threads_can_be_stopped():
+    """As the command line does, whose main thread is the one that hears of Ctrl-C."""
+    rng, ended = np.random.default_rng(3), []
+    x, y = rng.random((2, 5000, 3))
+
+    def work():
+        try:
+            while True:
+                pm.earth_movers_distance(x, y)
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    _core.stop_calls(True)
+    try:
+        for thread in threads:
+            thread.join(60)
+    finally:
+        _core.stop_calls(False)
+    assert len(ended) == 2
+    pm.earth_movers_distance(x, y)
 
 
 def test_what_a_matrix_had_before_the_interrupt_is_kept(tmp_path):
