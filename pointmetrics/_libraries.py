@@ -105,8 +105,6 @@ def on_host(value: Any) -> np.ndarray:
 def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
     if x.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
-    if x.layout is not torch.strided or x.is_nested:
-        raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if x.is_nested else x.layout}")
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
     if x.requires_grad:
@@ -116,6 +114,8 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         from ._cuda import from_dlpack
 
         return from_dlpack(x), library
+    if x.layout is not torch.strided or x.is_nested:
+        raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if x.is_nested else x.layout}")
     try:
         return x.resolve_neg().numpy(), library
     except RuntimeError as error:  # as subclasses of Tensor do that are more than numbers, such as masked ones
