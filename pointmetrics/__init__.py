@@ -22,28 +22,24 @@ threads nor the machine's instruction set changes a bit of the neighbours or the
 from importlib import import_module
 from typing import Any
 
-from ._audit import (
-    EmdApproximation,
-    EmdAudit,
-    approxmatch_emd,
-    audit_emd,
-    msn_auction_emd,
-)
-from ._chamfer import ChamferResult, chamfer_distance, normal_consistency
-from ._compare import Comparison, compare
-from ._conventions import Convention, conventions
-from ._dcd import density_aware_chamfer_distance
-from ._emd import EmdResult, Plan, earth_movers_distance
-from ._fscore import FScore, f_score
-from ._hausdorff import hausdorff_distance
-from ._info import Info, info
-from ._mesh import MeshDistances, point_to_mesh_distance
-from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
-from ._sinkhorn import sinkhorn_divergence
-from ._sliced import sliced_wasserstein_distance
+from imondrian._kit import old_names as _old_names
 
-__version__ = "0.1.0"
+from ._backends.conventions import Convention, conventions
+from ._clouds.info import Info, info
+from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
+from ._metrics.compare import Comparison, compare
+from ._metrics.dcd import density_aware_chamfer_distance
+from ._metrics.emd import EmdResult, Plan, earth_movers_distance
+from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
+from ._metrics.f_score import FScore, f_score
+from ._metrics.hausdorff import hausdorff_distance
+from ._metrics.mesh import MeshDistances, point_to_mesh_distance
+from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._metrics.sinkhorn import sinkhorn_divergence
+from ._metrics.sliced import sliced_wasserstein_distance
+from ._version import __version__ as __version__
 
+_old_names.look_up()
 __all__ = [
     "ChamferResult",
     "Comparison",

@@ -272,7 +272,7 @@ def pairwise(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray y_
 from libcpp.vector cimport vector
 
 
-cdef extern from "emd.hpp" namespace "pointmetrics::emd" nogil:
+cdef extern from "emd/emd.hpp" namespace "pointmetrics::emd" nogil:
     cdef enum Cost "pointmetrics::emd::Cost":
         pass
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._libraries import loaded
+from ._clouds.libraries import loaded
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _io_pcd, _io_ply
-from ._arrays import lies_across
-from ._io_text import read_obj, read_off, read_xyz
-from ._libraries import refuse_masked
+from ._clouds.arrays import lies_across
+from ._clouds.libraries import refuse_masked
+from ._io import pcd as _io_pcd
+from ._io import ply as _io_ply
+from ._io.text import read_obj, read_off, read_xyz
 
 __all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh"]
 
@@ -168,7 +169,7 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     array([[0.04, 0.2 , 0.  ],
            [0.13, 0.12, 0.  ]])
     """
-    from ._mesh import read_faces
+    from ._metrics.mesh import read_faces
 
     refuse_masked(vertices, "vertices")
     at = np.asarray(vertices, dtype=np.float64)

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Clouds, agree, thread_count
-from ._cpu import CPU
-from ._libraries import on_callers_device
-from ._neighbors import PreparedCloud, nearest_neighbors
-from ._set_emd import NearestSearch
-from ._set_matrix import Metric, Progress, check_metric_name, fill_matrix, read_set, reporter
-from ._set_nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
+from ._backends.cpu.backend import CPU
+from ._clouds.arrays import Clouds, agree, thread_count
+from ._clouds.libraries import on_callers_device
+from ._metrics.neighbors import PreparedCloud, nearest_neighbors
+from ._sets.emd import NearestSearch
+from ._sets.matrix import Metric, Progress, check_metric_name, fill_matrix, read_set, reporter
+from ._sets.nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
 
 __all__ = ["PRESETS", "Estimate", "SetEvaluation", "evaluate", "jensen_shannon_divergence", "normalize",
            "pairwise_distances"]

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from pointmetrics import __version__, sets
-from pointmetrics._arrays import thread_count
+from pointmetrics._clouds.arrays import thread_count
 
 from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, audit, compare, info, measure, set_metrics
 from .clouds import NORMALISATIONS, Options
@@ -235,7 +235,7 @@ def _info(layout: str) -> int:
 @_debug
 def _demo() -> int:
     """Show the metrics of two clouds, and a stream of scans watched for anomalies."""
-    from pointmetrics import _demo
+    from . import demo as _demo
 
     _demo.run()
     return 0

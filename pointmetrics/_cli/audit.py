@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pointmetrics import __version__
-from pointmetrics._arrays import read_pair
-from pointmetrics._audit import EmdAudit, audit_emd
-from pointmetrics._compare import compare
-from pointmetrics._conventions import conventions
+from pointmetrics._backends.conventions import conventions
+from pointmetrics._clouds.arrays import read_pair
+from pointmetrics._metrics.compare import compare
+from pointmetrics._metrics.emd_audit import EmdAudit, audit_emd
 
 from . import USAGE, Failure, clouds, output, terminal
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointmetrics import __version__, _core
-from pointmetrics._arrays import read_pair
-from pointmetrics._neighbors import find
+from pointmetrics._clouds.arrays import read_pair
+from pointmetrics._metrics.neighbors import find
 
 from . import PARTLY, Failure, clouds, output, terminal
 from .folders import Matched, match

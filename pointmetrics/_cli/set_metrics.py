@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from pointmetrics import __version__, io, sets
-from pointmetrics._conventions import conventions
+from pointmetrics._backends.conventions import conventions
 
 from . import Failure, clouds, output, terminal
 from .folders import list_files

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "mesh.hpp"
-#include "nearest.hpp"
+#include "mesh/mesh.hpp"
+#include "nearest/nearest.hpp"
 #include "status.hpp"
 
 namespace pointmetrics {

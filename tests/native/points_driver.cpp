@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core.hpp"
-#include "emd.hpp"
+#include "emd/emd.hpp"
 
 namespace {
 
