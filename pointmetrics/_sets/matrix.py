@@ -16,10 +16,10 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Backend
 from pointmetrics._clouds.arrays import Clouds, agree, read_clouds, thread_count
 from pointmetrics._clouds.libraries import Library, refuse_masked
-from pointmetrics._identity import identify
 from pointmetrics._metrics.dcd import density_aware_chamfer_distance
 from pointmetrics._metrics.emd import solve_pairs
 from pointmetrics._metrics.hausdorff import hausdorff_distance
+from pointmetrics._sets.identity import identify
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
 Progress = bool | Callable[[int, int], None]

@@ -12,7 +12,7 @@ import pytest
 
 import pointmetrics as pm
 from pointmetrics import sets
-from pointmetrics._identity import identify
+from pointmetrics._sets.identity import identify
 
 ROOT = Path(pm.__file__).resolve().parents[1]
 
