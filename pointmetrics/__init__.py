@@ -2,9 +2,10 @@
 
 Clouds are ``(n, d)`` arrays, batches ``(b, n, d)`` arrays (with ``lengths`` where clouds are padded) or
 lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 and float64 are kept,
-integers become float64, half precision is refused. Where the squares of float32 coordinates would leave
-float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays and torch tensors come
-back as what they were; those on a CUDA device are computed on it (:func:`info` says whether it can be used).
+integers become float64, half precision and masked values are refused. Where the squares of float32
+coordinates would leave float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays
+and torch tensors come back as what they were; those on a CUDA device are computed on it (:func:`info` says
+whether it can be used).
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
@@ -77,7 +78,11 @@ _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        try:
+            return import_module(f".{name}", __name__)
+        except ImportError as error:
+            # Whoever only looks (hasattr, help, inspect.getmembers) goes on; an import statement says the same.
+            raise AttributeError(f"pointmetrics.{name} cannot be loaded: {error}") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._clouds.libraries import refuse_masked
 from ._io import foreign, npy, table
 from ._io import pcd as _io_pcd
 from ._io import ply as _io_ply
@@ -147,7 +148,8 @@ def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | No
     -------
     array (n, d)
         float64; float32 or integers where an npy or npz file holds such (float16 becomes float32), float32 from scans
-        (``.bin``). d is 3 except in npy, npz, nOFF and text files.
+        (``.bin``). d is 3, or less where a file has fewer columns: of more
+        than three, those named x, y and z are taken, or else the first three; nOFF keeps all.
 
     Raises
     ------
@@ -282,6 +284,7 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     """
     from ._metrics.mesh import read_faces
 
+    refuse_masked(vertices, "vertices")
     at = np.asarray(vertices, dtype=np.float64)
     if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():
         raise ValueError(f"vertices must be finite and have shape (v, 3), got shape {at.shape}")

@@ -21,7 +21,7 @@ ASKED = [
     ("river", "import imondrian.river", "pip install 'imondrian[river]'"),
     ("river", "import imondrian.keyed", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics.river", "pip install 'imondrian[river]'"),
-    ("river", "import pointmetrics; pointmetrics.river", "pip install 'imondrian[river]'"),
+    ("river", "from pointmetrics import river", "pip install 'imondrian[river]'"),
     ("matplotlib", "import imondrian.plot", "pip install 'imondrian[plot]'"),
     ("matplotlib", "import pointmetrics.plot", "pip install 'imondrian[plot]'"),
     ("torch", "import pointmetrics.torch", "pip install 'imondrian[torch]'"),

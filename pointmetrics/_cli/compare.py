@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointmetrics import __version__
+from pointmetrics import __version__, _core
 from pointmetrics._clouds.arrays import read_pair
 from pointmetrics._metrics.neighbors import find
 
@@ -119,7 +119,9 @@ def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
     try:
         yield from pool.map(lambda pair: _compare(pair, settings, budget, threads), matched.pairs)
     finally:
+        _core.stop_calls(True)  # only the main thread hears of Ctrl-C, and what others compute may take minutes
         pool.shutdown(cancel_futures=True)
+        _core.stop_calls(False)
 
 
 def _size(path: Path) -> int:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array, Backend
+from pointmetrics._io.npy import lies_across
 
 from .libraries import NUMPY, SHAPES, Library, half_message, to_native
 
@@ -272,7 +275,7 @@ def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
     return _draft_array(array, name, lengths, library), library
 
 
-def _draft_array(array: Array, name: str, lengths: Any, library: Library) -> _Draft:
+def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns: bool = True) -> _Draft:
     backend = library.backend
     points = _as_floats(array, name, backend)
     shape = points.shape
@@ -282,6 +285,10 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library) -> _Dr
         raise ValueError(
             f"{name} is empty: it must hold at least one point of at least one coordinate, got shape {shape}"
         )
+    if warns and lies_across(shape):
+        n, d = shape[-2:]
+        warn_user(f"{name} has shape {tuple(shape)}, {n} point{'s' if n > 1 else ''} in {d:,} dimensions. Points are "
+                  f"rows: {d:,} points in {n}-D have shape {(*shape[:-2], d, n)}, as in np.swapaxes({name}, -1, -2)")
     if len(shape) == 2:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
@@ -294,6 +301,14 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library) -> _Dr
         clouds = replace(clouds, offsets=np.concatenate([[0], np.cumsum(counts)]))
         clouds = replace(clouds, points=clouds.points[clouds.rows_in_use()])
     return _Draft(clouds, [(clouds.points, points, name)])
+
+
+def warn_user(message: str) -> None:
+    """Warn, as from the line that called this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pointmetrics":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
@@ -311,7 +326,8 @@ def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
             )
         if array.ndim != 2:
             raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
-        parts += _draft_array(array, f"{name}[{i}]", None, library).parts
+        warned = any(lies_across(part[0].shape) for part in parts)  # once a list
+        parts += _draft_array(array, f"{name}[{i}]", None, library, not warned).parts
         if parts[i][0].shape[1] != parts[0][0].shape[1]:
             raise ValueError(
                 f"{name}[{i}] must have {parts[0][0].shape[1]} coordinates a point like "

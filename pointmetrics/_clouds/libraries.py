@@ -62,10 +62,24 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
     cupy = loaded("cupy")
     if cupy is not None and isinstance(x, cupy.ndarray):
         return x, Library("cupy", x.device.id)
+    refuse_masked(x, name)
     try:
         return np.asarray(x), NUMPY
     except ValueError as error:
         raise ValueError(f"{name} must have {SHAPES}, but cannot be made an array: {error}") from error
+
+
+def refuse_masked(x: Any, name: str) -> None:
+    """Refuse a masked array, or a sequence with one, that has values masked: numpy would take them for values."""
+    if isinstance(x, np.ma.MaskedArray):
+        mask = np.ma.getmask(x)
+        if mask.dtype == bool and mask.any():
+            raise ValueError(f"{name} is a masked array with {np.count_nonzero(mask):,} of {x.size:,} values masked, "
+                             f"which would count as values: leave those points out, such as by "
+                             f"np.ma.compress_rows({name})")
+    elif isinstance(x, (list, tuple)):
+        for part in x:
+            refuse_masked(part, name)
 
 
 def to_numpy(x: Any, name: str) -> tuple[np.ndarray, Library]:
@@ -100,7 +114,12 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         from pointmetrics._backends.cuda.backend import from_dlpack
 
         return from_dlpack(x), library
-    return x.numpy(), library
+    if x.layout is not torch.strided or x.is_nested:
+        raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if x.is_nested else x.layout}")
+    try:
+        return x.resolve_neg().numpy(), library
+    except RuntimeError as error:  # as subclasses of Tensor do that are more than numbers, such as masked ones
+        raise TypeError(f"{name} is a {type(x).__name__} that cannot be read as an array: {error}") from error
 
 
 def loaded(module: str) -> ModuleType | None:
@@ -142,7 +161,10 @@ def on_callers_device(function: _F) -> _F:
                     raise
         except _GradientDroppedError as error:
             if function.__name__ in _DIFFERENTIABLE:
-                raise
+                if error.argument.partition("[")[0] in ("x", "y"):
+                    raise
+                raise ValueError(f"{error.argument} requires grad, and gradients are taken with respect to x and y "
+                                 f"alone: pass it detached") from None
             raise ValueError(f"{error.argument} requires grad, and {function.__name__} has no gradient; "
                              f"pass {error.argument}.detach()") from None
 

@@ -79,7 +79,8 @@ def view(data: Any, pick: Callable[[int], Any] | None = None) -> np.ndarray:
     if bytes(data[header.begin + header.size :][:6]) == _MAGIC:
         raise ValueError("holds several arrays")
     array = _shaped(memoryview(data)[header.begin : header.begin + header.size], header)
-    return array if pick is None or array.ndim != 2 else array[pick(len(array))]
+    rows = array.ndim == 2 or (array.ndim == 1 and array.dtype.names is not None)
+    return array[pick(len(array))] if pick is not None and rows else array
 
 
 def _shaped(values: Any, header: Header) -> np.ndarray:
@@ -167,11 +168,30 @@ def _from_archive(archive: Archive) -> tuple[np.ndarray, Any]:
     raise ValueError(f"holds the arrays {', '.join(archive.names[:20])}; call the one with the points 'points'")
 
 
+def lies_across(shape: tuple[int, ...]) -> bool:
+    """Tell whether an array of points looks as if its columns were the points."""
+    return shape[-1] > 16 and shape[-2] <= 4
+
+
+def coordinates(array: np.ndarray) -> np.ndarray:
+    """Return the columns of an array that are called x, y and z, or else the first three of more than three."""
+    names = {name.lower(): name for name in reversed(array.dtype.names or ())}
+    if names:
+        if not {"x", "y"} <= names.keys():
+            raise ValueError(f"holds the fields {', '.join(array.dtype.names or ())}, of which none are called x and y")
+        rows = array.reshape(-1)
+        return np.column_stack([rows[names[axis]] for axis in "xyz" if axis in names])
+    if array.ndim != 2:
+        return array
+    if array.shape[0] and lies_across(array.shape):
+        raise ValueError(f"holds an array of shape {array.shape}, whose rows would be {array.shape[0]} points: store "
+                         f"one point a row, as the transpose has them")
+    return array[:, :3]
+
+
 def _rows(points: np.ndarray) -> np.ndarray:
     """Return rows of numbers that are computed with: float32, float64 or integers in the machine's order."""
-    names = {name.lower(): name for name in points.dtype.names or ()}
-    if {"x", "y", "z"} <= names.keys() and points.ndim == 1:
-        points = np.column_stack([points[names[axis]] for axis in "xyz"])
+    points = coordinates(points)
     kind = points.dtype
     if points.ndim != 2 or points.size == 0:
         return points  # the caller says what is wrong

@@ -8,7 +8,7 @@ import numpy as np
 
 from pointmetrics._backends.protocol import Array
 from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
-from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.libraries import on_callers_device, refuse_masked
 
 from .neighbors import Found, find
 
@@ -23,6 +23,7 @@ class FScore(NamedTuple):
 
 def read_thresholds(threshold: Any) -> np.ndarray:
     """Check one threshold or a sequence of them; return float64 ``(k,)``."""
+    refuse_masked(threshold, "threshold")
     values = np.asarray(threshold)
     if values.ndim > 1 or values.size == 0 or values.dtype.kind not in "iuf":
         raise ValueError(f"threshold must be a number or a sequence of numbers, got {threshold!r}")

@@ -15,11 +15,12 @@ from pointmetrics._backends.conventions import conventions, look_up, put_togethe
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Backend
 from pointmetrics._clouds.arrays import Clouds, agree, read_clouds, thread_count
-from pointmetrics._clouds.libraries import Library
+from pointmetrics._clouds.libraries import Library, refuse_masked
 from pointmetrics._io.npy import read_archive
 from pointmetrics._metrics.dcd import density_aware_chamfer_distance
 from pointmetrics._metrics.emd import solve_pairs
 from pointmetrics._metrics.hausdorff import hausdorff_distance
+from pointmetrics._sets.identity import identify
 
 Metric = str | Callable[[list[np.ndarray], list[np.ndarray]], Any]
 Progress = bool | Callable[[int, int], None]
@@ -59,6 +60,16 @@ def check_metric(metric: Any) -> None:
         raise TypeError(f"metric must be a name or a function, got {type(metric).__name__}")
 
 
+def check_metric_name(name: Any, metric: Metric) -> None:
+    """Raise TypeError or ValueError where ``name`` is none, or the metric has one."""
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"metric_name must be a string or None, got {type(name).__name__}")
+    if isinstance(metric, str):
+        raise ValueError(f"metric_name names a metric that is a function, got {name!r} for the metric {metric!r}")
+
+
 def evaluator(x: Clouds, y: Clouds, metric: Metric, n_threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from pairs ``(p, 2)`` of cloud numbers to distances ``(p,)`` in float64."""
     threads = thread_count(n_threads)
@@ -79,6 +90,7 @@ def _on_host(values: Any, clouds: Clouds) -> np.ndarray:
 
 
 def _checked(values: Any, clouds: Clouds, n: int) -> np.ndarray:
+    refuse_masked(values, "what metric returned")
     array = _on_host(values, clouds)
     if array.shape != (n,):
         raise ValueError(f"metric must return one number a pair, shape ({n},), got {array.shape}")
@@ -86,7 +98,7 @@ def _checked(values: Any, clouds: Clouds, n: int) -> np.ndarray:
 
 
 def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int | None, progress: Progress,
-                checkpoint: str | Path | None, block: int | None) -> np.ndarray:
+                checkpoint: str | Path | None, block: int | None, metric_name: str | None = None) -> np.ndarray:
     """Compute the matrix of all distances; without ``y`` among x, the upper half once."""
     other = x if y is None else y
     if y is not None:
@@ -95,7 +107,7 @@ def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int |
     matrix = np.full((len(x), len(other)), np.nan)
     if y is None:
         np.fill_diagonal(matrix, 0.0)
-    key = _fingerprint(x, other, metric, y is None) if checkpoint is not None else ""
+    key = _fingerprint(x, other, metric, y is None, metric_name) if checkpoint is not None else ""
     if checkpoint is not None:
         load_checkpoint(Path(checkpoint), key, matrix)
     report = reporter(progress)
@@ -119,8 +131,8 @@ def _blocks(todo: np.ndarray, block: int) -> Iterator[tuple[int, np.ndarray]]:
         yield begin + len(pairs), pairs
 
 
-def _fingerprint(x: Clouds, y: Clouds, metric: Metric, symmetric: bool) -> str:
-    name = metric if isinstance(metric, str) else getattr(metric, "__qualname__", repr(metric))
+def _fingerprint(x: Clouds, y: Clouds, metric: Metric, symmetric: bool, metric_name: str | None) -> str:
+    name = metric if isinstance(metric, str) else identify(metric, metric_name)
     digest = hashlib.sha256(f"{name} {symmetric} {x.points.dtype}".encode())
     for clouds in (x, y):
         digest.update(clouds.backend.download(clouds.points).tobytes())
@@ -140,7 +152,9 @@ def load_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is no checkpoint of a distance matrix: {error}") from error
     if saved_key != key or values.shape != matrix.shape:
-        raise ValueError(f"{path} is the checkpoint of other clouds or another metric; remove it or name another")
+        raise ValueError(f"{path} is the checkpoint of other clouds or another metric; remove it or name another "
+                         f"(a function counts as another one where anything changed that it closes over or uses; a "
+                         f"metric_name stands for it)")
     matrix[:] = values
 
 

@@ -28,7 +28,7 @@ struct Job {
   double* prices;
 };
 
-// 0, or 1 where memory ran out. Results do not depend on n_threads.
+// A Status. Results do not depend on n_threads.
 int solve(const Job& job);
 
 // The same with point masses: integers, none negative, of equal sums on both sides of a pair. Pair k

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "emd/chunks.hpp"
+#include "nativekit/interrupt.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -63,6 +64,7 @@ std::vector<double> row_minima(const State& state, const std::vector<double>& kn
   share_rows(state.n, n_threads, [&](std::int32_t first, std::int32_t last) {
     QueryScratch memory;
     for (std::int32_t i = first; i < last; ++i) {
+      nativekit::stop_if_asked();
       double rest;
       double& minimum = minima[static_cast<std::size_t>(i)];
       if (smallest(state.tree, state.cost, state.row(i), 1, minimum, memory, &rest) > 0) {
@@ -117,6 +119,7 @@ std::vector<double> extended_prices(State& solved, const double* columns, std::i
   share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
     QueryScratch memory;
     for (std::int32_t j = first; j < last; ++j) {
+      nativekit::stop_if_asked();
       double rest, low = kInfinity, sum = 0.0;
       const double* point = columns + static_cast<std::int64_t>(j) * solved.d;
       const std::int32_t count = smallest(rows, solved.cost, point, 12, kInfinity, memory, &rest);

@@ -79,6 +79,7 @@ void Search::push_rest(std::int32_t i, double rest) {
 // not settled yet are asked for. Whoever stands among duplicates, in a cluster or on a line shares its columns with
 // other rows: between them they settle each column once.
 void Search::expand(std::int32_t i) {
+  nativekit::stop_if_asked();
   const std::size_t row = static_cast<std::size_t>(i);
   const double below = nearest_free_ - offset_[row];
   double rest;
@@ -105,6 +106,7 @@ void Search::expand(std::int32_t i) {
 
 std::int32_t Search::next() {
   while (!heap_.empty() && !done(heap_.front().key)) {
+    pace_.did(1);
     const Event event = heap_.front();
     std::pop_heap(heap_.begin(), heap_.end(), Later());
     heap_.pop_back();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "emd/state.hpp"
+#include "nativekit/interrupt.hpp"
 
 namespace pointmetrics::emd {
 
@@ -67,6 +68,7 @@ class Search {
   std::int32_t free_column_ = kFree;
   double now_ = 0.0;
   std::int32_t stamp_ = 0;
+  nativekit::Paced pace_{1024};  // events between two questions whether to stop
 };
 
 }  // namespace pointmetrics::emd

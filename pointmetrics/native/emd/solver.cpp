@@ -1,12 +1,12 @@
 // The plan: prices from the same problem between cell means (recursively), then bidding with
 // falling epsilon, then shortest augmenting paths from prices without slack, then the proof.
 #include <algorithm>
-#include <new>
 #include <vector>
 
 #include "emd/emd.hpp"
 #include "emd/chunks.hpp"
 #include "emd/plan.hpp"
+#include "status.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -84,12 +84,10 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
 
 int solve(const Job& job) {
   const int inside = job.n_pairs == 1 ? job.n_threads : 1;
-  try {
+  return guarded([&] {
     share_out(job.n_pairs, job.n_threads, [&](std::int64_t pair) { solve_pair(job, pair, inside); });
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
-  return 0;
+    return kOk;
+  });
 }
 
 }  // namespace pointmetrics::emd

@@ -4,8 +4,14 @@
 #include <cmath>
 
 #include "emd/chunks.hpp"
+#include "nativekit/interrupt.hpp"
 
 namespace pointmetrics::emd {
+namespace {
+
+constexpr std::int64_t kBidsPerQuestion = 1024;  // well below a millisecond
+
+}  // namespace
 
 State::State(const double* rows_, std::int32_t n_rows, const double* columns, std::int32_t n_columns, int d_,
              Cost cost_)
@@ -38,6 +44,7 @@ void State::unmatch(std::int32_t i) {
 }
 
 void State::fill(std::int32_t i, QueryScratch& memory) {
+  nativekit::stop_if_asked();
   Candidate* list = &lists[static_cast<std::size_t>(i) * static_cast<std::size_t>(k)];
   const std::int32_t size = list_sizes[static_cast<std::size_t>(i)];
   // The old list already shows k columns: none of the k smallest is above their maximum.
@@ -103,9 +110,11 @@ bool auction(State& state, double epsilon, std::int64_t max_bids) {
     if (state.column_of[static_cast<std::size_t>(i)] == kFree) queue.push_back(i);
   }
   std::vector<std::int32_t> next;
+  nativekit::Paced pace(kBidsPerQuestion);
   while (!queue.empty()) {
     next.clear();
     for (const std::int32_t i : queue) {
+      pace.did(1);
       if (--max_bids < 0) return false;
       const Best best = state.best(i);
       const std::int32_t loser = state.row_of[static_cast<std::size_t>(best.column)];
@@ -123,9 +132,11 @@ bool auction(State& state, double epsilon, std::int64_t max_bids) {
 }
 
 void reduce_rows(State& state, std::int64_t max_bids) {
+  nativekit::Paced pace(kBidsPerQuestion);
   for (std::int32_t first = 0; first < state.n; ++first) {
     std::int32_t i = first;
     while (i != kFree && state.column_of[static_cast<std::size_t>(i)] == kFree && --max_bids >= 0) {
+      pace.did(1);
       const Best best = state.best(i);
       const std::int32_t loser = state.row_of[static_cast<std::size_t>(best.column)];
       const double rise = best.second < kInfinity ? best.second - best.value : 0.0;

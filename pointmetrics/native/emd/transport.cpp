@@ -3,13 +3,13 @@
 //
 // Masses are integers, so every path ships at least one unit and the method ends.
 #include <algorithm>
-#include <new>
 #include <vector>
 
 #include "emd/emd.hpp"
 #include "emd/chunks.hpp"
 #include "emd/plan.hpp"
 #include "emd/price_search.hpp"
+#include "status.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -290,15 +290,13 @@ void transport_pair(const TransportJob& job, std::int64_t pair, int n_threads, P
 
 int transport(const TransportJob& job, std::vector<Plan>& plans) {
   const int inside = job.n_pairs == 1 ? job.n_threads : 1;
-  try {
+  return guarded([&] {
     plans.resize(static_cast<std::size_t>(job.n_pairs));
     share_out(job.n_pairs, job.n_threads, [&](std::int64_t pair) {
       transport_pair(job, pair, inside, plans[static_cast<std::size_t>(pair)]);
     });
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
-  return 0;
+    return kOk;
+  });
 }
 
 }  // namespace pointmetrics::emd

@@ -22,6 +22,7 @@
 #include <intrin.h>
 #endif
 
+#include "nativekit/interrupt.hpp"
 #include "nativekit/simd.hpp"
 #include "nearest/tree.hpp"
 

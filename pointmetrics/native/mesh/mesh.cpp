@@ -1,7 +1,6 @@
 #include "mesh/mesh.hpp"
 
-#include <atomic>
-#include <new>
+#include <algorithm>
 #include <vector>
 
 #include "core.hpp"
@@ -63,22 +62,23 @@ Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vect
 
 int nearest_on_mesh(const double* points, std::int64_t n, const Mesh& mesh, int n_threads, double* sq_dist,
                     std::int32_t* face, double* barycentric) {
-  try {
+  return guarded([&] {
     std::vector<double> boxes;
     std::vector<std::int32_t> ids;
     const Tree<double> tree = index_faces(mesh, &boxes, &ids);
     std::vector<std::int32_t> order(static_cast<std::size_t>(n));
     std::vector<std::uint64_t> scratch(2 * static_cast<std::size_t>(n));
     kernels<double>().curve_order(points, n, 3, order.data(), scratch.data());
-    constexpr std::int64_t kPerTask = 512;
+    constexpr std::int64_t kPerTask = 512, kPerStop = 64;
     nativekit::parallel_for((n + kPerTask - 1) / kPerTask, n_threads, [&](std::int64_t t) {
-      mesh_search()(&tree, &mesh, points, order.data(), t * kPerTask, std::min(n, (t + 1) * kPerTask), sq_dist, face,
-                    barycentric);
+      const std::int64_t last = std::min(n, (t + 1) * kPerTask);
+      for (std::int64_t at = t * kPerTask; at < last; at += kPerStop) {
+        nativekit::stop_if_asked();
+        mesh_search()(&tree, &mesh, points, order.data(), at, std::min(last, at + kPerStop), sq_dist, face, barycentric);
+      }
     });
     return kOk;
-  } catch (const std::bad_alloc&) {
-    return kOutOfMemory;
-  }
+  });
 }
 
 }  // namespace pointmetrics

@@ -11,6 +11,7 @@ namespace NK_ARCH {
 constexpr int kMaxCurveAxes = 8;
 constexpr int kKeyBits = 32;
 constexpr int kBlock = 256;
+constexpr std::int64_t kPointsPerQuestion = 1 << 18;  // whether to stop: milliseconds
 
 struct CurveBox {
   int n_axes = 0;
@@ -95,8 +96,10 @@ template <class T>
 void fill_keys(const T* points, int d, const CurveBox& box, std::uint64_t* items, std::int64_t n) {
   alignas(64) std::uint32_t cells[kMaxCurveAxes][kBlock] = {};
   alignas(64) std::uint32_t key[kBlock];
+  nativekit::Paced pace(kPointsPerQuestion);
   for (std::int64_t begin = 0; begin < n; begin += kBlock) {
     const int count = static_cast<int>(std::min<std::int64_t>(kBlock, n - begin));
+    pace.did(count);
     for (int a = 0; a < box.n_axes; ++a) {
       for (int i = 0; i < count; ++i) {
         const auto point = static_cast<std::int64_t>(static_cast<std::uint32_t>(items[begin + i]));
@@ -135,7 +138,11 @@ inline void radix_sort(std::uint64_t* items, std::uint64_t* other, std::int64_t 
       count = total;
       total += here;
     }
-    for (std::int64_t i = 0; i < n; ++i) other[counts[p][(from[i] >> shift) & kMask]++] = from[i];
+    for (std::int64_t begin = 0; begin < n; begin += kPointsPerQuestion) {
+      if (n > kPointsPerQuestion) nativekit::stop_if_asked();
+      const std::int64_t end = std::min(n, begin + kPointsPerQuestion);
+      for (std::int64_t i = begin; i < end; ++i) other[counts[p][(from[i] >> shift) & kMask]++] = from[i];
+    }
     std::swap(from, other);
   }
   if (from != items) std::memcpy(items, from, static_cast<std::size_t>(n) * sizeof *items);

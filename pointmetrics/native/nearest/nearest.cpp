@@ -9,7 +9,9 @@
 
 #include "core.hpp"
 #include "isa/dispatch.hpp"
+#include "nativekit/interrupt.hpp"
 #include "nativekit/parallel.hpp"
+#include "status.hpp"
 
 namespace pointmetrics {
 
@@ -61,7 +63,11 @@ bool fill_tree(const T* points, Tree<T>* tree) {
     k.curve_order(points, tree->n, tree->d, tree->ids, reinterpret_cast<std::uint64_t*>(scratch.get()));
     order = tree->ids;
   }
-  k.fill_leaves(points, order, 0, tree->level_size[0], tree);
+  constexpr std::int64_t kLeavesPerQuestion = 1 << 14;
+  for (std::int64_t leaf = 0; leaf < tree->level_size[0]; leaf += kLeavesPerQuestion) {
+    nativekit::stop_if_asked();
+    k.fill_leaves(points, order, leaf, std::min(tree->level_size[0], leaf + kLeavesPerQuestion), tree);
+  }
   k.fill_levels(tree);
   return true;
 }
@@ -87,6 +93,20 @@ bool index_side(Side<T>* side, int d) {
   kernels<T>().curve_order(side->points, side->n, d, order, scratch);
   side->order = order;
   return true;
+}
+
+// Search for queries [begin, end) of `from`, and ask between runs of them whether to stop.
+template <class T>
+void search_some(const Side<T>& from, const Side<T>& to, std::int64_t begin, std::int64_t end, T* sq_dist,
+                 std::int32_t* ids) {
+  constexpr std::int64_t kRun = 1024;  // of queries to a tree: mostly a fraction of a millisecond
+  constexpr std::int64_t kScanned = std::int64_t{1} << 24;  // differences, where all points are scanned: milliseconds
+  const std::int64_t scanned = std::max<std::int64_t>(1, to.n * to.tree.d);
+  const std::int64_t step = to.tree.n_levels > 0 ? kRun : std::clamp<std::int64_t>(kScanned / scanned / 16 * 16, 16, 4096);
+  for (std::int64_t at = begin; at < end; at += step) {
+    nativekit::stop_if_asked();
+    kernels<T>().search(&to.tree, from.points, from.order, at, std::min(end, at + step), sq_dist, ids);
+  }
 }
 
 struct Task {
@@ -159,7 +179,7 @@ void run_task(const NearestJob<T>& job, const std::vector<Side<T>>& sides, const
                                                     : task.pair * y.n;
   T* sq_dist = (task.from_x ? job.sq_x : job.sq_y) + start;
   std::int32_t* id = (task.from_x ? job.id_x : job.id_y) + start;
-  kernels<T>().search(&to.tree, from.points, from.order, task.begin, task.end, sq_dist, id);
+  search_some(from, to, task.begin, task.end, sq_dist, id);
 }
 
 template <class T>
@@ -183,7 +203,10 @@ int run(const NearestJob<T>& job) {
       if (!index_side(&sides[static_cast<std::size_t>(i * step)], job.d)) failed = true;
       n_indexed.fetch_add(1, std::memory_order_release);
     }
-    while (n_indexed.load(std::memory_order_acquire) < n_indices) std::this_thread::yield();
+    while (n_indexed.load(std::memory_order_acquire) < n_indices) {
+      nativekit::stop_if_asked();  // who was building an index may have stopped
+      std::this_thread::yield();
+    }
     if (failed) return;
     for (std::int64_t t; (t = next_task.fetch_add(1)) < n_tasks;) {
       run_task(job, sides, tasks[static_cast<std::size_t>(t)]);
@@ -196,7 +219,7 @@ int run(const NearestJob<T>& job) {
 template <class T>
 void reduce_pair(const PairwiseJob<T>& job, const Side<T>& from, const Side<T>& to, T* sq_dist, std::int32_t* ids,
                  double* out) {
-  kernels<T>().search(&to.tree, from.points, from.order, 0, from.n, sq_dist, ids);
+  search_some(from, to, 0, from.n, sq_dist, ids);
   double sum = 0;
   for (std::int64_t i = 0; i < from.n; ++i) {
     sum += job.power == 2 ? static_cast<double>(sq_dist[i]) : std::sqrt(static_cast<double>(sq_dist[i]));
@@ -247,20 +270,12 @@ int run_pairwise(const PairwiseJob<T>& job) {
 
 template <class T>
 int pairwise(const PairwiseJob<T>& job) {
-  try {
-    return run_pairwise(job);
-  } catch (const std::bad_alloc&) {
-    return kOutOfMemory;
-  }
+  return guarded([&] { return run_pairwise(job); });
 }
 
 template <class T>
 int nearest(const NearestJob<T>& job) {
-  try {
-    return run(job);
-  } catch (const std::bad_alloc&) {
-    return kOutOfMemory;
-  }
+  return guarded([&] { return run(job); });
 }
 
 template <class T>
@@ -273,7 +288,7 @@ std::int64_t prepared_size(std::int64_t n, int d) {
 template <class T>
 int prepare(const T* points, std::int64_t n, int d, char* memory) {
   Tree<T> tree = lay_out_for<T>(memory, n, d, nullptr);
-  return fill_tree(points, &tree) ? kOk : kOutOfMemory;
+  return guarded([&] { return fill_tree(points, &tree) ? kOk : kOutOfMemory; });
 }
 
 template int pairwise(const PairwiseJob<float>&);

@@ -44,6 +44,7 @@ def check(x, y, n_threads=2):
     np.testing.assert_array_equal(back.distance, np.sqrt(sq_y))
 
 
+@pytest.mark.filterwarnings("ignore:.*Points are rows:UserWarning")  # one point in 20 dimensions is meant here
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 7, 20])
 @pytest.mark.parametrize("kind", KINDS)
