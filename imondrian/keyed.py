@@ -18,16 +18,17 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _compact, _prequential
-from ._key_memory import Held, KeyMemory
-from ._key_store import KeyStore
-from ._memory import Layout
-from ._model_file import _encode
-from ._numbers import record, table, values_of
-from ._online import OnlineForest, as_detector
-from ._prequential import Judged
-from ._validation import positive_int
-from ._young import Young
+from ._forest.footprint import Layout
+from ._forest.numbers import record, table, values_of
+from ._forest.validation import positive_int
+from ._keyed.cache import Held, KeyMemory
+from ._keyed.pending_points import Young
+from ._keyed.store import KeyStore
+from ._models import prequential as _prequential
+from ._models.online import OnlineForest, as_detector
+from ._models.prequential import Judged
+from ._persist import codec as _compact
+from ._persist.model_file import _encode
 
 __all__ = ["KeyedForest"]
 

@@ -1,6 +1,6 @@
 """The forest as a river anomaly detector, and what goes with it on a stream.
 
-Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+Only this module and those that it alone imports (``_river/alarm_filter.py``, ``_river/shingle.py``) import river.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
-from ._alarm import AlarmFilter, DriftMonitor
-from ._online import OnlineForest
-from ._river_shingle import Shingle
+from ._models.online import OnlineForest
+from ._river.alarm_filter import AlarmFilter, DriftMonitor
+from ._river.shingle import Shingle
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 

@@ -20,12 +20,13 @@ OF_THE_CALLER = {"pandas", "polars"}
 ASKED = [
     ("river", "import imondrian.river", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics.river", "pip install 'imondrian[river]'"),
-    ("river", "import pointmetrics; pointmetrics.river", "pip install 'imondrian[river]'"),
+    ("river", "from pointmetrics import river", "pip install 'imondrian[river]'"),
     ("matplotlib", "import imondrian.plot", "pip install 'imondrian[plot]'"),
     ("matplotlib", "import pointmetrics.plot", "pip install 'imondrian[plot]'"),
     ("torch", "import pointmetrics.torch", "pip install 'imondrian[torch]'"),
-    ("cupy", "from imondrian._device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
-    ("cupy", "from pointmetrics._device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
+    ("cupy", "from imondrian._kit.device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
+    ("cupy", "from pointmetrics._backends.cuda.device import import_cupy; import_cupy()",
+     "pip install 'imondrian[cuda]'"),
     ("cupy", "import imondrian; raise ImportError(imondrian.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("dask", "import imondrian.dask", "pip install 'imondrian[dask]'"),
@@ -151,7 +152,7 @@ def test_the_stream_command_needs_no_river(tmp_path, options):
 def test_a_file_of_rivers_detector_is_read_without_river(tmp_path):
     from river.base import AnomalyDetector
 
-    from imondrian._online import OnlineForest
+    from imondrian._models.online import OnlineForest
     from imondrian.river import OnlineIsolationMondrianForest
 
     model = OnlineIsolationMondrianForest(8, seed=0)

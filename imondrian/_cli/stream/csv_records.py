@@ -1,0 +1,206 @@
+"""Records from lines of CSV. A record is a line: quoted fields may hold the delimiter, but no line feed."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imondrian._cli import Failure
+
+from .records import Report, Rows, Selection, Table, columns_of
+
+_DELIMITERS = ",;\t|"
+_MISSING = {"", "na", "n/a", "nan", "null", "none"}
+_QUOTED = re.compile(rb'"[^"]*"')
+_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
+
+
+class Layout(NamedTuple):
+    """How a CSV is written. None: to be found out from its first line."""
+
+    delimiter: str | None = None
+    decimal: str = "."
+    header: tuple[str, ...] | None = None  # names of the columns, for want of a line that has them
+
+
+def cells_of(line: bytes, delimiter: str) -> list[str]:
+    """Return the cells of one line; ValueError tells what is wrong."""
+    try:
+        text = line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8: byte {line[error.start]:#04x} at column {error.start + 1}") from None
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise ValueError(f"no CSV: {error} (a quoted field must end on its line)") from None
+
+
+def find_delimiter(line: bytes, n_columns: int | None) -> str:
+    """Return the likeliest delimiter of a line; of ``n_columns`` cells where their number is known."""
+    bare = _QUOTED.sub(b"", line)
+    counts = {each: bare.count(each.encode()) for each in _DELIMITERS}
+    if n_columns is not None:
+        for each, count in counts.items():
+            if count == n_columns - 1:
+                return each
+    return max(_DELIMITERS, key=counts.__getitem__)
+
+
+def is_data(cells: Sequence[str], header: Sequence[str], selection: Selection, decimal: str) -> bool:
+    """Tell whether a line is a record of a known header, and no header itself."""
+    if len(cells) != len(header):
+        return False
+    features = [cell for name, cell in zip(header, cells, strict=True) if name in _features(header, selection)]
+    try:
+        values = [number_of(cell, decimal) for cell in features]
+    except ValueError:
+        return False
+    return not all(map(math.isnan, values))
+
+
+def read_header(line: bytes, delimiter: str, decimal: str) -> tuple[str, ...]:
+    """Return the names in a header line; Failure where it is none."""
+    try:
+        names = tuple(cell.strip() for cell in cells_of(line, delimiter))
+    except ValueError as error:
+        raise Failure(f"the header line cannot be read: {error}") from None
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise Failure(f"the header names the column {doubled[0]!r} twice")
+    try:
+        values = [number_of(name, decimal) for name in names]
+    except ValueError:
+        return names
+    if all(map(math.isnan, values)):
+        return names
+    raise Failure("the first line holds numbers, no names of columns: --names A,B,... gives them")
+
+
+def number_of(cell: str, decimal: str) -> float:
+    """Return the number in a cell, NaN for a missing one; ValueError tells what is wrong."""
+    text = cell.strip()
+    if text.lower() in _MISSING:
+        return math.nan
+    if decimal == "," and "." in text:
+        raise ValueError(f"has a decimal point where decimals have commas: {text!r:.60}")
+    try:
+        value = math.nan if "_" in text else float(text.replace(decimal, "."))
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        if _COMMA_NUMBER.fullmatch(text):
+            raise ValueError(f"has a decimal comma where decimals have points: {text!r:.60} (--decimal , reads commas)")
+        raise ValueError(f"must be a number, got the text {text!r:.60}; --ignore leaves a field out")
+    if math.isinf(value):
+        raise ValueError(f"must be finite, got {text!r:.60}")
+    return value
+
+
+class CsvRecords:
+    """Make tables of lines; Failure where a column that is asked for is not there.
+
+    Parameters
+    ----------
+    header : sequence of str
+    delimiter, decimal : str
+    selection : Selection
+    report : callable
+        Called with the number of a line that is no record, and what is wrong with it.
+    """
+
+    def __init__(self, header: Sequence[str], delimiter: str, decimal: str, selection: Selection,
+                 report: Report) -> None:
+        self._delimiter, self._decimal, self._report = delimiter, decimal, report
+        self._width = len(header)
+        asked = [*(selection.columns or ()), *selection.keep, *([] if selection.key is None else [selection.key])]
+        for name in asked:
+            if name not in header:
+                raise Failure(f"there is no column {name!r}; there are {', '.join(map(repr, header))}")
+        self._fields = _features(header, selection)
+        places = {name: place for place, name in enumerate(header)}
+        self._places = [places[name] for name in self._fields]
+        self._keep = [places[name] for name in selection.keep]
+        self._key_name = selection.key
+        self._key_place = [] if selection.key is None else [places[selection.key]]
+
+    def tables(self, rows: Rows) -> Iterator[Table]:
+        """Yield the records of some lines, in order."""
+        found = self._read_together(rows)
+        if found is None:
+            found = self._read_one_by_one(rows)
+        rows, values = found
+        if len(rows.records):
+            kept = columns_of(rows.content, self._keep) if self._keep else None
+            keys = [cells[place] for place in self._key_place for cells in rows.content] if self._key_place else None
+            yield Table(self._fields, values, rows.records, keys, kept)
+
+    def _read_together(self, rows: Rows) -> tuple[Rows, np.ndarray] | None:
+        """Return cells and values of lines that have nothing peculiar about them; None if one has."""
+        if not all(rows.content):
+            return None
+        try:
+            text = b"\n".join(rows.content).decode().replace("\r\n", "\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            return None
+        if '"' in text or "_" in text or "\r" in text or (self._decimal == "," and "." in text):
+            return None
+        cells = [line.split(self._delimiter) for line in text.split("\n")]
+        if set(map(len, cells)) != {self._width} or not self._have_keys(cells):
+            return None
+        flat: Any = chain.from_iterable(columns_of(cells, self._places))
+        if self._decimal != ".":
+            flat = [cell.replace(self._decimal, ".") for cell in flat]
+        try:
+            values = np.array([float(cell) if cell else math.nan for cell in flat])
+        except ValueError:
+            return None
+        if np.isinf(values).any():
+            return None
+        return rows._replace(content=cells), values.reshape(len(cells), len(self._fields))
+
+    def _read_one_by_one(self, rows: Rows) -> tuple[Rows, np.ndarray]:
+        good, cells, values = [], [], []
+        for i, line in enumerate(rows.content):
+            try:
+                read = self._cells(line)
+                values.append(self._values(read))
+            except ValueError as error:
+                self._report(rows.lines[i], str(error))
+                continue
+            good.append(i)
+            cells.append(read)
+        table = np.array(values, np.float64).reshape(len(good), len(self._fields))
+        return rows.only(good)._replace(content=cells), table
+
+    def _cells(self, line: bytes | None) -> list[str]:
+        if line is None:
+            raise ValueError("is too long to be a record")
+        cells = cells_of(line, self._delimiter)
+        if len(cells) != self._width:
+            raise ValueError(f"has {len(cells)} fields, the header has {self._width}")
+        if not self._have_keys([cells]):
+            raise ValueError(f"lacks the key field {self._key_name!r}")
+        return cells
+
+    def _have_keys(self, rows: Sequence[Sequence[str]]) -> bool:
+        return all(cells[place] for place in self._key_place for cells in rows)
+
+    def _values(self, cells: Sequence[str]) -> list[float]:
+        found = []
+        for name, place in zip(self._fields, self._places, strict=True):
+            try:
+                found.append(number_of(cells[place], self._decimal))
+            except ValueError as error:
+                raise ValueError(f"field {name!r} {error}") from None
+        return found
+
+
+def _features(header: Sequence[str], selection: Selection) -> tuple[str, ...]:
+    if selection.columns is not None:
+        return selection.columns
+    return tuple(name for name in header if name not in selection.others)
