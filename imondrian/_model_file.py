@@ -61,22 +61,35 @@ class SavedModel:
         Parameters
         ----------
         path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+            Replaced all at once, after the new file was read back: whatever happens, there is the old file or the
+            new one. A process that is killed may leave a file ``.<name>.<random>.tmp`` beside it, which the next
+            one that saves there removes.
 
         Raises
         ------
+        BlockingIOError
+            ``imondrian stream`` is learning into this file.
         OSError
-            The file cannot be written. What was there before is unharmed.
+            The file cannot be written, or is a folder, a FIFO or a device. What was there before is unharmed.
         TypeError, ValueError
             A parameter is not valid, or is an object that a file cannot hold; or a feature's key is neither None,
-            bool, int, float, str, nor a tuple of these.
+            bool, int, float, str, nor a tuple of these; or the model is damaged.
         """
         parameters, found = self._file_parameters(), vars(self)
         state = {"parameters": parameters, "fitted": {name: found[name] for name in self._FITTED if name in found}}
         arrays: dict[str, np.ndarray] = {}
         encoded = _encode(state, "", arrays)
-        _file.write(path, self._FILE_CLASS, encoded, arrays)
+        cls: Any = next(each for each in type(self).__mro__ if "_FILE_CLASS" in vars(each))
+
+        def read_back(new: str) -> None:
+            try:
+                cls.load(new, mmap=os.name != "nt")  # Windows cannot replace what is mapped
+            except ValueError as error:
+                what = str(error).removeprefix(f"{new!r} is damaged: ")
+                raise ValueError(f"the model cannot be saved, it would not be read back: {what}; "
+                                 f"{os.fspath(path)!r} is left as it was") from None
+
+        _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:

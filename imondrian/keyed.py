@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from ._memory import Layout
 from ._model_file import _encode
 from ._prequential import Judged
 from ._validation import positive_int
+from ._whole_file import TemporaryFolder
 from ._young import Young
 from .river import OnlineIsolationMondrianForest, _table
 
@@ -108,7 +108,7 @@ class KeyedForest:
         self._template = OnlineIsolationMondrianForest(**self._parameters)  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
-        self._temporary = tempfile.TemporaryDirectory(prefix="imondrian-") if path is None else None
+        self._temporary = TemporaryFolder() if path is None else None
         self._store = KeyStore(Path(self._temporary.name if self._temporary is not None else os.fspath(path or "")))
         try:
             self._seed = self._settle_settings(seed)
@@ -332,9 +332,20 @@ class KeyedForest:
 
     def _write(self, key: str, held: Held) -> None:
         if held.changed:
-            learner = held.learner
-            self._store.write(key, learner.to_bytes() if isinstance(learner, Young) else _compact.to_bytes(learner))
+            self._store.write(key, self._encoded(key, held.learner))
             held.changed = False
+
+    def _encoded(self, key: str, learner: Young | OnlineIsolationMondrianForest) -> bytes:
+        """Return the bytes of what is sound: nothing else may take the place of the last good state."""
+        if isinstance(learner, Young):
+            return learner.to_bytes()
+        try:
+            if learner._forest is not None:
+                learner._forest.check()
+            return _compact.to_bytes(learner)
+        except ValueError as error:
+            raise ValueError(f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
+                             f"{os.fspath(self.path)!r} is left as it was") from None
 
     def flush(self) -> None:
         """Put every change on the disk: what a crash later on leaves is at least this.

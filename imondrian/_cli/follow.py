@@ -27,6 +27,9 @@ class Follower(Protocol):
     def known(self) -> Sequence[Any]:
         """Return the features that a model has learnt of."""
 
+    def largest(self) -> float:
+        """Return the largest number that the models can hold."""
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
 
@@ -65,6 +68,11 @@ class OneModel:
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
         return list(self.model._keys)
+
+    def largest(self) -> float:
+        """Return the largest number that the model can hold: one of 32-bit floats takes less than a stream may have."""
+        dtype = np.float64 if self.model._forest is None else self.model._forest.dtype
+        return float(np.finfo(dtype).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -131,6 +139,10 @@ class ModelsByKey:
     def known(self) -> Sequence[Any]:
         """Return nothing: each model knows features of its own."""
         return ()
+
+    def largest(self) -> float:
+        """Return the largest double: these models are made here."""
+        return float(np.finfo(np.float64).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""

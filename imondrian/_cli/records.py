@@ -75,6 +75,31 @@ class Table(NamedTuple):
                      None if self.keys is None else self.keys[begin:end],
                      None if self.kept is None else self.kept[begin:end])
 
+    def only(self, chosen: np.ndarray) -> Table:
+        """Return the rows in some places."""
+        def some(column: Sequence[Any]) -> list[Any]:
+            return [column[i] for i in chosen]
+
+        return Table(self.fields, self.values[chosen], some(self.records),
+                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept))
+
+
+def without_too_large(table: Table, largest: float, rows: Rows, report: Report) -> Table:
+    """Return the records without numbers that a model cannot hold; the others are bad lines."""
+    if not len(table.values) or largest == sys.float_info.max:
+        return table
+    with np.errstate(over="ignore"):
+        too_large = np.isinf(table.values.astype(np.float32))
+    bad = too_large.any(axis=1)
+    if not bad.any():
+        return table
+    lines = dict(zip(rows.records, rows.lines, strict=True))
+    for i in np.flatnonzero(bad).tolist():
+        j = int(np.argmax(too_large[i]))
+        report(lines[table.records[i]], f"field {table.fields[j]!r} must be at most {largest:.4g} in size, as the "
+                                        f"model has 32-bit floats, got {table.values[i, j]}")
+    return table.only(np.flatnonzero(~bad))
+
 
 @dataclass
 class Numbering:

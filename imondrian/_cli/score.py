@@ -78,7 +78,7 @@ def _check(settings: Settings) -> None:
     check_suffix(settings.output)
     taken = [*settings.files, *([settings.fitting.model] if settings.fitting.model else [])]
     for path in (settings.output, settings.save, settings.plot, settings.summary):
-        output.check_writable(path, taken)
+        output.check_writable(path, taken, regular=path is not None and path == settings.save)
         taken += [path] if path is not None else []
     if settings.plot is not None:
         from .picture import check_plot
