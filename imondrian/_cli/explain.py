@@ -14,7 +14,7 @@ from .columns import Columns, Selection, choose, read_rows
 from .detector import Detector, Fitting, prepare
 from .passes import RECORD, score_all
 from .reasons import SIDES, ranked
-from .tables import Reading, Table, open_table, use_threads
+from .tables import Reading, Table, open_table, tell_note, use_threads
 
 _HEADER = ("row", "score", "p_value", "feature", "value", "side", "contribution")
 
@@ -58,6 +58,7 @@ def run(settings: Settings) -> int:
         check_plot(settings.plot)
     use_threads(settings.fitting.jobs)
     table = open_table(settings.file, settings.reading)
+    tell_note(table, settings.quiet)
     ends: list[int] = []
     detector, columns = prepare([table], lambda names: choose([table], settings.selection, names), settings.fitting,
                                 None, ends, settings.quiet)

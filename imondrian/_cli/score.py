@@ -16,7 +16,7 @@ from .detector import Fitting, prepare
 from .labels import Labels
 from .passes import score_all
 from .result import Result
-from .tables import Reading, open_table, use_threads
+from .tables import Reading, open_table, tell_note, use_threads
 from .tables_write import check_suffix, table_writer
 
 SHOWN = 20  # rows of a table on a terminal
@@ -47,6 +47,8 @@ def run(settings: Settings) -> int:
     _check(settings)
     use_threads(settings.fitting.jobs)
     tables = [open_table(path, settings.reading) for path in settings.files]
+    for table in tables:
+        tell_note(table, settings.quiet)
     labels = None if settings.selection.label is None else Labels(settings.selection.label, settings.anomalies)
     ends: list[int] = []
     detector, columns = prepare(tables, lambda names: choose(tables, settings.selection, names), settings.fitting,

@@ -152,15 +152,22 @@ class Stream:
 
     def _follow(self) -> None:
         while lines := self._reader.read():
-            if self._decoder is None:
-                self._decoder, passed = self._opening.read(lines, is_first=self._numbering.lines == 0)
-                self._numbering.lines += passed
-                lines = lines[passed:]
+            lines = self._open(lines)
             for part in self._parts(self._numbering.take(lines)):
                 if not self._take(part):
                     return
         if self._bad.count and not self._bad.good:
             raise self._hopeless()
+
+    def _open(self, lines: list[bytes | None]) -> list[bytes | None]:
+        """Return the lines that follow the opening; none while it is not over."""
+        while self._decoder is None and lines:
+            self._decoder, passed = self._opening.read(lines, is_first=self._numbering.lines == 0)
+            self._numbering.lines += passed
+            lines = lines[passed:]
+            if self._opening.note is not None:
+                terminal.note(self._opening.note, self._settings.quiet)
+        return lines
 
     def _parts(self, rows: Rows) -> Iterator[Rows]:
         """Cut rows where a checkpoint is due, and after the first ones; nothing else depends on the places."""
