@@ -359,6 +359,10 @@ class ForestColumns:
         widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
         if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
+        for name in ("rate", *(("lower", "upper") if "lower" in saved else ())):
+            if saved[name].shape[-1] not in widths:  # before room is made that the columns do not have
+                raise ValueError(f"damaged forest: {self.n_features} features, column {name!r} of shape "
+                                 f"{saved[name].shape}")
         spare = ForestColumns(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
                               memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
                               spaced="clean" in saved)
@@ -370,8 +374,7 @@ class ForestColumns:
             if source.dtype != column.dtype or source.ndim != column.ndim:
                 raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
                                  f"expected {column.dtype} with {column.ndim} axes")
-            if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
-                    (len(source) != len(column) and name != "points"):
+            if not _fits(name, source.shape, column.shape, self.n_features):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
                 self.columns[name] = source  # mapped from a file: the first update copies it
@@ -379,4 +382,19 @@ class ForestColumns:
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan
+        for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
+            if name in saved and saved[name].max(initial=-1) >= self.n_features:
+                raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "
+                                 f"{self.n_features}")
         self._renew_view()
+
+
+def _fits(name: str, have: tuple[int, ...], room: tuple[int, ...], n_features: int) -> bool:
+    """Whether a saved column has the shape of a new one, but for spare slots and rows, and padding."""
+    if name in _PADDED:
+        have, room = (*have[:-1], min(have[-1], n_features)), (*room[:-1], n_features)
+    if name == "points":
+        return have[1:] == room[1:] and have[0] <= room[0]
+    if name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
+        return have[0] == room[0] and have[1] <= room[1] and have[2:] == room[2:]
+    return have == room

@@ -46,6 +46,10 @@ class SavedModel:
         """Return the parameters of ``__init__``; raise TypeError or ValueError for one that is not valid."""
         raise NotImplementedError
 
+    @classmethod
+    def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
+        """Raise ValueError where parameters ask for more room than the attributes of a file take."""
+
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
         raise NotImplementedError
@@ -120,7 +124,7 @@ class SavedModel:
                 raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
             model = _model(cls, state)
             model._check_loaded()
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
         return model
 
@@ -129,6 +133,7 @@ def _model(cls: type[Model], state: Any) -> Model:
     if not isinstance(state, dict) or state.keys() != {"parameters", "fitted"} or \
             not all(isinstance(part, dict) for part in state.values()):
         raise ValueError("the state must have the members parameters and fitted, and no other")
+    cls._check_state(state["parameters"], state["fitted"])
     model = cls(**state["parameters"])
     types = cls._FITTED
     for name, value in state["fitted"].items():

@@ -30,6 +30,8 @@ from .river import OnlineIsolationMondrianForest, _table
 __all__ = ["KeyedForest"]
 
 _SETTINGS = "settings"
+_NAMES = {"n_trees", "window", "horizon", "score", "scale", "calibration", "calibration_half_life", "max_features",
+          "seed"}
 
 
 class KeyedForest:
@@ -141,6 +143,11 @@ class KeyedForest:
                 raise ValueError(f"{os.fspath(path)!r} holds no models")
         finally:
             store.close()
+        try:
+            OnlineIsolationMondrianForest(**settings)
+        except (ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is damaged: its models cannot have the settings there: "
+                             f"{error}") from None
         return cls(path, max_models=max_models, max_bytes=max_bytes, **settings)
 
     def _settle_settings(self, seed: int | None) -> int:
@@ -459,9 +466,10 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         return None
     try:
         settings = json.loads(note)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         settings = None
-    if not isinstance(settings, dict) or type(settings.get("seed")) is not int:
+    if not isinstance(settings, dict) or settings.keys() != _NAMES or type(settings["seed"]) is not int or \
+            not all(value is None or type(value) in (int, float, str) for value in settings.values()):
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
     return settings
 

@@ -414,8 +414,28 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def _file_parameters(self) -> dict[str, Any]:
         return self._get_params()
 
+    @classmethod
+    def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
+        """Raise ValueError where parameters ask for more room than the attributes of a file take."""
+        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
+            raise ValueError(f"{min(missing)} is missing")
+        recent = fitted["_recent"]
+        held = len(recent["scores"]) if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and \
+            recent["scores"].ndim else None
+        if parameters.get("calibration", CALIBRATION_SIZE) != held:
+            raise ValueError(f"{held} past scores do not go with calibration={parameters.get('calibration')!r}")
+
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
+        forest = self._forest
+        if forest is not None:
+            forest.require_learning("going on with a stream")
+            if forest.n_trees != self._n_trees:
+                raise ValueError(f"n_trees={self._n_trees} does not go with a forest of {forest.n_trees}")
+            if self._score == "spacing" and not forest.spaced:
+                raise ValueError(f"score={self.score!r} needs trees that were grown for it")
+        if min(self._n_ignored, self._n_dropped) < 0:
+            raise ValueError(f"{self._n_ignored} keys ignored and {self._n_dropped} dropped")
         places = sorted(place for place in self._keys.values() if type(place) is int)
         width = 0 if self._forest is None else self._forest.n_features
         if places != list(range(width)) or len(self._keys) != width:

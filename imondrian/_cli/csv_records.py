@@ -59,6 +59,11 @@ class CsvRecords:
         Called with the number of a line that is no record, and what is wrong with it.
     missing : sequence of str
         What means a missing value, beside ``dialect.MISSING``.
+
+    Attributes
+    ----------
+    blanks : bytes
+        A line of these is no record.
     """
 
     def __init__(self, header: Sequence[str], delimiter: str, decimal: str | None, selection: Selection,
@@ -66,6 +71,7 @@ class CsvRecords:
         self._delimiter, self._report, self._missing = delimiter, report, frozenset(missing)
         self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)
+        self.blanks = dialect.blanks_beside(delimiter).encode()
         asked = [*(selection.columns or ()), *selection.keep, *([] if selection.key is None else [selection.key])]
         for name in asked:
             if name not in header:

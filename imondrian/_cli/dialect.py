@@ -34,6 +34,11 @@ def spellings(more: Iterable[str] = ()) -> list[str]:
     return sorted({*itertools.chain.from_iterable(words), *more})
 
 
+def blanks_beside(delimiter: str) -> str:
+    """Return the characters of a line that is no row; of tabs, where they part cells, one is made of missing values."""
+    return " \t\n\r\x0b\x0c".replace(delimiter, "")
+
+
 # -- cells -----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from .records import Table
 
 STATE_VERSION = 1
 _NOTE = "stream"
+_MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
 
 class Follower(Protocol):
@@ -215,17 +216,27 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
     """Return a stream's state from a file if it is one; ValueError tells what is wrong."""
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
                              "pending": np.ndarray}
-    if state.get("version") != STATE_VERSION:
-        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {state.get('version')!r}; "
+    if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+        found = state.get("version") if isinstance(state, dict) else None
+        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {found!r}; "
                          f"this imondrian reads version {STATE_VERSION}")
-    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
-    alarms = state["alarms"]
-    if alarms.keys() != {"rate", "threshold", "level", "count"} or state["pending"].dtype != np.uint8 or \
-            state["records"] < 0 or not all(isinstance(name, str) for name in state["header"] or ()) or \
-            not all(value is None or isinstance(value, (int, float)) for value in alarms.values()):
+    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
+            not _is_sound(state):
         raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
     return state
+
+
+def _is_sound(state: dict[str, Any]) -> bool:
+    alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if alarms.keys() != {"rate", "threshold", "level", "count"} or \
+            not all(value is None or type(value) in (int, float) for value in alarms.values()):
+        return False
+    rate, level = alarms["rate"], alarms["level"]
+    return type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and \
+        pending.dtype == np.uint8 and pending.ndim == 1 and \
+        all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and \
+        (rate is None or 0 < rate < 1) and level is not None and np.isfinite(level) and \
+        type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS
 
 
 def _present(table: Table) -> dict[str, float]:

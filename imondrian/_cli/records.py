@@ -108,20 +108,24 @@ class Numbering:
     records: int = 0  # so far, bad ones and those of runs before included
     skip: int = 0  # records still to be passed over
     lines: int = 0
+    blanks: bytes = b" \t\n\r\x0b\x0c"  # a line of these is no record
 
     def replay(self, records: int) -> None:
         """Pass over records that were done before: the input starts over."""
         self.skip = records
 
+    def _is_blank(self, line: bytes | None) -> bool:
+        return line is not None and (not line or line.isspace()) and not line.strip(self.blanks)
+
     def take(self, lines: Sequence[bytes | None]) -> Rows:
         """Return the lines that are records."""
         first = self.lines + 1
         self.lines += len(lines)
-        if self.skip == 0 and all(lines) and not any(map(bytes.isspace, lines)):  # type: ignore[arg-type]
+        if self.skip == 0 and all(lines) and not any(map(self._is_blank, lines)):
             numbers = range(self.records + 1, self.records + 1 + len(lines))
             self.records += len(lines)
             return Rows(lines, range(first, first + len(lines)), numbers)
-        chosen = [i for i, line in enumerate(lines) if line is None or (line and not line.isspace())]
+        chosen = [i for i, line in enumerate(lines) if line is None or not self._is_blank(line)]
         passed = min(self.skip, len(chosen))
         self.skip -= passed
         chosen = chosen[passed:]

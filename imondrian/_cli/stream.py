@@ -22,7 +22,7 @@ from imondrian._whole_file import FileLock, real_path, sweep
 
 from . import INTERRUPTED, PARTLY, PIPE_CLOSED, USAGE, Failure, follow, opening, output, terminal
 from .alarms import DEFAULT_RATE, Alarms
-from .csv_records import Layout
+from .csv_records import CsvRecords, Layout
 from .judge import Judge
 from .lines import CHUNK, LineReader, LineWriter
 from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
@@ -165,6 +165,8 @@ class Stream:
             self._decoder, passed = self._opening.read(lines, is_first=self._numbering.lines == 0)
             self._numbering.lines += passed
             lines = lines[passed:]
+            if isinstance(self._decoder, CsvRecords):
+                self._numbering.blanks = self._decoder.blanks
             if self._opening.note is not None:
                 terminal.note(self._opening.note, self._settings.quiet)
         return lines

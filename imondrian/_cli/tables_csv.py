@@ -104,7 +104,7 @@ class CsvTable:
 
     def _reader(self, types: dict[str, Any] | None, wrong: list[Any]) -> Any:
         def refuse(row: Any) -> str:
-            if not row.text.strip():  # a line of blanks
+            if not row.text.strip(dialect.blanks_beside(self.delimiter)):  # a line of blanks
                 return "skip"
             wrong.append(row)
             return "error"
@@ -222,7 +222,7 @@ class CsvTable:
             text = io.TextIOWrapper(raw, encoding=self.reading.encoding, errors="replace", newline="")
             number = 1
             for row in csv.reader(islice(text, self._passed, None), delimiter=self.delimiter):
-                if len(row) < 2 and not "".join(row).strip() and expected > 1:
+                if not self.delimiter.join(row).strip(dialect.blanks_beside(self.delimiter)) and expected > 1:
                     continue
                 if len(row) != expected:
                     return f"row {number}"

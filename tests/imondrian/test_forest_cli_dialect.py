@@ -57,6 +57,7 @@ def by_stream(data, take=None, **layout):
                 decoder, passed = opening.read(some, numbering.lines == 0)
                 numbering.lines += passed
                 some = some[passed:]
+                numbering.blanks = numbering.blanks if decoder is None else decoder.blanks
             if some:
                 tables += decoder.tables(numbering.take(some))
     except Failure:
