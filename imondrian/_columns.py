@@ -208,8 +208,8 @@ class ForestColumns:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
             if layout.size(slots, rows) > max_bytes:
-                raise MemoryError(f"max_bytes={max_bytes} of trees and points is too little for {n_more} more points: "
-                                  f"they may need {layout.size(slots, rows)}; nothing was learnt")
+                raise MemoryError(f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
+                                  f"more points: they may need {layout.size(slots, rows)}; nothing was learnt")
             most = layout.slots_that_fit(max_bytes, slots, rows)
             self._max_rows = rows + most - slots
         if slots > old:

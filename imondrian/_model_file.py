@@ -207,6 +207,13 @@ def _forest_state(forest: Forest) -> dict[str, Any]:
     return {**state, "columns": {name: restored.columns[name] for name in columns}}
 
 
+def is_key(value: Any) -> bool:
+    """Whether a feature that came from a file may be one: None, bool, int, finite float, str, or a tuple of these."""
+    if type(value) is tuple:
+        return all(map(is_key, value))
+    return value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value))
+
+
 # -- and back --------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._model_file import _decode, _encode
+from ._model_file import _decode, _encode, is_key
 
 _PREFIX = struct.Struct("<4sI")
 _MAGIC = b"IMY\x01"
@@ -69,8 +69,9 @@ class Young:
             for fields, rows in json.loads(text):
                 fields = _decode(fields, {})
                 values = np.array(rows, np.float64)
-                if not isinstance(fields, list) or values.shape != (len(rows), len(fields)) or \
-                        len(set(fields)) != len(fields) or np.isinf(values).any() or not _are_numbers(rows):
+                if not isinstance(fields, list) or not all(map(is_key, fields)) or \
+                        len(set(fields)) != len(fields) or values.shape != (len(rows), len(fields)) or \
+                        np.isinf(values).any() or not _are_numbers(rows):
                     raise ValueError("points do not fit their features")
                 young.learn(fields, values)
         except (TypeError, KeyError, RecursionError, OverflowError, MemoryError) as error:

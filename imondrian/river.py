@@ -24,7 +24,7 @@ from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
 from ._forest import Forest, not_held, seed_states
 from ._gate import Gate, gate_of, reading, updating
 from ._memory import OBJECTS, Layout
-from ._model_file import SavedModel
+from ._model_file import SavedModel, is_key
 from ._river_shingle import Shingle
 from ._scoring import resolve_score
 from ._types import Floats
@@ -434,8 +434,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
                 raise ValueError(f"n_trees={self._n_trees} does not go with a forest of {forest.n_trees}")
             if self._score == "spacing" and not forest.spaced:
                 raise ValueError(f"score={self.score!r} needs trees that were grown for it")
+        np.random.RandomState(self.seed)  # raises what learning would
         if min(self._n_ignored, self._n_dropped) < 0:
             raise ValueError(f"{self._n_ignored} keys ignored and {self._n_dropped} dropped")
+        if strange := [key for key in self._keys if not is_key(key)]:
+            raise ValueError(f"{strange[0]!r:.80} cannot be a feature")
         places = sorted(place for place in self._keys.values() if type(place) is int)
         width = 0 if self._forest is None else self._forest.n_features
         if places != list(range(width)) or len(self._keys) != width:
@@ -446,6 +449,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             self._recent = ScoreWindow.from_arrays(self._recent)
             if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
                 raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
+        if forest is not None and self._max_bytes is not None and self._max_bytes < self._reserved(forest.n_features):
+            raise ValueError(f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
+                             f"{self._reserved(forest.n_features)} beside the trees")
 
     # -- rows --------------------------------------------------------------------------------------
 
