@@ -20,6 +20,8 @@ _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
+_MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
+_MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
 STATE_VERSION = 3
 
 
@@ -346,7 +348,7 @@ class ForestColumns:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
         self.scaled = state["scaled"]
-        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
+        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay <= _MOST_DECAY:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
         slots = saved["member_leaf" if bounded else "leaf_point"]
@@ -382,6 +384,8 @@ class ForestColumns:
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan
+        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
+            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
         for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
             if name in saved and saved[name].max(initial=-1) >= self.n_features:
                 raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "

@@ -434,7 +434,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
                 raise ValueError(f"n_trees={self._n_trees} does not go with a forest of {forest.n_trees}")
             if self._score == "spacing" and not forest.spaced:
                 raise ValueError(f"score={self.score!r} needs trees that were grown for it")
-        np.random.RandomState(self.seed)  # raises what learning would
+        if not (self.seed is None or (type(self.seed) is int and 0 <= self.seed < 2**32)):
+            np.random.RandomState(self.seed)  # raises what learning would
         if min(self._n_ignored, self._n_dropped) < 0:
             raise ValueError(f"{self._n_ignored} keys ignored and {self._n_dropped} dropped")
         if strange := [key for key in self._keys if not is_key(key)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -229,13 +230,14 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
 def _is_sound(state: dict[str, Any]) -> bool:
     alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
     if alarms.keys() != {"rate", "threshold", "level", "count"} or \
-            not all(value is None or type(value) in (int, float) for value in alarms.values()):
-        return False
+            not all(value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+                    for value in alarms.values()):
+        return False  # nor is NaN at most anything
     rate, level = alarms["rate"], alarms["level"]
     return type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and \
         pending.dtype == np.uint8 and pending.ndim == 1 and \
         all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and \
-        (rate is None or 0 < rate < 1) and level is not None and np.isfinite(level) and \
+        (rate is None or 0 < rate < 1) and level is not None and \
         type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS
 
 

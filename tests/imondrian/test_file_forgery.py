@@ -380,6 +380,13 @@ def test_forgeries_that_were_believed(files, tmp_path):
     refuse(tmp_path, forged(estimator, parameters={"random_state": -1}), "[Ss]eed must be between")
     for calibration in (10 ** 6, 10 ** 12, 2 ** 62):
         refuse(tmp_path, forged(online, parameters={"calibration": calibration}), "9 past scores do not", Online)
+    for decay in (-1.0, 1e308, 65):
+        header, arrays = parse(online)
+        del header["arrays"]
+        header["state"]["fitted"]["_forest"]["$forest"]["decay"] = decay
+        refuse(tmp_path, forge(header, arrays), "damaged forest: memory 2 with decay", Online)
+    for seen in (2 ** 61, 2 ** 61 - 1, 2 ** 63 - 1):
+        refuse(tmp_path, forged(online, {"stream": put((1, 0), seen)}), r"damaged forest: .*points", Online)
     for n_seen in (-1, 2 ** 62, 2 ** 63 - 1):
         refuse(tmp_path, forged(online, {"n_seen": np.array([n_seen])}), "sizes of the window of scores", Online)
 
