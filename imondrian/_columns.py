@@ -332,6 +332,8 @@ class ForestColumns:
         except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
         self.check()
+        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
+            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["version"] != STATE_VERSION:
@@ -384,8 +386,6 @@ class ForestColumns:
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan
-        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
-            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
         for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
             if name in saved and saved[name].max(initial=-1) >= self.n_features:
                 raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "

@@ -422,8 +422,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         recent = fitted["_recent"]
         held = len(recent["scores"]) if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and \
             recent["scores"].ndim else None
-        if parameters.get("calibration", CALIBRATION_SIZE) != held:
-            raise ValueError(f"{held} past scores do not go with calibration={parameters.get('calibration')!r}")
+        calibration = parameters.get("calibration", CALIBRATION_SIZE)
+        if calibration is not None and calibration != held:
+            raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
 
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""

@@ -71,6 +71,8 @@ class Opening:
             self.advice = "; is it CSV? --read-as csv reads that" if self._format == "json" else ""
             return JsonRecords(self._selection, self._known, self._report), place
         self.advice = "; is it JSON? --read-as json reads that" if self._format == "auto" else ""
+        if b"\r" in line.rstrip(b"\r"):
+            raise Failure("standard input has lines that end with a carriage return alone: tr '\\r' '\\n' mends that")
         text = line.decode(errors="replace")
         if self._separator is None and (separator := dialect.separator_of(text)) is not None:
             self._separator = separator

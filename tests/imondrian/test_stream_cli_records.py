@@ -247,7 +247,8 @@ def test_a_header_from_the_command_line_or_the_run_before():
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    (b"a,a", "column 'a' twice"), (b"[", "begins with '\\['"), (b"\x89PNG\0", "no text"),
+    (b"a,a", "column 'a' twice"), (b"a,b\r1,2\r", "carriage return alone"), (b'"a,b', "header line cannot be read"),
+    (b"[", "begins with '\\['"), (b"\x89PNG\0", "no text"),
     (None, "no text"),
 ])
 def test_first_lines_that_are_refused(line, message):
