@@ -71,14 +71,20 @@ class CsvTable:
     def _cell_by_cell(self, numbers: Sequence[str], verbatim: Sequence[str], done: int) -> Iterator[pa.RecordBatch]:
         """Yield what comes after ``done`` rows, by the dialect's own reading of cells that pyarrow does not know."""
         first = 1
-        with errors_of(self.path):
-            for batch in self._read(dict.fromkeys((*numbers, *verbatim), pa.string()), []):
+        wrong: list[Any] = []
+        try:
+            for batch in self._read(dict.fromkeys((*numbers, *verbatim), pa.string()), wrong):
                 passed = min(max(done + 1 - first, 0), len(batch))
                 part = batch.slice(passed)
                 if len(part):
                     columns = self._numbers(part, numbers, first + passed)
                     yield pa.RecordBatch.from_arrays([*columns, *part.columns[len(numbers):]], names=part.schema.names)
                 first += len(batch)
+        except pa.ArrowInvalid as error:
+            if wrong:
+                raise self._wrong_width(wrong[0]) from error
+            with errors_of(self.path):
+                raise
 
     def _numbers(self, part: pa.RecordBatch, names: Sequence[str], first: int) -> list[pa.Array]:
         found, bad = [], []

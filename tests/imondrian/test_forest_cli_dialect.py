@@ -246,6 +246,10 @@ def test_a_cell_that_pyarrow_does_not_know_far_into_a_file(tmp_path):
     found = open_table(tmp_path / "in.csv", Reading())
     with pytest.raises(Failure, match="row 250002, column 'b': 'wrong' is not a number"):
         list(found.batches(["a", "b"]))
+    rows[250_001] = "1,2,3\n"
+    (tmp_path / "in.csv").write_text("a,b\n" + "".join(rows))
+    with pytest.raises(Failure, match="row 250002 has 3 cells, not 2"):
+        list(found.batches(["a", "b"]))
 
 
 texts = st.sampled_from([*MISSING, *NUMBERS, *BAD, "1,5", "-2,25", '"1,5"', '"1,234"', "1,234", "1.234,5", '"a;b"'])
