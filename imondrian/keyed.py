@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _compact, _prequential
-from ._key_memory import Held, KeyMemory
-from ._key_store import KeyStore
-from ._memory import Layout
-from ._model_file import _encode
-from ._prequential import Judged
-from ._validation import positive_int
-from ._whole_file import TemporaryFolder
-from ._young import Young
+from ._forest.footprint import Layout
+from ._forest.validation import positive_int
+from ._keyed.cache import Held, KeyMemory
+from ._keyed.pending_points import Young
+from ._keyed.store import KeyStore
+from ._models import prequential as _prequential
+from ._models.prequential import Judged
+from ._persist import codec as _compact
+from ._persist.model_file import _encode
+from ._persist.whole_file import TemporaryFolder
 from .river import OnlineIsolationMondrianForest, _table
 
 __all__ = ["KeyedForest"]

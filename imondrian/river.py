@@ -1,6 +1,6 @@
 """The forest as a river anomaly detector, and what goes with it on a stream.
 
-Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+Only this module and those that it alone imports (``_river/alarm_filter.py``, ``_river/shingle.py``) import river.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
 from . import _core
-from ._alarm import AlarmFilter, DriftMonitor
-from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
-from ._forest import Forest, not_held, seed_states
-from ._gate import Gate, gate_of, reading, updating
-from ._memory import OBJECTS, Layout
-from ._model_file import SavedModel, is_key
-from ._river_shingle import Shingle
-from ._scoring import resolve_score
-from ._types import Floats
-from ._validation import (
+from ._conformal.conformal import CALIBRATION_SIZE, ScoreWindow, score_window
+from ._forest.footprint import OBJECTS, Layout
+from ._forest.forest import Forest, not_held, seed_states
+from ._forest.rwlock import Gate, gate_of, reading, updating
+from ._forest.scoring import resolve_score
+from ._forest.types import Floats
+from ._forest.validation import (
     WARM_UP,
     byte_limit,
     check_window_fits,
+    in_precision,
     is_scaled,
+    overflows,
     positive_int,
     retention,
     thread_count,
 )
+from ._persist.model_file import SavedModel, is_key
+from ._river.alarm_filter import AlarmFilter, DriftMonitor
+from ._river.shingle import Shingle
 
 if TYPE_CHECKING:
-    from ._estimator import IsolationMondrianForest
+    from ._sklearn.estimator import IsolationMondrianForest
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
@@ -397,7 +399,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
 
-        from ._estimator import IsolationMondrianForest
+        from ._sklearn.estimator import IsolationMondrianForest
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
@@ -479,6 +481,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         infinite = [key for key, value in values.items() if value in (float("inf"), float("-inf"))]
         if infinite:
             raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
+        if self._forest is not None and self._forest.dtype != np.float64:
+            too_large = overflows(np.array(list(values.values())), self._forest.dtype)
+            for key in np.array(list(values), object)[too_large]:
+                raise ValueError(f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, "
+                                 f"got {values[key]}")
         if grow and not values.keys() <= self._keys.keys():
             self._grow(values, 1)
         if self._forest is None:
@@ -492,6 +499,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
         keys, values = _table(X)
+        if self._forest is not None:
+            in_precision(values, self._forest.dtype, keys)  # before anything changes
         if grow and not set(keys) <= self._keys.keys():
             self._grow(keys, len(values))
         return self._placed(keys, values)
@@ -502,7 +511,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             return None
         places = [self._keys.get(key) for key in keys]
         if places == list(range(self._forest.n_features)):
-            return np.ascontiguousarray(values, dtype=self._forest.dtype)
+            return in_precision(values, self._forest.dtype, keys)
+        values = in_precision(values, self._forest.dtype, keys)
         rows = np.full((len(values), self._forest.n_features), np.nan, dtype=self._forest.dtype)
         for column, place in enumerate(places):
             if place is not None:

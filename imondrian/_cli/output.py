@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from imondrian._whole_file import check_regular, replacing
+from imondrian._persist.whole_file import check_regular, replacing
 
 from . import Failure
 

@@ -118,12 +118,12 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
     were bad, the others are done.
     """
     try:
-        from . import stream
+        from .stream import stream
     except ImportError as error:
         raise Failure(str(error), USAGE) from error
-    from .csv_records import Layout
-    from .judge import OUTPUT_FIELDS
-    from .records import Selection
+    from .stream.csv_records import Layout
+    from .stream.output_lines import OUTPUT_FIELDS
+    from .stream.records import Selection
 
     if delimiter is not None and delimiter == decimal:
         raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")

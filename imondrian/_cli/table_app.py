@@ -81,9 +81,9 @@ _fitting = _add(
 
 def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     """Return options under the names of the settings that they belong to."""
-    from .columns import Selection
-    from .detector import Fitting
-    from .tables import Reading
+    from .score.detector import Fitting
+    from .tables.columns import Selection
+    from .tables.reading import Reading
 
     for name, kind in (("reading", Reading), ("selection", Selection), ("fitting", Fitting)):
         members = {field.name for field in dataclasses.fields(kind)}
@@ -134,7 +134,7 @@ def score(**settings: Any) -> int:
       reason_1  the feature that makes most of it, which side of it, how much
     """
     _require_pyarrow()
-    from .score import Settings, run
+    from .score.score import Settings, run
 
     return run(Settings(**_grouped(settings)))
 
@@ -162,6 +162,6 @@ def explain(**settings: Any) -> int:
     for its being high; above 0 it makes the row anomalous.
     """
     _require_pyarrow()
-    from .explain import Settings, run
+    from .score.explain import Settings, run
 
     return run(Settings(**_grouped(settings)))

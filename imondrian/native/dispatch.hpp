@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core.hpp"
-#include "spacing.hpp"
+#include "score/spacing.hpp"
 
 namespace imondrian {
 
@@ -31,7 +31,7 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
 void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
 
-// Depth of a padded row with missing values (paths.hpp).
+// Depth of a padded row with missing values (score/depth_score.hpp).
 double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
 double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
 
@@ -44,11 +44,11 @@ struct Samples;
 template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
-// What a padded row without missing values, whose leaves are known, sees in a group of trees (spacing.hpp).
+// What a padded row without missing values, whose leaves are known, sees in a group of trees (score/spacing.hpp).
 void look_across(TreeGroup<float>& group, const float* x, double* extent);
 void look_across(TreeGroup<double>& group, const double* x, double* extent);
 
-// Log spacing of a padded row with missing values in the tree that `sight` looks at (spacing.hpp).
+// Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
                             std::vector<Way>& ways);
 double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,
