@@ -36,7 +36,7 @@ from ._forest.validation import (
     retention,
     thread_count,
 )
-from ._persist.model_file import SavedModel
+from ._persist.model_file import SavedModel, is_key
 from ._river.alarm_filter import AlarmFilter, DriftMonitor
 from ._river.shingle import Shingle
 
@@ -416,8 +416,33 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def _file_parameters(self) -> dict[str, Any]:
         return self._get_params()
 
+    @classmethod
+    def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
+        """Raise ValueError where parameters ask for more room than the attributes of a file take."""
+        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
+            raise ValueError(f"{min(missing)} is missing")
+        recent = fitted["_recent"]
+        held = len(recent["scores"]) if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and \
+            recent["scores"].ndim else None
+        calibration = parameters.get("calibration", CALIBRATION_SIZE)
+        if calibration is not None and calibration != held:
+            raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
+
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
+        forest = self._forest
+        if forest is not None:
+            forest.require_learning("going on with a stream")
+            if forest.n_trees != self._n_trees:
+                raise ValueError(f"n_trees={self._n_trees} does not go with a forest of {forest.n_trees}")
+            if self._score == "spacing" and not forest.spaced:
+                raise ValueError(f"score={self.score!r} needs trees that were grown for it")
+        if not (self.seed is None or (type(self.seed) is int and 0 <= self.seed < 2**32)):
+            np.random.RandomState(self.seed)  # raises what learning would
+        if min(self._n_ignored, self._n_dropped) < 0:
+            raise ValueError(f"{self._n_ignored} keys ignored and {self._n_dropped} dropped")
+        if strange := [key for key in self._keys if not is_key(key)]:
+            raise ValueError(f"{strange[0]!r:.80} cannot be a feature")
         places = sorted(place for place in self._keys.values() if type(place) is int)
         width = 0 if self._forest is None else self._forest.n_features
         if places != list(range(width)) or len(self._keys) != width:
@@ -428,6 +453,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             self._recent = ScoreWindow.from_arrays(self._recent)
             if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
                 raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
+        if forest is not None and self._max_bytes is not None and self._max_bytes < self._reserved(forest.n_features):
+            raise ValueError(f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
+                             f"{self._reserved(forest.n_features)} beside the trees")
 
     # -- rows --------------------------------------------------------------------------------------
 
