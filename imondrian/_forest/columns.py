@@ -24,6 +24,8 @@ _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
+_MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
+_MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
 STATE_VERSION = 3
 
 
@@ -221,8 +223,8 @@ class ForestColumns:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
             if layout.size(slots, rows) > max_bytes:
-                raise MemoryError(f"max_bytes={max_bytes} of trees and points is too little for {n_more} more points: "
-                                  f"they may need {layout.size(slots, rows)}; nothing was learnt")
+                raise MemoryError(f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
+                                  f"more points: they may need {layout.size(slots, rows)}; nothing was learnt")
             most = layout.slots_that_fit(max_bytes, slots, rows)
             self._max_rows = rows + most - slots
         if slots > old:
@@ -359,6 +361,8 @@ class ForestColumns:
         except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
         self.check()
+        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
+            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["version"] != STATE_VERSION:
@@ -375,7 +379,7 @@ class ForestColumns:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
         self.scaled = state["scaled"]
-        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
+        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay <= _MOST_DECAY:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
         slots = saved["member_leaf" if bounded else "leaf_point"]
@@ -388,6 +392,10 @@ class ForestColumns:
         widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
         if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
+        for name in ("rate", *(("lower", "upper") if "lower" in saved else ())):
+            if saved[name].shape[-1] not in widths:  # before room is made that the columns do not have
+                raise ValueError(f"damaged forest: {self.n_features} features, column {name!r} of shape "
+                                 f"{saved[name].shape}")
         spare = ForestColumns(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
                               memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
                               spaced="clean" in saved)
@@ -399,8 +407,7 @@ class ForestColumns:
             if source.dtype != column.dtype or source.ndim != column.ndim:
                 raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
                                  f"expected {column.dtype} with {column.ndim} axes")
-            if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
-                    (len(source) != len(column) and name != "points"):
+            if not _fits(name, source.shape, column.shape, self.n_features):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
                 self.columns[name] = np.asarray(source)  # mapped from a file: the first update copies it
@@ -408,4 +415,19 @@ class ForestColumns:
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan
+        for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
+            if name in saved and saved[name].max(initial=-1) >= self.n_features:
+                raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "
+                                 f"{self.n_features}")
         self._renew_view()
+
+
+def _fits(name: str, have: tuple[int, ...], room: tuple[int, ...], n_features: int) -> bool:
+    """Whether a saved column has the shape of a new one, but for spare slots and rows, and padding."""
+    if name in _PADDED:
+        have, room = (*have[:-1], min(have[-1], n_features)), (*room[:-1], n_features)
+    if name == "points":
+        return have[1:] == room[1:] and have[0] <= room[0]
+    if name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
+        return have[0] == room[0] and have[1] <= room[1] and have[2:] == room[2:]
+    return have == room

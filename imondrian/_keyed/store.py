@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imondrian._persist.whole_file import check_regular
+
 FILE = "models.sqlite"
 _APPLICATION_ID = 0x494D4F4E  # "IMON"
 _VERSION = 1
@@ -42,8 +44,11 @@ class KeyStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
         folder.mkdir(exist_ok=True)
         self.path = folder / FILE
+        check_regular(self.path)
         self._connection: sqlite3.Connection | None = None
         with self._told():
             # No transactions but those that are asked for; no waiting for a lock that its holder never gives back.

@@ -532,13 +532,3 @@ class OnlineForest(SavedModel):
 
 
 _PARAMETERS = tuple(inspect.signature(OnlineForest.__init__).parameters)[1:]
-
-
-def as_detector(model: OnlineForest) -> OnlineForest:
-    """Return the model as river's detector, where river is installed."""
-    try:
-        from .river import OnlineIsolationMondrianForest
-    except ImportError:
-        return model
-    model.__class__ = OnlineIsolationMondrianForest
-    return model

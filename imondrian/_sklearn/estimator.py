@@ -21,7 +21,7 @@ from imondrian._forest.types import Floats, Integers
 from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
 from imondrian._models.inference import Judgement
-from imondrian._models.settings import Settings
+from imondrian._models.settings import Settings, reserved_bytes
 from imondrian._persist.model_file import SavedModel
 
 from .from_isolation_forest import from_isolation_forest
@@ -530,6 +530,8 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
         self._settings()
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            np.random.RandomState(self.random_state)  # raises what fitting would
         found = self.__dict__.keys() & self._FITTED.keys()
         if not found:
             return
@@ -538,6 +540,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
             raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
                              f"for a forest of {self.forest_.n_features} features")
+        reserved = reserved_bytes(self.n_features_in_, self.forest_.dtype.itemsize)
+        if self.max_bytes is not None and self.max_bytes < reserved:
+            raise ValueError(f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
+                             f"{reserved} beside the trees")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from .records import Table
 
 STATE_VERSION = 1
 _NOTE = "stream"
+_MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
 
 class Follower(Protocol):
@@ -27,6 +29,9 @@ class Follower(Protocol):
 
     def known(self) -> Sequence[Any]:
         """Return the features that a model has learnt of."""
+
+    def largest(self) -> float:
+        """Return the largest number that the models can hold."""
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -66,6 +71,11 @@ class OneModel:
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
         return list(self.model._keys)
+
+    def largest(self) -> float:
+        """Return the largest number that the model can hold: one of 32-bit floats takes less than a stream may have."""
+        dtype = np.float64 if self.model._forest is None else self.model._forest.dtype
+        return float(np.finfo(dtype).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -132,6 +142,10 @@ class ModelsByKey:
     def known(self) -> Sequence[Any]:
         """Return nothing: each model knows features of its own."""
         return ()
+
+    def largest(self) -> float:
+        """Return the largest double: these models are made here."""
+        return float(np.finfo(np.float64).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -204,17 +218,28 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
     """Return a stream's state from a file if it is one; ValueError tells what is wrong."""
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
                              "pending": np.ndarray}
-    if state.get("version") != STATE_VERSION:
-        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {state.get('version')!r}; "
+    if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+        found = state.get("version") if isinstance(state, dict) else None
+        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {found!r}; "
                          f"this imondrian reads version {STATE_VERSION}")
-    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
-    alarms = state["alarms"]
-    if alarms.keys() != {"rate", "threshold", "level", "count"} or state["pending"].dtype != np.uint8 or \
-            state["records"] < 0 or not all(isinstance(name, str) for name in state["header"] or ()) or \
-            not all(value is None or isinstance(value, (int, float)) for value in alarms.values()):
+    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
+            not _is_sound(state):
         raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
     return state
+
+
+def _is_sound(state: dict[str, Any]) -> bool:
+    alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if alarms.keys() != {"rate", "threshold", "level", "count"} or \
+            not all(value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+                    for value in alarms.values()):
+        return False  # nor is NaN at most anything
+    rate, level = alarms["rate"], alarms["level"]
+    return type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and \
+        pending.dtype == np.uint8 and pending.ndim == 1 and \
+        all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and \
+        (rate is None or 0 < rate < 1) and level is not None and \
+        type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS
 
 
 def _present(table: Table) -> dict[str, float]:

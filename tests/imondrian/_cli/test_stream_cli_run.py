@@ -288,8 +288,9 @@ def test_csv_of_other_lands(tmp_path, X):
     lines = csv_lines(X, ";").replace(b".", b",")
     _, found = run(tmp_path, lines, layout=Layout(decimal=","))
     assert found == in_turn(X)
+    assert run(tmp_path, lines) == (0, found)
     with pytest.raises(Failure, match="decimal comma where decimals have points"):
-        run(tmp_path, lines)
+        run(tmp_path, lines, layout=Layout(decimal="."))
 
 
 def test_a_model_that_grows_too_large_stops_with_all_lines_so_far(tmp_path, X):
