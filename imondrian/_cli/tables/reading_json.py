@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from . import Failure
-from .stream.json_lines import JSONDecodeError, loads
-from .tables.arrow_arrays import from_numpy, from_texts
-from .tables.reading import EMPTY, NUMBER, OTHER, TEXT, TRUTH, batch_rows, errors_of
+from imondrian._cli import Failure
+from imondrian._cli.stream.json_lines import JSONDecodeError, loads
+
+from .arrow_arrays import from_numpy, from_texts
+from .reading import EMPTY, NUMBER, OTHER, TEXT, TRUTH, batch_rows, errors_of
 
 _BOM = b"\xef\xbb\xbf"
 _LONGEST = 1 << 24  # bytes of a line

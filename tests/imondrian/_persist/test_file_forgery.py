@@ -417,7 +417,7 @@ def test_imported_cuts_of_too_many_features(tmp_path):
 LIMITED = """
 import resource, sys
 import numpy as np
-from imondrian import _compact
+from imondrian._persist import codec as _compact
 from imondrian.river import OnlineIsolationMondrianForest
 data = open(sys.argv[1], "rb").read()
 from imondrian._core import STREAM_SIZE

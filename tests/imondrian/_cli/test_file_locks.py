@@ -22,8 +22,9 @@ if os.name == "nt":
 
 from stream_commands import ROOT, ended, json_lines, run, start, values
 
-from imondrian import IsolationMondrianForest, _whole_file
+from imondrian import IsolationMondrianForest
 from imondrian._cli import Failure
+from imondrian._persist import whole_file
 from imondrian._persist.whole_file import FileLock
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
@@ -109,7 +110,7 @@ def test_locks_of_one_file_exclude_each_other_whatever_its_name(tmp_path, monkey
 
 def test_a_lock_that_is_removed_while_another_waits_for_it(tmp_path, monkeypatch):
     """The file that was opened is no longer at its name when it is locked: the lock must be that of the new one."""
-    first, real, once = FileLock(tmp_path / "m"), _whole_file._lock, []
+    first, real, once = FileLock(tmp_path / "m"), whole_file._lock, []
 
     def lock(descriptor, shared=False):
         if not once:
@@ -117,7 +118,7 @@ def test_a_lock_that_is_removed_while_another_waits_for_it(tmp_path, monkeypatch
             first.release()
         return real(descriptor, shared)
 
-    monkeypatch.setattr(_whole_file, "_lock", lock)
+    monkeypatch.setattr(whole_file, "_lock", lock)
     with FileLock(tmp_path / "m"):
         monkeypatch.undo()
         with pytest.raises(BlockingIOError):
@@ -205,7 +206,7 @@ def leave_behind(path, number="SIGKILL"):
 
 
 def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
-    monkeypatch.setattr(_whole_file, "_swept", set())
+    monkeypatch.setattr(whole_file, "_swept", set())
     others = [".other.0123456789abcdef.tmp", ".model.x.0123456789abcdef.tmp", ".model.0123456789abcde.tmp", "model.tmp",
               ".model.0123456789abcdef.tmp2"]
     for name in others:
@@ -227,7 +228,7 @@ def test_a_stream_sweeps_when_it_begins(tmp_path):
 
 
 def test_what_a_live_run_is_writing_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(_whole_file, "_swept", set())
+    monkeypatch.setattr(whole_file, "_swept", set())
     stopped = leave_behind(tmp_path / "model", "SIGSTOP")
     try:
         model().save(tmp_path / "model")
@@ -235,20 +236,20 @@ def test_what_a_live_run_is_writing_is_left_alone(tmp_path, monkeypatch):
     finally:
         stopped.kill()
         stopped.wait(60)
-    _whole_file._swept.clear()
+    whole_file._swept.clear()
     model().save(tmp_path / "model")
     assert names(tmp_path) == ["model"]
 
 
 def test_a_file_that_is_swept_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
-    real, once = _whole_file._lock, []
+    real, once = whole_file._lock, []
 
     def lock(descriptor, shared=False):
         if not once:
             once.append([path.unlink() for path in tmp_path.glob(".model.*.tmp")])
         return real(descriptor, shared)
 
-    monkeypatch.setattr(_whole_file, "_lock", lock)
+    monkeypatch.setattr(whole_file, "_lock", lock)
     model().save(tmp_path / "model")
     assert len(once[0]) == 1 and names(tmp_path) == ["model"]
 
