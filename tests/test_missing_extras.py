@@ -48,6 +48,11 @@ TYPED = [
     ("river", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
     ("matplotlib", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
 ]
+# module -> what reads such a file (a ValueError: in a folder of them the others are read)
+READ = [
+    ("trimesh", "from pointmetrics._io.foreign import read_stl; read_stl(b'solid')", "pip install 'imondrian[formats]'"),
+    ("laspy", "from pointmetrics._io.foreign import read_las; read_las(b'LASF')", "pip install 'imondrian[formats]'"),
+]
 
 
 def python_without(module, *arguments, lines=None):
@@ -69,6 +74,12 @@ def test_an_import_error_names_the_command(module, statement, command):
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ") and command in last
     assert module != "cupy" or "'imondrian[cuda13]' for CUDA 13" in last
+
+
+@pytest.mark.parametrize(("module", "statement", "command"), READ)
+def test_a_file_that_needs_more_names_the_command(module, statement, command):
+    last = python_without(module, "-c", statement).stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: ") and command in last
 
 
 @pytest.mark.parametrize(("module", "arguments", "command"), TYPED)
@@ -182,7 +193,7 @@ def test_every_optional_package_is_tried_here():
     found = {name for package in own for path in (ROOT / package).rglob("*.py")
              for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
     optional = found - own - REQUIRED - OF_THE_CALLER - set(sys.stdlib_module_names)
-    assert optional == {module for module, *_ in (*ASKED, *TYPED)}
+    assert optional == {module for module, *_ in (*ASKED, *TYPED, *READ)}
 
 
 def test_the_commands_name_extras_that_exist():
