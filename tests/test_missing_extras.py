@@ -50,7 +50,7 @@ TYPED = [
 ]
 # module -> what reads such a file (a ValueError: in a folder of them the others are read)
 READ = [
-    ("trimesh", "from pointmetrics._io.foreign import read_stl; read_stl(b'solid')", "pip install 'imondrian[formats]'"),
+    ("trimesh", "from pointmetrics._io.foreign import read_stl; read_stl(b'')", "pip install 'imondrian[formats]'"),
     ("laspy", "from pointmetrics._io.foreign import read_las; read_las(b'LASF')", "pip install 'imondrian[formats]'"),
 ]
 
