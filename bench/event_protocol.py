@@ -73,7 +73,7 @@ def rules_for(score: str | None) -> dict[str, rules.Rule]:
     if score is None:
         return rules.PEER_RULES
     if score == "default":
-        from imondrian._scoring import resolve_score
+        from imondrian._forest.scoring import resolve_score
 
         return {"AlarmFilter": partial(rules.ours, score=resolve_score(score, stream=True))}
     return {"AlarmFilter": partial(rules.ours, score=score),

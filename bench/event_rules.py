@@ -22,8 +22,7 @@ def _first(scores: np.ndarray) -> int:
 
 def ours(scores: np.ndarray, budget: float, *, score: str | None = None, mode: str = "p-value") -> np.ndarray:
     """AlarmFilter's rule; ``score`` is ours that they are, if any."""
-    from imondrian._alarm_rule import AlarmRule
-    from imondrian._scoring import USUAL_SCORES
+    from imondrian._conformal.alarm_rule import USUAL_SCORES, AlarmRule
 
     begin = _first(scores)
     rule = AlarmRule(budget, mode, usual=USUAL_SCORES.get(score or ""))

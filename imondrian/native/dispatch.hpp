@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "core.hpp"
-#include "spacing.hpp"
+#include "nativekit/interrupt.hpp"
+#include "score/spacing.hpp"
 
 namespace imondrian {
 
@@ -17,21 +18,45 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
   for (std::int64_t j = n_features; j < width; ++j) to[j] = std::numeric_limits<T>::quiet_NaN();
 }
 
-// Run body on x in the forest's precision, with allocation failures turned into a status.
+// Run body, with allocation failures and interrupts turned into a status.
 template <class Body>
-Status dispatch(bool is64, const void* x, const Body& body) {
+Status guarded(const Body& body) {
   try {
-    return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x));
+    return body();
   } catch (const std::bad_alloc&) {
     return Status::kNoMemory;
+  } catch (const nativekit::Interrupted&) {
+    return Status::kInterrupted;
   }
+}
+
+// The body of a clone that may throw: no exception may leave one (nativekit/interrupt.hpp). To be read with resume().
+#define IMONDRIAN_GUARDED(statement)            \
+  try {                                         \
+    statement;                                  \
+  } catch (const std::bad_alloc&) {             \
+    return Status::kNoMemory;                   \
+  } catch (const nativekit::Interrupted&) {     \
+    return Status::kInterrupted;                \
+  }                                             \
+  return Status::kOk;
+
+inline void resume(Status status) {
+  if (status == Status::kNoMemory) throw std::bad_alloc();
+  if (status == Status::kInterrupted) throw nativekit::Interrupted();
+}
+
+// The same as guarded(), on x in the forest's precision.
+template <class Body>
+Status dispatch(bool is64, const void* x, const Body& body) {
+  return guarded([&] { return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x)); });
 }
 
 // Add the insertion depth of each padded row of x (n, width) to out.
 void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
 void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
 
-// Depth of a padded row with missing values (paths.hpp).
+// Depth of a padded row with missing values (score/depth_score.hpp).
 double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
 double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
 
@@ -44,11 +69,11 @@ struct Samples;
 template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
-// What a padded row without missing values, whose leaves are known, sees in a group of trees (spacing.hpp).
+// What a padded row without missing values, whose leaves are known, sees in a group of trees (score/spacing.hpp).
 void look_across(TreeGroup<float>& group, const float* x, double* extent);
 void look_across(TreeGroup<double>& group, const double* x, double* extent);
 
-// Log spacing of a padded row with missing values in the tree that `sight` looks at (spacing.hpp).
+// Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
                             std::vector<Way>& ways);
 double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,

@@ -11,12 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-LEAST_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
+ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
 Row = Sequence[float]
 
 
 def clean_of(columns: dict, t: int, v: int) -> float:
     return float(columns["clean"][t, v] if v >= 0 else columns["leaf_clean"][t, ~v])
+
+
+def clean_needed(total: float) -> float:
+    """Four, or all but one where there are fewer than five."""
+    return min(max(total - 1.0, 1.0), ENOUGH_CLEAN)
+
+
+def needed_in(columns: dict, t: int) -> float:
+    return clean_needed(clean_of(columns, t, int(columns["header"][t, 0])))
 
 
 def children(columns: dict, t: int, v: int) -> list[int]:
@@ -54,11 +63,11 @@ def spacing(columns: dict, t: int, x: Row) -> float:
     def below(v: int) -> float:
         if v < 0:
             return math.log(extent(columns, t, v, x))
-        return sum(share * (below(c) if clean_of(columns, t, c) >= LEAST_CLEAN else math.log(extent(columns, t, v, x)))
+        return sum(share * (below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x)))
                    for c, share in slow.ways(columns, t, v, x))
 
-    root = int(columns["header"][t, 0])
-    return below(root) if clean_of(columns, t, root) >= LEAST_CLEAN else math.log(extent(columns, t, root, x))
+    root, needed = int(columns["header"][t, 0]), needed_in(columns, t)
+    return below(root) if clean_of(columns, t, root) >= needed else math.log(extent(columns, t, root, x))
 
 
 def mean_spacing(columns: dict, x: Row) -> float:
@@ -98,7 +107,10 @@ def levels(columns: dict, t: int, leaf: int) -> int:
 
 
 def flagged_points(columns: dict, d: int) -> set[bytes]:
-    """Of all points held, the shallowest fifth (by copies): their own copy left out of every leaf's mass."""
+    """Of all points held, the shallowest fifth (by copies), their own copy left out of every leaf's mass.
+
+    Not so values of many copies that are as deep as others of that kind.
+    """
     dtype, n_trees = columns["points"].dtype, len(columns["header"])
     depth, mass = {}, {}
     for point, leaf_in in holdings(columns).items():
@@ -113,7 +125,23 @@ def flagged_points(columns: dict, d: int) -> set[bytes]:
         if passed > FLAGGED * total:
             least = depth[point]
             break
-    return {point for point in depth if depth[point] < least}
+    flagged = {point for point in depth if depth[point] < least}
+    return flagged - like_those_kept(columns, flagged, depth)
+
+
+def like_those_kept(columns: dict, flagged: set[bytes], depth: dict[bytes, int]) -> set[bytes]:
+    """Which of the flagged points that are five or more are as deep as others of that kind that are kept."""
+    held, above, n_trees = holdings(columns), {}, len(columns["header"])
+    for point, leaf_in in held.items():
+        if max(float(columns["leaf_mass"][t, leaf]) for t, leaf in leaf_in.items()) >= ENOUGH_CLEAN + 1.0:
+            above[point] = sum(levels(columns, t, leaf) for t, leaf in leaf_in.items()) / len(leaf_in)
+    kept = [point for point in above if point not in flagged]
+    if not kept:
+        return set()
+    first = min(depth[point] for point in kept)
+    level = max(above[point] for point in kept if depth[point] == first)
+    return {point for point in flagged & above.keys()
+            if first - depth[point] <= round(2.0 ** 20 * 2.0 * math.sqrt((above[point] + level) * n_trees))}
 
 
 def usual_spacings(columns: dict, d: int) -> list[float]:
@@ -123,7 +151,8 @@ def usual_spacings(columns: dict, d: int) -> list[float]:
         x, total = np.frombuffer(point, columns["points"].dtype)[:d].tolist(), 0.0
         for t, leaf in leaf_in.items():
             v, up, own = ~leaf, int(columns["leaf_parent"][t, leaf]), float(columns["leaf_clean"][t, leaf] > 0)
-            while up >= 0 and clean_of(columns, t, v) - own < LEAST_CLEAN:
+            needed = clean_needed(clean_of(columns, t, int(columns["header"][t, 0])) - own)
+            while up >= 0 and clean_of(columns, t, v) - own < needed:
                 v, up = up, int(columns["parent"][t, up])
             total += math.log(extent(columns, t, v, x))
         found += [total / len(leaf_in)] * round(float(columns["leaf_mass"][0, leaf_in[0]]))

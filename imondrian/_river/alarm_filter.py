@@ -1,0 +1,228 @@
+"""Alarms at a rate one asks for, and drift of scores: wrappers for any river anomaly detector.
+
+Imported by ``imondrian.river`` alone, which reports a missing river.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from river.base import AnomalyDetector, AnomalyFilter, DriftDetector, Wrapper
+
+from imondrian._conformal.alarm_rule import HISTORY, STEP, AlarmRule, UsualScores
+
+
+class AlarmFilter(AnomalyFilter):
+    """Raise alarms at a requested rate, whatever the detector's scores look like and however they drift.
+
+    A score is an alarm when its p-value among the last scores, with a modelled tail, is at most a level. The level
+    starts at the rate, falls as alarms overdraw the budget of ``rate`` a point, rises as they fall short, and at
+    rates below 4 % is up to four times as high in the four points after an alarm: a burst is told whole. For the same
+    end only every fourth of such near alarms joins the scores that later ones are ranked among.
+
+    Parameters
+    ----------
+    anomaly_detector : river.base.AnomalyDetector
+        Any detector, or pipeline that ends in one, whose high scores are anomalous.
+    rate : float in (0, 1), default=0.05
+        Share of points to call anomalous.
+    window : int, default=8192
+        Past scores that a score is ranked among.
+    step : float, default=0.005
+        Bounds how far alarms may stray from ``rate * n``: by ``1 + 0.25 / step``.
+    protect_anomaly_detector : bool, default=True
+        Do not let the detector learn from alarms. Since at most about ``rate`` of the points are alarms in the
+        long run, the detector still follows drift, which it does not behind a fixed threshold.
+    mode : {"p-value", "rate"}, default="p-value"
+        "p-value": nothing need be an alarm. The level is at most three times ``rate``; where scores fall for long,
+        there are fewer alarms, and never lastingly more. "rate": that share of the points is, in the long run, in calm
+        stretches as well.
+
+    Attributes
+    ----------
+    level : float
+        The p-value at or below which the next score is an alarm; starts at ``rate``.
+    n_points, n_alarms : int
+        Points learnt since the detector was ready, and how many of them were alarms.
+
+    Notes
+    -----
+    After n points there are at most ``rate * n + slack`` alarms (one more at most), ``slack = min(5000 * rate + 3, 0.25
+    / step)``, and in "rate" mode no fewer than ``rate * n - slack``, for every sequence of scores: by the defaults the
+    share is within 51 / n of ``rate``, and nearer for rates below 1 %. That is the worst case: a lasting debt lowers
+    the level for good.
+
+    For the scores "insertion" and "depth" of this package's forests it is known beforehand what is usual, which counts
+    as two thousand scores beside those of the stream: a young stream's records are not all alarms.
+
+    Zeros before a detector's first other score count as "not ready": no alarm, not kept. So does NaN, at any time.
+    ``score_one`` is the detector's; ``classify`` changes nothing. Cost: the detector's score, and a few
+    microseconds. The window takes 16 bytes a score.
+
+    References
+    ----------
+    A. Siffer, P.-A. Fouque, A. Termier, C. Largouet, "Anomaly detection in streams with extreme value theory", KDD
+    2017, for tails beyond the highest score; I. Gibbs, E. Candès, "Adaptive conformal inference under distribution
+    shift", NeurIPS 2021, for levels that follow the alarms.
+
+    Examples
+    --------
+    >>> from river import anomaly, datasets, preprocessing
+    >>> from imondrian.river import AlarmFilter
+    >>> model = AlarmFilter(preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=42), rate=0.05, mode="rate")
+    >>> for x, _ in datasets.Shuttle().take(4000):
+    ...     alarm = model.classify(model.score_one(x))
+    ...     model.learn_one(x)
+    >>> round(model.n_alarms / model.n_points, 2)
+    0.05
+    """
+
+    def __init__(self, anomaly_detector: AnomalyDetector, rate: float = 0.05, window: int = HISTORY,
+                 step: float = STEP, protect_anomaly_detector: bool = True, mode: str = "p-value") -> None:
+        super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
+        self.rate = rate
+        self.window = window
+        self.step = step
+        self.mode = mode
+        self._rule = AlarmRule(rate, mode, window, step, usual_scores(anomaly_detector))
+
+    @property
+    def level(self) -> float:
+        """The p-value at or below which the next score is an alarm."""
+        return self._rule.level
+
+    @property
+    def n_points(self) -> int:
+        """Points learnt since the detector was ready."""
+        return self._rule.n_scores
+
+    @property
+    def n_alarms(self) -> int:
+        """How many of them were alarms."""
+        return self._rule.n_alarms
+
+    def p_value(self, score: float) -> float:
+        """Return the conformal p-value of a score among the last ones; 1 while there are none."""
+        return self._rule.rank_p_value(score)
+
+    def classify(self, score: float) -> bool:
+        """Return whether a score is an alarm at present."""
+        return self._is_ready(score) and self._rule.is_alarm(score)
+
+    def learn_one(self, *args: Any, **learn_kwargs: Any) -> None:
+        """Score a point, let the detector learn it unless it is an alarm, and adapt the level."""
+        score = self.score_one(*args)
+        alarm = self.classify(score)
+        if not (alarm and self.protect_anomaly_detector):
+            self.anomaly_detector.learn_one(*args, **learn_kwargs)
+        if self._is_ready(score):
+            self._rule.take(score, alarm)
+
+    def _is_ready(self, score: float) -> bool:
+        return not math.isnan(score) and (score != 0.0 or self.n_points > 0)
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        from river import anomaly, preprocessing
+
+        yield {"anomaly_detector": preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=42), "rate": 0.1}
+
+
+def usual_scores(detector: Any) -> UsualScores | None:
+    """Return what is known of a detector's scores beforehand: of ours, behind wrappers and at a pipeline's end, too."""
+    if hasattr(detector, "steps"):
+        return usual_scores(next(reversed(detector.steps.values()), None))
+    if isinstance(detector, Wrapper):
+        return usual_scores(detector._wrapped_model)
+    return getattr(detector, "_usual_scores", None)
+
+
+class DriftMonitor(Wrapper, AnomalyDetector):
+    """Watch a detector's scores with one of river's drift detectors: a signal that the stream has changed.
+
+    The wrapper is the detector in every other respect.
+
+    Parameters
+    ----------
+    anomaly_detector : river.base.AnomalyDetector
+    drift_detector : river.base.DriftDetector, optional
+        Any of ``river.drift``; by default ``river.drift.ADWIN()``. It sees every score from just before
+        its point is learnt.
+    grace_period : int, default=1024
+        Points learnt before the drift detector sees its first score. While a forest fills its window its
+        scores move without any drift.
+
+    Attributes
+    ----------
+    drift_detected : bool
+        Whether the last point learnt completed a drift.
+    n_drifts : int
+        Drifts so far.
+
+    Notes
+    -----
+    What is promised about delays and false alarms is what the drift detector promises, for scores that are
+    independent. A detector that adapts shows drift only for a while, and again, as its scores fall back, when it has
+    learnt the new regime. If it adapts within some 200 points (a forest with ``window=256``), drift detectors that
+    compare means over long stretches (ADWIN, Page-Hinkley) may miss what ``river.drift.KSWIN`` finds.
+
+    Examples
+    --------
+    >>> import random
+    >>> from imondrian.river import DriftMonitor, OnlineIsolationMondrianForest
+    >>> rng = random.Random(0)
+    >>> model = DriftMonitor(OnlineIsolationMondrianForest(25, seed=0))
+    >>> for i in range(2500):
+    ...     model.learn_one({"a": rng.gauss(0 if i < 2300 else 3, 1), "b": rng.gauss(0, 1)})
+    ...     if model.drift_detected:
+    ...         print(2300 < i < 2400)
+    True
+    """
+
+    def __init__(self, anomaly_detector: AnomalyDetector, drift_detector: DriftDetector | None = None,
+                 grace_period: int = 1024) -> None:
+        self.anomaly_detector = anomaly_detector
+        self.drift_detector = drift_detector
+        self.grace_period = grace_period
+        if isinstance(grace_period, bool) or not isinstance(grace_period, int) or grace_period < 0:
+            raise ValueError(f"grace_period must be an int of at least 0, got {grace_period!r}")
+        self._watch = _adwin() if drift_detector is None else drift_detector
+        self.n_points = 0
+        self.n_drifts = 0
+
+    @property
+    def _wrapped_model(self) -> AnomalyDetector:
+        return self.anomaly_detector
+
+    @property
+    def drift_detected(self) -> bool:
+        """Whether the last point learnt completed a drift."""
+        return bool(self._watch.drift_detected)
+
+    def score_one(self, *args: Any, **kwargs: Any) -> float:
+        """Return the detector's score. Changes nothing."""
+        return self.anomaly_detector.score_one(*args, **kwargs)
+
+    def learn_one(self, *args: Any, **kwargs: Any) -> None:
+        """Show the point's score to the drift detector, then let the anomaly detector learn the point."""
+        self.n_points += 1
+        if self.n_points > self.grace_period:
+            score = self.anomaly_detector.score_one(*args)
+            if not math.isnan(score):
+                self._watch.update(score)
+                self.n_drifts += self.drift_detected
+        self.anomaly_detector.learn_one(*args, **kwargs)
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        from river import anomaly, preprocessing
+
+        yield {"anomaly_detector": preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=42)}
+
+
+def _adwin() -> DriftDetector:
+    from river.drift import ADWIN
+
+    return ADWIN()
