@@ -88,6 +88,13 @@ class AlarmFilter(AnomalyFilter):
         self.mode = mode
         self._rule = AlarmRule(rate, mode, window, step, usual_scores(anomaly_detector))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_rule" in state:
+            self.__dict__.update(state)
+        else:  # of version 0.1.0: its rule was another; the present one starts afresh
+            AlarmFilter.__init__(self, state["anomaly_detector"], state["rate"], state["window"], state["step"],
+                                 state["protect_anomaly_detector"])
+
     @property
     def level(self) -> float:
         """The p-value at or below which the next score is an alarm."""

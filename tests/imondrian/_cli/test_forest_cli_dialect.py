@@ -25,7 +25,7 @@ from imondrian._cli.tables.columns import Selection, choose, read_rows
 from imondrian._cli.tables.reading import Reading, open_table
 
 NAN = float("nan")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def by_score(path, data, **reading):

@@ -24,6 +24,7 @@ pytest.importorskip("river", reason="needs river")
 
 from imondrian import IsolationMondrianForest
 from imondrian._cli.stream import stream_models as follow
+from imondrian._conformal.alarm_rule import AlarmRule
 from imondrian._keyed.pending_points import Young
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
@@ -293,29 +294,46 @@ def test_states_of_a_store_name_their_key(store):
 
 # -- where a stream was ------------------------------------------------------------------------------------
 
-STREAM = {"version": 1, "records": 7, "header": ["a", "b"], "pending": np.zeros(3, np.uint8),
-          "alarms": {"rate": 0.01, "threshold": None, "level": 0.01, "count": 1}}
+def rule_state():
+    """What an alarm rule was that has seen scores and raised alarms."""
+    rule = AlarmRule(0.01, history=64)
+    rule.judge(np.random.default_rng(0).random(300))
+    return rule.state()
+
+
+STREAM = {"version": 2, "records": 7, "header": ["a", "b"], "pending": np.zeros(3, np.uint8),
+          "alarms": {"rate": 0.01, "threshold": None, "count": 1, "rule": rule_state()}}
+RULES = [{"debt": float("nan")}, {"debt": float("inf")}, {"drift": 9.0}, {"slack": 0.0}, {"n_scores": -1},
+         {"n_alarms": 10 ** 6}, {"last": 10 ** 6}, {"run": -1}, {"history": 0}, {"history": 10 ** 9}, {"mode": "x"},
+         {"rate": 0.02}, {"rate": 1}, {"scores": np.zeros(3)}, {"scores": np.full(64, np.nan)},
+         {"scores": np.zeros((64, 1))}, {"scores": np.zeros(64, np.float32)}, {"more": 1}]
 WRONG = [("records", -1), ("records", 2 ** 63), ("records", 10 ** 30), ("records", True), ("records", 1.5),
          ("records", None), ("header", ["a", "a"]), ("header", [1]), ("header", "ab"), ("header", {}),
          ("pending", np.zeros((2, 2), np.uint8)),
-         ("pending", np.zeros(3)), ("pending", []), ("version", 2), ("version", None), ("alarms", []), ("alarms", {}),
+         ("pending", np.zeros(3)), ("pending", []), ("version", 3), ("version", None), ("alarms", []), ("alarms", {}),
          *(("alarms", {**STREAM["alarms"], **change}) for change in (
-             {"rate": 0.0}, {"rate": 1.0}, {"rate": "x"}, {"rate": True}, {"level": None}, {"level": "x"},
-             {"level": [1]}, {"level": float("nan")}, {"level": float("inf")}, {"count": -1}, {"count": 1.5},
-             {"count": 2 ** 63}, {"count": None}, {"threshold": "x"}, {"more": 1}))]
+             {"rate": 0.0}, {"rate": 1.0}, {"rate": "x"}, {"rate": True}, {"rule": "x"}, {"rule": {}}, {"rule": [1]},
+             {"count": -1}, {"count": 1.5}, {"count": 2 ** 63}, {"count": None}, {"threshold": "x"}, {"more": 1},
+             {"level": 0.01}, *({"rule": {**STREAM["alarms"]["rule"], **change}} for change in RULES)))]
 
 
 @pytest.mark.parametrize("change", WRONG, ids=repr)
 def test_where_a_stream_was(change):
-    assert follow.checked("file", dict(STREAM)) == STREAM
+    assert follow.checked("file", dict(STREAM)).keys() == STREAM.keys()
     with pytest.raises(ValueError, match=r"'file' (is damaged: no state of a stream|has a stream's state of version)"):
         follow.checked("file", {**STREAM, change[0]: change[1]})
 
 
 @pytest.mark.parametrize("state", [[], None, 3, "x", {}], ids=repr)
 def test_no_state_at_all(state):
-    with pytest.raises(ValueError, match="'file' has a stream's state of version None"):
+    with pytest.raises(ValueError, match="'file' (is damaged: no state|has a stream's state of version None)"):
         follow.checked("file", state)
+
+
+def test_a_state_with_the_rule_of_old():
+    alarms = {"rate": 0.01, "threshold": None, "level": 0.01, "count": 1}
+    found = follow.checked("file", {**STREAM, "version": 1, "alarms": alarms})
+    assert found["alarms"] == {"rate": 0.01, "threshold": None, "count": 1, "rule": None} and found["version"] == 2
 
 
 def test_forged_states_of_streams():
@@ -372,7 +390,7 @@ def test_forgeries_that_were_believed(files, tmp_path):
     Online = OnlineIsolationMondrianForest
     refuse(tmp_path, forged(online, {"feature": put((0, -1), 524296)}), "names the feature 524296 of 3", Online)
     refuse(tmp_path, forged(online, parameters={"n_trees": 4}), "n_trees=4 does not go with a forest of 3", Online)
-    refuse(tmp_path, forged(files["online"][1], parameters={"score": "default"}), "needs trees that were", Online)
+    refuse(tmp_path, forged(files["online"][1], parameters={"score": "spacing"}), "needs trees that were", Online)
     for max_bytes in (-24576, 0):
         refuse(tmp_path, forged(estimator, parameters={"max_bytes": max_bytes}), "max_bytes must be at least 1")
     refuse(tmp_path, forged(estimator, parameters={"max_bytes": 1}), "max_bytes=1 does not go with 3 features")
