@@ -326,7 +326,7 @@ def test_where_a_stream_was(change):
 
 @pytest.mark.parametrize("state", [[], None, 3, "x", {}], ids=repr)
 def test_no_state_at_all(state):
-    with pytest.raises(ValueError, match="'file' (is damaged: no state|has a stream's state of version None)"):
+    with pytest.raises(ValueError, match=r"'file' (is damaged: no state|has a stream's state of version None)"):
         follow.checked("file", state)
 
 
