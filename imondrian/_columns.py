@@ -13,14 +13,21 @@ import numpy as np
 
 from . import _core
 from ._memory import Layout
+from ._places import move_values, new_places, order_of, room_for
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
+UNKNOWN = -1
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
 STATE_VERSION = 3
+
+
+def _own(column: np.ndarray) -> np.ndarray:
+    """Return a column that may be written to: one mapped from a file is copied."""
+    return column if column.flags.writeable else column.copy()
 
 
 class ForestColumns:
@@ -53,6 +60,7 @@ class ForestColumns:
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
+    _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
@@ -131,8 +139,8 @@ class ForestColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns."""
-        return sum(column.nbytes for column in self.columns.values())
+        """Bytes of all columns, and of what is kept for rows with missing values."""
+        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
@@ -162,6 +170,17 @@ class ForestColumns:
 
     def _renew_view(self) -> None:
         self._view = self._view_of(self.columns)
+        self._view.keeps_means = self._means_fit(self._view)
+
+    def _means_fit(self, view: _core.ForestView) -> bool:
+        """Return whether ``view`` may keep means for rows with missing values, within the bytes that were promised.
+
+        They take the place of what is bounded but not there yet: stored points, boxes. Else they last for one call.
+        """
+        limit = self._most_bytes()
+        if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
+            limit = self._max_bytes
+        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
 
     def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
@@ -175,6 +194,7 @@ class ForestColumns:
         columns = {**self.columns, **self._empty_boxes()}
         view = self._view_of(columns)
         _core.fill_boxes(view, n_threads)
+        view.keeps_means = self._means_fit(view)
         self._view = view
         self.columns = columns
 
@@ -204,6 +224,7 @@ class ForestColumns:
         old = self.columns["feature"].shape[1]
         slots = max(old, int(self.n_leaves.max()) + n_more)
         most = self._max_rows = None
+        self._limit_bytes(max_bytes)
         if max_bytes is not None:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
@@ -214,6 +235,12 @@ class ForestColumns:
             self._max_rows = rows + most - slots
         if slots > old:
             self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
+
+    def _limit_bytes(self, max_bytes: int | None) -> None:
+        """Note the most bytes that the columns of an unbounded forest may take."""
+        if max_bytes != self._max_bytes:
+            self._max_bytes = max_bytes
+            self._view.keeps_means = self._means_fit(self._view)
 
     def _referenced(self) -> np.ndarray:
         """Return which stored rows some tree holds."""
@@ -239,6 +266,7 @@ class ForestColumns:
             most = self.layout.window_rows(self.columns["member_leaf"].shape[1])
         if most is not None:
             n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
+        self._narrow_for_rows(n_rows - old)
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
         for name in ("points", "refs", "free_rows"):
@@ -248,33 +276,81 @@ class ForestColumns:
             self.columns[name] = grown
         self._renew_view()
 
-    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
-        """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
-        kept = [j for j in range(self.n_features) if j not in set(drop)]
-        old, new = len(kept), len(kept) + n_more
+    def _narrow_for_rows(self, n_more: int) -> None:
+        """Give up room for features that ``n_more`` stored points need."""
+        width, most = self.columns["points"].shape[1], self._most_bytes()
+        if width > self.padded and most is not None:
+            held = sum(column.nbytes for column in self.columns.values())
+            if held + n_more * (width * self.dtype.itemsize + 8) > most:
+                self._set_width(self.padded)
+
+    @property
+    def padded(self) -> int:
+        """Features that fit in the whole packs that rows need; they may have room for more."""
+        return self._packs(self.n_features)
+
+    def _packs(self, n_features: int) -> int:
         lanes = _core.PACK_BYTES // self.dtype.itemsize
-        width = -(-new // lanes) * lanes
-        for name in _PADDED:
-            if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
-                continue  # padding is missing values: it need not be made
-            column = self.columns[name]
-            wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
-            wide[..., :old] = column[..., kept]
-            if name == "rate":
-                wide[..., old:new] = 0 if self.scaled else 1
-            self.columns[name] = wide
+        return -(-n_features // lanes) * lanes
+
+    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> tuple[np.ndarray, list[int]]:
+        """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
+
+        Returns the place that each old feature has now (-1: none), and the places of the new ones.
+        """
+        places, new = new_places(self.n_features, n_more, drop)
         if drop:
-            places = np.full(self.n_features, -1, np.int32)
-            places[kept] = np.arange(old, dtype=np.int32)
+            n_left = self.n_features - len(drop) + n_more
+            for name in _PADDED:
+                if name in self.columns:
+                    self.columns[name] = _own(self.columns[name])
+                    move_values(self.columns[name], places, n_left, 0 if name == "rate" else np.nan)
             for name in ("feature", "bag"):
                 if name in self.columns:
                     column = self.columns[name]
                     self.columns[name] = np.where(column >= 0, places[column], column)
-        self.n_features = new
+        self.n_features += n_more - len(drop)
+        self._make_width()
+        self.columns["rate"] = _own(self.columns["rate"])
+        self.columns["rate"][:, new] = 0 if self.scaled else 1
         self.n_updates += 1
         self._renew_view()
         if self.spaced:
-            _core.draw_bags(self._view, old)
+            _core.draw_bags(self._view, self.n_features - n_more, order_of(places, new))
+        return places, new
+
+    def _make_width(self) -> None:
+        """Let rows hold all features: with room for more, so that growth is paid once, unless that breaks a promise."""
+        width, needed = self.columns["points"].shape[1], self.padded
+        most = self._most_bytes()
+        held = sum(column.nbytes for column in self.columns.values())
+        if width < needed or (width > needed and most is not None and held > most):
+            padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
+            lanes = _core.PACK_BYTES // self.dtype.itemsize
+            pack = padded // width * lanes
+            spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
+            self._set_width(room_for(needed, lanes, pack, spare))
+
+    def _set_width(self, width: int) -> None:
+        for name in _PADDED:
+            if name in self.columns:
+                column = self.columns[name]
+                used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
+                wide = np.zeros((*column.shape[:-1], width), self.dtype)
+                kept = min(width, column.shape[-1])
+                rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
+                rows[..., :kept] = old[..., :kept]
+                rows[..., kept:] = 0 if name == "rate" else np.nan
+                self.columns[name] = wide
+
+    def _most_bytes(self) -> int | None:
+        """Return the bytes that the columns may take: what the layout of windows promises, or ``max_bytes``."""
+        if self.memory != UNBOUNDED:
+            layout = self.layout._replace(boxes=True, updates=True)
+            return layout.window_size(self.columns["member_leaf"].shape[1])
+        if self._max_bytes is None:
+            return None
+        return self.layout._replace(boxes=True).size(self.columns["feature"].shape[1], len(self.columns["points"]))
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""

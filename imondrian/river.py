@@ -83,8 +83,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     Notes
     -----
     An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
-    scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
-    learning to the side where more of them are. A key that was never seen before widens the
+    scoring the point goes to one side at a cut that asks for it, drawn in proportion to the points there, and what
+    that changes on average is taken off (in expectation, it goes both ways); in learning it goes to the side where
+    more of them are. A key that was never seen before widens the
     forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
     stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
     they come back they are new. The order of keys means nothing.
@@ -502,7 +503,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
                                              spaced=self._score == "spacing")
         else:
-            self._forest.add_features(len(new), [self._keys[key] for key in silent])
+            places, added = self._forest.add_features(len(new), [self._keys[key] for key in silent])
+            moved = {int(places[self._keys[key]]): key for key in known} | dict(zip(added, new, strict=True))
+            known, new = [moved[place] for place in range(len(moved))], []
         self._n_ignored += n_ignored
         self._n_dropped += len(silent)
         self._keys = {key: place for place, key in enumerate([*known, *new])}
@@ -512,7 +515,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         forest, n_keys = self._forest, len(self._keys)
         if forest is None or self._retention.points is None:
             return set()
-        if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
+        if n_keys + n_new <= min(self._max_features, forest.padded):
             return set()
         forest._ensure_boxes(self._n_threads)  # a file leaves them out; a loaded model must drop the same keys
         names = list(self._keys)
