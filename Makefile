@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
-NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/* pointmetrics/_core.pyx pointmetrics/native/* \
-           include/nativekit/*) setup.py pyproject.toml constraints.txt
+NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/*.* imondrian/native/*/*.* \
+           pointmetrics/_core.pyx pointmetrics/native/*.* pointmetrics/native/*/*.* include/nativekit/*) setup.py pyproject.toml constraints.txt
 BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
 
 .PHONY: demo test lint docs bench quality wheels clean
@@ -20,6 +20,7 @@ test: $(VENV)/.test  ## the whole test suite, every docstring's example, and eve
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m mypy
 	$(BIN)/python tests/typing/check.py
 
@@ -50,7 +51,7 @@ $(VENV)/.test: $(NATIVE) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(PIP) ruff mypy build
+	$(PIP) ruff mypy import-linter build
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.test

@@ -32,9 +32,9 @@ else:
 
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
-    sources = sorted(glob(f"{package}/native/*.cpp"))
-    patterns = (f"{package}/native/*.hpp", f"{package}/native/*.inc", "include/nativekit/*.hpp")
-    headers = sorted(header for pattern in patterns for header in glob(pattern))
+    sources = sorted(glob(f"{package}/native/**/*.cpp", recursive=True))
+    patterns = (f"{package}/native/**/*.hpp", f"{package}/native/**/*.inc", "include/nativekit/*.hpp")
+    headers = sorted(header for pattern in patterns for header in glob(pattern, recursive=True))
     return Extension(
         f"{package}._core",
         [f"{package}/_core.pyx", *sources],

@@ -16,7 +16,7 @@ import imondrian
 import pointmetrics as pm
 from imondrian import IsolationMondrianForest
 from imondrian.river import OnlineIsolationMondrianForest
-from pointmetrics._kernel_file import Instance, kernel_files
+from pointmetrics._backends.cuda.kernel_source import Instance, kernel_files
 
 source = Path(imondrian.__file__).resolve()
 assert "site-packages" in source.parts, f"imported from {source}, not from an installation"

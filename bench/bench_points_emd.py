@@ -35,9 +35,38 @@ def box(rng, n):
     return points * [1.0, 0.6, 0.3]
 
 
+def scan(rng, n):
+    """A LiDAR's points: 64 rings from -24.8 to 2 degrees, ranges in metres whose inverses are uniform."""
+    elevation = np.deg2rad(-24.8 + rng.integers(0, 64, n) * 26.8 / 63)
+    azimuth = 2 * np.pi * rng.random(n)
+    ranges = 1 / rng.uniform(1 / 80, 1 / 2, n)
+    level = ranges * np.cos(elevation)
+    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), ranges * np.sin(elevation)], axis=1)
+
+
+def clusters(rng, n, centres):
+    return centres[rng.integers(0, len(centres), n)] + 1e-3 * rng.normal(size=(n, 3))
+
+
 def pair(kind, n):
-    """``near``: a shape sampled twice, with noise; ``far``: two shapes; ``skewed``: two densities."""
+    """Return two clouds of n points.
+
+    ``near``: a shape sampled twice, with noise; ``far``: two shapes; ``skewed``: two densities; ``scans``: of a LiDAR
+    that moved by 0.5 m; ``clusters``: 20 tight ones, unevenly filled; ``tails``: Cauchy coordinates; ``lattice``: the
+    27 points of a lattice, many times each; ``line``: collinear.
+    """
     rng = np.random.default_rng(0)
+    if kind == "scans":
+        return scan(rng, n), scan(rng, n) + np.array([0.5, 0.0, 0.0])
+    if kind == "clusters":
+        centres = 10 * rng.random((20, 3))
+        return clusters(rng, n, centres), clusters(rng, n, centres)
+    if kind == "tails":
+        return tuple(rng.standard_cauchy((2, n, 3)))
+    if kind == "lattice":
+        return tuple(rng.integers(0, 3, (2, n, 3)).astype(float))
+    if kind == "line":
+        return tuple(rng.random((2, n, 1)) * [1.0, 0.5, 0.25])
     if kind == "near":
         return tuple(torus(rng, n) + 0.01 * rng.normal(size=(n, 3)) for _ in range(2))
     if kind == "far":
@@ -87,12 +116,15 @@ def measure(benchmark, group, run, arguments, expected, rounds=15):
 
 
 def sizes_of(kind):
-    return [n for n in SIZES if n <= 2048 or kind == "near"]
+    return [n for n in SIZES if n <= 2048 or kind == "near"] + [20_000] * (kind == "lattice")
+
+
+KINDS = ("near", "far", "skewed", "scans", "clusters", "tails", "lattice", "line")
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize(("kind", "n"), [(k, n) for k in ("near", "far", "skewed") for n in sizes_of(k)])
+@pytest.mark.parametrize(("kind", "n"), [(k, n) for k in KINDS for n in sizes_of(k)])
 def test_exact(benchmark, kind, n, library):
     n = TINY if benchmark.disabled else n
     if library != "pointmetrics" and n > DENSE:

@@ -34,7 +34,7 @@ def calls(xp: Any) -> dict[str, Callable[[], Any]]:
     """Return the calls by name, on small clouds and rows of ``xp``."""
     import pointmetrics as pm
     from imondrian import IsolationMondrianForest
-    from pointmetrics import _cuda_search
+    from pointmetrics._backends.cuda import search as _cuda_search
 
     rng = np.random.default_rng(0)
 
@@ -71,7 +71,7 @@ def instances_needed() -> dict[str, list[Any]]:
     sys.path.insert(0, str(ROOT / "tests" / "emulation"))
     from device import EmulatedDevice
 
-    from pointmetrics._cuda import CudaBackend
+    from pointmetrics._backends.cuda.backend import CudaBackend
 
     needed: dict[str, list[Any]] = {}
     for name in calls(np):
@@ -86,8 +86,8 @@ def instances_needed() -> dict[str, list[Any]]:
         device = Recorder()
         backend = CudaBackend(device)
         with (mock.patch.dict(sys.modules, {"cupy": device.xp}),
-              mock.patch("pointmetrics._cuda.backend", lambda backend=backend: backend),
-              mock.patch("imondrian._device.open_device", lambda device=device: device)):
+              mock.patch("pointmetrics._backends.cuda.backend.backend", lambda backend=backend: backend),
+              mock.patch("imondrian._kit.device.open_device", lambda device=device: device)):
             calls(device.xp)[name]()
         needed[name] = used
     return needed
@@ -111,7 +111,7 @@ def seconds_to_compile(sources: list[tuple[str, str]], options: tuple[str, ...])
 
 def measured(instances: list[Any], arch: int, rounds: int) -> list[float]:
     """Return the median seconds of each instance, over processes of their own."""
-    from pointmetrics._kernel_file import OPTIONS
+    from pointmetrics._backends.cuda.kernel_source import OPTIONS
 
     sources = [(instance.file, instance.source) for instance in instances]
     context = multiprocessing.get_context("spawn")

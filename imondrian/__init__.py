@@ -11,32 +11,34 @@ go on. Because time is kept, a new point can be added exactly: walking down, it 
 node with the probability that a fresh build would have cut there. Removing a point is as exact. So
 a tree that has followed a stream has the law of a tree built from what it holds.
 
-Where to start reading: ``native/view.hpp`` (the columns a forest consists of, and their
-invariants), ``native/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the laws), ``native/paths.hpp``
-(the scores), ``native/stream.hpp`` (what a stream keeps), then ``_forest.py`` and the two facades; for
-scoring on a CUDA device ``kernels/depth.cu`` and ``_cuda_forest.py``.
+Where to start reading: ``native/base/view.hpp`` (the columns a forest consists of, and their
+invariants), ``native/tree/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the laws), ``native/score/depth_score.hpp``
+(the scores), ``native/stream/stream.hpp`` (what a stream keeps), then ``_forest/forest.py`` and the two facades; for
+scoring on a CUDA device ``kernels/leaf_depth.cu`` and ``_cuda/forest.py``.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ._info import Info, info
+from ._kit import old_names as _old_names
+from ._kit.info import Info, info
+from ._version import __version__ as __version__
 
-__version__ = "0.1.0"
+_old_names.look_up()
 __all__ = ["Info", "IsolationMondrianForest", "Shingle", "info"]
 
 if TYPE_CHECKING:
-    from ._estimator import IsolationMondrianForest
-    from ._shingle import Shingle
+    from ._sklearn.estimator import IsolationMondrianForest
+    from ._sklearn.shingle import Shingle
 
 
 def __getattr__(name: str) -> Any:
     # scikit-learn takes most of a second to import; those who only stream need not pay for it.
     if name == "IsolationMondrianForest":
-        from ._estimator import IsolationMondrianForest
+        from ._sklearn.estimator import IsolationMondrianForest
 
         return IsolationMondrianForest
     if name == "Shingle":
-        from ._shingle import Shingle
+        from ._sklearn.shingle import Shingle
 
         return Shingle
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -82,7 +82,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
-cdef extern from "gate.hpp" namespace "imondrian" nogil:
+cdef extern from "base/rwlock.hpp" namespace "imondrian" nogil:
     cdef cppclass CGate "imondrian::Gate":
         cbool try_read()
         cbool try_write()

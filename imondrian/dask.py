@@ -32,12 +32,12 @@ except ImportError as error:
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._estimator import IsolationMondrianForest
-from ._gate import gate_of
-from ._remote_fit import fit_remote
+from ._forest.rwlock import gate_of
+from ._sklearn.estimator import IsolationMondrianForest
+from ._sklearn.remote_fit import fit_remote
 
 if TYPE_CHECKING:
-    from ._forest import Forest
+    from ._forest.forest import Forest
 
 __all__ = ["decision_function", "explain", "fit", "p_values", "predict", "score_samples"]
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ._gate import gate_of
-from ._rounding import float32_at_most
-from ._tree_tables import TreeTable, tree_tables
+from ._forest.rounding import float32_at_most
+from ._forest.rwlock import gate_of
+from ._forest.tree_tables import TreeTable, tree_tables
 
 if TYPE_CHECKING:
     import onnx
     import treelite
 
-    from ._estimator import IsolationMondrianForest
+    from ._sklearn.estimator import IsolationMondrianForest
 
 __all__ = ["to_onnx", "to_treelite"]
 
@@ -88,7 +88,7 @@ def to_onnx(forest: IsolationMondrianForest, *, dtype: Literal["float32", "float
         raise ValueError(f"ml_opset must be 3 or 5, got {ml_opset!r}")
     trees = _exported(forest, dtype, "to_onnx")
     try:
-        from . import _onnx_graph
+        from ._export import onnx_graph as _onnx_graph
     except ImportError as error:
         raise ImportError(f"imondrian.export.to_onnx needs onnx ({error}): pip install 'imondrian[onnx]'") from error
     return _onnx_graph.model(trees, ml_opset)
@@ -145,7 +145,7 @@ def to_treelite(forest: IsolationMondrianForest, *,
         raise ValueError(f"dtype must be one of {_FLOATS}, got None")
     trees = _exported(forest, dtype, "to_treelite")
     try:
-        from . import _treelite_model
+        from ._export import treelite_model as _treelite_model
     except ImportError as error:
         raise ImportError(f"imondrian.export.to_treelite needs treelite ({error}): "
                           "pip install 'imondrian[treelite]'") from error
@@ -183,7 +183,7 @@ class ExportedForest:
 
 
 def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
-    from ._estimator import IsolationMondrianForest  # here, since it imports scikit-learn
+    from ._sklearn.estimator import IsolationMondrianForest  # here, since it imports scikit-learn
 
     if not isinstance(forest, IsolationMondrianForest):
         hint = ": pass model.to_estimator()" if hasattr(forest, "to_estimator") else ""

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,19 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from . import _compact, _prequential
-from ._key_memory import Held, KeyMemory
-from ._key_store import KeyStore
-from ._memory import Layout
-from ._model_file import _encode
-from ._prequential import Judged
-from ._validation import positive_int
-from ._young import Young
+from ._forest.footprint import Layout
+from ._forest.validation import positive_int
+from ._keyed.cache import Held, KeyMemory
+from ._keyed.pending_points import Young
+from ._keyed.store import KeyStore
+from ._models import prequential as _prequential
+from ._models.prequential import Judged
+from ._persist import codec as _compact
+from ._persist.model_file import _encode
+from ._persist.whole_file import TemporaryFolder
 from .river import OnlineIsolationMondrianForest, _table
 
 __all__ = ["KeyedForest"]
 
 _SETTINGS = "settings"
+_NAMES = {"n_trees", "window", "horizon", "score", "scale", "calibration", "calibration_half_life", "max_features",
+          "seed"}
 
 
 class KeyedForest:
@@ -108,7 +111,7 @@ class KeyedForest:
         self._template = OnlineIsolationMondrianForest(**self._parameters)  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
-        self._temporary = tempfile.TemporaryDirectory(prefix="imondrian-") if path is None else None
+        self._temporary = TemporaryFolder() if path is None else None
         self._store = KeyStore(Path(self._temporary.name if self._temporary is not None else os.fspath(path or "")))
         try:
             self._seed = self._settle_settings(seed)
@@ -141,6 +144,11 @@ class KeyedForest:
                 raise ValueError(f"{os.fspath(path)!r} holds no models")
         finally:
             store.close()
+        try:
+            OnlineIsolationMondrianForest(**settings)
+        except (ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is damaged: its models cannot have the settings there: "
+                             f"{error}") from None
         return cls(path, max_models=max_models, max_bytes=max_bytes, **settings)
 
     def _settle_settings(self, seed: int | None) -> int:
@@ -332,9 +340,20 @@ class KeyedForest:
 
     def _write(self, key: str, held: Held) -> None:
         if held.changed:
-            learner = held.learner
-            self._store.write(key, learner.to_bytes() if isinstance(learner, Young) else _compact.to_bytes(learner))
+            self._store.write(key, self._encoded(key, held.learner))
             held.changed = False
+
+    def _encoded(self, key: str, learner: Young | OnlineIsolationMondrianForest) -> bytes:
+        """Return the bytes of what is sound: nothing else may take the place of the last good state."""
+        if isinstance(learner, Young):
+            return learner.to_bytes()
+        try:
+            if learner._forest is not None:
+                learner._forest.check()
+            return _compact.to_bytes(learner)
+        except ValueError as error:
+            raise ValueError(f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
+                             f"{os.fspath(self.path)!r} is left as it was") from None
 
     def flush(self) -> None:
         """Put every change on the disk: what a crash later on leaves is at least this.
@@ -448,9 +467,10 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         return None
     try:
         settings = json.loads(note)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         settings = None
-    if not isinstance(settings, dict) or type(settings.get("seed")) is not int:
+    if not isinstance(settings, dict) or settings.keys() != _NAMES or type(settings["seed"]) is not int or \
+            not all(value is None or type(value) in (int, float, str) for value in settings.values()):
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
     return settings
 

@@ -1,6 +1,6 @@
 """The forest as a river anomaly detector, and what goes with it on a stream.
 
-Only this module and those that it alone imports (``_alarm.py``, ``_river_shingle.py``) import river.
+Only this module and those that it alone imports (``_river/alarm_filter.py``, ``_river/shingle.py``) import river.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
 from . import _core
-from ._alarm import AlarmFilter, DriftMonitor
-from ._calibration import CALIBRATION_SIZE, ScoreWindow, score_window
-from ._forest import Forest, not_held, seed_states
-from ._gate import Gate, gate_of, reading, updating
-from ._memory import OBJECTS, Layout
-from ._model_file import SavedModel
-from ._river_shingle import Shingle
-from ._scoring import resolve_score
-from ._types import Floats
-from ._validation import (
+from ._conformal.conformal import CALIBRATION_SIZE, ScoreWindow, score_window
+from ._forest.footprint import OBJECTS, Layout
+from ._forest.forest import Forest, not_held, seed_states
+from ._forest.rwlock import Gate, gate_of, reading, updating
+from ._forest.scoring import resolve_score
+from ._forest.types import Floats
+from ._forest.validation import (
     WARM_UP,
     byte_limit,
     check_window_fits,
+    in_precision,
     is_scaled,
+    overflows,
     positive_int,
     retention,
     thread_count,
 )
+from ._persist.model_file import SavedModel, is_key
+from ._river.alarm_filter import AlarmFilter, DriftMonitor
+from ._river.shingle import Shingle
 
 if TYPE_CHECKING:
-    from ._estimator import IsolationMondrianForest
+    from ._sklearn.estimator import IsolationMondrianForest
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
@@ -398,7 +400,7 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
 
-        from ._estimator import IsolationMondrianForest
+        from ._sklearn.estimator import IsolationMondrianForest
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
@@ -415,8 +417,33 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     def _file_parameters(self) -> dict[str, Any]:
         return self._get_params()
 
+    @classmethod
+    def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
+        """Raise ValueError where parameters ask for more room than the attributes of a file take."""
+        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
+            raise ValueError(f"{min(missing)} is missing")
+        recent = fitted["_recent"]
+        held = len(recent["scores"]) if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and \
+            recent["scores"].ndim else None
+        calibration = parameters.get("calibration", CALIBRATION_SIZE)
+        if calibration is not None and calibration != held:
+            raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
+
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
+        forest = self._forest
+        if forest is not None:
+            forest.require_learning("going on with a stream")
+            if forest.n_trees != self._n_trees:
+                raise ValueError(f"n_trees={self._n_trees} does not go with a forest of {forest.n_trees}")
+            if self._score == "spacing" and not forest.spaced:
+                raise ValueError(f"score={self.score!r} needs trees that were grown for it")
+        if not (self.seed is None or (type(self.seed) is int and 0 <= self.seed < 2**32)):
+            np.random.RandomState(self.seed)  # raises what learning would
+        if min(self._n_ignored, self._n_dropped) < 0:
+            raise ValueError(f"{self._n_ignored} keys ignored and {self._n_dropped} dropped")
+        if strange := [key for key in self._keys if not is_key(key)]:
+            raise ValueError(f"{strange[0]!r:.80} cannot be a feature")
         places = sorted(place for place in self._keys.values() if type(place) is int)
         width = 0 if self._forest is None else self._forest.n_features
         if places != list(range(width)) or len(self._keys) != width:
@@ -427,6 +454,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             self._recent = ScoreWindow.from_arrays(self._recent)
             if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
                 raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
+        if forest is not None and self._max_bytes is not None and self._max_bytes < self._reserved(forest.n_features):
+            raise ValueError(f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
+                             f"{self._reserved(forest.n_features)} beside the trees")
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -452,6 +482,11 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
         infinite = [key for key, value in values.items() if value in (float("inf"), float("-inf"))]
         if infinite:
             raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
+        if self._forest is not None and self._forest.dtype != np.float64:
+            too_large = overflows(np.array(list(values.values())), self._forest.dtype)
+            for key in np.array(list(values), object)[too_large]:
+                raise ValueError(f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, "
+                                 f"got {values[key]}")
         if grow and not values.keys() <= self._keys.keys():
             self._grow(values, 1)
         if self._forest is None:
@@ -465,6 +500,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
         keys, values = _table(X)
+        if self._forest is not None:
+            in_precision(values, self._forest.dtype, keys)  # before anything changes
         if grow and not set(keys) <= self._keys.keys():
             self._grow(keys, len(values))
         return self._placed(keys, values)
@@ -475,7 +512,8 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
             return None
         places = [self._keys.get(key) for key in keys]
         if places == list(range(self._forest.n_features)):
-            return np.ascontiguousarray(values, dtype=self._forest.dtype)
+            return in_precision(values, self._forest.dtype, keys)
+        values = in_precision(values, self._forest.dtype, keys)
         rows = np.full((len(values), self._forest.n_features), np.nan, dtype=self._forest.dtype)
         for column, place in enumerate(places):
             if place is not None:

@@ -2,9 +2,10 @@
 
 Clouds are ``(n, d)`` arrays, batches ``(b, n, d)`` arrays (with ``lengths`` where clouds are padded) or
 lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 and float64 are kept,
-integers become float64, half precision is refused. Where the squares of float32 coordinates would leave
-float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays and torch tensors come
-back as what they were; those on a CUDA device are computed on it (:func:`info` says whether it can be used).
+integers become float64, half precision and masked values are refused. Where the squares of float32
+coordinates would leave float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays
+and torch tensors come back as what they were; those on a CUDA device are computed on it (:func:`info` says
+whether it can be used).
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
@@ -21,28 +22,24 @@ threads nor the machine's instruction set changes a bit of the neighbours or the
 from importlib import import_module
 from typing import Any
 
-from ._audit import (
-    EmdApproximation,
-    EmdAudit,
-    approxmatch_emd,
-    audit_emd,
-    msn_auction_emd,
-)
-from ._chamfer import ChamferResult, chamfer_distance, normal_consistency
-from ._compare import Comparison, compare
-from ._conventions import Convention, conventions
-from ._dcd import density_aware_chamfer_distance
-from ._emd import EmdResult, Plan, earth_movers_distance
-from ._fscore import FScore, f_score
-from ._hausdorff import hausdorff_distance
-from ._info import Info, info
-from ._mesh import MeshDistances, point_to_mesh_distance
-from ._neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
-from ._sinkhorn import sinkhorn_divergence
-from ._sliced import sliced_wasserstein_distance
+from imondrian._kit import old_names as _old_names
 
-__version__ = "0.1.0"
+from ._backends.conventions import Convention, conventions
+from ._clouds.info import Info, info
+from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
+from ._metrics.compare import Comparison, compare
+from ._metrics.dcd import density_aware_chamfer_distance
+from ._metrics.emd import EmdResult, Plan, earth_movers_distance
+from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
+from ._metrics.f_score import FScore, f_score
+from ._metrics.hausdorff import hausdorff_distance
+from ._metrics.mesh import MeshDistances, point_to_mesh_distance
+from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._metrics.sinkhorn import sinkhorn_divergence
+from ._metrics.sliced import sliced_wasserstein_distance
+from ._version import __version__ as __version__
 
+_old_names.look_up()
 __all__ = [
     "ChamferResult",
     "Comparison",
@@ -81,7 +78,11 @@ _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        try:
+            return import_module(f".{name}", __name__)
+        except ImportError as error:
+            # Whoever only looks (hasattr, help, inspect.getmembers) goes on; an import statement says the same.
+            raise AttributeError(f"pointmetrics.{name} cannot be loaded: {error}") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

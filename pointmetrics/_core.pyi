@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 
+def stop_calls(stop: bool) -> None: ...
 def max_magnitude(values: np.ndarray) -> float: ...
 def nearest(
     x: np.ndarray,

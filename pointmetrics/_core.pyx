@@ -7,6 +7,7 @@ checking of its own beyond picking float32 or float64.
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
+from libcpp cimport bool as cbool
 
 cnp.import_array()
 
@@ -15,7 +16,42 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
     double _max_magnitude "pointmetrics::max_magnitude"[T](const T* values, int64_t n)
 
 
+ctypedef cbool (*Ask)() noexcept nogil
+
+
+cdef extern from "nativekit/interrupt.hpp" namespace "nativekit" nogil:
+    cdef cppclass Watch:
+        Watch()
+        void open(Ask)
+
+
+cdef extern from "Python.h":
+    # Declared without `except`: the error stays set until the native call has ended.
+    int PyErr_CheckSignals()
+    void PyErr_SetNone(object)
+
+
+cdef bint _all_stop = False
+
+
+cdef cbool _ask_python() noexcept with gil:
+    """Whether a signal's handler raised, which only the main thread hears of, or all calls are to stop."""
+    if PyErr_CheckSignals() != 0:
+        return True
+    if _all_stop:
+        PyErr_SetNone(KeyboardInterrupt)
+    return _all_stop
+
+
+def stop_calls(bint stop):
+    """Have the native calls of all threads end with KeyboardInterrupt, until this is called with False."""
+    global _all_stop
+    _all_stop = stop
+
+
 cdef int _raise(int status) except -1:
+    if status == 2:
+        return -1  # with the error of the signal's handler
     if status == 1:
         raise MemoryError("the native core could not allocate its scratch memory")
     return 0
@@ -78,6 +114,8 @@ cdef int _run_nearest(real* x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray
     if results[2] is not None:
         job.sq_y = <real*> cnp.PyArray_DATA(<cnp.ndarray> results[2])
         job.id_y = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> results[3])
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _nearest(job)
     return _raise(status)
@@ -117,6 +155,8 @@ def prepare(cnp.ndarray points):
     cdef cnp.ndarray index = memory[shift : size - 64 + shift]
     cdef char* at = <char*> cnp.PyArray_DATA(index)
     cdef int status
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _prepare(<const float*> data, n, d, at) if single else _prepare(<const double*> data, n, d, at)
     _raise(status)
@@ -161,6 +201,8 @@ def nearest_on_mesh(cnp.ndarray points, cnp.ndarray vertices, cnp.ndarray faces,
     mesh.vertices = <const double*> cnp.PyArray_DATA(vertices)
     mesh.faces = <const int32_t*> cnp.PyArray_DATA(faces)
     mesh.n_faces = cnp.PyArray_DIM(faces, 0)
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _nearest_on_mesh(at, shape[0], mesh, n_threads, sq_out, face_out, barycentric_out)
     _raise(status)
@@ -205,6 +247,8 @@ cdef int _run_pairwise(real* x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarra
     job.n_threads = n_threads
     job.forth = <double*> cnp.PyArray_DATA(forth)
     job.back = <double*> cnp.PyArray_DATA(back)
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _pairwise(job)
     return _raise(status)
@@ -228,7 +272,7 @@ def pairwise(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray y_
 from libcpp.vector cimport vector
 
 
-cdef extern from "emd.hpp" namespace "pointmetrics::emd" nogil:
+cdef extern from "emd/emd.hpp" namespace "pointmetrics::emd" nogil:
     cdef enum Cost "pointmetrics::emd::Cost":
         pass
 
@@ -299,6 +343,8 @@ def assign(cnp.ndarray x, cnp.ndarray y, cnp.ndarray offsets, bint squared, doub
     job.converged = <unsigned char*> cnp.PyArray_DATA(converged)
     job.assignment = <int32_t*> cnp.PyArray_DATA(assignment)
     job.prices = <double*> cnp.PyArray_DATA(prices)
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _solve_emd(job)
     _raise(status)
@@ -345,6 +391,8 @@ def transport(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray x_mass, cnp.ndar
     job.upper = <double*> cnp.PyArray_DATA(upper)
     job.lower = <double*> cnp.PyArray_DATA(lower)
     job.converged = <unsigned char*> cnp.PyArray_DATA(converged)
+    cdef Watch watch
+    watch.open(&_ask_python)
     with nogil:
         status = _transport(job, plans)
     _raise(status)

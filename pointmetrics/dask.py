@@ -31,11 +31,11 @@ except ImportError as error:
     raise ImportError("pointmetrics.dask needs dask: pip install 'imondrian[dask]'") from error
 
 from . import io, sets
-from ._arrays import read_clouds
-from ._compare import compare
-from ._cpu import CPU
-from ._set_matrix import Metric, check_metric
-from ._set_nearest import nearest_in_matrices
+from ._backends.cpu.backend import CPU
+from ._clouds.arrays import read_clouds
+from ._metrics.compare import compare
+from ._sets.matrix import Metric, check_metric
+from ._sets.nearest import nearest_in_matrices
 
 __all__ = ["compare_files", "compare_folders", "evaluate", "pairwise_distances"]
 

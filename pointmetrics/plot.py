@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import check_number, read_pair
-from ._fscore import f_score, read_thresholds
-from ._neighbors import find
+from ._clouds.arrays import check_number, read_pair
+from ._metrics.f_score import f_score, read_thresholds
+from ._metrics.neighbors import find
 from ._report.colours import scale
 
 try:

@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     raise ImportError("pointmetrics.river needs river: pip install 'imondrian[river]'") from error
 
-from ._features import Features
+from ._metrics.features import Features
 
 __all__ = ["CloudDistances"]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Clouds, agree, thread_count
-from ._cpu import CPU
-from ._libraries import on_callers_device
-from ._neighbors import PreparedCloud, nearest_neighbors
-from ._set_emd import NearestSearch
-from ._set_matrix import Metric, Progress, fill_matrix, read_set, reporter
-from ._set_nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
+from ._backends.cpu.backend import CPU
+from ._clouds.arrays import Clouds, agree, thread_count
+from ._clouds.libraries import on_callers_device
+from ._metrics.neighbors import PreparedCloud, nearest_neighbors
+from ._sets.emd import NearestSearch
+from ._sets.matrix import Metric, Progress, check_metric_name, fill_matrix, read_set, reporter
+from ._sets.nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
 
 __all__ = ["PRESETS", "Estimate", "SetEvaluation", "evaluate", "jensen_shannon_divergence", "normalize",
            "pairwise_distances"]
@@ -76,7 +76,7 @@ class SetEvaluation:
 @on_callers_device
 def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_threads: int | None = None,
                        progress: Progress = False, checkpoint: str | Path | None = None,
-                       block: int | None = None) -> np.ndarray:
+                       block: int | None = None, metric_name: str | None = None) -> np.ndarray:
     """Compute the distances between all clouds of one or two sets.
 
     Parameters
@@ -94,6 +94,9 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_thr
         File to save finished blocks in and to resume from. One of other clouds or another metric is refused.
     block : int, default=None
         Pairs between two reports and saves; ``None`` means 20000 for Chamfer distances, else 256.
+    metric_name : str, default=None
+        What a checkpoint knows a function by: it stands for the function with all its parameters. ``None``
+        compares the function's code, defaults, what it closes over or is bound to, and globals of its module.
 
     Returns
     -------
@@ -109,10 +112,11 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_thr
            [0.07 , 0.   , 0.066],
            [0.067, 0.066, 0.   ]])
     """
+    check_metric_name(metric_name, metric)
     first, library = read_set(a, "a")
     second = None if b is None else read_set(b, "b")[0]
     matrix = fill_matrix(first, second, metric, n_threads=n_threads, progress=progress, checkpoint=checkpoint,
-                         block=block)
+                         block=block, metric_name=metric_name)
     return library.wrap(matrix) if library.name == "cupy" else matrix
 
 
@@ -231,7 +235,7 @@ def _entropy(p: np.ndarray) -> float:
 def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normalization: str = "none",
              confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0, full_matrices: bool = True,
              n_threads: int | None = None, progress: Progress = False,
-             checkpoint: str | Path | None = None) -> SetEvaluation:
+             checkpoint: str | Path | None = None, metric_name: str | None = None) -> SetEvaluation:
     """Evaluate generated clouds against reference clouds: MMD, COV, 1-NNA and JSD.
 
     Parameters
@@ -259,6 +263,8 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     n_threads, progress, checkpoint
         As in :func:`pairwise_distances`; ``checkpoint`` becomes three files, ``.sr``, ``.rr``, ``.ss``, or
         one, ``.needed``, where pairs are left out.
+    metric_name : str, default=None
+        As in :func:`pairwise_distances`; also the result's ``metric``.
 
     Returns
     -------
@@ -292,15 +298,16 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     (0.0636, 0.5, 0.5625)
     """
     check_confidence(confidence)
+    check_metric_name(metric_name, metric)
     sets, on_host = normalized_pair(samples, references, normalization)
     matrices = None
     if keeps_nearest_alone(metric, full_matrices, checkpoint):
         near = nearest_in_sets(read_set(sets[0], "samples")[0], read_set(sets[1], "references")[0], str(metric),
                                thread_count(n_threads), reporter(progress))
     else:
-        matrices = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint)
+        matrices = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint, metric_name)
         near = nearest_in_matrices(*matrices)
-    return summarize(near, matrices, on_host, metric, normalization, confidence, n_bootstrap, seed)
+    return summarize(near, matrices, on_host, metric_name or metric, normalization, confidence, n_bootstrap, seed)
 
 
 def check_confidence(confidence: float) -> None:
@@ -344,7 +351,7 @@ def summarize(near: NearestClouds, matrices: tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _matrices(sets: list[list[Any]], metric: Metric, full: bool, n_threads: int | None, progress: Progress,
-              checkpoint: str | Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+              checkpoint: str | Path | None, metric_name: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return sr, rr and ss on the host; inf where a pair was left out."""
     if metric == "emd" and not full:
         path = None if checkpoint is None else Path(f"{checkpoint}.needed")
@@ -353,7 +360,8 @@ def _matrices(sets: list[list[Any]], metric: Metric, full: bool, n_threads: int 
 
     def matrix(a: Clouds, b: Clouds | None, name: str) -> np.ndarray:
         path = None if checkpoint is None else f"{checkpoint}.{name}"
-        return fill_matrix(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path, block=None)
+        return fill_matrix(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path, block=None,
+                           metric_name=metric_name)
 
     return matrix(read[0], read[1], "sr"), matrix(read[1], None, "rr"), matrix(read[0], None, "ss")
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._features import Features
+from ._metrics.features import Features
 
 __all__ = ["CloudDistances"]
 

@@ -1,20 +1,25 @@
 """The metrics for torch: the same functions with autograd, and losses as modules.
 
-The metrics themselves know nothing of torch. One autograd function computes value and gradients
-together, keeps the gradients, and scales them in the backward pass. There is no second derivative. Tensors
-on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls can be
-recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
+The metrics themselves know nothing of torch. One autograd function computes value and gradients together,
+keeps the gradients, and scales them in the backward pass. There is no second derivative: a backward pass
+with ``create_graph=True`` raises. Gradients reach x and y alone; weights and normals are constants.
+
+Under ``torch.autocast`` half-precision tensors are computed in float32, and the value is float32; elsewhere
+they are refused. ``torch.compile`` leaves these calls as they are: the graph breaks around them, and new
+shapes or values recompile nothing on their account.
+
+Tensors on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls
+can be recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 try:
     import torch
     from torch import nn
-    from torch.autograd.function import once_differentiable
 except ImportError as error:
     raise ImportError("pointmetrics.torch needs torch: pip install 'imondrian[torch]'") from error
 
@@ -31,63 +36,140 @@ __all__ = [
 ]
 
 _Metric = Callable[..., Any]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _eager(function: _F) -> _F:
+    """Keep torch.compile out of a function: what it calls is native, or depends on the values."""
+    return torch.compiler.disable(function)
 
 
 class _ValueAndGrad(torch.autograd.Function):
-    """Carry a metric's own gradients through autograd."""
+    """Carry a metric's own gradients through autograd.
+
+    ``places`` has for each tensor the number of the pair it belongs to, or None where it is a whole side.
+    """
 
     @staticmethod
-    def forward(ctx: Any, evaluate: _Metric, *tensors: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, evaluate: _Metric, places: tuple[int | None, ...], *tensors: torch.Tensor
+    ) -> torch.Tensor:
         value, grads = evaluate(*(t.detach() for t in tensors))
-        ctx.save_for_backward(*(g.to(t.dtype) for g, t in zip(grads, tensors, strict=True)))
+        needed = ctx.needs_input_grad[2:]
+        ctx.places = places
+        ctx.save_for_backward(*(g.to(t.dtype) if need else None
+                                for g, t, need in zip(grads, tensors, needed, strict=True)))
         return value
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grads = ctx.saved_tensors
-        out: list[torch.Tensor | None] = [None]
-        for i, grad in enumerate(grads):
-            if not ctx.needs_input_grad[i + 1]:
+        # Gradient mode is on in a backward pass only where its result is to be differentiated again.
+        if torch.is_grad_enabled():
+            raise RuntimeError("the metrics of pointmetrics.torch have no second derivatives, which create_graph=True "
+                               "asks for: take their gradient without it, where need be in a pass of its own")
+        out: list[torch.Tensor | None] = [None, None]
+        for grad, place in zip(ctx.saved_tensors, ctx.places, strict=True):
+            if grad is None:
                 out.append(None)
                 continue
             scale = grad_output
-            if scale.ndim == 1:
-                # One number a pair: clouds of a list meet it by position, those of a batch by axis.
-                scale = scale[:, None, None] if grad.ndim == 3 else scale[i % len(scale)]
+            if scale.ndim == 1:  # one number a pair
+                scale = scale[:, None, None] if place is None else scale[place]
             out.append(grad * scale.to(grad.dtype))
         return tuple(out)
 
 
+@_eager  # too: torch.compile of a function itself takes such a wrapper off
 def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Tensor:
-    groups = [list(c) if isinstance(c, (list, tuple)) else [c] for c in (x, y)]
-    tensors = [t for group in groups for t in group if isinstance(t, torch.Tensor)]
+    x, y = _prepare(x), _prepare(y)
+    options = {name: _prepare(value) for name, value in options.items()}
+    tensors = [t for clouds in (x, y) for _, t in _tensors(clouds)]
     if not any(t.requires_grad for t in tensors):
+        _refuse_grad(options)
         return metric(x, y, **options)
-    is_list = [isinstance(c, (list, tuple)) for c in (x, y)]
-    fixed = [not isinstance(group[0], torch.Tensor) for group in groups]
+    _check(x, y, options)
 
     def evaluate(*detached: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         rest = iter(detached)
-        clouds = [
-            c if keep else [next(rest) for _ in group]
-            for c, group, keep in zip((x, y), groups, fixed, strict=True)
-        ]
-        clouds = [c if keep or many else c[0] for c, keep, many in zip(clouds, fixed, is_list, strict=True)]
-        value, grads = metric(*clouds, return_grad=True, **options)
-        kept = [g for g, keep in zip(grads, fixed, strict=True) if not keep]
-        return value, [t for g in kept for t in (g if isinstance(g, list) else [g])]
+        value, grads = metric(_map(x, lambda _: next(rest)), _map(y, lambda _: next(rest)), return_grad=True, **options)
+        return value, [of_side if place is None else of_side[place]
+                       for clouds, of_side in zip((x, y), grads, strict=True) for place, _ in _tensors(clouds)]
 
-    return _ValueAndGrad.apply(evaluate, *tensors)
+    places = tuple(place for clouds in (x, y) for place, _ in _tensors(clouds))
+    return _ValueAndGrad.apply(evaluate, places, *tensors)
 
 
+def _map(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
+    """Change every tensor of an argument: one, or a list or tuple with some."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return (tuple if isinstance(value, tuple) else list)(_map(v, change) for v in value)
+    return value
+
+
+def _tensors(clouds: Any) -> Iterator[tuple[int | None, torch.Tensor]]:
+    """Yield the tensors of a side, each with its place in the list that it is part of."""
+    if isinstance(clouds, torch.Tensor):
+        yield None, clouds
+    elif isinstance(clouds, (list, tuple)):
+        yield from ((k, t) for k, t in enumerate(clouds) if isinstance(t, torch.Tensor))
+
+
+def _prepare(value: Any) -> Any:
+    """Bring half precision to float32 under autocast, and detach tensors where nothing records gradients."""
+
+    def change(t: torch.Tensor) -> torch.Tensor:
+        if t.dtype in (torch.float16, torch.bfloat16) and _autocasts(t.device.type):
+            t = t.float()
+        return t if torch.is_grad_enabled() else t.detach()
+
+    return _map(value, change)
+
+
+def _autocasts(device: str) -> bool:
+    try:
+        return bool(torch.is_autocast_enabled(device))
+    except TypeError:  # torch before 2.4
+        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+
+
+def _refuse_grad(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        tensors: list[torch.Tensor] = []
+        _map(value, tensors.append)
+        if any(t.requires_grad for t in tensors):
+            raise ValueError(f"{name} requires grad, and gradients are taken with respect to x and y alone: pass it "
+                             f"detached")
+
+
+def _check(x: Any, y: Any, options: dict[str, Any]) -> None:
+    """Refuse what would lose gradients."""
+    _refuse_grad(options)
+    for name in ("return_grad", "return_details"):
+        if options.get(name):
+            raise TypeError(f"{name} is no option where a cloud requires grad: backward gives the gradients; for the "
+                            f"rest pass detached clouds to the function of pointmetrics itself")
+        options.pop(name, None)
+    for name, clouds in (("x", x), ("y", y)):
+        # A list without tensors is left to the metric, which knows what it can be.
+        for place, t in enumerate(clouds) if any(k is not None for k, _ in _tensors(clouds)) else ():
+            if not isinstance(t, torch.Tensor):
+                raise TypeError(f"the clouds of {name} must all be tensors where one of them is, got "
+                                f"{type(t).__name__} at {name}[{place}]")
+            if t.ndim != 2:
+                raise ValueError(f"{name}[{place}] must have shape (n, d), got {tuple(t.shape)}")
+
+
+@_eager
 def chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     """Compute the Chamfer distance of tensors, with autograd to both clouds.
 
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
     **options
         Those of :func:`pointmetrics.chamfer_distance` except ``return_details`` and ``return_grad``.
 
@@ -108,13 +190,15 @@ def chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     return _apply(_pm.chamfer_distance, x, y, options)
 
 
+@_eager
 def density_aware_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     """Compute the density-aware Chamfer distance of tensors, with autograd to both clouds.
 
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
     **options
         Those of :func:`pointmetrics.density_aware_chamfer_distance` except ``return_grad``.
 
@@ -126,13 +210,15 @@ def density_aware_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tens
     return _apply(_pm.density_aware_chamfer_distance, x, y, options)
 
 
+@_eager
 def earth_movers_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     """Compute the exact earth mover's distance of tensors, with autograd to both clouds.
 
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
     **options
         Those of :func:`pointmetrics.earth_movers_distance` except ``return_details`` and ``return_grad``.
 
@@ -144,13 +230,15 @@ def earth_movers_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     return _apply(_pm.earth_movers_distance, x, y, options)
 
 
+@_eager
 def hausdorff_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     """Compute the Hausdorff distance of tensors or a quantile of it, with autograd to both clouds.
 
     Parameters
     ----------
     x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
-        float32 or float64, on the CPU or a CUDA device (on torch's current stream there).
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
     **options
         Those of :func:`pointmetrics.hausdorff_distance` except ``return_grad``.
 
@@ -171,6 +259,7 @@ class _Loss(nn.Module):
         super().__init__()
         self.options = {"batch_reduction": batch_reduction, **options}
 
+    @_eager
     def forward(self, x: Any, y: Any, *, lengths: Any = None) -> torch.Tensor:
         """Return the loss of x against y; ``lengths`` as in the function of the metric."""
         return type(self)._metric(x, y, lengths=lengths, **self.options)

@@ -16,8 +16,8 @@ ALLOWED = {
     "import imondrian; imondrian.__version__, imondrian.info, dir(imondrian)": {"imondrian"},
     "import imondrian.cli": {"imondrian"},
     "import imondrian.export": {"imondrian", "numpy"},
-    "import pointmetrics": {"pointmetrics", "numpy"},
-    "import pointmetrics, pointmetrics.io, pointmetrics.sets, pointmetrics.cli": {"pointmetrics", "numpy"},
+    "import pointmetrics": {"imondrian", "pointmetrics", "numpy"},
+    "import pointmetrics, pointmetrics.io, pointmetrics.sets, pointmetrics.cli": {"imondrian", "pointmetrics", "numpy"},
 }
 
 

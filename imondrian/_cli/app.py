@@ -107,7 +107,7 @@ def _info(layout: str) -> int:
 def _demo(output: Path, rows: int | None) -> int:
     """Fit and stream real data, beside other detectors; draw two pictures."""
     try:
-        from imondrian import _demo
+        from . import demo as _demo
     except ImportError as error:
         raise Failure(f"the demo needs {error.name}: pip install 'imondrian[river,plot,cli]'", USAGE) from error
     _demo.run(output, rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import imondrian
+from imondrian._kit import terminal
 
-from . import output, terminal
+from . import output
 
 _OPTIONAL = {"river": "river", "matplotlib": "plot", "click": "cli", "rich": "cli", "pyarrow": "cli", "orjson": "cli",
              "dask": "dask", "onnx": "onnx", "treelite": "treelite"}

@@ -1,4 +1,4 @@
-// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/spacing.hpp, step for step.
+// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for step.
 // Only log() may differ from the CPU's, by a unit in the last place.
 
 #include "common.cuh"
@@ -7,7 +7,8 @@
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
 #define BAG_SIZE 5
 #define HEADER_SIZE 6
-#define LEAST_CLEAN 4.0
+#define ENOUGH_CLEAN 4.0
+#define ODD_CONSTANT 3.0
 #define EXTENT_FLOOR 0.1
 #define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
 #define LN_2 0.693147180559945309417
@@ -40,6 +41,10 @@ struct Tree {
   __device__ __forceinline__ bool sees_few() const { return bag[0] >= 0 && d > BAG_SIZE; }
   __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
   __device__ __forceinline__ double clean_of(int v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
+  __device__ __forceinline__ double clean_needed() const {
+    const double others = clean_of(header[0]) - 1;
+    return others > ENOUGH_CLEAN ? ENOUGH_CLEAN : others < 1 ? 1 : others;
+  }
 };
 
 #define TREE(t)                                                                                       \
@@ -51,6 +56,20 @@ struct Tree {
         rate + (t) * width, points, width, d                                                          \
   }
 
+// The sides of a box stretched to x, of the features that a tree sees (null: all).
+struct Stretched {
+  const real* x;
+  const real* lo;
+  const real* hi;
+  const real* rate;
+  const int* bag;
+  __device__ Wide of(int k) const {
+    const int j = bag ? bag[k] : k;
+    if (j < 0) return Wide{0, 0};
+    return wide_side(x[j] < lo[j] ? x[j] : lo[j], x[j] > hi[j] ? x[j] : hi[j], rate[j]);
+  }
+};
+
 // EXTENT_FLOOR + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
 // features, or those of the tree's bag in its order.
 __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, const real* x) {
@@ -60,6 +79,7 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
   const bool few = tree.sees_few();
   const int n = few ? BAG_SIZE : tree.d;
   real sum[LANES] = {};
+  int n_odd = 0;  // values that differ where all others are one
   for (int first = 0; first < n; first += LANES) {
 #pragma unroll
     for (int k = 0; k < LANES; ++k) {
@@ -68,6 +88,7 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
       if (j < 0) continue;
       const real side = (x[j] > hi[j] ? x[j] : hi[j]) - (x[j] < lo[j] ? x[j] : lo[j]);
       sum[k] += (side > 0 ? side : 0) * tree.rate[j];
+      n_odd += tree.rate[j] == 0 && (x[j] < lo[j] || x[j] > lo[j]);
     }
   }
 #pragma unroll
@@ -75,20 +96,23 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
 #pragma unroll
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
-  const double extent = static_cast<double>(sum[0]);
+  double extent = static_cast<double>(sum[0]);
+  if (!(extent <= PLAIN_MOST)) extent = wide_sum(Stretched{x, lo, hi, tree.rate, few ? tree.bag : nullptr}, n);
+  extent += ODD_CONSTANT * n_odd;
   return extent < MOST_EXTENT ? EXTENT_FLOOR + extent : MOST_EXTENT;
 }
 
 // The smallest box on the path of x that holds enough clean mass, or the root if there is none.
 __device__ __forceinline__ int clean_box(const Tree& tree, const real* x) {
+  const double needed = tree.clean_needed();
   int v = tree.header[0];
   int box = v;
   while (v >= 0) {
-    if (tree.clean[v] < LEAST_CLEAN) return box;
+    if (tree.clean[v] < needed) return box;
     box = v;
     v = tree.child[2 * static_cast<i64>(v) + (x[tree.feature[v]] > tree.threshold[v])];
   }
-  return tree.leaf_clean[~v] < LEAST_CLEAN ? box : v;
+  return tree.leaf_clean[~v] < needed ? box : v;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -114,7 +138,7 @@ log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* 
 }
 
 // The rows that `missing` names: for want of a value they go on from v to way_child[v], and pay way_gain[v]
-// (native/means.hpp).
+// (native/score/means.hpp).
 extern "C" __global__ void __launch_bounds__(THREADS)
 mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const int* way_child,
                 const double* way_gain, double* spacing) {
@@ -128,14 +152,15 @@ mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const
     if (tree.empty()) continue;
     ++n_present;
     int v = tree.header[0];
+    const double needed = tree.clean_needed();
     double gain = 0;
-    while (v >= 0 && tree.clean[v] >= LEAST_CLEAN) {
+    while (v >= 0 && tree.clean[v] >= needed) {
       const real value = row[tree.feature[v]];
       const bool lacks = value != value;
       const int next = lacks ? way_child[t * capacity + v]
                              : tree.child[2 * static_cast<i64>(v) + (value > tree.threshold[v])];
       if (lacks) gain += way_gain[t * capacity + v];
-      if (tree.clean_of(next) < LEAST_CLEAN) break;
+      if (tree.clean_of(next) < needed) break;
       v = next;
     }
     sum += log(stretched_extent(tree, v, row)) - gain;

@@ -1,4 +1,4 @@
-// The invariants of view.hpp, checked without trusting anything: before columns from outside are
+// The invariants of base/view.hpp, checked without trusting anything: before columns from outside are
 // walked, and after every random sequence in the tests.
 #pragma once
 
@@ -6,10 +6,10 @@
 #include <limits>
 #include <vector>
 
-#include "bag.hpp"
-#include "box.hpp"
-#include "paths.hpp"
-#include "recent.hpp"
+#include "tree/feature_subset.hpp"
+#include "tree/box.hpp"
+#include "score/depth_score.hpp"
+#include "score/score_window.hpp"
 
 namespace imondrian {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "audit.hpp"
-#include "paths.hpp"
-#include "view.hpp"
+#include "score/depth_score.hpp"
+#include "base/view.hpp"
 
 namespace imondrian {
 
@@ -52,14 +52,14 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
               std::int64_t* holders, int n_threads);
 
 // Mean depth of each row over the trees, and the mean c(mass) of the trees. For kSpacing: how far the mean
-// log spacing is above the usual (recent.hpp), and 1.
+// log spacing is above the usual (score/score_window.hpp), and 1.
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
              double* depth, double* norm, int n_threads);
 
 // Where rows without a value go on from each live node, (t, k), and what that gains on average (means.hpp).
 Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain);
 
-// How far mean log spacings are above the usual, in units of the usual spread (recent.hpp).
+// How far mean log spacings are above the usual, in units of the usual spread (score/score_window.hpp).
 void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out);
 
 // Why each row's mean score over the trees is what it is, before it is normalised: contributions of every

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core.hpp"
-#include "spacing.hpp"
-#include "ways.hpp"
+#include "score/spacing.hpp"
+#include "score/ways.hpp"
 
 namespace imondrian {
 
@@ -32,7 +32,7 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
 void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
 
-// Leaf depth of a row with missing values (paths.hpp).
+// Leaf depth of a row with missing values (score/depth_score.hpp).
 double depth_with_missing(const Tree<float>& tree, const float* x);
 double depth_with_missing(const Tree<double>& tree, const double* x);
 
@@ -51,11 +51,11 @@ struct Samples;
 template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
-// What a padded row without missing values, whose leaves are known, sees in a group of trees (spacing.hpp).
+// What a padded row without missing values, whose leaves are known, sees in a group of trees (score/spacing.hpp).
 void look_across(TreeGroup<float>& group, const float* x, double* extent);
 void look_across(TreeGroup<double>& group, const double* x, double* extent);
 
-// Log spacing of a padded row with missing values in the tree that `sight` looks at (spacing.hpp).
+// Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch);
 double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight,
                             BoxScratch<double>& scratch);
@@ -66,7 +66,7 @@ double look_with_missing(const Tree<float>& tree, const float* x, const Sight<fl
 double look_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight,
                          BoxScratch<double>& scratch, double& depth);
 
-// Find all mean spacings of a tree without boxes at once, if they are not known (spacing.hpp).
+// Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
 void prepare_tree_means(const Tree<float>& tree, const Sight<float>& sight, BoxScratch<float>& scratch);
 void prepare_tree_means(const Tree<double>& tree, const Sight<double>& sight, BoxScratch<double>& scratch);
 

@@ -13,10 +13,12 @@
 
 #if defined(_MSC_VER)
 #define NK_INLINE __forceinline
+#define NK_RARE __declspec(noinline)
 #define NK_RESTRICT __restrict
 #define NK_PREFETCH(address) ((void)(address))
 #else
 #define NK_INLINE inline __attribute__((always_inline))
+#define NK_RARE __attribute__((noinline, cold))
 #define NK_RESTRICT __restrict__
 #define NK_PREFETCH(address) __builtin_prefetch(address)
 #endif

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from pointmetrics import __version__, sets
-from pointmetrics._arrays import thread_count
+from pointmetrics._clouds.arrays import thread_count
 
 from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, audit, compare, info, measure, set_metrics
 from .clouds import NORMALISATIONS, Options
@@ -82,6 +82,15 @@ def _add(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Comm
     return decorate
 
 
+def _read_columns(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str | int, ...] | None:
+    if value is None:
+        return None
+    cells = [cell.strip() for cell in value.split(",")]
+    if not all(cells):
+        raise click.BadParameter(f"must be names or numbers with commas between, got {value!r}")
+    return tuple(int(cell) if cell.isdecimal() else cell for cell in cells)
+
+
 _debug = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug,
                       help="Show a traceback with an error.")
 _jobs = click.option("-j", "--jobs", type=click.IntRange(1), default=lambda: thread_count(None),
@@ -92,6 +101,9 @@ _reading = _add(
     click.option("--max-points", type=click.IntRange(1), metavar="N",
                  help="Take a random N points of larger clouds. Of binary ply and npy files only these are read: so "
                       "also files larger than memory can be compared."),
+    click.option("--columns", metavar="NAMES", callback=_read_columns,
+                 help="Columns of text files that are the coordinates, with commas between: names in the heading, or "
+                      "numbers from 0. Default: x, y, z where a heading names them, else the first three."),
     click.option("--drop-invalid", is_flag=True, help="Leave out points with a NaN or infinite coordinate."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
                  help="Of samples and subsets: each file gets its own random numbers from it."),
@@ -148,13 +160,13 @@ _METRICS_HELP = (f"Metric to report; may be given several times or as a list wit
 @_quiet
 @_debug
 def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: float, n_lambda: float, emd: bool,
-             to_mesh: bool, sample_mesh: int | None, max_points: int | None, drop_invalid: bool, seed: int,
-             **settings: Any) -> int:
+             to_mesh: bool, sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None,
+             drop_invalid: bool, seed: int, **settings: Any) -> int:
     """Compare cloud A with the reference B.
 
     A and B are two files, or two folders whose files are matched by their path without its suffix. Formats: ply,
-    pcd, obj, off, xyz, txt, csv, npy, npz; binary ply and npy are the fastest to read, ascii ones take tens of times
-    longer.
+    pcd, obj, off, xyz, txt, csv, asc, pts, npy, npz, bin (KITTI), most of them also with .gz, and stl, glb (trimesh),
+    las, laz (laspy); binary ply and npy are the fastest to read, ascii ones take tens of times longer.
     """
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
     names = [*(named or measure.DEFAULTS), *(["emd"] if emd else []),
@@ -164,7 +176,7 @@ def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: flo
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     return compare.run(compare.Settings(metrics=chosen, thresholds=thresholds, options=Options(
-        sample_mesh, max_points, drop_invalid, seed), **settings))
+        sample_mesh, max_points, drop_invalid, seed, columns), **settings))
 
 
 @app.command("sets")
@@ -188,7 +200,8 @@ def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: flo
 @_jobs
 @_quiet
 @_debug
-def _sets(sample_mesh: int | None, max_points: int | None, drop_invalid: bool, seed: int, **settings: Any) -> int:
+def _sets(sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool,
+          seed: int, **settings: Any) -> int:
     """Evaluate generated clouds SAMPLES against REFERENCES: MMD, COV, 1-NNA and JSD, with intervals.
 
     Each is a folder of files, an npy or npz file of shape (b, n, d), or an npz file with one array a cloud. The order
@@ -196,7 +209,7 @@ def _sets(sample_mesh: int | None, max_points: int | None, drop_invalid: bool, s
     """
     if settings["metric"] not in set_metrics.METRICS:
         raise click.UsageError(f"there is no metric {settings['metric']!r}; known are {', '.join(set_metrics.METRICS)}")
-    options = Options(sample_mesh, max_points, drop_invalid, seed)
+    options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
     return set_metrics.run(set_metrics.Settings(options=options, **settings))
 
 
@@ -214,12 +227,13 @@ def _sets(sample_mesh: int | None, max_points: int | None, drop_invalid: bool, s
 @_writing
 @_jobs
 @_debug
-def _audit(sample_mesh: int | None, max_points: int | None, drop_invalid: bool, seed: int, **settings: Any) -> int:
+def _audit(sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool,
+           seed: int, **settings: Any) -> int:
     """Tell what approximations make of the exact earth mover's distance of A and B, and what a number is.
 
     Papers print as EMD what an approximation returned. This shows each of the usual ones beside the exact value.
     """
-    options = Options(sample_mesh, max_points, drop_invalid, seed)
+    options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
     return audit.run(audit.Settings(options=options, **settings))
 
 
@@ -235,7 +249,7 @@ def _info(layout: str) -> int:
 @_debug
 def _demo() -> int:
     """Show the metrics of two clouds, and a stream of scans watched for anomalies."""
-    from pointmetrics import _demo
+    from . import demo as _demo
 
     _demo.run()
     return 0

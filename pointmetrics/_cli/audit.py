@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pointmetrics import __version__
-from pointmetrics._arrays import read_pair
-from pointmetrics._audit import EmdAudit, audit_emd
-from pointmetrics._compare import compare
-from pointmetrics._conventions import conventions
+from pointmetrics._backends.conventions import conventions
+from pointmetrics._clouds.arrays import read_pair
+from pointmetrics._metrics.compare import compare
+from pointmetrics._metrics.emd_audit import EmdAudit, audit_emd
 
 from . import USAGE, Failure, clouds, output, terminal
 
@@ -116,7 +116,7 @@ def _lay_out(content: dict[str, Any], layout: str, rich: bool) -> str:
             for row in content["approximations"]]
     exact = content["exact"]
     text = (f"exact EMD {exact['emd']:.6g} (Euclidean cost), {exact['emd-squared']:.6g} (squared cost), "
-            f"{content['a']['n_points']:,} points each\n")
+            f"{content['a']['n_points']:,} points each, {content['a']['dimension']}-D\n")
     text += terminal.table(header, rows, [3, 4, 5, 6], rich=rich)
     return text + "".join("\n" + _tell(claim, content, rich) for claim in content["claims"])
 

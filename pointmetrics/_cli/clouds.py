@@ -33,6 +33,7 @@ class Options:
     max_points: int | None = None
     drop_invalid: bool = False
     seed: int = 0
+    columns: tuple[str | int, ...] | None = None  # of text files
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class Cloud:
 def read_cloud(path: Path, options: Options, key: str, side: int) -> Cloud:
     """Read one file; ``key`` and ``side`` give every cloud random numbers of its own, whatever else is read."""
     rng = np.random.default_rng([options.seed, side, zlib.crc32(os.fsencode(key))])
+    columns = options.columns if io.is_text(path) else None
     try:
-        if options.max_points is not None and options.sample_mesh is None:
-            points = io.read_points(path, drop_invalid=options.drop_invalid, max_points=options.max_points, seed=rng)
-            return Cloud(path, _finite(points, path), f"a random subset of at most {options.max_points:,}")
+        if columns is not None or (options.max_points is not None and options.sample_mesh is None):
+            points = io.read_points(path, drop_invalid=options.drop_invalid, max_points=options.max_points, seed=rng,
+                                    columns=columns)
+            return Cloud(path, _finite(points, path), "points" if options.max_points is None else
+                         f"a random subset of at most {options.max_points:,}")
         mesh = io.read_mesh(path)
         if options.sample_mesh is not None and len(mesh.faces):
             points = io.sample_mesh(mesh.vertices, mesh.faces, options.sample_mesh, seed=rng)

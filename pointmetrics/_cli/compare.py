@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointmetrics import __version__
-from pointmetrics._arrays import read_pair
-from pointmetrics._neighbors import find
+from pointmetrics import __version__, _core
+from pointmetrics._clouds.arrays import read_pair
+from pointmetrics._metrics.neighbors import find
 
 from . import PARTLY, Failure, clouds, output, terminal
 from .folders import Matched, match
@@ -112,14 +112,24 @@ def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
     from concurrent.futures import ThreadPoolExecutor  # slow to load
 
     budget = _view_points(len(matched.pairs), settings)
-    small = all(a.stat().st_size + b.stat().st_size <= _SIDE_BY_SIDE for _, a, b in matched.pairs)
+    small = all(_size(a) + _size(b) <= _SIDE_BY_SIDE for _, a, b in matched.pairs)
     workers = min(settings.jobs, len(matched.pairs)) if small else 1
     threads = max(1, settings.jobs // workers)
     pool = ThreadPoolExecutor(workers)
     try:
         yield from pool.map(lambda pair: _compare(pair, settings, budget, threads), matched.pairs)
     finally:
+        _core.stop_calls(True)  # only the main thread hears of Ctrl-C, and what others compute may take minutes
         pool.shutdown(cancel_futures=True)
+        _core.stop_calls(False)
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; one that cannot be found is told of with its pair."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _view_points(n_pairs: int, settings: Settings) -> int:

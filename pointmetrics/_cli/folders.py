@@ -10,6 +10,8 @@ from pointmetrics import io
 
 from . import Failure
 
+_COMMON = (".ply", ".pcd", ".obj", ".off", ".xyz", ".txt", ".csv", ".npy", ".npz")
+
 
 @dataclass(frozen=True, slots=True)
 class Matched:
@@ -47,17 +49,23 @@ def list_files(folder: Path) -> dict[str, Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(root, name)
-                if name.startswith(".") or path.suffix.lower() not in io.SUFFIXES:
+                if name.startswith(".") or not io.is_known(path):
                     continue
-                key = path.relative_to(folder).with_suffix("").as_posix()
-                if key in found:
+                key = path.relative_to(folder).as_posix()[: -len(io.suffix_of(path))]
+                if key in found and _is_common(found[key]) == _is_common(path):
                     raise Failure(f"{found[key]} and {path} have one name: which of them is meant?")
-                found[key] = path
+                if key not in found or _is_common(path):
+                    found[key] = path
     except OSError as error:
         raise Failure(f"cannot read {error.filename}: {error.strerror}") from error
     if not found:
         raise Failure(f"{folder} holds no file of a known format ({', '.join(io.SUFFIXES)})")
     return found
+
+
+def _is_common(path: Path) -> bool:
+    """Tell whether a format is one for points first of all; scene.bin may lie beside scene.ply and mean else."""
+    return path.suffix.lower() in _COMMON
 
 
 def _refuse(error: OSError) -> None:

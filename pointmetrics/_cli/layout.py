@@ -32,7 +32,8 @@ def number(value: float) -> str:
 
 def _pair(document: dict[str, Any], rich: bool) -> str:
     pair = document["pairs"][0]
-    lines = [f"{side.upper()}: {pair[side]['path']} ({pair[side]['n_points']:,} points{_source(pair[side]['source'])})"
+    lines = [f"{side.upper()}: {pair[side]['path']} ({pair[side]['n_points']:,} points, {pair[side]['dimension']}-D"
+             f"{_source(pair[side]['source'])})"
              for side in "ab"]
     rows = [[name, number(value), document["metrics"][name]["unit"], document["metrics"][name]["definition"]]
             for name, value in pair["metrics"].items()]
@@ -49,8 +50,9 @@ def _folders(document: dict[str, Any], rich: bool) -> str:
     done = [pair for pair in document["pairs"] if pair["error"] is None]
     rows = [[name, *(number(values[key]) for key in ("mean", "median", "min", "max")), values["worst"],
              document["metrics"][name]["unit"]] for name, values in document["summary"].items()]
+    dimensions = " or ".join(f"{d}-D" for d in sorted({pair["a"]["dimension"] for pair in done}))
     text = terminal.table(["metric", "mean", "median", "min", "max", "worst pair", "unit"], rows, [1, 2, 3, 4],
-                          title=f"{len(done):,} pairs of {document['a']} and {document['b']}", rich=rich)
+                          title=f"{len(done):,} pairs of {document['a']} and {document['b']}, {dimensions}", rich=rich)
     by = document["sorted_by"]
     high = document["metrics"][by]["better"] == "higher"
     worst = sorted(done, key=lambda pair: pair["metrics"][by], reverse=not high)[:_WORST]

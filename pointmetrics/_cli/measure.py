@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pointmetrics import _dcd, _emd, _features
-from pointmetrics._arrays import Pair, check_number
-from pointmetrics._conventions import conventions
-from pointmetrics._mesh import MeshDistances, point_to_mesh_distance
-from pointmetrics._neighbors import Found
+from pointmetrics._backends.conventions import conventions
+from pointmetrics._clouds.arrays import Pair, check_number
+from pointmetrics._metrics import dcd as _dcd
+from pointmetrics._metrics import emd as _emd
+from pointmetrics._metrics import features as _features
+from pointmetrics._metrics.mesh import MeshDistances, point_to_mesh_distance
+from pointmetrics._metrics.neighbors import Found
 
 from . import USAGE, Failure
 from .clouds import Cloud

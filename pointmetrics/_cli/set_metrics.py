@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from pointmetrics import __version__, sets
-from pointmetrics._conventions import conventions
+from pointmetrics._backends.conventions import conventions
+from pointmetrics._io.npy import coordinates, read_archive
 
 from . import Failure, clouds, output, terminal
 from .folders import list_files
@@ -54,7 +54,7 @@ def run(settings: Settings) -> int:
             checkpoint=settings.checkpoint)
     if settings.matrices is not None:
         _save_matrices(found, settings.matrices)
-    content = _document(settings, found, len(samples), len(references))
+    content = _document(settings, found, samples, references)
     rich = settings.output is None and terminal.shows_tables()
     output.write(_lay_out(content, settings.layout, rich), settings.output)
     return 0
@@ -76,21 +76,16 @@ def read_set(path: Path, settings: Settings, side: int) -> list[np.ndarray]:
         raise Failure(f"{path} must be a folder of clouds, or an .npy or .npz file of shape (b, n, d)")
     try:
         return _subsets(_batch(path), settings.options, side)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError) as error:
         raise Failure(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _batch(path: Path) -> list[np.ndarray]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        arrays = {"": loaded}
-    else:
-        with loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
+    arrays = read_archive(path.read_bytes())
     if len(arrays) == 1 and next(iter(arrays.values())).ndim == 3:
-        return list(next(iter(arrays.values())))
+        return [coordinates(cloud) for cloud in next(iter(arrays.values()))]
     if "" not in arrays and arrays and all(array.ndim == 2 for array in arrays.values()):
-        return list(arrays.values())
+        return [coordinates(cloud) for cloud in arrays.values()]
     shapes = ", ".join(f"{name} {array.shape}".strip() for name, array in arrays.items()) or "nothing"
     raise ValueError(f"must hold one array (b, n, d), or in npz one array (n, d) a cloud, got {shapes}")
 
@@ -115,14 +110,16 @@ def _save_matrices(found: sets.SetEvaluation, path: Path) -> None:
     output.write_file(path, buffer.getvalue())
 
 
-def _document(settings: Settings, found: sets.SetEvaluation, n_samples: int, n_references: int) -> dict[str, Any]:
+def _document(settings: Settings, found: sets.SetEvaluation, samples: list[np.ndarray],
+              references: list[np.ndarray]) -> dict[str, Any]:
     def estimate(value: sets.Estimate) -> dict[str, float]:
         return {"value": value.value, "low": value.low, "high": value.high}
 
     return {
         "program": f"pointmetrics {__version__}",
-        "samples": {"path": str(settings.samples), "n_clouds": n_samples},
-        "references": {"path": str(settings.references), "n_clouds": n_references},
+        "samples": {"path": str(settings.samples), "n_clouds": len(samples)},
+        "references": {"path": str(settings.references), "n_clouds": len(references)},
+        "dimension": samples[0].shape[1],
         "metric": found.metric, "normalisation": found.normalization, "confidence": settings.confidence,
         "n_bootstrap": settings.n_bootstrap, "seed": settings.options.seed,
         "results": {"mmd": estimate(found.mmd), "cov": estimate(found.cov), "one_nna": estimate(found.one_nna),
@@ -144,6 +141,7 @@ def _lay_out(content: dict[str, Any], layout: str, rich: bool) -> str:
     cells = [[title, "-" if values is None else f"{values['value']:.6g}",
               f"{values['low']:.6g} to {values['high']:.6g}" if values and "low" in values else "",
               "undefined: clouds leave [-0.5, 0.5]" if values is None else ideal] for title, values, ideal in rows]
-    heading = [f"{content[side]['n_clouds']:,} {side}: {content[side]['path']}" for side in ("samples", "references")]
+    heading = [f"{content[side]['n_clouds']:,} {side}, {content['dimension']}-D: {content[side]['path']}"
+               for side in ("samples", "references")]
     heading.append(f"metric {content['metric']}, normalisation {content['normalisation']}")
     return "\n".join(heading) + "\n" + terminal.table(["", "value", share, ""], cells, [1], rich=rich)

@@ -3,12 +3,11 @@
 
 #include <cstdint>
 
-#include "mesh.hpp"
-#include "nearest.hpp"
+#include "mesh/mesh.hpp"
+#include "nearest/nearest.hpp"
+#include "status.hpp"
 
 namespace pointmetrics {
-
-enum Status : int { kOk = 0, kOutOfMemory = 1 };
 
 // The largest |value|; not finite where any value is not.
 template <class T>

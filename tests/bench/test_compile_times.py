@@ -4,7 +4,7 @@ import compile_times
 import numpy as np
 import pytest
 
-from pointmetrics._kernel_file import OPTIONS, Instance
+from pointmetrics._backends.cuda.kernel_source import OPTIONS, Instance
 
 
 @pytest.mark.parametrize("name", compile_times.calls(np))

@@ -141,7 +141,7 @@ def test_a_sanitizer_that_saw_no_device_is_a_failure(script, tools, monkeypatch,
 
 def test_the_sanitizers_tests_exist(script):
     """What -k chooses must match something of each kind: it would pass over a test that was renamed."""
-    text = "".join(path.read_text() for path in (SCRIPT.parents[1] / "tests").glob("*/test_*cuda*.py"))
+    text = "".join(path.read_text() for path in (SCRIPT.parents[1] / "tests").glob("**/test_*cuda*.py"))
     for part in script.SANITIZED.split(" or "):
         assert re.search(rf"def test_\w*{part}", text), part
 

@@ -20,7 +20,7 @@ def xp():
     import host_build
     from device import EmulatedDevice
 
-    from pointmetrics._cuda import CudaBackend
+    from pointmetrics._backends.cuda.backend import CudaBackend
 
     if reason := host_build.missing():
         pytest.skip(reason)
@@ -28,8 +28,8 @@ def xp():
     backend = CudaBackend(device)
     patch = pytest.MonkeyPatch()
     patch.setitem(sys.modules, "cupy", device.xp)
-    patch.setattr("pointmetrics._cuda.backend", lambda: backend)
-    patch.setattr("imondrian._device.open_device", lambda: device)
+    patch.setattr("pointmetrics._backends.cuda.backend.backend", lambda: backend)
+    patch.setattr("imondrian._kit.device.open_device", lambda: device)
     yield device.xp
     patch.undo()
 

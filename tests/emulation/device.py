@@ -14,8 +14,8 @@ import fake_cupy
 import host_build
 import numpy as np
 
-from pointmetrics._device import Extent, check_args
-from pointmetrics._kernel_file import Instance, Kernel
+from pointmetrics._backends.cuda.device import Extent, check_args
+from pointmetrics._backends.cuda.kernel_source import Instance, Kernel
 
 _TYPES = {"f4": np.float32, "f8": np.float64, "i1": np.int8, "u1": np.uint8, "i4": np.int32, "u4": np.uint32,
           "i8": np.int64, "u8": np.uint64}

@@ -23,7 +23,7 @@ def emulated():
 def cp(emulated, monkeypatch):
     """A stand-in for CuPy: its arrays are recognised, and scored on the emulated device."""
     monkeypatch.setitem(sys.modules, "cupy", emulated.xp)
-    monkeypatch.setattr("imondrian._device.open_device", lambda: emulated)
+    monkeypatch.setattr("imondrian._kit.device.open_device", lambda: emulated)
     return emulated.xp
 
 

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+from cases.forest_cases import states
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from reference.forest_cases import states
 
 from imondrian import IsolationMondrianForest
-from imondrian._forest import Forest
-from imondrian._places import new_places, room_for
+from imondrian._forest.forest import Forest
+from imondrian._forest.places import new_places, room_for
 from imondrian.river import OnlineIsolationMondrianForest
 
 

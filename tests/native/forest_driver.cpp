@@ -1,5 +1,5 @@
 // The forest core without Python, for sanitizers: random histories in both precisions and all three
-// memories, several threads, exact-sized heap columns so that a step outside one is seen; then callers
+// memories, of ordinary numbers and of all others, several threads, exact-sized heap columns so that a step outside one is seen; then callers
 // in several threads that share a forest, behind the gate where one of them learns. Prints one line and
 // returns 0 when every audit passes and every thread count gives the same bits.
 
@@ -7,13 +7,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "core.hpp"
-#include "gate.hpp"
+#include "base/rwlock.hpp"
+#include "score/score_window.hpp"
 
 namespace {
 
@@ -31,8 +33,8 @@ void require(bool ok, const char* what) {
 template <class T>
 struct Columns {
   std::int64_t trees, capacity, features, width, rows;
-  std::vector<std::int32_t> feature, child, parent, leaf_parent, leaf_point, header, member_leaf, refs, free_rows;
-  std::vector<double> time, mass, leaf_mass, member_key;
+  std::vector<std::int32_t> feature, child, parent, leaf_parent, leaf_point, header, member_leaf, refs, free_rows, bag;
+  std::vector<double> time, mass, leaf_mass, member_key, clean, leaf_clean, recent;
   std::vector<T> threshold, lower, upper, rate, points;
   std::vector<std::uint64_t> rng;
   std::vector<std::int64_t> stream, n_free_rows;
@@ -40,7 +42,8 @@ struct Columns {
   double decay;
   bool scaled;
 
-  Columns(std::int64_t t, std::int64_t k, std::int64_t d, std::int64_t n, Memory m, double decay_rate, bool robust)
+  Columns(std::int64_t t, std::int64_t k, std::int64_t d, std::int64_t n, Memory m, double decay_rate, bool robust,
+          bool spaced = false)
       : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate), scaled(robust) {
     const auto lanes = static_cast<std::int64_t>(imondrian::kPackBytes / sizeof(T));
     width = (d + lanes - 1) / lanes * lanes;
@@ -64,6 +67,12 @@ struct Columns {
       for (int j = 0; j < 4; ++j) rng.push_back(seed() | 1);
       for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(robust ? 0 : 1);
     }
+    if (!spaced) return;
+    bag.assign(imondrian::kBagSize * t, -1);
+    clean.assign(t * k, 0.0);
+    leaf_clean.assign(t * k, 0.0);
+    recent.assign((1 + (t + imondrian::kTreesAbreast - 1) / imondrian::kTreesAbreast) * imondrian::kRecentSize, 0.0);
+    require(imondrian::draw_bags(view(), sizeof(T) == 8, 0) == Status::kOk, "draw_bags failed");
   }
 
   ForestView view() {
@@ -80,6 +89,9 @@ struct Columns {
     v.member_key = member_key.empty() ? nullptr : member_key.data();
     v.stream = stream.data(), v.refs = refs.data(), v.free_rows = free_rows.data();
     v.n_free_rows = n_free_rows.data();
+    if (!clean.empty()) {
+      v.bag = bag.data(), v.clean = clean.data(), v.leaf_clean = leaf_clean.data(), v.recent = recent.data();
+    }
     return v;
   }
 };
@@ -229,6 +241,85 @@ void run() {
   }
 }
 
+// Numbers from one end of the type to the other, most of them several times; with kind 1, some are missing.
+template <class T>
+std::vector<T> any_rows(std::mt19937_64& random, std::int64_t n, std::int64_t d, int kind) {
+  using Limits = std::numeric_limits<T>;
+  const T sentinels[] = {T(0), -T(0), Limits::max(), -Limits::max(), Limits::max() / 2, Limits::denorm_min(),
+                         -Limits::denorm_min(), Limits::min(), T(1), T(-1), T(0.1), T(2)};
+  std::vector<T> pool(static_cast<std::size_t>(2 * n));
+  for (T& value : pool) {
+    const int span = Limits::max_exponent - Limits::min_exponent + Limits::digits;
+    const int exponent = Limits::max_exponent - 1 - static_cast<int>(random() % static_cast<std::uint64_t>(span));
+    value = std::ldexp(T(random() % 2 ? 1 : -1), exponent);
+    if (random() % 2) value = sentinels[random() % std::size(sentinels)];
+    if (random() % 4 == 0) value = std::nextafter(value, T(0));
+  }
+  std::vector<T> x(static_cast<std::size_t>(n * d));
+  for (T& value : x) {
+    value = pool[random() % pool.size()];
+    if (kind == 1 && random() % 4 == 0) value = Limits::quiet_NaN();
+  }
+  for (std::int64_t i = n / 2; i < n; ++i) {  // again
+    std::copy_n(x.begin() + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n / 2)) * d, d, x.begin() + i * d);
+  }
+  return x;
+}
+
+// Every score and every explanation is a number.
+template <class T>
+void require_numbers(Columns<T>& columns, const std::vector<T>& x, int threads) {
+  const auto n = static_cast<std::int64_t>(x.size()) / columns.features;
+  std::vector<double> value(static_cast<std::size_t>(n)), parts(2 * x.size());
+  for (const Score kind : {Score::kDepth, Score::kInsertion, Score::kSpacing}) {
+    double unit = 0.0;
+    require(imondrian::score(columns.view(), kIs64<T>, x.data(), n, kind, value.data(), &unit, threads) == Status::kOk,
+            "score ran out of memory");
+    for (const double one : value) require(std::isfinite(one), "a score is no number");
+    require(imondrian::explain(columns.view(), kIs64<T>, x.data(), std::min<std::int64_t>(n, 20), kind, parts.data(),
+                               value.data(), &unit, threads) == Status::kOk, "explain ran out of memory");
+    for (std::int64_t i = 0; i < std::min<std::int64_t>(n, 20) * 2 * columns.features; ++i) {
+      require(std::isfinite(parts[i]), "a contribution is no number");
+    }
+  }
+}
+
+// Whole histories of such numbers: built, learnt and forgotten, under every score.
+template <class T>
+void any_numbers(std::int64_t d, int kind, bool scaled, unsigned seed) {
+  constexpr std::int64_t kTrees = 9, kWindow = 16, kRows = 60;
+  std::mt19937_64 random(seed);
+  const std::vector<T> x = any_rows<T>(random, kRows, d, kind);
+  for (const std::int64_t sample : {std::int64_t{5}, kRows}) {
+    const std::int64_t rows = kRows > kTrees * sample ? kTrees * sample : kRows;
+    Columns<T> built(kTrees, sample, d, rows, Memory::kUnbounded, 0.0, scaled, true);
+    require(imondrian::fit(built.view(), kIs64<T>, x.data(), kRows, nullptr, sample, rows != kRows, false, 2) ==
+                Status::kOk, "fit failed");
+    require(imondrian::fill_boxes(built.view(), kIs64<T>, 1) == Status::kOk, "fill_boxes failed");
+    audit(built, 1);
+    require_numbers(built, x, 2);
+  }
+  for (const Memory memory : {Memory::kUnbounded, Memory::kSliding, Memory::kReservoir}) {
+    const bool bounded = memory != Memory::kUnbounded;
+    Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d, 6 * kRows + kTrees * kWindow + 600, memory,
+                       bounded ? 0.05 : 0.0, scaled, true);
+    for (int round = 0; round < 3; ++round) {
+      const std::vector<T> rows = any_rows<T>(random, kRows, d, kind);
+      std::vector<double> depth(kRows), norm(kRows);
+      std::int64_t learnt = 0;
+      require(imondrian::learn(columns.view(), kIs64<T>, rows.data(), kRows, nullptr, static_cast<Score>(round),
+                               depth.data(), norm.data(), &learnt, 2) == Status::kOk && learnt == kRows, "no room to learn");
+      for (const double one : depth) require(std::isfinite(one), "a score is no number");
+      audit(columns, 1);
+      require_numbers(columns, rows, 2);
+      std::vector<std::int64_t> held(kRows);
+      require(imondrian::forget(columns.view(), kIs64<T>, rows.data(), kRows / 2, true, held.data(), 2) == Status::kOk,
+              "forget failed");
+      audit(columns, 1);
+    }
+  }
+}
+
 // Callers that only score need no gate, whatever they score.
 template <class T>
 void concurrent_scorers(std::int64_t d, Memory memory) {
@@ -295,6 +386,11 @@ void share() {
 int main() {
   run<float>();
   run<double>();
+  for (unsigned seed = 0; seed < 24; ++seed) {
+    const std::int64_t d = seed % 3 == 0 ? 1 : seed % 3 == 1 ? 3 : 9;
+    any_numbers<float>(d, seed / 3 % 2, seed / 6 % 2 == 0, seed);
+    any_numbers<double>(d, seed / 3 % 2, seed / 6 % 2 == 0, seed);
+  }
   share<float>();
   share<double>();
   std::puts("forest_driver: ok");

@@ -4,16 +4,18 @@
 // certificate, and every thread count must give the same bits. Prints one line and returns 0.
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "core.hpp"
-#include "emd.hpp"
+#include "emd/emd.hpp"
 
 namespace {
 
@@ -197,6 +199,59 @@ void check_transport(int d, const std::vector<std::int64_t>& n, const std::vecto
   }
 }
 
+// Stops the call at the question that brings it to 0.
+std::atomic<int> questions_left{0};
+bool ask() { return --questions_left <= 0; }
+
+// Runs call(threads) to its end and then stopped at the first question and at later ones: a status either way.
+template <class Call>
+void check_interrupts(const Call& call) {
+  for (const int threads : {1, 2, 4}) {
+    for (const int stop_at : {1, 2, 5, 1 << 30}) {
+      questions_left = stop_at;
+      nativekit::Watch watch(&ask);
+      std::this_thread::sleep_for(nativekit::Watch::kPeriod);  // the first question is due
+      const int status = call(threads);
+      require(status == pointmetrics::kOk || status == pointmetrics::kInterrupted, "another status");
+      require((status == pointmetrics::kInterrupted) == (questions_left <= 0), "an answer that nobody heard");
+      if (stop_at == 1) require(status == pointmetrics::kInterrupted, "the call was not stopped");
+    }
+  }
+}
+
+void check_interrupted_calls() {
+  std::mt19937_64 rng(11);
+  const auto x = cloud<double>(rng, 4000, 3, false), y = cloud<double>(rng, 4000, 3, false);
+  const std::vector<std::int64_t> offsets = {0, 1500, 4000}, pairs = {0, 0, 0, 1, 1, 0, 1, 1};
+  std::vector<double> sq_x(4000), sq_y(4000), forth(4), back(4), upper(2), lower(2);
+  std::vector<std::int32_t> id_x(4000), id_y(4000);
+  std::vector<std::uint8_t> converged(2);
+  check_interrupts([&](int threads) {
+    return pointmetrics::nearest(pointmetrics::NearestJob<double>{x.data(), offsets.data(), y.data(), offsets.data(), 2, 3,
+                                                                  threads, nullptr, sq_x.data(), id_x.data(),
+                                                                  sq_y.data(), id_y.data()});
+  });
+  check_interrupts([&](int threads) {
+    return pointmetrics::pairwise(pointmetrics::PairwiseJob<double>{x.data(), offsets.data(), 2, y.data(), offsets.data(),
+                                                                    2, pairs.data(), 4, 3, 2, threads, forth.data(),
+                                                                    back.data()});
+  });
+  check_interrupts([&](int threads) {
+    return pointmetrics::emd::solve(pointmetrics::emd::Job{x.data(), y.data(), offsets.data(), 1, 3,
+                                                           pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(),
+                                                           lower.data(), converged.data(), id_x.data(), sq_x.data()});
+  });
+  const std::vector<std::int64_t> short_offsets = {0, 300}, long_offsets = {0, 600}, two(300, 2), one(600, 1);
+  check_interrupts([&](int threads) {
+    std::vector<pointmetrics::emd::Plan> plans;
+    return pointmetrics::emd::transport(
+        pointmetrics::emd::TransportJob{x.data(), y.data(), short_offsets.data(), long_offsets.data(), two.data(), one.data(),
+                                        1, 3, pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(), lower.data(),
+                                        converged.data()},
+        plans);
+  });
+}
+
 }  // namespace
 
 int main() {
@@ -214,6 +269,7 @@ int main() {
   check_assignment(3, {1100}, false, Cost::euclidean, 0);
   check_prepared();
   check_mesh();
+  check_interrupted_calls();
   std::puts("points_driver: ok");
   return 0;
 }

@@ -25,7 +25,7 @@ def emulated():
     import host_build
     from device import EmulatedDevice
 
-    from pointmetrics._cuda import CudaBackend
+    from pointmetrics._backends.cuda.backend import CudaBackend
 
     if reason := host_build.missing():
         pytest.skip(reason)
@@ -36,7 +36,7 @@ def emulated():
 def cp(emulated, monkeypatch):
     """A stand-in for CuPy: its arrays are recognised, and computed on the emulated device."""
     monkeypatch.setitem(sys.modules, "cupy", emulated.xp)
-    monkeypatch.setattr("pointmetrics._cuda.backend", lambda: emulated)
+    monkeypatch.setattr("pointmetrics._backends.cuda.backend.backend", lambda: emulated)
     return emulated.xp
 
 

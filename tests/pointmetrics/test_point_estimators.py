@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import pointmetrics as pm
-from pointmetrics import _demo, cli
+from pointmetrics import cli
+from pointmetrics._cli import demo as _demo
 
 METRICS = ["cd-l1", "pcn:x_to_y", "pcn:y_to_x", "dcd", "hausdorff", "hausdorff@0.95", "hausdorff:y_to_x",
            "f-score@0.1", "precision@0.1", "recall@0.1"]

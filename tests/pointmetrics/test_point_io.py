@@ -65,7 +65,6 @@ POINTS = {
                  + lzf_literals(WITH_RGB.T.tobytes())),
     "a.xyz": b"4\n0 0 0 255 0 0\n1 0 0 255 0 0\n# c\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
     "plain.xyz": b"0 0 0 255 0 0\n1 0 0 255 0 0\n\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
-    "mixed.xyz": b"0 0 0 255 0 0\n1 0 0\n1 1 0 2\n0 1 0.5\n",
     "flat.ply": ascii_ply().replace(b"element face 2\nproperty list uchar int vertex_indices\n", b""),
     "a.csv": b"x,y,z\n0,0,0\n1,0,0\n1,1,0\n0,1,.5\n",
 }
@@ -133,7 +132,8 @@ def test_a_cut_file_is_an_error_or_shorter(tmp_path, name):
     ("a.off", b"4 1 0\n", "does not begin with OFF"),
     ("a.obj", b"v 0 zero 0\n", "line 1: could not convert string to float: 'zero'"),
     ("a.obj", b"v 0 0 0\nf 0 1 1\n", "line 2: vertex indices count from 1"),
-    ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 coordinates where the first point has 3"),
+    ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 columns where 3 are expected"),
+    ("a.xyz", b"0 0 0 255 0 0\n1 0 0\n", "line 2: 3 columns where 6 are expected"),
     ("a.xyz", b"1 2 3\n4 5 x\n", "line 2: could not convert string to float: 'x'"),
     ("a.ply", FLAT.replace(b"5 6", b"5"), "row 1 of vertex is too short"),
     ("a.ply", FLAT.replace(b"5 6", b"5 six"), "could not convert string to float: 'six'"),
@@ -141,7 +141,7 @@ def test_a_cut_file_is_an_error_or_shorter(tmp_path, name):
     ("a.xyz", b"\0\1\2", "is binary where text is expected"),
     ("a.npy", b"nonsense", "a.npy: "),
     ("a.npz", b"PK\3\4 nonsense", "a.npz: "),
-    ("a.las", b"", "unknown suffix '.las'"),
+    ("a.e57", b"", "unknown suffix '.e57'"),
 ])
 def test_damage_is_named(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)

@@ -29,6 +29,36 @@ def test_the_usual_metrics_load_nothing_heavy_either():
     assert loaded_after(code).isdisjoint(HEAVY)
 
 
+EXTRAS = {"torch": ("torch", "torch"), "river": ("river", "river"), "plot": ("matplotlib", "plot"),
+          "dask": ("dask", "dask")}  # module -> (what it needs, the extra that brings it)
+
+
+def test_looking_at_the_package_is_no_error_where_extras_are_missing():
+    """As help, tab completion and documentation tools look: at every name that dir() gives."""
+    hidden = "import sys\n" + "".join(f"sys.modules[{package!r}] = None\n" for package, _ in EXTRAS.values())
+    code = hidden + (
+        "import inspect, json, pydoc, pointmetrics\n"
+        "told = {}\n"
+        f"for name in {list(EXTRAS)!r}:\n"
+        "    assert not hasattr(pointmetrics, name)\n"
+        "    assert getattr(pointmetrics, name, 7) == 7\n"
+        "    try: getattr(pointmetrics, name)\n"
+        "    except AttributeError as error: told[name] = [str(error)]\n"
+        "    for statement in (f'from pointmetrics import {name}', f'import pointmetrics.{name}'):\n"
+        "        try: exec(statement)\n"
+        "        except ImportError as error: told[name].append(str(error))\n"
+        "members = dict(inspect.getmembers(pointmetrics))\n"
+        "assert 'chamfer_distance' in members and 'sets' in members and not set(members) & set(told)\n"
+        "assert 'chamfer_distance' in pydoc.render_doc(pointmetrics)\n"
+        "print(json.dumps(told))")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    told = json.loads(run.stdout)
+    for name, (_, extra) in EXTRAS.items():
+        assert len(told[name]) == 3  # asked for as an attribute, and by either import statement
+        assert all(f"pip install 'imondrian[{extra}]'" in message for message in told[name])
+        assert told[name][0].startswith(f"pointmetrics.{name} cannot be loaded: ")
+
+
 def test_the_readme_runs_and_lists_every_convention():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.split("## Point clouds")[1]

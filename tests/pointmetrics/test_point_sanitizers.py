@@ -13,7 +13,7 @@ CORE = ROOT / "pointmetrics" / "native"
 COMPILER = os.environ.get("CXX") or shutil.which("g++")
 # The kernels of the other instruction sets are the same source, but take minutes to build.
 SOURCES = [ROOT / "tests" / "native" / "points_driver.cpp",
-           *(path for path in sorted(CORE.glob("*.cpp")) if path.name not in ("arch_v3.cpp", "arch_v4.cpp"))]
+           *(path for path in sorted(CORE.rglob("*.cpp")) if path.name not in ("arch_v3.cpp", "arch_v4.cpp"))]
 OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "TSAN_OPTIONS": "halt_on_error=1",
            "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 

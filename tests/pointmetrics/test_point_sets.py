@@ -54,14 +54,15 @@ def test_progress_and_checkpoint(tmp_path, capsys):
         return pm.chamfer_distance(x, y)
 
     with pytest.raises(KeyboardInterrupt):
-        sets.pairwise_distances(a, b, metric, checkpoint=path, block=6)
+        sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6)
     assert calls == [6, 6, 6]
     seen = []
-    resumed = sets.pairwise_distances(a, b, metric, checkpoint=path, block=6, progress=lambda *at: seen.append(at))
+    resumed = sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6,
+                                      progress=lambda *at: seen.append(at))
     assert calls == [6, 6, 6, 6, 2] and seen == [(6, 8), (8, 8)]
     np.testing.assert_allclose(resumed, expected, rtol=1e-12)
     with pytest.raises(ValueError, match="checkpoint of other clouds"):
-        sets.pairwise_distances(a, b + 1, metric, checkpoint=path)
+        sets.pairwise_distances(a, b + 1, metric, checkpoint=path, metric_name="counted")
     path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="is no checkpoint"):
         sets.pairwise_distances(a, b, metric, checkpoint=path)

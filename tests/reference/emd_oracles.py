@@ -57,6 +57,15 @@ def _collinear(rng, n, d):
     return tuple(rng.random((n, 1)) * direction + shift for shift in (0.0, 0.25))
 
 
+def _scans(rng, n, d):
+    """Two scans of a LiDAR that moved: far points are sparse, near ones crowd."""
+    def scan():
+        direction = rng.normal(size=(n, d))
+        return direction / np.linalg.norm(direction, axis=1, keepdims=True) / rng.uniform(1 / 80, 1 / 2, (n, 1))
+
+    return scan(), scan() + 0.5 * np.eye(d)[0]
+
+
 FAMILIES = {
     "uniform": lambda rng, n, d: (rng.random((n, d)), rng.random((n, d))),
     "resampled": _resampled,
@@ -71,5 +80,7 @@ FAMILIES = {
     "one site": lambda rng, n, d: (np.zeros((n, d)), np.ones((n, d))),
     "same": lambda rng, n, d: (lambda c: (c, c[rng.permutation(n)]))(rng.random((n, d))),
     "outlier": lambda rng, n, d: (np.r_[rng.random((n - 1, d)), np.full((1, d), 1e4)], rng.random((n, d))),
+    "scans": _scans,
+    "tails": lambda rng, n, d: tuple(rng.standard_cauchy((2, n, d))),
     "scales": lambda rng, n, d: tuple(np.exp(4 * rng.normal(size=(n, d))) for _ in range(2)),
 }

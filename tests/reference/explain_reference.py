@@ -24,7 +24,7 @@ def stored_value(columns: dict, t: int, leaf: int, score: str, d: int) -> float:
         up = int(columns["parent"][t, up])
     if score != "spacing":
         return len(path) - 1 + slow.hidden_depth(float(columns["leaf_mass"][t, leaf]))
-    enough = [v for v in path if spacing.clean_of(columns, t, v) >= spacing.LEAST_CLEAN]
+    enough = [v for v in path if spacing.clean_of(columns, t, v) >= spacing.needed_in(columns, t)]
     return math.log(spacing.extent(columns, t, enough[0] if enough else path[-1], [math.nan] * d))
 
 
@@ -65,7 +65,7 @@ def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray
             parts[:] += amount * outside / outside.sum()
 
     def walk(v: int, share: float, depth: int, born: float) -> None:
-        if score == "spacing" and (v < 0 or spacing.clean_of(columns, t, v) < spacing.LEAST_CLEAN):
+        if score == "spacing" and (v < 0 or spacing.clean_of(columns, t, v) < spacing.needed_in(columns, t)):
             end(v, share)
             return
         if score == "insertion":
@@ -80,7 +80,7 @@ def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray
         child = slow.way(columns, t, v, x)
         if not math.isnan(x[feature]):
             parts[feature, int(x[feature] > threshold)] += share * (mean(child) - mean(v))
-        if score == "spacing" and spacing.clean_of(columns, t, child) < spacing.LEAST_CLEAN:
+        if score == "spacing" and spacing.clean_of(columns, t, child) < spacing.needed_in(columns, t):
             end(v, share)
         else:
             walk(child, share, depth + 1, born)

@@ -11,12 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-LEAST_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
+ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
 Row = Sequence[float]
 
 
 def clean_of(columns: dict, t: int, v: int) -> float:
     return float(columns["clean"][t, v] if v >= 0 else columns["leaf_clean"][t, ~v])
+
+
+def clean_needed(total: float) -> float:
+    """Four, or all but one where there are fewer than five."""
+    return min(max(total - 1.0, 1.0), ENOUGH_CLEAN)
+
+
+def needed_in(columns: dict, t: int) -> float:
+    return clean_needed(clean_of(columns, t, int(columns["header"][t, 0])))
 
 
 def children(columns: dict, t: int, v: int) -> list[int]:
@@ -55,17 +64,19 @@ def spacing(columns: dict, t: int, x: Row) -> float:
         if v < 0:
             return math.log(extent(columns, t, v, x))
         c = slow.way(columns, t, v, x)
-        value = below(c) if clean_of(columns, t, c) >= LEAST_CLEAN else math.log(extent(columns, t, v, x))
+        value = below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x))
         return value - slow.gain(columns, t, v, x, c, lambda columns, t, v, c: mean_size(columns, t, v, c, len(x)))
 
-    root = int(columns["header"][t, 0])
-    return below(root) if clean_of(columns, t, root) >= LEAST_CLEAN else math.log(extent(columns, t, root, x))
+    root, needed = int(columns["header"][t, 0]), needed_in(columns, t)
+    return below(root) if clean_of(columns, t, root) >= needed else math.log(extent(columns, t, root, x))
 
 
 def mean_size(columns: dict, t: int, v: int, child: int, d: int) -> float:
     """Log size of the box that a point stored below that child of v gets itself, on average over their masses."""
+    needed = needed_in(columns, t)
+
     def total(up: int, at: int) -> float:
-        if clean_of(columns, t, at) < LEAST_CLEAN:
+        if clean_of(columns, t, at) < needed:
             return slow.mass_of(columns, t, at) * math.log(extent(columns, t, up, [math.nan] * d))
         if at < 0:
             return slow.mass_of(columns, t, at) * math.log(FLOOR)
@@ -111,7 +122,10 @@ def levels(columns: dict, t: int, leaf: int) -> int:
 
 
 def flagged_points(columns: dict, d: int) -> set[bytes]:
-    """Of all points held, the shallowest fifth (by copies): their own copy left out of every leaf's mass."""
+    """Of all points held, the shallowest fifth (by copies), their own copy left out of every leaf's mass.
+
+    Not so values of many copies that are as deep as others of that kind.
+    """
     dtype, n_trees = columns["points"].dtype, len(columns["header"])
     depth, mass = {}, {}
     for point, leaf_in in holdings(columns).items():
@@ -126,7 +140,23 @@ def flagged_points(columns: dict, d: int) -> set[bytes]:
         if passed > FLAGGED * total:
             least = depth[point]
             break
-    return {point for point in depth if depth[point] < least}
+    flagged = {point for point in depth if depth[point] < least}
+    return flagged - like_those_kept(columns, flagged, depth)
+
+
+def like_those_kept(columns: dict, flagged: set[bytes], depth: dict[bytes, int]) -> set[bytes]:
+    """Which of the flagged points that are five or more are as deep as others of that kind that are kept."""
+    held, above, n_trees = holdings(columns), {}, len(columns["header"])
+    for point, leaf_in in held.items():
+        if max(float(columns["leaf_mass"][t, leaf]) for t, leaf in leaf_in.items()) >= ENOUGH_CLEAN + 1.0:
+            above[point] = sum(levels(columns, t, leaf) for t, leaf in leaf_in.items()) / len(leaf_in)
+    kept = [point for point in above if point not in flagged]
+    if not kept:
+        return set()
+    first = min(depth[point] for point in kept)
+    level = max(above[point] for point in kept if depth[point] == first)
+    return {point for point in flagged & above.keys()
+            if first - depth[point] <= round(2.0 ** 20 * 2.0 * math.sqrt((above[point] + level) * n_trees))}
 
 
 def usual_spacings(columns: dict, d: int) -> list[float]:
@@ -136,7 +166,8 @@ def usual_spacings(columns: dict, d: int) -> list[float]:
         x, total = np.frombuffer(point, columns["points"].dtype)[:d].tolist(), 0.0
         for t, leaf in leaf_in.items():
             v, up, own = ~leaf, int(columns["leaf_parent"][t, leaf]), float(columns["leaf_clean"][t, leaf] > 0)
-            while up >= 0 and clean_of(columns, t, v) - own < LEAST_CLEAN:
+            needed = clean_needed(clean_of(columns, t, int(columns["header"][t, 0])) - own)
+            while up >= 0 and clean_of(columns, t, v) - own < needed:
                 v, up = up, int(columns["parent"][t, up])
             total += math.log(extent(columns, t, v, x))
         found += [total / len(leaf_in)] * round(float(columns["leaf_mass"][0, leaf_in[0]]))

@@ -1,0 +1,1 @@
+"""The commands ``score`` and ``explain``. Imports ``tables`` and what lies beside it."""

@@ -1,0 +1,1 @@
+"""The command ``stream``. Imports what lies beside it."""

@@ -1,0 +1,182 @@
+"""What lines of records become: tables of numbers, with what goes beside them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imondrian._cli import Failure
+
+_TOLD = 10  # bad lines that are told of one by one
+
+Report = Callable[[int, str], None]  # called with (line number, what is wrong with it)
+
+
+class Selection(NamedTuple):
+    """Which fields of a record are what.
+
+    Attributes
+    ----------
+    columns : tuple of str, optional
+        The features. None: all fields that are nothing else.
+    ignore : tuple of str
+    keep : tuple of str
+        Fields passed through to the output.
+    key : str, optional
+        The field that says which model a record belongs to.
+    """
+
+    columns: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    key: str | None = None
+
+    @property
+    def others(self) -> frozenset[str]:
+        """Fields that are no features."""
+        if self.columns is not None:
+            return frozenset()
+        return frozenset((*self.ignore, *self.keep, *([] if self.key is None else [self.key])))
+
+
+class Rows(NamedTuple):
+    """Lines that are not blank: what is on them, their numbers in the input, their numbers as records."""
+
+    content: Sequence[Any]
+    lines: Sequence[int]
+    records: Sequence[int]
+
+    def part(self, begin: int, end: int) -> Rows:
+        """Return some of them."""
+        return Rows(self.content[begin:end], self.lines[begin:end], self.records[begin:end])
+
+    def only(self, chosen: Sequence[int]) -> Rows:
+        """Return those in some places."""
+        return Rows(*([column[i] for i in chosen] for column in self))
+
+
+class Table(NamedTuple):
+    """Records with the same fields."""
+
+    fields: tuple[str, ...]
+    values: np.ndarray  # (n, len(fields)), float64, NaN where a value is missing
+    records: Sequence[int]
+    keys: Sequence[Any] | None
+    kept: Sequence[tuple[Any, ...]] | None
+
+    def part(self, begin: int, end: int) -> Table:
+        """Return some of its rows."""
+        return Table(self.fields, self.values[begin:end], self.records[begin:end],
+                     None if self.keys is None else self.keys[begin:end],
+                     None if self.kept is None else self.kept[begin:end])
+
+    def only(self, chosen: np.ndarray) -> Table:
+        """Return the rows in some places."""
+        def some(column: Sequence[Any]) -> list[Any]:
+            return [column[i] for i in chosen]
+
+        return Table(self.fields, self.values[chosen], some(self.records),
+                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept))
+
+
+def without_too_large(table: Table, largest: float, rows: Rows, report: Report) -> Table:
+    """Return the records without numbers that a model cannot hold; the others are bad lines."""
+    if not len(table.values) or largest == sys.float_info.max:
+        return table
+    with np.errstate(over="ignore"):
+        too_large = np.isinf(table.values.astype(np.float32))
+    bad = too_large.any(axis=1)
+    if not bad.any():
+        return table
+    lines = dict(zip(rows.records, rows.lines, strict=True))
+    for i in np.flatnonzero(bad).tolist():
+        j = int(np.argmax(too_large[i]))
+        report(lines[table.records[i]], f"field {table.fields[j]!r} must be at most {largest:.4g} in size, as the "
+                                        f"model has 32-bit floats, got {table.values[i, j]}")
+    return table.only(np.flatnonzero(~bad))
+
+
+@dataclass
+class Numbering:
+    """Numbers lines, and records over all runs; passes over blank lines and records that were done before."""
+
+    records: int = 0  # so far, bad ones and those of runs before included
+    skip: int = 0  # records still to be passed over
+    lines: int = 0
+    blanks: bytes = b" \t\n\r\x0b\x0c"  # a line of these is no record
+
+    def replay(self, records: int) -> None:
+        """Pass over records that were done before: the input starts over."""
+        self.skip = records
+
+    def _is_blank(self, line: bytes | None) -> bool:
+        return line is not None and (not line or line.isspace()) and not line.strip(self.blanks)
+
+    def take(self, lines: Sequence[bytes | None]) -> Rows:
+        """Return the lines that are records."""
+        first = self.lines + 1
+        self.lines += len(lines)
+        if self.skip == 0 and all(lines) and not any(map(self._is_blank, lines)):
+            numbers = range(self.records + 1, self.records + 1 + len(lines))
+            self.records += len(lines)
+            return Rows(lines, range(first, first + len(lines)), numbers)
+        chosen = [i for i, line in enumerate(lines) if line is None or not self._is_blank(line)]
+        passed = min(self.skip, len(chosen))
+        self.skip -= passed
+        chosen = chosen[passed:]
+        numbers = range(self.records + 1, self.records + 1 + len(chosen))
+        self.records += len(chosen)
+        return Rows([lines[i] for i in chosen], [first + i for i in chosen], numbers)
+
+
+class BadLine(Failure):
+    """A bad line where none may be."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(f"line {line}: {what}")
+        self.line = line
+
+
+@dataclass
+class BadLines:
+    """Counts lines that are no records, and tells of the first.
+
+    Attributes
+    ----------
+    count : int
+    good : int
+        Records that were good; kept by those who find out.
+    last : tuple of int and str
+        The last one's line number, and what is wrong with it.
+    """
+
+    strict: bool
+    quiet: bool
+    count: int = 0
+    good: int = 0
+    last: tuple[int, str] = (0, "")
+
+    def report(self, line: int, what: str) -> None:
+        """Note one; :class:`BadLine` if there may be none."""
+        if self.strict:
+            raise BadLine(line, what)
+        self.count += 1
+        self.last = (line, what)
+        if not self.quiet and self.count <= _TOLD:
+            print(f"imondrian: line {line}: {what}", file=sys.stderr)
+            if self.count == _TOLD:
+                print("imondrian: further bad lines are counted, and not told of", file=sys.stderr)
+
+
+def columns_of(records: Sequence[Any], fields: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return what is found under each field, a tuple a record; KeyError or IndexError where something is not there."""
+    if not fields:
+        return [()] * len(records)
+    if len(fields) == 1:
+        return list(zip(map(itemgetter(fields[0]), records)))
+    return list(map(itemgetter(*fields), records))

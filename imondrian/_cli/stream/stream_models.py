@@ -1,0 +1,251 @@
+"""What a stream's records are judged by: one model, or one for each key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from imondrian._cli import USAGE, Failure
+from imondrian._models import prequential as _prequential
+from imondrian._models.prequential import Judged
+from imondrian._persist import codec as _compact
+from imondrian.keyed import KeyedForest
+from imondrian.river import OnlineIsolationMondrianForest
+
+from .records import Table
+
+STATE_VERSION = 1
+_NOTE = "stream"
+_MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
+
+
+class Follower(Protocol):
+    """What the stream needs of what judges its records."""
+
+    def known(self) -> Sequence[Any]:
+        """Return the features that a model has learnt of."""
+
+    def largest(self) -> float:
+        """Return the largest number that the models can hold."""
+
+    def score(self, table: Table) -> Judged:
+        """Score records and change nothing."""
+
+    def score_learn(self, table: Table) -> Judged:
+        """Score records and learn each of them after it was scored."""
+
+    def learn(self, table: Table) -> None:
+        """Learn records."""
+
+    def keep_score(self, table: Table, score: float) -> None:
+        """Let later p-values count the score of a record that is not learnt."""
+
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class OneModel:
+    """One model in one file, which ``OnlineIsolationMondrianForest.load`` reads, too.
+
+    Parameters
+    ----------
+    model : OnlineIsolationMondrianForest
+    path : Path, optional
+        Where to save it.
+    """
+
+    def __init__(self, model: OnlineIsolationMondrianForest, path: Path | None) -> None:
+        self.model, self._path = model, path
+
+    def known(self) -> Sequence[Any]:
+        """Return the features that the model has learnt of."""
+        return list(self.model._keys)
+
+    def largest(self) -> float:
+        """Return the largest number that the model can hold: one of 32-bit floats takes less than a stream may have."""
+        dtype = np.float64 if self.model._forest is None else self.model._forest.dtype
+        return float(np.finfo(dtype).max)
+
+    def score(self, table: Table) -> Judged:
+        """Score records and change nothing."""
+        return _prequential.score(self.model, table.fields, table.values)
+
+    def score_learn(self, table: Table) -> Judged:
+        """Score records and learn each of them after it was scored."""
+        return _prequential.score_learn(self.model, table.fields, table.values)
+
+    def learn(self, table: Table) -> None:
+        """Learn records."""
+        _prequential.learn(self.model, table.fields, table.values)
+
+    def keep_score(self, table: Table, score: float) -> None:
+        """Let later p-values count the score of a record that is not learnt."""
+        _prequential.keep_score(self.model, score)
+
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+        return _parts(self.model.explain_one(_present(table), by_direction=True))
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put the model and the stream's state into the file, at once."""
+        if self._path is None:
+            return
+        self.model._stream = state
+        try:
+            self.model.save(self._path)
+        finally:
+            del self.model._stream
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel, dict[str, Any] | None]:
+    """Return the model of a file and the stream's state in it; a new model and None where there is no file.
+
+    Parameters
+    ----------
+    path : Path, optional
+    parameters : dict
+        Those of ``OnlineIsolationMondrianForest`` that are asked for: a file's must be the same.
+    """
+    if path is None or not path.exists():
+        return OneModel(OnlineIsolationMondrianForest(**parameters), path), None
+    model = OnlineIsolationMondrianForest.load(path)
+    check_parameters(path, model._get_params(), parameters)
+    state = model.__dict__.pop("_stream", None)
+    return OneModel(model, path), None if state is None else checked(path, state)
+
+
+class ModelsByKey:
+    """One model a key, in a folder that ``imondrian.keyed.KeyedForest`` reads, too.
+
+    Parameters
+    ----------
+    forest : KeyedForest
+    """
+
+    def __init__(self, forest: KeyedForest) -> None:
+        self.forest = forest
+
+    def known(self) -> Sequence[Any]:
+        """Return nothing: each model knows features of its own."""
+        return ()
+
+    def largest(self) -> float:
+        """Return the largest double: these models are made here."""
+        return float(np.finfo(np.float64).max)
+
+    def score(self, table: Table) -> Judged:
+        """Score records and change nothing."""
+        return self.forest._score(table.keys or (), table.fields, table.values)
+
+    def score_learn(self, table: Table) -> Judged:
+        """Score records and learn each of them after it was scored."""
+        return self.forest._score_learn(table.keys or (), table.fields, table.values)
+
+    def learn(self, table: Table) -> None:
+        """Learn records."""
+        self.forest._score_learn(table.keys or (), table.fields, table.values)
+
+    def keep_score(self, table: Table, score: float) -> None:
+        """Let later p-values count the score of a record that is not learnt."""
+        (key,) = table.keys or ()
+        self.forest._keep_score(key, score)
+
+    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
+        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+        (key,) = table.keys or ()
+        return _parts(self.forest.explain_one(key, _present(table), by_direction=True))
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put all models and the stream's state on the disk, in one transaction."""
+        self.forest._store.write_note(_NOTE, _compact.pack(state))
+        self.forest.flush()
+
+    def close(self) -> None:
+        """Let go of the folder, which stays as the last ``save`` left it."""
+        self.forest._abandon()
+
+
+def open_models(path: Path | None, parameters: dict[str, Any], max_models: int
+                ) -> tuple[ModelsByKey, dict[str, Any] | None]:
+    """Return the models of a folder and the stream's state in it; none and None where there is no folder.
+
+    Parameters
+    ----------
+    path : Path, optional
+        None: a folder that is removed at the end.
+    parameters : dict
+        Those of ``KeyedForest`` that are asked for: a folder's must be the same.
+    max_models : int
+        Models in memory at a time.
+    """
+    from imondrian._keyed.store import FILE
+
+    if path is None or not (path / FILE).exists():
+        return ModelsByKey(KeyedForest(path, max_models=max_models, **parameters)), None
+    forest = KeyedForest.open(path, max_models=max_models)
+    try:
+        check_parameters(path, {**forest._parameters, "seed": forest._seed}, parameters)
+        note = forest._store.read_note(_NOTE)
+        return ModelsByKey(forest), None if note is None else checked(path, _compact.unpack(note))
+    except BaseException:
+        forest._abandon()
+        raise
+
+
+def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuse settings that a saved model does not have."""
+    for name, value in asked.items():
+        if name != "n_jobs" and found[name] != value:
+            raise Failure(f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
+                          "begin with another file", USAGE)
+
+
+def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, Any]:
+    """Return a stream's state from a file if it is one; ValueError tells what is wrong."""
+    kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
+                             "pending": np.ndarray}
+    if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+        found = state.get("version") if isinstance(state, dict) else None
+        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {found!r}; "
+                         f"this imondrian reads version {STATE_VERSION}")
+    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
+            not _is_sound(state):
+        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
+    return state
+
+
+def _is_sound(state: dict[str, Any]) -> bool:
+    alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if alarms.keys() != {"rate", "threshold", "level", "count"} or \
+            not all(value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+                    for value in alarms.values()):
+        return False  # nor is NaN at most anything
+    rate, level = alarms["rate"], alarms["level"]
+    return type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and \
+        pending.dtype == np.uint8 and pending.ndim == 1 and \
+        all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and \
+        (rate is None or 0 < rate < 1) and level is not None and \
+        type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS
+
+
+def _present(table: Table) -> dict[str, float]:
+    """Return a single record as a dict of the values that are not missing."""
+    return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}
+
+
+def _parts(found: dict[Any, Any]) -> tuple[list[Any], np.ndarray]:
+    return list(found), np.array(list(found.values()), np.float64).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""Forests in the formats of other runtimes. Imports ``_forest`` and ``imondrian.export``."""

@@ -1,0 +1,1 @@
+"""What both packages need: devices, kernel sources, terminals, old names. Imports nothing of either but the version."""

@@ -1,0 +1,1 @@
+"""What a model is asked, whichever library asks. Imports ``_conformal`` and below."""

@@ -1,0 +1,126 @@
+"""The estimator's parameters, checked, and the forests they ask for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imondrian._conformal.calibration import Calibration
+from imondrian._conformal.conformal import CALIBRATION_SIZE
+from imondrian._forest.footprint import OBJECTS, Layout
+from imondrian._forest.forest import Forest, seed_states
+from imondrian._forest.scoring import resolve_score
+from imondrian._forest.validation import (
+    WARM_UP,
+    Retention,
+    byte_limit,
+    check_window_fits,
+    contamination_share,
+    is_scaled,
+    positive_int,
+    retention,
+    sample_size,
+    thread_count,
+)
+
+
+def reserved_bytes(n_features: int, itemsize: int) -> int:
+    """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
+    return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the parameters of :class:`imondrian.IsolationMondrianForest` stand for."""
+
+    n_trees: int
+    max_samples: Any
+    retention: Retention
+    score: str
+    scaled: bool
+    contamination: float | None
+    max_bytes: int | None
+    n_threads: int
+    random_state: Any
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Settings:
+        """Check every parameter before anything changes."""
+        sample_size(params["max_samples"], 1)
+        window, points = params["window"], 256
+        if isinstance(window, str) and params["max_samples"] != "auto":
+            points = positive_int(f"max_samples with window={window!r}", params["max_samples"])
+        return cls(
+            n_trees=positive_int("n_estimators", params["n_estimators"]),
+            max_samples=params["max_samples"],
+            retention=retention(window, params["horizon"], points),
+            score=resolve_score(params["score"]),
+            scaled=is_scaled(params["scale"]),
+            contamination=contamination_share(params["contamination"]),
+            max_bytes=byte_limit(params["max_bytes"]),
+            n_threads=thread_count(params["n_jobs"]),
+            random_state=params["random_state"],
+        )
+
+    @property
+    def spaced(self) -> bool:
+        """Whether trees are grown for spacing scores."""
+        return self.score == "spacing"
+
+    def sample_size(self, n: int) -> int:
+        """Return how many of ``n`` rows each tree draws."""
+        return sample_size(self.max_samples, n)
+
+    def states(self) -> np.ndarray:
+        """Draw the trees' generator states from ``random_state``."""
+        if type(self.random_state) is int:  # as below, without scikit-learn, which takes longer to import than to fit
+            return seed_states(np.random.RandomState(self.random_state), self.n_trees)
+        from sklearn.utils import check_random_state
+
+        return seed_states(check_random_state(self.random_state), self.n_trees)
+
+    def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:
+        """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
+        memory, points, _ = self.retention
+        if self.max_bytes is not None and points is not None:
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
+            check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize))
+        return Forest.for_stream(n_features, dtype, self.states(), *self.retention, scaled=self.scaled,
+                                 spaced=self.spaced)
+
+    def grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray,
+             drawn: np.ndarray | None = None) -> Forest:
+        """Build trees from samples of X; ``drawn``, if given, receives the numbers of their rows."""
+        return Forest.build(X, weight, states, self.sample_size(len(X)), scaled=self.scaled,
+                            boxes=self.score == "insertion", spaced=self.spaced, n_threads=self.n_threads, drawn=drawn)
+
+    def learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None) -> None:
+        """Learn rows in order, and remember for p-values how anomalous each was before."""
+        warming_up = max(0, min(WARM_UP, self.retention.points or WARM_UP) - int(forest.mass))
+        limit = self.max_bytes
+        if limit is not None:
+            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
+        scores = forest.learn(X, weight, score=self.score, n_threads=self.n_threads, max_bytes=limit)
+        assert scores is not None
+        calibration.push(scores[warming_up:], self.score)
+
+    def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:
+        """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
+        if self.max_bytes is None:
+            return
+        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False)  # scores may want boxes
+        reserved = reserved_bytes(n_features, itemsize)
+
+        def needed(psi: int) -> int:
+            return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
+
+        psi = self.sample_size(n)
+        if needed(psi) > self.max_bytes:
+            fits = bisect_right(range(1, psi), self.max_bytes, key=needed)
+            advice = f"max_samples={fits} would fit" if fits else "no sample fits"
+            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
+                             f"{n_features} features, got {self.max_bytes}: {advice}")

@@ -1,0 +1,1 @@
+"""Models as bytes and files. Imports ``_conformal`` and below."""

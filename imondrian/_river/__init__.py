@@ -1,0 +1,1 @@
+"""river's wrappers beside its model. Imports ``_conformal`` and below."""

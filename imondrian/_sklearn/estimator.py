@@ -1,0 +1,526 @@
+"""The forest as a scikit-learn outlier detector."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from imondrian._conformal.calibration import Calibration, room_for_drawn
+from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
+from imondrian._forest.forest import Forest
+from imondrian._forest.rwlock import gate_of, reading, updating
+from imondrian._forest.scoring import AUTO_OFFSET, lowest_share, resolve_score
+from imondrian._forest.types import Floats, Integers
+from imondrian._forest.validation import drop_weightless, is_ready, thread_count
+from imondrian._models.inference import Judgement
+from imondrian._models.settings import Settings, reserved_bytes
+from imondrian._persist.model_file import SavedModel
+
+from .from_isolation_forest import from_isolation_forest
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
+
+
+class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator):
+    """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
+
+    Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
+    drawn in proportion to their sides, until every distinct point stands alone. Outliers are cut off
+    early, near the root. New points extend the trees exactly: after ``partial_fit`` a tree has the
+    law of one built from all its points at once.
+
+    Parameters
+    ----------
+    n_estimators : int, default=100
+        Trees.
+    max_samples : "auto", int or float, default="auto"
+        Rows drawn without replacement for each tree by ``fit``: "auto" is ``min(256, n)``, a float
+        a share of the rows. ``partial_fit`` gives every row to every tree.
+    score : {"default", "spacing", "depth", "insertion"}, default="default"
+        "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
+        "insertion" is the mean depth at which the point would hang if it were inserted, so it also
+        sees how far outside the boxes a point lies. "spacing" is the room a point has against points known to be
+        usual (see Notes). "default" is the best of them over many data sets: "spacing". On windows of a series,
+        where the odd ones resemble each other, "depth" may see more.
+    window : None, int, "reservoir", "decayed" or "thinned", default=None
+        What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
+        the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for
+        "auto", else an int), different ones in each tree. "reservoir": a uniform sample of all points
+        seen. "decayed": a sample in which a point's odds fall by a factor of e every ``horizon``
+        points. "thinned": points drawn from about the last ``horizon``, the oldest leaving first.
+    horizon : int, default=4096
+        How far back, in points, "decayed" and "thinned" windows reach.
+    scale : "robust" or None, default="robust"
+        The unit that ranges are measured in, since cuts are drawn in proportion to ranges. "robust": each
+        tree's own range from the 5th to the 95th percentile, so that units mean nothing; it is renewed as a
+        stream moves (see Notes). None: the data's units, as in the paper.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        "auto" calls a point an outlier when its score is below -0.5, as the paper does; a share
+        sets ``offset_`` to that quantile of the scores of the points learnt.
+    max_bytes : int or None, default=None
+        A hard bound on the size of the fitted model (what ``sys.getsizeof`` tells). ``fit``, or the first
+        ``partial_fit``, raises ValueError if what the parameters ask for may pass it, and says what would fit;
+        without a window ``partial_fit`` raises MemoryError before it learns rows that might. None: no bound.
+    n_jobs : int or None, default=None
+        Threads. None is 1, -1 is all cores. Results do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the trees.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    max_samples_ : int
+        Rows ``fit`` gave each tree (0 if only ``partial_fit`` was called).
+    calibration_ : {"split", "cross", "prequential"}
+        What ``p_values`` judges rows against.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Only when X had string column names.
+
+    Notes
+    -----
+    Scores follow scikit-learn's sign: **low is abnormal**. For "depth" and "insertion" they are
+    ``-2 ** (-E[h] / c(n))``, in [-1, 0), as in isolation forests.
+
+    "spacing" is this project's. In each tree, B is the smallest box on the row's path that holds a clean mass
+    of 4 (of all but 1 in a tree with less than 5), and its extent the sum of its sides, stretched to take the row
+    in, in the tree's units; L is the mean over the trees of log(0.1 + extent). *Clean mass* leaves out points that
+    are flagged: the fifth of the points that lies shallowest in the forest, each without its own mass, so that
+    anomalies in a cluster cannot vouch for each other; values of five or more copies that lie as deep as others
+    that are kept, within the noise of the trees, are kept with them. Under ``partial_fit`` a point is flagged on
+    arrival, for good, if its depth is among the shallowest fifth of the last 512. Every other tree sees a bag of 5
+    features only, drawn at random (others are cut after all of those; extents leave them out). The score is
+    ``-1 / (1 + 4 ** ((m - L) / w + 1))`` with m the median of L over recent points (after ``fit``: over up to 1,024
+    of its points, without themselves) and w = min(2 (q75 - q25), q90 - m), at least 0.25: about -0.2 for the median
+    point, -0.5 where the unusual begins. All-constant data gives every row the same score, above -0.5. Trees grown
+    for another score lack bags and flags: they cannot give this one.
+
+    Fitting costs O(t psi (d + log psi)) and scoring O(t log psi) a row for "depth", O(t (d + log psi)) for
+    "spacing" (whose ``fit`` also scores up to t psi rows by depth), O(t d log psi) for "insertion", with t
+    trees of psi points. Memory is O(t psi d) with "insertion", O(t (psi + d)) and the sampled rows with the
+    others; all of them keep boxes, O(t psi d), from the first ``partial_fit`` on.
+
+    With ``scale="robust"`` a tree divides feature j by s_j = (q95 - q5) / 3.29, from linear percentiles of
+    its own points; where that is 0, by their standard deviation. A feature that is constant in a tree
+    takes part from the first point that differs. Under ``partial_fit`` a tree keeps its scale, and the exact
+    law given that scale, until it looks at its points again: when they are 8, 16, 32, ... and, in a full
+    window, every four windows of points, the trees in turn. If its scale has moved then (by a factor of 1.25
+    in the root mean square over the features, or of 2 in any) it is built anew from the points it holds.
+
+    NaN means missing. A missing value separates a row from nothing and widens no box. In scoring the row goes
+    to one side at a cut whose value it lacks, drawn in proportion to the masses there, and what that changes for
+    the stored points on average is taken off: in expectation over the trees as if it went both ways, at the cost
+    of a full row. One without any value gets the mean over the stored points. In ``fit`` it goes where most rows
+    that have the value went (ties: left), in ``partial_fit`` to the heavier child. Rows that agree wherever both
+    have values may share a leaf; it is represented by the one with the most values, in ``partial_fit`` by the last
+    that had one it lacked.
+
+    Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
+    ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
+    ``set_params`` do not wait: keep learning off while they run.
+
+    With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
+    subsampled, weights are the odds of being drawn and a drawn row counts once.
+
+    References
+    ----------
+    .. [1] H. Ma, B. Ghojogh, M. N. Samad, D. Zheng, M. Crowley, "Isolation Mondrian Forest for Batch and
+       Online Anomaly Detection", IEEE SMC 2020, arXiv:2003.03692.
+    .. [2] B. Lakshminarayanan, D. M. Roy, Y. W. Teh, "Mondrian Forests: Efficient Online Random
+       Forests", NeurIPS 2014, Algorithms 1-4.
+    .. [3] F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008, equations 1-2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imondrian import IsolationMondrianForest
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> forest = IsolationMondrianForest(random_state=0).fit(X)
+    >>> forest.predict([[0.0, 0.0], [6.0, 6.0]])
+    array([ 1, -1])
+    >>> forest.partial_fit(X + 6.0).predict([[6.0, 6.0]])
+    array([1])
+    """
+
+    _calibration: Calibration
+    _FILE_CLASS = "IsolationMondrianForest"
+    _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
+                                         "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
+
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
+                 window: int | str | None = None, horizon: int = 4096, scale: str | None = "robust",
+                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
+                 random_state: int | np.random.RandomState | None = None) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.score = score
+        self.window = window
+        self.horizon = horizon
+        self.scale = scale
+        self.contamination = contamination
+        self.max_bytes = max_bytes
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # -- parameters --------------------------------------------------------------------------------
+
+    @property
+    def score(self) -> str:
+        """Always absent: scikit-learn takes an attribute of this name for a scoring *method*.
+
+        The parameter is kept in the instance's dictionary and read with ``get_params()["score"]``.
+        """
+        raise AttributeError("'score' is a parameter of IsolationMondrianForest, not a method: "
+                             "read it with get_params()['score']")
+
+    @score.setter
+    def score(self, value: str) -> None:
+        self.__dict__["score"] = value
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; ``deep`` changes nothing, no parameter is an estimator."""
+        return {name: self.__dict__[name] for name in self._get_param_names()}
+
+    def _score_name(self) -> str:
+        return resolve_score(self.__dict__["score"])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    @updating
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
+        """Build every tree from a subsample of X; forget what was learnt before.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            float32 and float64 are kept, anything else becomes float64. NaN is a missing value (see Notes).
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative. Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Bad parameters; X empty, infinite, sparse or not two-dimensional;
+            negative weights, or none above 0.
+        """
+        settings = self._settings()
+        before = self.__dict__.copy()
+        try:
+            X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
+            X, weight = self._weighted(X, sample_weight)
+            forest = self._build(X, weight, settings)
+            self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
+        except BaseException:
+            self.__dict__ = before  # validation has already noted the new width and names
+            raise
+        return self
+
+    @updating
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
+        """Add rows to the trees, in order.
+
+        Several calls over chunks give exactly the forest of one call over their concatenation. The
+        first call on an unfitted forest starts from empty trees.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; with a ``window``, only 0 and 1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As for ``fit``, and when X has other features than before. The forest is unchanged.
+        """
+        settings = self._settings()
+        first = not hasattr(self, "forest_")
+        dtype = [np.float64, np.float32] if first else self.forest_.dtype
+        X = self._validated(X, dtype, settings.n_threads, reset=first)
+        X, weight = self._weighted(X, sample_weight)
+        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
+        calibration = Calibration() if first else self._calibration
+        settings.learn(forest, calibration, X, weight)
+        self._calibration = calibration
+        self._adopt(forest, 0 if first else self.max_samples_, settings)
+        return self
+
+    @updating
+    def forget(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
+        """Remove each row of X once from every tree that holds it.
+
+        What is left has the law of trees that never saw these points, given the trees' scales. A window or
+        reservoir holds so many points fewer until the forgotten ones would have left; the others stay the last
+        points, or a sample of the points that were not forgotten.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Points as they were learnt. One that was learnt twice can be forgotten twice. A row with missing
+            values is matched exactly if it can be, else with a point it may have shared a leaf with: one that
+            agrees wherever both have values. Once that one is forgotten, such a row stays in the tree in its place.
+        missing_ok : bool, default=False
+            Pass over rows that no tree holds: ``fit`` may not have sampled them, a window may have moved on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            Some row is held by no tree (as often as X repeats it); nothing is forgotten then. Also for bad X.
+
+        Notes
+        -----
+        O(depth * n_features) a row and tree. Trees keep their scale until they next look at it. A weight above
+        1 counts as copies: forgetting takes weight 1, or what is left if that is less.
+        """
+        check_is_fitted(self, "forest_")
+        settings = self._settings()
+        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
+        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
+        self._calibration.forget(X)
+        self._adopt(self.forest_, self.max_samples_, settings)
+        return self
+
+    def _settings(self) -> Settings:
+        return Settings.of(self.get_params(deep=False))
+
+    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
+        """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
+        refuse_device(X)
+        if is_ready(X, n_threads) and (reset or X.dtype == dtype):
+            # An array of the right width without names needs no look at names either.
+            same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
+            return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
+        with np.errstate(over="ignore"):  # a value too large for float32 is refused as infinite, in one voice
+            return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+
+    def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Drop rows of weight 0, and weights that say nothing."""
+        if sample_weight is None:
+            return X, None
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        X, weight = drop_weightless(X, weight)
+        if weight is not None and self.window is not None:
+            raise ValueError("sample_weight must be 0 or 1 when window is set: "
+                             f"a window keeps points, got {weight[weight != 1][0]}")
+        return X, weight
+
+    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> Forest:
+        if self.window is not None:
+            forest = settings.empty_forest(X.shape[1], X.dtype)
+            self._calibration = Calibration()
+            settings.learn(forest, self._calibration, X, weight)
+            return forest
+        settings.check_sample_fits(len(X), X.shape[1], X.itemsize)
+        states = settings.states()
+        drawn = room_for_drawn(len(X), settings.sample_size(len(X)), len(states), weight)
+        forest = settings.grow(X, weight, states, drawn)
+        self._calibration = Calibration.of_fit(X, weight, drawn, states)
+        return forest
+
+    @reading
+    def info(self) -> dict[str, Any]:
+        """Return what the model holds, and its size.
+
+        Returns
+        -------
+        dict
+            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
+            ``points_a_tree`` (mean mass), ``points_stored`` (distinct, shared by all trees), ``points_streamed``
+            (by ``partial_fit``, or by ``fit`` with a window); ``bytes`` now, and ``max_bytes``.
+        """
+        check_is_fitted(self, "forest_")
+        return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
+
+    @classmethod
+    def from_isolation_forest(cls, model: IsolationForest, held_out: Any = None) -> IsolationMondrianForest:
+        """Return a fitted ``sklearn.ensemble.IsolationForest`` as a fitted forest that gives the same scores.
+
+        Its trees are kept as they are: cuts, and how many points each leaf holds. So the result scores, explains,
+        saves, exports and runs on a GPU, but cannot learn or forget points (see Notes). ``fit`` starts afresh, with
+        Mondrian trees.
+
+        Parameters
+        ----------
+        model : sklearn.ensemble.IsolationForest
+            Fitted. It is not changed.
+        held_out : array-like of shape (n, n_features), optional
+            Rows that ``model`` was not fitted on, to judge new rows by: what ``p_values`` and ``reject`` need. At most
+            1,024 of them are kept, spread evenly.
+
+        Returns
+        -------
+        IsolationMondrianForest
+            With ``score="depth"``, the model's ``offset_``, names of features and parameters of the same name.
+
+        Raises
+        ------
+        TypeError
+            ``model`` is no IsolationForest.
+        NotFittedError
+            It is not fitted.
+        ValueError
+            ``held_out`` is empty, infinite, or has other features.
+
+        Notes
+        -----
+        Every row without missing values ends in the leaf that scikit-learn finds for it, and ``score_samples`` is equal
+        to a relative 1e-13. Rows are rounded to float32, as scikit-learn does. A row with a missing value goes both
+        ways at a cut whose value it lacks, as in every forest here, where scikit-learn sends it to one side: its score
+        differs. Infinite values, which scikit-learn lets through, are refused.
+
+        ``partial_fit``, ``forget``, ``score="insertion"`` and ``"spacing"``, and continuing under river raise
+        ValueError. They need the times of cuts and the boxes of points, which isolation trees do not have: they
+        cut a feature drawn uniformly where Mondrian trees draw features by their ranges, and stop at a height. Trees
+        with times made up for them would have the law of neither, so no exactness could be promised.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import IsolationForest
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> model = IsolationForest(random_state=0).fit(X)
+        >>> forest = IsolationMondrianForest.from_isolation_forest(model)
+        >>> bool(np.allclose(forest.score_samples(X), model.score_samples(X), rtol=1e-13, atol=0))
+        True
+        """
+        return from_isolation_forest(cls, model, held_out)
+
+    def _take(self, forest: Forest, names: list[Any]) -> None:
+        """Become the fitted estimator around a forest that learnt elsewhere."""
+        self.n_features_in_ = forest.n_features
+        if all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self._calibration = Calibration()
+        self._adopt(forest, 0, self._settings())
+
+    def _adopt(self, forest: Forest, max_samples: int, settings: Settings,
+               training: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
+        self.forest_ = forest
+        self.max_samples_ = max_samples
+        self.offset_ = AUTO_OFFSET
+        share = settings.contamination
+        if share is not None:
+            # After fit the quantile is of the rows it was given; a stream has only what it kept.
+            points, weight = training or forest.stored_points()
+            if len(points) == 0:
+                return
+            self.offset_ = lowest_share(-forest.scores(points, settings.score, settings.n_threads), weight, share)
+
+    # -- scoring -----------------------------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> Floats:
+        """Return the score of each row: in [-1, 0), low is abnormal.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Cast to the precision the forest was fitted with. An array of CuPy or a torch tensor on a CUDA
+            device is scored there (see Notes).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            In the library and on the device of X where that is a CUDA device.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            X is empty, has another width, or is infinite.
+
+        Notes
+        -----
+        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, and scores are within 2
+        units in the last place; with ``score="insertion"`` they are within a relative 1e-13 and with the default one
+        within 1e-12 (the exponentials and logarithms of the two differ); p-values are never below the CPU's. The
+        trees are uploaded at the first call, and again after ``partial_fit``; kernels are compiled when first used,
+        and kept in the user's cache (``IMONDRIAN_CACHE_DIR``).
+        ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
+        """
+        with gate_of(self).reading:
+            forest, n_threads = self._fitted()
+            if is_on_device(X):
+                with device_rows(self, X, forest.dtype) as rows:
+                    return rows.give_back(rows.scores(forest, self._score_name(), -1.0))
+            X = self._validated(X, forest.dtype, n_threads, reset=False)
+            return -forest.scores(X, self._score_name(), n_threads)
+
+    def _fitted(self) -> tuple[Forest, int]:
+        forest: Forest | None = getattr(self, "forest_", None)
+        if forest is None:
+            check_is_fitted(self, "forest_")
+        assert forest is not None
+        return forest, thread_count(self.n_jobs)
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return ``score_samples(X) - offset_``: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Integers:
+        """Return 1 for inliers and -1 for outliers, (n_samples,)."""
+        return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def _file_parameters(self) -> dict[str, Any]:
+        self._settings()
+        return self.get_params(deep=False)
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where attributes from a file contradict each other."""
+        self._settings()
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            np.random.RandomState(self.random_state)  # raises what fitting would
+        found = self.__dict__.keys() & self._FITTED.keys()
+        if not found:
+            return
+        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
+            raise ValueError(f"{min(missing)} is missing")
+        if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
+            raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
+                             f"for a forest of {self.forest_.n_features} features")
+        reserved = reserved_bytes(self.n_features_in_, self.forest_.dtype.itemsize)
+        if self.max_bytes is not None and self.max_bytes < reserved:
+            raise ValueError(f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
+                             f"{reserved} beside the trees")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
+            raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
+        arrays: Any = self._calibration
+        self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
+
+    # -- the object itself -------------------------------------------------------------------------
+
+    def __sizeof__(self) -> int:
+        forest = getattr(self, "forest_", None)
+        return object.__sizeof__(self) + (sys.getsizeof(forest) + sys.getsizeof(self._calibration)
+                                          if forest is not None else 0)

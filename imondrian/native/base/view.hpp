@@ -1,0 +1,166 @@
+// The forest as the core sees it: columns owned by numpy, and one tree's slices of them.
+//
+// Every tree has the same room: `capacity` node slots and `capacity` leaf slots. A child is a node
+// slot (>= 0) or a leaf, written ~slot (< 0). Row j of a box or point is padded to `width` values,
+// a whole number of SIMD packs; the padding of points and boxes is NaN, "missing", that of `rate` is 0.
+//
+// Invariants (audit.hpp checks them; comments elsewhere cite them by number):
+//   I1 live nodes = live leaves - 1, and each is reached exactly once from the root.
+//   I2 both children are live; parent[child] names the node that holds it; the root's parent is -1.
+//   I3 mass[node] = mass(left) + mass(right); leaves weigh more than zero.
+//   I4 a node's box is the union of its children's boxes; a leaf's box is its point.
+//   I5 time[parent] < time[child], all finite and positive (both may saturate at the largest double).
+//   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
+//   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
+//   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs, or
+//      nobody, in the places of forgotten points; keys are a heap, the smallest first.
+//   I9 thresholds and masses are finite; coordinates are finite or missing.
+//   I10 rates are finite and not negative; no box has a side where the rate is 0.
+//   I11 a bag names distinct features, then -1.
+//   I12 clean[node] = clean(left) + clean(right); 0 <= clean <= mass.
+//   I13 recent scores are finite, and their sorted copy agrees.
+//
+//
+// A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child in learning (in
+// scoring: means.hpp).
+// A box that has seen no value of a feature holds NaN there.
+#pragma once
+
+#include <cstdint>
+
+namespace imondrian {
+
+constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a free leaf slot
+constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
+constexpr int kPackBytes = 32;        // rows are padded to this many bytes
+
+constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
+
+constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
+
+// The leaf of a member, or kNobody.
+inline std::int32_t leaf_of(std::int32_t member) { return member < 0 ? member : member & ~kFlaggedMember; }
+inline bool is_flagged(std::int32_t member) { return member >= 0 && (member & kFlaggedMember) != 0; }
+
+enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
+
+enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
+
+// What keeps a stream bounded: everything, the last points, or a decayed sample per tree.
+enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
+
+struct ForestView {
+  std::int64_t n_trees, capacity, n_features, width, n_rows;
+  std::int32_t* feature;     // (t, k)
+  void* threshold;           // (t, k) T; x <= threshold goes left
+  std::int32_t* child;       // (t, k, 2)
+  std::int32_t* parent;      // (t, k)
+  double* time;              // (t, k)
+  double* mass;              // (t, k)
+  void* lower;               // (t, k, width) T, or null while no boxes are kept
+  void* upper;               // (t, k, width) T
+  std::int32_t* leaf_parent; // (t, k); links the free list in free slots
+  double* leaf_mass;         // (t, k)
+  std::int32_t* leaf_point;  // (t, k); row of `points`
+  std::int32_t* header;      // (t, kHeaderSize)
+  std::uint64_t* rng;        // (t, 4)
+  void* rate;                // (t, width) T; cuts per unit of length
+  int scaled;                // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
+  // For the spacing score only (null otherwise).
+  std::int32_t* bag;         // (t, kBagSize); all -1: the tree sees every feature
+  double* clean;             // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
+  double* leaf_clean;        // (t, k)
+  double* recent;            // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
+  void* points;              // (n_rows, width) T; shared by all trees
+  // Derived, for rows with missing values (means.hpp); null until the first of them comes.
+  double* mean_depth;        // (t, k)
+  double* mean_spacing;      // (t, k); of a forest with clean masses
+  // Streams only (null or zero otherwise).
+  int memory;
+  double decay;               // how fast a reservoir forgets, or a sliding window is thinned
+  std::int64_t window;        // members a tree keeps
+  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key; + kFlaggedMember
+  double* member_key;         // (t, window)
+  std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
+                              // the oldest in the ring, when to look at the scale again (stream/rescale.hpp)
+  std::int32_t* refs;         // (n_rows,) leaves that point at the row
+  std::int32_t* free_rows;    // (n_rows,) stack of unused rows
+  std::int64_t* n_free_rows;  // (1,)
+  std::int64_t* drawn;        // (t, n_sample): the rows that fit drew, if they are asked for, or is to take
+};
+
+template <class T>
+struct Tree {
+  std::int64_t capacity, n_features, width;
+  std::int32_t* feature;
+  T* threshold;
+  std::int32_t* child;
+  std::int32_t* parent;
+  double* time;
+  double* mass;
+  T* lower;
+  T* upper;
+  std::int32_t* leaf_parent;
+  double* leaf_mass;
+  std::int32_t* leaf_point;
+  std::int32_t* header;
+  std::uint64_t* rng;
+  T* rate;
+  std::int32_t* bag;
+  double* clean;
+  double* leaf_clean;
+  double* mean_depth;
+  double* mean_spacing;
+  const T* points;
+
+  Tree(const ForestView& f, std::int64_t t)
+      : capacity(f.capacity), n_features(f.n_features), width(f.width),
+        feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
+        child(f.child + t * capacity * 2), parent(f.parent + t * capacity),
+        time(f.time + t * capacity), mass(f.mass + t * capacity),
+        lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
+        upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
+        leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
+        leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize),
+        rng(f.rng + t * 4), rate(static_cast<T*>(f.rate) + t * width),
+        bag(f.bag ? f.bag + t * kBagSize : nullptr), clean(f.clean ? f.clean + t * capacity : nullptr),
+        leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
+        mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
+        mean_spacing(f.mean_spacing ? f.mean_spacing + t * capacity : nullptr),
+        points(static_cast<const T*>(f.points)) {}
+
+  static bool is_leaf(std::int32_t v) { return v < 0; }
+  bool empty() const { return header[kLeaves] == 0; }
+  std::int32_t root() const { return header[kRoot]; }
+  double mass_of(std::int32_t v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
+  double clean_of(std::int32_t v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
+  double total_mass() const { return empty() ? 0.0 : mass_of(root()); }
+  std::int32_t& parent_of(std::int32_t v) { return v < 0 ? leaf_parent[~v] : parent[v]; }
+  // The box of a leaf is its point (I4): no leaf stores one. Chosen without a branch, which would be missed often.
+  const T* lower_of(std::int32_t v) const { return box_side(v, lower); }
+  const T* upper_of(std::int32_t v) const { return box_side(v, upper); }
+  const T* box_side(std::int32_t v, const T* boxes) const {
+    const std::int32_t point = leaf_point[v ^ (v >> 31)];  // of slot ~v; nothing in particular unless v is a leaf
+    return (v < 0 ? points : boxes) + std::int64_t{v < 0 ? point : v} * width;
+  }
+  std::int32_t next(std::int32_t v, const T* x) const {
+    const T value = x[feature[v]];
+    if (value != value) return heavier_child(v);
+    return child[2 * std::int64_t{v} + (value > threshold[v])];
+  }
+  std::int32_t heavier_child(std::int32_t v) const {
+    const std::int32_t left = child[2 * std::int64_t{v}], right = child[2 * std::int64_t{v} + 1];
+    return mass_of(right) > mass_of(left) ? right : left;
+  }
+  // Point whatever held `old` (the parent `p`, or the root when p is -1) at `fresh`.
+  void replace_child(std::int32_t p, std::int32_t old, std::int32_t fresh) {
+    if (p == kNobody) {
+      header[kRoot] = fresh;
+    } else {
+      child[2 * std::int64_t{p} + (child[2 * std::int64_t{p}] == old ? 0 : 1)] = fresh;
+    }
+    parent_of(fresh) = p;
+  }
+};
+
+}  // namespace imondrian

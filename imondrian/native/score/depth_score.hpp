@@ -1,0 +1,234 @@
+// Scores of one tree on its own columns: the paper's depth, and the depth under virtual insertion.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "tree/box.hpp"
+#include "score/means.hpp"
+
+namespace imondrian {
+
+// c(n): the mean depth of an unsuccessful search in a binary search tree of n keys, the expected
+// depth that a leaf of mass n hides (Liu, Ting and Zhou 2008, equation 1). Straight line from
+// c(1) = 0 to c(2) = 1 for fractional masses.
+inline double hidden_depth(double n) {
+  constexpr double kEuler = 0.57721566490153286061;
+  if (n <= 1.0) return 0.0;
+  if (n <= 2.0) return n - 1.0;
+  return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
+}
+
+enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
+
+constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
+
+// Where a walk from the root stands: at `node`, whose parent was cut at `born`.
+struct Walk {
+  std::int32_t node;
+  double born = 0.0;
+  double hazard = 0.0;    // insertion score: the chance of getting here uncut is exp(-hazard),
+  double expected = 0.0;  // and these chances, summed over the levels above, are the depth so far
+
+  // Pass a node at `distance`, for `lifetime`. A point hangs below a level if it gets there uncut,
+  // so its expected depth is the sum of those chances.
+  void pass(double distance, double lifetime) {
+    expected += hazard > 0.0 ? std::exp(-hazard) : 1.0;
+    hazard += distance * lifetime;
+  }
+  bool gone() const { return !(hazard <= kGone); }
+  // End in a leaf of `mass`: at its point, or beside it.
+  double end(bool at_point, double mass) const {
+    return expected + std::exp(-hazard) * (at_point ? hidden_depth(mass) : 1.0);
+  }
+};
+
+// The leaf (~slot) of x.
+template <class T>
+NK_INLINE std::int32_t leaf_under(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root();
+  while (v >= 0) v = tree.next(v, x);
+  return v;
+}
+
+// Leaf depth + c(leaf mass) of a walk that passed so many levels.
+template <class T>
+NK_INLINE double depth_at(const Tree<T>& tree, std::int32_t leaf, std::int32_t levels) {
+  const double mass = tree.leaf_mass[~leaf];
+  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+}
+
+// Leaf depth + c(leaf mass).
+template <class T>
+NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
+  std::int32_t v = tree.root(), levels = 0;
+  for (; v >= 0; v = tree.next(v, x)) ++levels;
+  return depth_at(tree, v, levels);
+}
+
+// Levels below a node, on average over the points stored there.
+struct LevelsBelow {
+  template <class T>
+  bool needs(const Tree<T>&, std::int32_t) const { return true; }
+  template <class T>
+  NK_INLINE double operator()(const Means<T, LevelsBelow>& means, std::int32_t, std::int32_t child) const {
+    return 1.0 + (child < 0 ? hidden_depth(means.tree().leaf_mass[~child]) : means.at(child));
+  }
+};
+
+template <class T>
+using DepthMeans = Means<T, LevelsBelow>;
+
+template <class T>
+DepthMeans<T> depth_means(const Tree<T>& tree) { return {tree, tree.mean_depth, LevelsBelow{}}; }
+
+// Expected depth of x if it were inserted: at a node reached with probability p and left at
+// distance eta for its lifetime, x separates with probability 1 - exp(-eta * lifetime) and would
+// hang one below. A point that is already stored keeps its leaf: depth + c(mass). For missing values see means.hpp.
+template <class T>
+NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
+  const std::int64_t width = tree.width;
+  Walk walk{tree.root()};
+  while (walk.node >= 0) {
+    const std::int32_t v = walk.node;
+    const std::int64_t at = v * width;
+    walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width), tree.time[v] - walk.born);
+    if (walk.gone()) return walk.expected;
+    walk.born = tree.time[v];
+    const Step step = step_from(tree, v, x);
+    walk.node = step.child;
+    if (step.missing) walk.expected -= std::exp(-walk.hazard) * depth_means(tree).gain(v, step.child);
+  }
+  const T* held = tree.lower_of(walk.node);
+  const bool at_point = !(separation_rate(x, held, held, tree.rate, width) > 0.0);
+  return walk.end(at_point, tree.leaf_mass[~walk.node]);
+}
+
+template <class T>
+NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
+  bool any = false;  // no branches: rows are short, or scanned once
+  for (std::int64_t j = 0; j < n_features; ++j) any |= x[j] != x[j];
+  return any;
+}
+
+// Follows a row with missing values (means.hpp) from node to node to its leaf.
+template <class T>
+class DepthWalk {
+ public:
+  explicit DepthWalk(const Tree<T>& tree) : tree_(tree), node_(tree.root()) {}
+
+  std::int32_t node() const { return node_; }
+  NK_INLINE void pass(std::int32_t child, bool missing) {
+    if (missing) gain_ += depth_means(tree_).gain(node_, child);
+    node_ = child;
+    ++levels_;
+  }
+  // Leaf depth + c(leaf mass).
+  double depth() const { return depth_at(tree_, node_, levels_) - gain_; }
+
+ private:
+  const Tree<T>& tree_;
+  std::int32_t node_, levels_ = 0;
+  double gain_ = 0.0;
+};
+
+template <class T>
+NK_INLINE double mended_depth(const Tree<T>& tree, const T* x) {
+  DepthWalk<T> walk(tree);
+  while (walk.node() >= 0) {
+    const Step step = step_from(tree, walk.node(), x);
+    walk.pass(step.child, step.missing);
+  }
+  return walk.depth();
+}
+
+constexpr int kTreesAbreast = 8;
+
+// Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
+template <class T>
+class Abreast {
+ public:
+  Abreast(const ForestView& forest, std::int64_t first)
+      : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
+    for (int k = 0; k < n_trees_; ++k) {
+      trees_[k].emplace(forest, first + k);
+      first_[k] = (first + k) * forest.capacity;
+    }
+  }
+
+  int n_trees() const { return n_trees_; }
+  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  // The leaf (~slot) where the last row ended, unless the tree is empty, and its depth + c(mass), or 0.
+  std::int32_t leaf(int k) const { return leaf_[k]; }
+  double depth(int k) const { return tree(k).empty() ? 0.0 : depth_at(tree(k), leaf_[k], levels_[k]); }
+
+  // Find the leaves of a padded row in the `n` trees numbered in `which`; `missing`: whether it lacks values.
+  NK_INLINE void find_leaves(const T* x, bool missing, const int* which, int n) {
+    std::int64_t first[kTreesAbreast];
+    std::int32_t root[kTreesAbreast], roots = 0;
+    for (int r = 0; r < n; ++r) {
+      first[r] = first_[which[r]];
+      roots |= root[r] = tree(which[r]).root();  // -1 where empty
+    }
+    if (missing || roots < 0) {
+      for (int r = 0; r < n; ++r) walk_alone(x, which[r]);
+      return;
+    }
+    std::int32_t leaf[kTreesAbreast], levels[kTreesAbreast] = {};
+    if (n == kTreesAbreast) {
+      walk<kTreesAbreast>(x, first, root, n, leaf, levels);
+    } else {
+      walk<0>(x, first, root, n, leaf, levels);
+    }
+    for (int r = 0; r < n; ++r) leaf_[which[r]] = leaf[r], levels_[which[r]] = levels[r];
+  }
+  void find_leaves(const T* x, bool missing) {
+    static constexpr int kAll[kTreesAbreast] = {0, 1, 2, 3, 4, 5, 6, 7};
+    find_leaves(x, missing, kAll, n_trees_);
+  }
+
+ protected:
+  const ForestView& forest() const { return forest_; }
+  const std::int64_t* first() const { return first_; }
+
+ private:
+  // Trees are named by the place of their first slot in the forest's columns; every root is a node.
+  template <int kTrees>
+  NK_INLINE void walk(const T* x, const std::int64_t* first, const std::int32_t* root, int n_trees,
+                      std::int32_t* leaf, std::int32_t* levels) const {
+    const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
+    const T* threshold = static_cast<const T*>(forest_.threshold);
+    std::int32_t at[kTreesAbreast];
+    for (int r = 0; r < n; ++r) at[r] = root[r];
+    for (bool going = true; going;) {
+      for (int r = 0; r < n; ++r) levels[r] += at[r] >= 0;
+      for (int r = 0; r < n; ++r) {
+        const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
+        const std::int32_t next = forest_.child[2 * v + (x[forest_.feature[v]] > threshold[v])];
+        at[r] = at[r] < 0 ? at[r] : next;
+      }
+      std::int32_t all = -1;
+      for (int r = 0; r < n; ++r) all &= at[r];
+      going = all >= 0;
+    }
+    for (int r = 0; r < n; ++r) leaf[r] = at[r];
+  }
+
+  void walk_alone(const T* x, int k) {
+    levels_[k] = 0;
+    if (tree(k).empty()) return;
+    std::int32_t v = tree(k).root();
+    for (; v >= 0; v = tree(k).next(v, x)) ++levels_[k];
+    leaf_[k] = v;
+  }
+
+  const ForestView& forest_;
+  int n_trees_;
+  std::int64_t first_[kTreesAbreast];
+  std::optional<Tree<T>> trees_[kTreesAbreast];
+  std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
+};
+
+}  // namespace imondrian

@@ -1,0 +1,217 @@
+// Why a point scores what it does in one tree: additive contributions of its features, exact.
+//
+// V(v) is the mean, over the points stored below v, of what they get themselves. A point's value less V(root)
+// telescopes over its walk: a step from v to its child c is worth V(c) - V(v), and goes to the feature
+// cut at v, on the side taken. A point that is cut off outside a box, or stretches it, owes the rest of its
+// value to the features in which it is outside, in proportion to how far. For want of a value the row goes the way that
+// its score does (means.hpp), which leaves out what that step is worth: a missing value contributes nothing.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tree/box.hpp"
+#include "score/depth_score.hpp"
+#include "score/spacing.hpp"
+
+namespace imondrian {
+
+constexpr int kSides = 2;  // below, above
+
+template <class T>
+class TreeExplainer {
+ public:
+  TreeExplainer(const Tree<T>& tree, Score score)
+      : tree_(tree), score_(score), node_(static_cast<std::size_t>(tree.header[kNodeMark])),
+        leaf_(static_cast<std::size_t>(tree.header[kLeafMark])), box_(node_.size()) {
+    if (tree.empty()) return;
+    sight_.look_at(tree);
+    if (score == Score::kSpacing) needed_ = clean_needed(tree);
+    find_values();
+  }
+
+  // What stored points get on average.
+  double expected() const { return tree_.empty() ? 0.0 : value_of(tree_.root()); }
+
+  // Where a walk goes on: reached by `share` of the point, `depth` levels down, its parent cut at `born`.
+  struct Step {
+    std::int32_t node;
+    double share, depth, born;
+  };
+  // A thread's own.
+  struct Scratch {
+    std::vector<Step> steps;
+    std::vector<double> weight;
+    BoxScratch<T> box;
+  };
+
+  // The value of padded row x; its contributions are added to out (n_features, kSides).
+  double explain(const T* x, double* out, Scratch& scratch) const {
+    if (tree_.empty()) return 0.0;
+    double value = 0.0;
+    scratch.steps.assign(1, Step{tree_.root(), 1.0, 0.0, 0.0});
+    while (!scratch.steps.empty()) {
+      const Step step = scratch.steps.back();
+      scratch.steps.pop_back();
+      value += score_ == Score::kSpacing ? pass_spacing(x, step, out, scratch) : pass_depth(x, step, out, scratch);
+    }
+    return value;
+  }
+
+ private:
+
+  double value_of(std::int32_t v) const { return v < 0 ? leaf_[~v] : node_[v]; }
+  bool falls_short(std::int32_t v) const { return tree_.clean_of(v) < needed_; }
+
+  // Depths down, values up.
+  void find_values() {
+    std::vector<std::int32_t> order;
+    std::vector<double> depth(node_.size());
+    const auto reach = [&](std::int32_t v, double levels) {
+      if (v < 0) {
+        leaf_[~v] = score_ == Score::kSpacing ? std::log(kFloor) : levels + hidden_depth(tree_.leaf_mass[~v]);
+      } else {
+        depth[v] = levels;
+        order.push_back(v);
+      }
+    };
+    const std::vector<T> nothing(static_cast<std::size_t>(tree_.width), std::numeric_limits<T>::quiet_NaN());
+    BoxScratch<T> scratch;
+    reach(tree_.root(), 0.0);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      for (int side = 0; side < 2; ++side) reach(tree_.child[2 * std::int64_t{order[i]} + side], depth[order[i]] + 1.0);
+    }
+    if (score_ == Score::kSpacing && !tree_.lower) {
+      BoxSweep<T>(tree_, sight_).run([&](std::int32_t v, const T* lo, const T* hi) {
+        box_[v] = std::log(sight_.extent_in(lo, hi, nothing.data()));
+      });
+    }
+    for (std::size_t i = order.size(); i-- > 0;) {
+      const std::int32_t v = order[i];
+      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      if (score_ == Score::kSpacing && tree_.lower && (falls_short(left) || falls_short(right))) {
+        box_[v] = std::log(sight_.extent(tree_, v, nothing.data(), scratch));
+      }
+      node_[v] = (tree_.mass_of(left) * below(v, left) + tree_.mass_of(right) * below(v, right)) /
+                 (tree_.mass_of(left) + tree_.mass_of(right));
+    }
+  }
+
+  // V of a child; where its clean mass falls short, what is stored below it gets the size of its parent's box.
+  double below(std::int32_t v, std::int32_t child) const {
+    return score_ == Score::kSpacing && falls_short(child) ? box_[v] : value_of(child);
+  }
+
+  static void add(double* out, std::int64_t j, bool above, double amount) { out[kSides * j + above] += amount; }
+
+  // Go on from a node, whatever the score; each child's step is worth value(child) - value(node). Returns what
+  // is to be added to the value: for want of a value, the step does not count.
+  template <class Enter>
+  double go_on(const T* x, const Step& step, double* out, const Enter& enter) const {
+    const std::int32_t v = step.node;
+    const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+    const T at = x[tree_.feature[v]];
+    if (at == at) {
+      const bool above = at > tree_.threshold[v];
+      const std::int32_t child = above ? right : left;
+      add(out, tree_.feature[v], above, step.share * (below(v, child) - node_[v]));
+      enter(child, step.share);
+      return 0.0;
+    }
+    const std::int32_t child = drawn_side(tree_, v) ? right : left;
+    enter(child, step.share);
+    return -step.share * (below(v, child) - node_[v]);
+  }
+
+  // Levels, of leaves or under virtual insertion (score/depth_score.hpp).
+  double pass_depth(const T* x, Step step, double* out, Scratch& scratch) const {
+    const std::int32_t v = step.node;
+    double value = 0.0;
+    if (score_ == Score::kInsertion) {
+      const T* lo = tree_.lower_of(v);
+      const T* hi = tree_.upper_of(v);
+      const double distance = separation_rate(x, lo, hi, tree_.rate, tree_.width);
+      double leaves = v < 0 && distance > 0.0 ? 1.0 : 0.0;
+      if (v >= 0 && distance > 0.0) leaves = -std::expm1(-distance * (tree_.time[v] - step.born));
+      if (leaves > 0.0) {
+        value = step.share * leaves * (step.depth + 1.0);
+        const double amount = step.share * leaves * (step.depth + 1.0 - value_of(v));
+        spread(x, lo, hi, tree_.rate, tree_.width, nullptr, amount, out, scratch);
+        step.share *= 1.0 - leaves;
+      }
+    }
+    if (v < 0) return value + step.share * leaf_[~v];
+    if (step.share == 0.0) return value;
+    return value + go_on(x, step, out, [&](std::int32_t child, double share) {
+      scratch.steps.push_back({child, share, step.depth + 1.0, tree_.time[v]});
+    });
+  }
+
+  double pass_spacing(const T* x, const Step& step, double* out, Scratch& scratch) const {
+    const std::int32_t v = step.node;
+    if (v < 0) return stretch(x, v, step.share, std::log(kFloor), out, scratch);
+    if (falls_short(v)) return stretch(x, v, step.share, node_[v], out, scratch);  // the root
+    double value = 0.0;
+    const double left_out = go_on(x, step, out, [&](std::int32_t child, double share) {
+      if (falls_short(child)) {
+        value += stretch(x, v, share, box_[v], out, scratch);
+      } else {
+        scratch.steps.push_back({child, share, 0.0, 0.0});
+      }
+    });
+    return value + left_out;
+  }
+
+  // End in a box: what x adds to its log size.
+  double stretch(const T* x, std::int32_t v, double share, double log_size, double* out, Scratch& scratch) const {
+    const double value = std::log(sight_.extent(tree_, v, x, scratch.box));
+    if (value == log_size) return share * value;
+    T row[kBagWidth];
+    const std::size_t width = static_cast<std::size_t>(sight_.width());
+    scratch.box.lower.resize(width), scratch.box.upper.resize(width);
+    const T* lo = scratch.box.lower.data();
+    const T* hi = scratch.box.upper.data();
+    sight_.box(tree_, v, scratch.box.lower.data(), scratch.box.upper.data());
+    spread(sight_.row(x, row), lo, hi, sight_.rate(), sight_.width(), sight_.sees_few() ? tree_.bag : nullptr,
+           share * (value - log_size), out, scratch);
+    return share * value;
+  }
+
+  // Share an amount out over the features in which x is outside [lo, hi]. names: of the features; null: 0, 1, ...
+  void spread(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width, const std::int32_t* names,
+              double amount, double* out, Scratch& scratch) const {
+    const Far far{{x, lo, hi, rate}, score_ == Score::kSpacing};
+    std::vector<double>& weight = scratch.weight;
+    weight.assign(static_cast<std::size_t>(width), 0.0);
+    double total = 0.0;
+    for (std::int64_t j = 0; j < width; ++j) total += weight[j] = far.of(j);
+    if (!is_plain<double>(total)) {
+      const int top = top_exponent(far, width);
+      total = 0.0;
+      for (std::int64_t j = 0; j < width; ++j) total += weight[j] = far.wide_of(j).against(top);
+    }
+    for (std::int64_t j = 0; j < width && total > 0.0; ++j) {
+      if (weight[j] > 0.0) add(out, names ? names[j] : j, x[j] > hi[j], amount * (weight[j] / total));
+    }
+  }
+
+  // How far x is outside a box along each feature; with `odd`, also where there is no rate (score/spacing.hpp).
+  struct Far {
+    Excesses<T> outside;
+    bool odd;
+    bool is_odd(std::int64_t j) const {
+      return odd && outside.rate[j] == T(0) && (outside.x[j] < outside.lo[j] || outside.x[j] > outside.hi[j]);
+    }
+    double of(std::int64_t j) const { return is_odd(j) ? kOddConstant : outside.of(j); }
+    Wide wide_of(std::int64_t j) const { return is_odd(j) ? wide(kOddConstant) : outside.wide_of(j); }
+  };
+
+  const Tree<T>& tree_;
+  Score score_;
+  double needed_ = 0.0;
+  Sight<T> sight_;
+  std::vector<double> node_, leaf_, box_;  // V, and the log sizes of boxes where walks end
+};
+
+}  // namespace imondrian

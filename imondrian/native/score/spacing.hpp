@@ -1,0 +1,445 @@
+// The spacing score: how much room a point has, against the points that are known to be usual.
+//
+// In each tree, B is the smallest box on the point's path that holds a clean mass of kEnoughClean, or all but 1 of
+// the tree's where that is less, and
+// its extent the sum of its sides, stretched to take the point in, in the tree's units. The score is
+// the mean over the trees of log(kFloor + extent). Clean mass leaves out the points that scored
+// highest themselves (fit/clean_mass.hpp), so that anomalies in a cluster cannot vouch for each other.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "tree/feature_subset.hpp"
+#include "tree/box.hpp"
+#include "score/depth_score.hpp"
+
+namespace imondrian {
+
+constexpr double kEnoughClean = 4.0;
+constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
+constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
+constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
+
+// The clean mass that a box needs in a tree that holds `total`: of few points, one need not be in the box of the others.
+NK_INLINE double clean_needed(double total) { return std::clamp(total - 1.0, 1.0, kEnoughClean); }
+template <class T>
+NK_INLINE double clean_needed(const Tree<T>& tree) { return clean_needed(tree.clean_of(tree.root())); }
+
+// How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
+template <class T>
+NK_INLINE std::int64_t odd_constants(const T* x, const T* lo, const T* rate, std::int64_t width) {
+  std::int64_t n = 0;
+  for (std::int64_t j = 0; j < width; ++j) n += (rate[j] == T(0)) & ((x[j] < lo[j]) | (x[j] > lo[j]));
+  return n;
+}
+
+// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing. `constant`: whether
+// some rate is 0.
+template <class T>
+NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width,
+                                  bool constant) {
+  using P = Pack<T>;
+  P sum = P::zero();
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    const P at = P::load(x + j);
+    const P side = larger(at, P::load(hi + j)) - smaller(at, P::load(lo + j));
+    sum = sum + larger(side, P::zero()) * P::load(rate + j);
+  }
+  double extent = static_cast<double>(sum.sum());
+  if (!(extent <= Plain<T>::kMost)) extent = wide_sum(Stretched<T>{x, lo, hi, rate}, width);
+  if (constant) extent += kOddConstant * static_cast<double>(odd_constants(x, lo, rate, width));
+  return extent < kMost ? kFloor + extent : kMost;
+}
+
+// A product of positive numbers up to kMost whose logarithm is wanted: one logarithm for all of them.
+class LogSum {
+ public:
+  NK_INLINE void add_log_of(double value) {
+    mantissa_ *= value;
+    std::uint64_t bits;
+    std::memcpy(&bits, &mantissa_, sizeof bits);
+    exponent_ += static_cast<std::int64_t>(bits >> 52) - kBias;
+    bits = (bits & kFraction) | (static_cast<std::uint64_t>(kBias) << 52);
+    std::memcpy(&mantissa_, &bits, sizeof bits);
+  }
+  double sum() const { return std::log(mantissa_) + static_cast<double>(exponent_) * 0.693147180559945309417; }
+
+ private:
+  static constexpr std::int64_t kBias = 1023;
+  static constexpr std::uint64_t kFraction = (std::uint64_t{1} << 52) - 1;
+  double mantissa_ = 1.0;  // in [1, 2)
+  std::int64_t exponent_ = 0;
+};
+
+// The smallest box above a leaf (~slot), or the leaf, that holds enough clean mass: the root if there is none.
+// Found from below, where few are passed; clean mass never grows on the way down (I12).
+template <class T>
+NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
+  const double needed = clean_needed(tree);
+  std::int32_t up = tree.leaf_parent[~leaf];
+  if (tree.leaf_clean[~leaf] >= needed || up == kNobody) return leaf;
+  while (tree.clean[up] < needed && tree.parent[up] != kNobody) up = tree.parent[up];
+  return up;
+}
+
+// Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
+template <class T, class Visit>
+NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
+  std::int32_t at = v;
+  while (true) {
+    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
+    visit(~at);
+    for (std::int32_t came = at;; came = at) {
+      if (at == v) return;
+      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
+      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
+      if (right != came) {
+        at = right;
+        break;
+      }
+    }
+  }
+}
+
+// Room for a box that no tree stores.
+template <class T>
+struct BoxScratch {
+  std::vector<T> lower, upper, nothing;
+
+  // A row without any value.
+  const T* no_values(std::int64_t width) {
+    nothing.resize(static_cast<std::size_t>(width), std::numeric_limits<T>::quiet_NaN());
+    return nothing.data();
+  }
+};
+
+// What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
+template <class T>
+class Sight {
+ public:
+  void look_at(const Tree<T>& tree) {
+    few_ = imondrian::sees_few(tree);
+    bag_ = tree.bag;
+    width_ = few_ ? kBagWidth : tree.width;
+    if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
+    rate_ = few_ ? rate_own_ : tree.rate;
+    constant_ = false;
+    const std::int64_t n = few_ ? kBagSize : tree.n_features;
+    for (std::int64_t j = 0; j < n; ++j) constant_ |= rate_[j] == T(0);
+  }
+  bool sees_few() const { return few_; }
+  bool has_constants() const { return constant_; }
+  // Ask for the box of v before it is needed.
+  NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
+    if (tree.lower && v >= 0) prefetch_box(tree, v);
+  }
+  std::int64_t width() const { return width_; }
+  const T* rate() const { return rate_; }
+  NK_INLINE const T* row(const T* x, T* own) const {
+    if (!few_) return x;
+    gather_bag(bag_, x, kMissing, own);
+    return own;
+  }
+  // The box of v: from the tree's own where it keeps them, else (and for a bag) written to lo and hi.
+  NK_INLINE void box(const Tree<T>& tree, std::int32_t v, T* lo, T* hi) const {
+    if (tree.lower || v < 0) {
+      see(tree.lower_of(v), lo);
+      see(tree.upper_of(v), hi);
+      return;
+    }
+    for (std::int64_t j = 0; j < width_; ++j) lo[j] = hi[j] = kMissing;
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      T own[kBagWidth];
+      grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
+    });
+  }
+  // kFloor + the extent of a box as the tree sees it, stretched to the padded row x.
+  NK_INLINE double extent_in(const T* lo, const T* hi, const T* x) const {
+    T seen[kBagWidth];
+    return stretched(row(x, seen), lo, hi);
+  }
+  // kFloor + the extent of the box of v stretched to the padded row x.
+  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
+    if (few_) {
+      T seen[kBagWidth], lo[kBagWidth], hi[kBagWidth];
+      box(tree, v, lo, hi);
+      return stretched(row(x, seen), lo, hi);
+    }
+    if (tree.lower || v < 0) return stretched(x, tree.lower_of(v), tree.upper_of(v));
+    scratch.lower.resize(static_cast<std::size_t>(width_));
+    scratch.upper.resize(static_cast<std::size_t>(width_));
+    box(tree, v, scratch.lower.data(), scratch.upper.data());
+    return stretched(x, scratch.lower.data(), scratch.upper.data());
+  }
+
+ private:
+  static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  NK_INLINE double stretched(const T* x, const T* lo, const T* hi) const {
+    return stretched_extent(x, lo, hi, rate_, width_, constant_);
+  }
+  NK_INLINE void see(const T* from, T* to) const {
+    if (few_) {
+      gather_bag(bag_, from, kMissing, to);
+    } else {
+      copy_row(to, from, width_);
+    }
+  }
+
+  bool few_ = false, constant_ = false;
+  const std::int32_t* bag_ = nullptr;
+  std::int64_t width_ = 0;
+  const T* rate_ = nullptr;
+  T rate_own_[kBagWidth] = {};
+};
+
+// Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
+// take the square of their number where trees are deep.
+template <class T>
+class BoxSweep {
+ public:
+  BoxSweep(const Tree<T>& tree, const Sight<T>& sight) : tree_(tree), sight_(sight) {}
+
+  // Call visit(v, lower, upper) for every node, children before parents.
+  template <class Visit>
+  NK_INLINE void run(const Visit& visit) {
+    if (tree_.empty() || tree_.root() < 0) return;
+    order_nodes();
+    room_of_.resize(static_cast<std::size_t>(tree_.header[kNodeMark]));
+    for (std::size_t i = order_.size(); i-- > 0;) {
+      const std::int32_t v = order_[i];
+      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      const std::int32_t inner = left >= 0 ? left : right, other = left >= 0 ? right : left;
+      const std::int32_t room = inner >= 0 ? room_of_[inner] : take_room();
+      if (inner < 0) add_leaf(inner, room);
+      if (other >= 0) {
+        unite(room, room_of_[other]);
+      } else {
+        add_leaf(other, room);
+      }
+      room_of_[v] = room;
+      visit(v, lower(room), upper(room));
+    }
+  }
+
+ private:
+  // Parents before children, and the heavier child last: read backwards, few boxes wait at a time.
+  void order_nodes() {
+    std::vector<std::int32_t> stack{tree_.root()};
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      order_.push_back(v);
+      const std::int32_t heavy = tree_.heavier_child(v), left = tree_.child[2 * std::int64_t{v}];
+      const std::int32_t light = heavy == left ? tree_.child[2 * std::int64_t{v} + 1] : left;
+      if (heavy >= 0) stack.push_back(heavy);
+      if (light >= 0) stack.push_back(light);
+    }
+  }
+  T* lower(std::int32_t room) { return boxes_[room].data(); }
+  T* upper(std::int32_t room) { return boxes_[room].data() + sight_.width(); }
+  std::int32_t take_room() {
+    if (free_.empty()) {
+      boxes_.emplace_back(static_cast<std::size_t>(2 * sight_.width()));
+      free_.push_back(static_cast<std::int32_t>(boxes_.size()) - 1);
+    }
+    const std::int32_t room = free_.back();
+    free_.pop_back();
+    std::fill(boxes_[room].begin(), boxes_[room].end(), std::numeric_limits<T>::quiet_NaN());
+    return room;
+  }
+  NK_INLINE void add_leaf(std::int32_t v, std::int32_t room) {
+    T own[kBagWidth];
+    grow_box(lower(room), upper(room), sight_.row(tree_.lower_of(v), own), sight_.width());
+  }
+  NK_INLINE void unite(std::int32_t room, std::int32_t other) {
+    unite_boxes(lower(room), upper(room), lower(room), upper(room), lower(other), upper(other), sight_.width());
+    free_.push_back(other);
+  }
+
+  const Tree<T>& tree_;
+  const Sight<T>& sight_;
+  std::vector<std::int32_t> order_, room_of_, free_;
+  std::vector<std::vector<T>> boxes_;
+};
+
+// Trees that a row looks at together, from the leaves where it ends.
+template <class T>
+class TreeGroup : public Abreast<T> {
+ public:
+  TreeGroup(const ForestView& forest, std::int64_t first) : Abreast<T>(forest, first) {
+    for (int k = 0; k < n_trees(); ++k) look_at(k);
+  }
+
+  using Abreast<T>::leaf;
+  using Abreast<T>::n_trees;
+  using Abreast<T>::tree;
+  const Sight<T>& sight(int k) const { return sights_[k]; }
+  BoxScratch<T>& scratch() { return scratch_; }
+  // Take note of a tree's rates, when they have changed.
+  void look_at(int k) { sights_[k].look_at(tree(k)); }
+
+  // kFloor + the stretched extent of the clean box of a padded row without missing values, whose leaves have
+  // been found, by tree. Empty trees are left out.
+  NK_INLINE void look(const T* x, double* extent) {
+    std::int32_t box[kTreesAbreast], roots = 0;
+    for (int k = 0; k < n_trees(); ++k) roots |= tree(k).root();  // -1 where empty
+    if (roots >= 0) {
+      find_clean_boxes(box);
+    } else {
+      for (int k = 0; k < n_trees(); ++k) box[k] = tree(k).empty() ? 0 : clean_box(tree(k), leaf(k));
+    }
+    for (int k = 0; k < n_trees(); ++k) {
+      if (!tree(k).empty()) sights_[k].prefetch(tree(k), box[k]);
+    }
+    for (int k = 0; k < n_trees(); ++k) {
+      if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
+    }
+  }
+
+ private:
+  // clean_box() of all trees side by side; every root is a node.
+  NK_INLINE void find_clean_boxes(std::int32_t* box) const {
+    const ForestView& forest = this->forest();
+    const std::int64_t* first = this->first();
+    std::int32_t up[kTreesAbreast];
+    double needed[kTreesAbreast];
+    for (int r = 0; r < n_trees(); ++r) needed[r] = clean_needed(tree(r));
+    for (int r = 0; r < n_trees(); ++r) up[r] = forest.leaf_parent[first[r] + ~leaf(r)];
+    for (bool going = true; going;) {
+      going = false;
+      for (int r = 0; r < n_trees(); ++r) {
+        const std::int32_t next = forest.parent[first[r] + up[r]];
+        const bool goes = (forest.clean[first[r] + up[r]] < needed[r]) & (next != kNobody);
+        up[r] = goes ? next : up[r];
+        going |= goes;
+      }
+    }
+    for (int r = 0; r < n_trees(); ++r) {
+      box[r] = forest.leaf_clean[first[r] + ~leaf(r)] >= needed[r] ? leaf(r) : up[r];
+    }
+  }
+
+  Sight<T> sights_[kTreesAbreast];
+  BoxScratch<T> scratch_;
+};
+
+// Log sizes of the clean boxes below a node, on average over the points stored there.
+template <class T>
+class SizeBelow {
+ public:
+  SizeBelow(const Sight<T>& sight, BoxScratch<T>& scratch) : sight_(&sight), scratch_(&scratch) {}
+
+  bool needs(const Tree<T>& tree, std::int32_t child) const { return tree.clean_of(child) >= clean_needed(tree); }
+  // Where a child falls short of clean mass, what is stored below it gets the size of its parent's box.
+  double operator()(const Means<T, SizeBelow>& means, std::int32_t v, std::int32_t child) const {
+    if (needs(means.tree(), child)) return child < 0 ? std::log(kFloor) : means.at(child);
+    return std::log(sight_->extent(means.tree(), v, scratch_->no_values(means.tree().width), *scratch_));
+  }
+
+ private:
+  const Sight<T>* sight_;
+  BoxScratch<T>* scratch_;
+};
+
+template <class T>
+using SpacingMeans = Means<T, SizeBelow<T>>;
+
+template <class T>
+SpacingMeans<T> spacing_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  return {tree, tree.mean_spacing, SizeBelow<T>(sight, scratch)};
+}
+
+// Find all means at once where the tree stores no boxes.
+template <class T>
+NK_INLINE void prepare_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  if (tree.lower || tree.empty() || tree.root() < 0) return;
+  const double known = nativekit::atomic_get(tree.mean_spacing + tree.root());
+  if (known == known) return;
+  const SpacingMeans<T> means = spacing_means(tree, sight, scratch);
+  const T* nothing = scratch.no_values(tree.width);
+  const double needed = clean_needed(tree);
+  BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
+    if (tree.clean[v] < needed) return;
+    double below[2], size = 0.0;
+    for (int side = 0; side < 2; ++side) {
+      const std::int32_t child = tree.child[2 * std::int64_t{v} + side];
+      const bool short_of = tree.clean_of(child) < needed;
+      if (short_of && size == 0.0) size = std::log(sight.extent_in(lo, hi, nothing));
+      below[side] = short_of ? size : child < 0 ? std::log(kFloor) : means.at(child);
+    }
+    means.set(v, below[0], below[1]);
+  });
+}
+
+// Where a row with missing values gets (means.hpp), and how much that choice has gained.
+struct Ending {
+  std::int32_t box;
+  double gain;
+};
+
+// Follows a row from node to node to its clean box.
+template <class T>
+class EndingWalk {
+ public:
+  EndingWalk(const Tree<T>& tree, const SpacingMeans<T>& means)
+      : tree_(tree), means_(means), needed_(clean_needed(tree)), end_{tree.root(), 0.0} {
+    going_ = end_.box >= 0 && tree.clean[end_.box] >= needed_;
+  }
+
+  bool going() const { return going_; }
+  const Ending& end() const { return end_; }
+  // Go on from where it is to that child, for want of a value or not.
+  NK_INLINE void pass(std::int32_t child, bool missing) {
+    const std::int32_t v = end_.box;
+    const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+    const bool falls_short = tree_.clean_of(child) < needed_;
+    going_ = !falls_short && child >= 0;
+    if (falls_short && tree_.clean_of(child == left ? right : left) < needed_) return;  // whichever it takes
+    if (missing) end_.gain += means_.gain(v, child);
+    if (!falls_short) end_.box = child;
+  }
+
+ private:
+  const Tree<T>& tree_;
+  const SpacingMeans<T>& means_;
+  double needed_;
+  Ending end_;
+  bool going_;
+};
+
+template <class T>
+NK_INLINE Ending find_ending(const Tree<T>& tree, const T* x, const SpacingMeans<T>& means) {
+  EndingWalk<T> walk(tree, means);
+  while (walk.going()) {
+    const Step step = step_from(tree, walk.end().box, x);
+    walk.pass(step.child, step.missing);
+  }
+  return walk.end();
+}
+
+// Both where it ends and how deep its leaf is, in one walk.
+template <class T>
+NK_INLINE Ending find_ending(const Tree<T>& tree, const T* x, const SpacingMeans<T>& means, double& depth) {
+  EndingWalk<T> walk(tree, means);
+  DepthWalk<T> levels(tree);
+  while (levels.node() >= 0) {
+    const Step step = step_from(tree, levels.node(), x);
+    if (walk.going()) walk.pass(step.child, step.missing);
+    levels.pass(step.child, step.missing);
+  }
+  depth = levels.depth();
+  return walk.end();
+}
+
+// Log spacing of a padded row with missing values in the tree that `sight` looks at.
+template <class T>
+NK_INLINE double mended_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch));
+  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+}
+
+}  // namespace imondrian

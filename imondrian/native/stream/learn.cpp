@@ -1,0 +1,333 @@
+// Learning and forgetting point by point.
+#include <atomic>
+#include <new>
+#include <optional>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "nativekit/parallel.hpp"
+#include "nativekit/simd.hpp"
+#include "score/score_window.hpp"
+#include "stream/rescale.hpp"
+#include "stream/stream.hpp"
+#include "fit/clean_mass.hpp"
+
+namespace imondrian {
+namespace {
+
+constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
+
+// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
+#define IMONDRIAN_KERNELS(T)                                                                       \
+  NK_CLONES void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
+    stream.learn(row, leaf, amount);                                                               \
+  }                                                                                                \
+  NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
+  NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
+    keeper.attend(x, scratch);                                                                     \
+  }
+IMONDRIAN_KERNELS(float)
+IMONDRIAN_KERNELS(double)
+#undef IMONDRIAN_KERNELS
+
+// Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
+// enough to tell. Every group of trees judges for itself, so that none waits for another.
+template <class T>
+class Judge {
+ public:
+  // `group` starts at tree `first`, and lives as long.
+  Judge(const ForestView& forest, std::int64_t first, TreeGroup<T>& group)
+      : group_(group), recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
+
+  // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
+  // its stretched extent, or with missing values the log of it; NaN where the tree is empty.
+  bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
+    double extent[kTreesAbreast], sum = 0.0, present = 0.0;
+    if (!missing) look_across(group_, x, extent);
+    for (int k = 0; k < group_.n_trees(); ++k) {
+      const Tree<T>& tree = group_.tree(k);
+      if (tree.empty()) {
+        seen[k * step] = std::numeric_limits<double>::quiet_NaN();
+        continue;
+      }
+      double depth = missing ? 0.0 : group_.depth(k);
+      if (missing) extent[k] = look_with_missing(tree, x, group_.sight(k), group_.scratch(), depth);
+      seen[k * step] = extent[k];
+      sum += depth;
+      present += 1.0;
+    }
+    if (present == 0.0) return false;
+    const bool flagged = recent_.size() >= kFewRecent && sum / present < recent_.quantile(kFlagged);
+    recent_.add(sum / present);
+    return flagged;
+  }
+
+ private:
+  TreeGroup<T>& group_;
+  Recent recent_;
+};
+
+// What learning gathers: scores from just before.
+enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
+
+// Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
+// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals.
+template <class T>
+class GroupLearner {
+ public:
+  GroupLearner(const ForestView& forest, std::int64_t first, Gather gather)
+      : forest_(forest), first_(first), gather_(gather), group_(forest, first) {
+    if (forest.clean) judge_.emplace(forest, first, group_);
+  }
+
+  // Returns false if there was no memory for a score; the rows are learnt all the same.
+  bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
+             double* norms, double* seen) {
+    const bool scored = gather_ != Gather::kNothing;
+    for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
+      const bool missing = has_missing(x, forest_.n_features);
+      walk(x, missing);
+      const double mass = weight ? weight[i] : 1.0;
+      const bool flagged = judge_ && is_flagged(x, missing, seen + i, n);
+      for (int k = 0; k < group_.n_trees(); ++k) {
+        if (scored) depths[k * n + i] = score(k, x, missing);
+        if (!keeps_next(forest_, first_ + k)) {
+          skip_next(forest_, first_ + k);
+          continue;
+        }
+        learn_one(k, x, rows[i], {mass, flagged ? 0.0 : mass});
+        if (scored && group_.tree(k).total_mass() != mass_[k]) {
+          write_norm(k, norms + k * n, i + 1);
+          start_norm(k, i + 1);
+        }
+      }
+    }
+    for (int k = 0; scored && k < group_.n_trees(); ++k) write_norm(k, norms + k * n, n);
+    return !no_memory_;
+  }
+
+ private:
+  // Find the leaves of row x where they are asked for. One that lacks values is scored on other ways (means.hpp).
+  void walk(const T* x, bool missing) {
+    if (!missing && (judge_ || gather_ == Gather::kDepth)) return group_.find_leaves(x, missing);
+    int keeping[kTreesAbreast], n = 0;
+    for (int k = 0; k < group_.n_trees(); ++k) {
+      if (keeps_next(forest_, first_ + k)) keeping[n++] = k;
+    }
+    group_.find_leaves(x, missing, keeping, n);
+  }
+
+  void learn_one(int k, const T* x, std::int32_t row, Amount amount) {
+    if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
+    std::int32_t leaf = group_.leaf(k);
+    if (changing_[k]->keeper.is_due(x)) {
+      attend_scale(changing_[k]->keeper, x, scratch_);
+      group_.look_at(k);
+      leaf = leaf_under(group_.tree(k), x);
+    }
+    learn_row(changing_[k]->stream, row, leaf, amount);
+  }
+
+  bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
+    try {
+      return judge_->flags(x, missing, seen, step);
+    } catch (const std::bad_alloc&) {
+      no_memory_ = true;
+      return false;
+    }
+  }
+
+  double score(int k, const T* x, bool missing) {
+    const Tree<T>& tree = group_.tree(k);
+    if (tree.empty()) return 0.0;
+    if (gather_ == Gather::kDepth) return missing ? depth_with_missing(tree, x) : group_.depth(k);
+    double depth = 0.0;
+    insertion_depths(tree, x, 1, &depth);
+    return depth;
+  }
+
+  // c(mass) changes only while a tree fills up: it is written for whole runs of rows.
+  void start_norm(int k, std::int64_t from) {
+    mass_[k] = group_.tree(k).total_mass();
+    from_[k] = from;
+  }
+  void write_norm(int k, double* norms, std::int64_t to) const {
+    std::fill(norms + from_[k], norms + to, hidden_depth(mass_[k]));
+  }
+
+  // What it takes to change a tree: made for those that do change, which are few where points come singly.
+  struct Changing {
+    Changing(const ForestView& forest, std::int64_t t) : stream(forest, t), keeper(forest, t) {}
+    TreeStream<T> stream;
+    ScaleKeeper<T> keeper;
+  };
+
+  const ForestView& forest_;
+  std::int64_t first_;
+  Gather gather_;
+  TreeGroup<T> group_;
+  std::optional<Changing> changing_[kTreesAbreast];
+  std::optional<Judge<T>> judge_;
+  RenewScratch<T> scratch_;
+  bool no_memory_ = false;
+  double mass_[kTreesAbreast] = {};
+  std::int64_t from_[kTreesAbreast] = {};
+};
+
+// Column means of (trees, n): each row's values are added in the order of the trees.
+void average(const double* values, std::int64_t trees, std::int64_t n, double* out) {
+  std::fill(out, out + n, 0.0);
+  for (std::int64_t t = 0; t < trees; ++t) {
+    for (std::int64_t i = 0; i < n; ++i) out[i] += values[t * n + i];
+  }
+  for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
+}
+
+// What the trees that are not empty saw of one row: stretched extents or, of a row with missing values, logs.
+class Sighting {
+ public:
+  void add_extent(double extent) {
+    const bool seen = extent == extent;  // NaN: the tree is empty
+    logs_.add_log_of(seen ? extent : 1.0);
+    present_ += seen;
+  }
+  void add_log(double value) {
+    const bool seen = value == value;
+    sum_ += seen ? value : 0.0;
+    present_ += seen;
+  }
+  bool any() const { return present_ > 0.0; }
+  double mean() const { return (sum_ + logs_.sum()) / present_; }  // one of the sums is 0
+
+ private:
+  LogSum logs_;
+  double sum_ = 0.0, present_ = 0.0;
+};
+
+// From what trees saw of each row, (trees, n), to how unusual it was among the recent ones; rows join them.
+template <class T>
+void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
+  std::vector<Sighting> sightings(static_cast<std::size_t>(n));
+  std::vector<char> missing(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) missing[i] = has_missing(x + i * forest.n_features, forest.n_features);
+  const bool all_whole = std::find(missing.begin(), missing.end(), 1) == missing.end();
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {  // rows inside: a sum waits for its last factor
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double value = seen[t * n + i];
+      if (!all_whole && missing[i]) {
+        sightings[i].add_log(value);
+      } else {
+        sightings[i].add_extent(value);
+      }
+    }
+  }
+  Recent recent(forest.recent);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double spacing = sightings[i].mean();
+    if (out) out[i] = Usual(recent).excess(spacing);
+    if (sightings[i].any()) recent.add(spacing);
+  }
+}
+
+template <class T>
+Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight,
+                Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+  *learnt = 0;
+  WithMeans with_means(given);
+  if ((given.clean || depth) && has_missing(x, n * given.n_features)) {
+    with_means.make_depth();
+    if (given.clean) with_means.make_spacing();
+  }
+  const ForestView& forest = with_means.forest();
+  const std::int64_t trees = forest.n_trees;
+  const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
+  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
+  std::vector<double> seen(forest.clean ? static_cast<std::size_t>(trees * std::min(n, kLearnBlock)) : 0);
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
+  T* points = static_cast<T*>(forest.points);
+  std::atomic<bool> no_memory{false};
+  for (std::int64_t begin = 0; begin < n; begin += kLearnBlock) {
+    const std::int64_t count = std::min(kLearnBlock, n - begin);
+    if (*forest.n_free_rows < count) sweep_rows(forest);
+    if (*forest.n_free_rows < count) return Status::kNoRoom;
+    for (std::int64_t i = 0; i < count; ++i) {
+      rows[i] = forest.free_rows[--*forest.n_free_rows];
+      copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features, forest.width);
+    }
+    double* depths = partial.data();
+    double* norms = partial.data() + (gathers ? trees * count : 0);
+    const Gather gather = gathers ? static_cast<Gather>(score) : Gather::kNothing;
+    const int threads = count * trees < 2000 ? 1 : n_threads;
+    nativekit::parallel_for((trees + kTreesAbreast - 1) / kTreesAbreast, threads, [&](std::int64_t g) {
+      const std::int64_t first = g * kTreesAbreast, offset = gathers ? first * count : 0;
+      GroupLearner<T> learner(forest, first, gather);
+      const double* weights = weight ? weight + begin : nullptr;
+      double* looks = seen.data() + (forest.clean ? first * count : 0);
+      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, looks)) no_memory = true;
+    });
+    if (forest.clean) measure_spacings(forest, x + begin * forest.n_features, count, seen.data(), spaced ? depth + begin : nullptr);
+    if (spaced) std::fill(norm + begin, norm + begin + count, 1.0);
+    if (gathers) {
+      average(depths, trees, count, depth + begin);
+      average(norms, trees, count, norm + begin);
+    }
+    *learnt = begin + count;
+    if (no_memory) return Status::kNoMemory;
+  }
+  return Status::kOk;
+}
+
+// Whether tree t holds each row of x, repeats counted; with `remove`, also take them out. All are found
+// first: cuts that go with a point would let others be found where they were not looked for.
+template <class T>
+void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::int64_t n, bool remove,
+                    std::int32_t* counts) {
+  TreeStream<T> stream(forest, t);
+  Tree<T>& tree = stream.tree();
+  std::vector<double> taken(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0);
+  std::vector<std::int32_t> stack, found;
+  const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - taken[leaf]; };
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
+    if (leaf == kNobody) continue;
+    taken[leaf] += 1.0;
+    if (remove) found.push_back(leaf);
+    nativekit::atomic_add(counts + i, 1);
+  }
+  for (const std::int32_t leaf : found) forget_point(stream, leaf);
+}
+
+template <class T>
+Status forget_as(const ForestView& forest, const T* x, std::int64_t n, bool remove, std::int64_t* holders,
+                 int n_threads) {
+  std::vector<std::int32_t> counts(static_cast<std::size_t>(n), 0);
+  std::atomic<bool> no_memory{false};
+  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+    try {
+      forget_in_tree(forest, t, x, n, remove, counts.data());
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
+    }
+  });
+  for (std::int64_t i = 0; i < n; ++i) holders[i] = counts[i];
+  return no_memory ? Status::kNoMemory : Status::kOk;
+}
+
+}  // namespace
+
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
+             const double* weight, Score score, double* depth, double* norm, std::int64_t* learnt,
+             int n_threads) {
+  return dispatch(is64, x, [&](auto rows) {
+    return learn_as(forest, rows, n, weight, score, depth, norm, learnt, n_threads);
+  });
+}
+
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
+              std::int64_t* holders, int n_threads) {
+  return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
+}
+
+}  // namespace imondrian

@@ -1,0 +1,1 @@
+"""The CPU. Imports the core, the protocol and the conventions."""

@@ -1,0 +1,1 @@
+"""A CUDA device. Imports the protocol, the conventions and ``cpu``."""

@@ -1,0 +1,1 @@
+"""File formats of clouds, a file each. Imports nothing."""

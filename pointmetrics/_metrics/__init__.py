@@ -1,0 +1,1 @@
+"""Distances between two clouds, a file each. Imports ``_clouds`` and below."""

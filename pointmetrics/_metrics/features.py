@@ -1,0 +1,101 @@
+"""Clouds to feature vectors: several named distances to several clouds, one neighbour pass each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pointmetrics._backends.conventions import conventions
+from pointmetrics._clouds.arrays import Pair, check_number, read_pair
+from pointmetrics._clouds.libraries import on_callers_device
+
+from . import chamfer as _chamfer
+from . import dcd as _dcd
+from . import f_score as _fscore
+from . import hausdorff as _hausdorff
+from .neighbors import Found, PreparedCloud, find
+
+_Measure = Callable[[Pair, Found], float]
+
+
+def parse_metric(name: str) -> _Measure:
+    """Turn the name of a metric into a function of a pair and its neighbours.
+
+    Names are the keys of ``conventions()``, "dcd" and "hausdorff"; these but "dcd" may be followed by
+    ":x_to_y" or ":y_to_x". "hausdorff" may have a quantile, as in "hausdorff@0.95", and "f-score",
+    "precision" and "recall" need a threshold, as in "recall@0.1".
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a metric must be a name, got {type(name).__name__}")
+    stem, _, direction = name.partition(":")
+    direction = _chamfer.check_direction(direction or "both")
+    stem, _, number = stem.partition("@")
+    try:
+        parameter = float(number) if number else None
+    except ValueError as error:
+        raise ValueError(f"the metric {name!r} has {number!r} where a number is expected") from error
+    if stem in conventions() and parameter is None:
+        return lambda pair, found: _chamfer_value(pair, found, stem, direction)
+    if stem == "dcd" and parameter is None and direction == "both":
+        return lambda pair, found: float(
+            _dcd.value_and_grad(pair, found, alpha=1000.0, n_lambda=1.0, need_grad=False)[0][0]
+        )
+    if stem == "hausdorff":
+        quantile = 1.0 if parameter is None else check_number(parameter, f"the quantile of {name!r}", 0, 1)
+        return lambda pair, found: float(
+            _hausdorff.value_and_grad(pair, found, quantile=quantile, direction=direction, need_grad=False)[0][0]
+        )
+    if stem in ("f-score", "precision", "recall") and parameter is not None and direction == "both":
+        thresholds = _fscore.read_thresholds(parameter)
+        at = ("f-score", "precision", "recall").index(stem)
+        return lambda pair, found: float(_fscore.rates(pair, found, thresholds)[at][0, 0])
+    raise ValueError(
+        f"metric must be dcd, hausdorff, f-score@t, precision@t, recall@t or one of {', '.join(conventions())}, "
+        f"got {name!r}"
+    )
+
+
+def _chamfer_value(pair: Pair, found: Found, name: str, direction: str) -> float:
+    options = _chamfer.read_options(pair, name, None, direction, None)
+    return float(_chamfer.total(*_chamfer.directions(pair, found, options), options)[0])
+
+
+class Features:
+    """Checked names of metrics, and the clouds to measure against."""
+
+    def __init__(self, references: Any, metrics: Sequence[str], n_threads: int | None) -> None:
+        if isinstance(metrics, str) or len(metrics) == 0:
+            raise ValueError(f"metrics must be a sequence of at least one name, got {metrics!r}")
+        self.measures = {name: parse_metric(name) for name in metrics}
+        self.references = [r if isinstance(r, PreparedCloud) else PreparedCloud(r) for r in _as_list(references)]
+        self.n_threads = n_threads
+
+    def names(self, previous: bool) -> list[str]:
+        """Return the names of the features in their order."""
+        sources = [f"reference{i}" for i in range(len(self.references))] + (["previous"] if previous else [])
+        return [f"{source} {metric}" for source in sources for metric in self.measures]
+
+    @on_callers_device
+    def values(self, cloud: Any, *others: Any) -> list[float]:
+        """Measure a cloud against every reference and then against ``others``."""
+        row: list[float] = []
+        for other in (*self.references, *others):
+            pair = read_pair(cloud, other, names=("cloud", "reference"))
+            if pair.x.kind != "single":
+                raise ValueError(f"a cloud must have shape (n, d), got a {pair.x.kind} of {len(pair.x)}")
+            found = find(pair, self.n_threads)
+            row += [measure(pair, found) for measure in self.measures.values()]
+        return row
+
+
+def _as_list(references: Any) -> list[Any]:
+    if references is None:
+        return []
+    if isinstance(references, PreparedCloud):
+        return [references]
+    if isinstance(references, (list, tuple)) and all(np.ndim(r) == 2 or isinstance(r, PreparedCloud)
+                                                     for r in references):
+        return list(references)
+    return list(references) if np.ndim(references) == 3 else [references]

@@ -1,0 +1,1 @@
+"""Distances between sets of clouds. Imports ``_metrics`` and below."""

@@ -1,0 +1,124 @@
+"""Models and young ones as bytes: to the bit there and back, and nothing that is damaged comes through."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+pytest.importorskip("river", reason="needs river")
+
+from imondrian._keyed.pending_points import Young
+from imondrian._persist import codec as _compact
+from imondrian.river import OnlineIsolationMondrianForest
+
+kinds = st.sampled_from([np.float64, np.float32, np.int32, np.int64, np.uint8, np.uint64, np.bool_])
+shapes = arrays_of.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)
+whole = st.integers(-40_000, 70_000).map(float) | st.sampled_from([-0.0, 0.5, float("nan"), float("inf")])
+
+
+@given(st.dictionaries(st.sampled_from(["mass", "time", "x"]), st.one_of(
+    kinds.flatmap(lambda kind: arrays_of.arrays(kind, shapes)), arrays_of.arrays(np.float64, shapes, elements=whole))))
+def test_arrays_come_back_to_the_bit(state):
+    found = _compact.unpack(_compact.pack(state))
+    assert found.keys() == state.keys()
+    for name, array in state.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"score": "depth"}, {"window": None}, {"window": "reservoir"},
+                                        {"calibration": None}, {"scale": None, "window": 5}], ids=str)
+@pytest.mark.parametrize("n", [0, 1, 40, 700])
+def test_models_go_on_to_the_bit(n, parameters):
+    parameters = {"window": 50, **parameters}
+    rng = np.random.default_rng(n)
+    X = rng.normal(size=(n + 200, 3))
+    X[rng.random(X.shape) < 0.05] = np.nan
+    model = OnlineIsolationMondrianForest(10, seed=1, **parameters)
+    model.learn_many(X[:n]) if n else None
+    data = _compact.to_bytes(model)
+    twin = _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(10, seed=5 if n else 1, **parameters))
+    assert twin.score_learn_many(X[n:]).tolist() == model.score_learn_many(X[n:]).tolist()
+    assert {**twin.info(), "bytes": 0} == {**model.info(), "bytes": 0}  # but for spare room
+
+
+def test_they_take_a_third_of_the_memory():
+    model = OnlineIsolationMondrianForest(24, window=64, calibration=256, seed=1)
+    model.learn_many(np.random.default_rng(0).normal(size=(500, 3)))
+    assert len(_compact.to_bytes(model)) < model.__sizeof__() / 2.9
+
+
+def test_no_damage_goes_unnoticed():
+    model = OnlineIsolationMondrianForest(3, window=8, calibration=4, seed=1)
+    model.learn_many(np.random.default_rng(0).normal(size=(30, 2)))
+    young = Young()
+    young.learn(("a", 1), np.array([[1.5, np.nan]]))
+    cases = ((_compact.to_bytes(model), _compact.unpack), (young.to_bytes(), lambda data: Young.from_bytes(data, 9)))
+    for data, read in cases:
+        read(data)
+        for place in range(0, len(data), 7):
+            with pytest.raises(ValueError):
+                read(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1:])
+            with pytest.raises(ValueError):
+                read(data[:place])
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("shape", [1 << 40]), ("shape", [-1, -1]), ("shape", [3]), ("dtype", "O"), ("narrow", "|O"), ("size", 5),
+])
+def test_headers_that_lie_are_refused(name, value):
+    data = _compact.pack({"x": np.arange(6)})
+    length = int.from_bytes(data[4:8], "little")
+    header = json.loads(data[12:12 + length])
+    listed = dict(zip(("name", "dtype", "narrow", "shape", "size"), header["arrays"][0], strict=True))
+    header["arrays"] = [list({**listed, name: value}.values())]
+    text = json.dumps(header).encode()
+    body = text + data[12 + length:]
+    with pytest.raises(ValueError, match="damaged"):
+        _compact.unpack(_compact._PREFIX.pack(b"IMK\x01", len(text), __import__("zlib").crc32(body)) + body)
+
+
+def test_a_state_of_something_else_is_refused():
+    make = lambda: OnlineIsolationMondrianForest(3, seed=1)  # noqa: E731
+    with pytest.raises(ValueError, match="other attributes"):
+        _compact.from_bytes(_compact.pack({"x": 1}), make)
+    state = {"_keys": {}, "_forest": None, "_recent": None, "_n_ignored": 0, "_n_dropped": 0}
+    with pytest.raises(ValueError, match="calibration"):
+        _compact.from_bytes(_compact.pack(state), make)
+    with pytest.raises(ValueError, match="_keys cannot be"):
+        _compact.from_bytes(_compact.pack({**state, "_keys": 1}), make)
+
+
+# -- young ones ----------------------------------------------------------------------------------------------
+
+names = st.one_of(st.text(max_size=3), st.integers(), st.none(), st.tuples(st.text(max_size=2), st.integers()))
+rows = st.lists(st.dictionaries(names, st.floats(allow_infinity=False), max_size=4), max_size=12)
+
+
+@given(rows)
+def test_young_ones_keep_points_as_they_came(points):
+    young = Young()
+    for x in points:
+        young.learn(tuple(x), np.array(list(x.values())).reshape(1, -1))
+    twin = Young.from_bytes(young.to_bytes(), 12)
+    found = [dict(zip(fields, row, strict=True)) for fields, values in twin.parts for row in values.tolist()]
+    known = next((i for i, x in enumerate(points) if x), len(points))  # before it, there is nothing to learn
+    assert len(found) == twin.count == young.count == len(points) - known
+    for x, y in zip(points[known:], found, strict=True):
+        assert x.keys() == y.keys()
+        np.testing.assert_array_equal(list(x.values()), [y[name] for name in x])
+
+
+@pytest.mark.parametrize(("listed", "message"), [
+    ([[["a"], [[1.0, 2.0]]]], "do not fit"), ([[["a", "a"], [[1.0, 2.0]]]], "do not fit"),
+    ([[["a"], [[1e999]]]], "do not fit"), ([[["a"], [[1.0]] * 10]], "10 points, at most 9"),
+])
+def test_young_ones_that_are_none(listed, message):
+    import zlib
+
+    text = json.dumps(listed).encode()
+    with pytest.raises(ValueError, match=message):
+        Young.from_bytes(b"IMY\x01" + zlib.crc32(text).to_bytes(4, "little") + text, 9)
