@@ -205,3 +205,7 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
         return ExportedForest(tables, trees.n_features, norm, forest.offset_, trees.dtype,
                               trees.dtype if dtype is None else np.dtype(dtype),
                               None if names is None else [str(name) for name in names])
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -218,3 +218,7 @@ def _bars(parts: np.ndarray, labels: list[str], n_most: int) -> list[tuple[str, 
     bars = sorted((bar for bar in bars if bar[1] != 0), key=lambda bar: -abs(bar[1]))
     rest = bars[n_most:]
     return [*bars[:n_most], (f"{len(rest)} others", sum(size for _, size in rest))] if rest else bars
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from imondrian import _core
 
 from .footprint import Layout
-from .places import move_values, new_places, order_of, room_for
+from .places import keeps_places, move_values, new_places, order_of, room_for
+from .undo import Undo
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 UNKNOWN = -1
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
+_DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
 _DERIVED = ("refs", "free_rows", "n_free_rows")
+_TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
 _MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
 _MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
 STATE_VERSION = 3
-
-
-def _own(column: np.ndarray) -> np.ndarray:
-    """Return a column that may be written to: one mapped from a file is copied."""
-    return column if column.flags.writeable else column.copy()
 
 
 class ForestColumns:
@@ -65,6 +63,7 @@ class ForestColumns:
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
+    _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
@@ -149,8 +148,11 @@ class ForestColumns:
     @property
     def layout(self) -> Layout:
         """What decides the size of the columns."""
+        return self._layout_of(self.columns)
+
+    def _layout_of(self, columns: dict[str, np.ndarray]) -> Layout:
         return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
-                      "lower" in self.columns, "refs" in self.columns)
+                      "lower" in columns, "refs" in columns)
 
     def info(self) -> dict[str, Any]:
         """Return what the forest holds, and its size."""
@@ -170,18 +172,19 @@ class ForestColumns:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
-        return _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view.keeps_means = self._means_fit(view)
+        return view
 
     def _renew_view(self) -> None:
         self._view = self._view_of(self.columns)
-        self._view.keeps_means = self._means_fit(self._view)
 
     def _means_fit(self, view: _core.ForestView) -> bool:
         """Return whether ``view`` may keep means for rows with missing values, within the bytes that were promised.
 
         They take the place of what is bounded but not there yet: stored points, boxes. Else they last for one call.
         """
-        limit = self._most_bytes()
+        limit = self._most_bytes(view.columns)
         if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
             limit = self._max_bytes
         return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
@@ -198,25 +201,32 @@ class ForestColumns:
         columns = {**self.columns, **self._empty_boxes()}
         view = self._view_of(columns)
         _core.fill_boxes(view, n_threads)
-        view.keeps_means = self._means_fit(view)
         self._view = view
         self.columns = columns
 
+    def _replace(self, columns: dict[str, np.ndarray]) -> None:
+        """Go on with other columns: all of them, or after an interrupt none."""
+        columns = {**self.columns, **columns}
+        view = self._view_of(columns)
+        self._view, self.columns = view, columns
+
     def _prepare_updates(self, n_threads: int) -> None:
-        """Own every column, and count the leaves of every stored row."""
+        """Own every column, and count the leaves of every stored row; keep what can undo what follows."""
         self.n_updates += 1
-        if "refs" in self.columns:
-            return
-        for name, column in self.columns.items():
-            if not column.flags.writeable:
-                self.columns[name] = column.copy()
-        live = self.columns["leaf_point"][self._live_leaves()]
-        n_rows = len(self.columns["points"])
-        self.columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
-        self.columns["free_rows"] = np.zeros(n_rows, np.int32)
-        self.columns["n_free_rows"] = np.zeros(1, np.int64)
-        self._renew_view()
+        if "refs" not in self.columns:
+            self._own_columns(n_threads)
+        if self._undo is not None and not self._undo.keep():
+            self._undo = None
+
+    def _own_columns(self, n_threads: int) -> None:
         self._ensure_boxes(n_threads)
+        columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
+        live = columns["leaf_point"][self._live_leaves()]
+        n_rows = len(columns["points"])
+        columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
+        columns["free_rows"] = np.zeros(n_rows, np.int32)
+        columns["n_free_rows"] = np.zeros(1, np.int64)
+        self._replace(columns)
 
     def _live_leaves(self) -> np.ndarray:
         marks = self.columns["header"][:, _LEAF_MARK, None]
@@ -254,13 +264,15 @@ class ForestColumns:
 
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
+        columns = {}
         for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
             if name in self.columns:
                 column = self.columns[name]
-                grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
-                grown[:, :old] = column
-                self.columns[name] = grown
-        self._renew_view()
+                columns[name] = grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+                for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
+                    some = slice(first, first + _TREES_AT_ONCE)
+                    grown[some, :old] = column[some]
+        self._replace(columns)
 
     def _grow_rows(self, n_more: int) -> None:
         old = len(self.columns["points"])
@@ -270,23 +282,30 @@ class ForestColumns:
             most = self.layout.window_rows(self.columns["member_leaf"].shape[1])
         if most is not None:
             n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
-        self._narrow_for_rows(n_rows - old)
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
+        columns = self._narrowed(self._width_for_rows(n_rows - old))
         for name in ("points", "refs", "free_rows"):
-            column = self.columns[name]
-            grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
+            column = columns.get(name, self.columns[name])
+            columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
             grown[:old] = column
-            self.columns[name] = grown
-        self._renew_view()
+        self._replace(columns)
 
-    def _narrow_for_rows(self, n_more: int) -> None:
-        """Give up room for features that ``n_more`` stored points need."""
-        width, most = self.columns["points"].shape[1], self._most_bytes()
+    def _width_for_rows(self, n_more: int) -> int:
+        """Return the width of rows that leaves bytes for ``n_more`` of them: room for features is given up."""
+        width, most = self.columns["points"].shape[1], self._most_bytes(self.columns)
         if width > self.padded and most is not None:
             held = sum(column.nbytes for column in self.columns.values())
             if held + n_more * (width * self.dtype.itemsize + 8) > most:
-                self._set_width(self.padded)
+                return self.padded
+        return width
+
+    def _narrowed(self, width: int) -> dict[str, np.ndarray]:
+        """Return the columns that change if rows are to have ``width``."""
+        if width == self.columns["points"].shape[1]:
+            return {}
+        stay = np.arange(self.n_features, dtype=np.int32)
+        return {name: self._at_width(name, width, stay) for name in _PADDED if name in self.columns}
 
     @property
     def padded(self) -> int:
@@ -302,59 +321,66 @@ class ForestColumns:
 
         Returns the place that each old feature has now (-1: none), and the places of the new ones.
         """
-        places, new = new_places(self.n_features, n_more, drop)
-        if drop:
-            n_left = self.n_features - len(drop) + n_more
-            for name in _PADDED:
-                if name in self.columns:
-                    self.columns[name] = _own(self.columns[name])
-                    move_values(self.columns[name], places, n_left, 0 if name == "rate" else np.nan)
-            for name in ("feature", "bag"):
-                if name in self.columns:
-                    column = self.columns[name]
-                    self.columns[name] = np.where(column >= 0, places[column], column)
-        self.n_features += n_more - len(drop)
-        self._make_width()
-        self.columns["rate"] = _own(self.columns["rate"])
-        self.columns["rate"][:, new] = 0 if self.scaled else 1
-        self.n_updates += 1
-        self._renew_view()
-        if self.spaced:
-            _core.draw_bags(self._view, self.n_features - n_more, order_of(places, new))
+        twin, places, new = self.widened(n_more, drop)
+        self.__dict__ = twin.__dict__
         return places, new
 
-    def _make_width(self) -> None:
-        """Let rows hold all features: with room for more, so that growth is paid once, unless that breaks a promise."""
+    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> tuple[Self, np.ndarray, list[int]]:
+        """Return the forest with features as after ``add_features``, in the place of this one, and what that returns.
+
+        Nothing is written to this one's columns. With ``own`` the new one shares none of them, so that this one stays
+        as it is; else it shares those that need not change, boxes and points among them while they have room.
+        """
+        places, new = new_places(self.n_features, n_more, drop)
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "n_features": self.n_features - len(drop) + n_more,
+                         "n_updates": self.n_updates + 1}
+        width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
+        columns = {}
+        for name, column in self.columns.items():
+            if name in _PADDED and (own or moved or name == "rate" or width != column.shape[-1]):
+                columns[name] = twin._at_width(name, width, places)
+            elif drop and name in ("feature", "bag"):
+                columns[name] = np.where(column >= 0, places[column], column)
+            else:
+                columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
+        columns["rate"][:, new] = 0 if self.scaled else 1
+        twin.columns = columns
+        twin._renew_view()
+        if self.spaced:
+            _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
+        return twin, places, new
+
+    def _best_width(self) -> int:
+        """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""
         width, needed = self.columns["points"].shape[1], self.padded
-        most = self._most_bytes()
+        most = self._most_bytes(self.columns)
         held = sum(column.nbytes for column in self.columns.values())
-        if width < needed or (width > needed and most is not None and held > most):
-            padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
-            lanes = _core.PACK_BYTES // self.dtype.itemsize
-            pack = padded // width * lanes
-            spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
-            self._set_width(room_for(needed, lanes, pack, spare))
+        if width >= needed and (width == needed or most is None or held <= most):
+            return width
+        padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
+        lanes = _core.PACK_BYTES // self.dtype.itemsize
+        pack = padded // width * lanes
+        spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
+        return room_for(needed, lanes, pack, spare)
 
-    def _set_width(self, width: int) -> None:
-        for name in _PADDED:
-            if name in self.columns:
-                column = self.columns[name]
-                used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
-                wide = np.zeros((*column.shape[:-1], width), self.dtype)
-                kept = min(width, column.shape[-1])
-                rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
-                rows[..., :kept] = old[..., :kept]
-                rows[..., kept:] = 0 if name == "rate" else np.nan
-                self.columns[name] = wide
+    def _at_width(self, name: str, width: int, places: np.ndarray) -> np.ndarray:
+        """Return a copy of a padded column with rows of ``width``, in which features have gone to their ``places``."""
+        column = self.columns[name]
+        used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
+        wide = np.zeros((*column.shape[:-1], width), self.dtype)
+        rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
+        move_values(rows, old, places, self.n_features, 0 if name == "rate" else np.nan)
+        return wide
 
-    def _most_bytes(self) -> int | None:
-        """Return the bytes that the columns may take: what the layout of windows promises, or ``max_bytes``."""
+    def _most_bytes(self, columns: dict[str, np.ndarray]) -> int | None:
+        """Return the bytes that ``columns`` may take: what the layout of windows promises, or ``max_bytes``."""
         if self.memory != UNBOUNDED:
-            layout = self.layout._replace(boxes=True, updates=True)
-            return layout.window_size(self.columns["member_leaf"].shape[1])
+            layout = self._layout_of(columns)._replace(boxes=True, updates=True)
+            return layout.window_size(columns["member_leaf"].shape[1])
         if self._max_bytes is None:
             return None
-        return self.layout._replace(boxes=True).size(self.columns["feature"].shape[1], len(self.columns["points"]))
+        return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
@@ -459,7 +485,7 @@ class ForestColumns:
             if not _fits(name, source.shape, column.shape, self.n_features):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
-                self.columns[name] = source  # mapped from a file: the first update copies it
+                self.columns[name] = np.asarray(source)  # mapped from a file: the first update copies it
                 continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":

@@ -33,14 +33,23 @@ def room_for(width: int, lanes: int, pack_bytes: int, spare_bytes: int) -> int:
     return width + min(ahead - width, max(spare_bytes, 0) // pack_bytes * lanes)
 
 
-def move_values(column: np.ndarray, places: np.ndarray, n_left: int, fill: float) -> None:
-    """Move the last axis' values of features that change places; beyond the first ``n_left`` only ``fill`` is left.
+def keeps_places(places: np.ndarray, n_new: int) -> bool:
+    """Whether ``n_new`` features can stand beside values that stay where they are.
 
-    Features without a place have no values that anybody looks at: others take theirs as they are.
+    Features without a place have no values that anybody looks at: new ones take their places as they are.
     """
+    kept = places >= 0
+    return n_new >= len(places) and bool(np.array_equal(places[kept], np.flatnonzero(kept)))
+
+
+def move_values(to: np.ndarray, column: np.ndarray, places: np.ndarray, n_new: int, fill: float) -> None:
+    """Copy a column along its last axis, each feature to its place; beyond ``n_new`` of them there is ``fill``."""
+    n = min(to.shape[-1], column.shape[-1])
+    to[..., :n] = column[..., :n]
+    to[..., n:] = fill
     for old in np.flatnonzero((places >= 0) & (places != np.arange(len(places)))).tolist():
-        column[..., places[old]] = column[..., old]
-    column[..., n_left:len(places)] = fill
+        to[..., places[old]] = column[..., old]
+    to[..., n_new:n] = fill
 
 
 def order_of(places: np.ndarray, new: Sequence[int]) -> np.ndarray:

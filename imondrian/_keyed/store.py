@@ -7,6 +7,7 @@ as the last commit left it, for all keys together.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import sqlite3
@@ -128,6 +129,14 @@ class KeyStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             connection.close()
+
+    def leave_to_parent(self) -> None:
+        """Let go of the file in a forked child: SQLite must not touch there what the parent has open."""
+        # Never closed, not even by the end of the process: SQLite would take the child for the last user, and delete
+        # the parent's log. So one reference more than there are.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
     @property
     def is_open(self) -> bool:

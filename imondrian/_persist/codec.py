@@ -25,7 +25,7 @@ from .container import _MAX_AXES, _finite, _no_constant
 from .model_file import _decode, _encode
 
 if TYPE_CHECKING:
-    from imondrian.river import OnlineIsolationMondrianForest
+    from imondrian._models.online import OnlineForest
 
 _PREFIX = struct.Struct("<4sII")
 _MAGIC = b"IMK\x01"
@@ -108,7 +108,7 @@ def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) 
     return flat.reshape(shape).astype(wide, copy=False)
 
 
-def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
+def to_bytes(model: OnlineForest) -> bytes:
     """Return all that a model has learnt."""
     found = {name: vars(model)[name] for name in _FITTED}
     forest = model._forest
@@ -120,13 +120,13 @@ def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
     return pack(found)
 
 
-def from_bytes(data: bytes, make: Callable[[], OnlineIsolationMondrianForest]) -> OnlineIsolationMondrianForest:
+def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
     """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
     model = make()
     return from_state(unpack(data, _most_bytes(model, len(data))), lambda: model)
 
 
-def _most_bytes(model: OnlineIsolationMondrianForest, n_bytes: int) -> int | None:
+def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
     """Return the most bytes of arrays that a model ever has, whatever it learns; None where nothing bounds them."""
     memory, points, _ = model._retention
     if points is None:
@@ -136,8 +136,8 @@ def _most_bytes(model: OnlineIsolationMondrianForest, n_bytes: int) -> int | Non
     return layout.window_size(points) + model._reserved(n_features)
 
 
-def from_state(state: dict[str, Any], make: Callable[[], OnlineIsolationMondrianForest]
-               ) -> OnlineIsolationMondrianForest:
+def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]
+               ) -> OnlineForest:
     """Return a model of an unpacked state."""
     from imondrian._forest.forest import Forest
 

@@ -163,8 +163,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$tuple": [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
     if type(value) is dict:
         return _encode_dict(value, name, arrays)
-    if type(value) is np.ndarray:
-        return _encode_array(value, name, arrays)
+    if isinstance(value, np.ndarray):
+        return _encode_array(np.asarray(value), name, arrays)  # of a memory map as well
     if type(value) is np.random.RandomState:
         return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:

@@ -224,6 +224,13 @@ class FileLock:
             os.unlink(self._name)
         os.close(descriptor)
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: the lock is the parent's, which keeps it when this copy is closed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            _held.discard(self._path)
+            os.close(descriptor)
+
     def __enter__(self) -> FileLock:
         return self
 
@@ -246,6 +253,11 @@ class TemporaryFolder:
         self._folder = tempfile.TemporaryDirectory(prefix=self._PREFIX)
         self.name = self._folder.name
         self._lock = FileLock(os.path.join(self.name, self._OWNER))
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let the folder be, which the child's end would remove."""
+        self._folder._finalizer.detach()  # type: ignore[attr-defined]
+        self._lock.leave_to_parent()
 
     def cleanup(self) -> None:
         """Remove the folder; more than once does nothing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,9 +14,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from imondrian._conformal.calibration import Calibration, room_for_drawn
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.forest import Forest
+from imondrian._forest.numbers import refuse_others
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import AUTO_OFFSET, lowest_share, resolve_score
 from imondrian._forest.types import Floats, Integers
+from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
 from imondrian._models.inference import Judgement
 from imondrian._models.settings import Settings, reserved_bytes
@@ -123,7 +127,13 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
-    ``set_params`` do not wait: keep learning off while they run.
+    ``set_params`` do not wait: keep learning off while they run. A forked child goes on with what it has; if another
+    thread was changing the forest at that moment, its methods raise RuntimeError there.
+
+    Ctrl-C is heard within a second, and the estimator is as it was before the call. ``fit`` builds aside; a long
+    ``partial_fit`` or ``forget`` copies what it will write to, which costs a quarter of its time at most. Where it
+    would cost more (few rows for forests of gigabytes), and in the last moments of a short call, the call is done
+    first, and the signal is answered then.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
@@ -204,7 +214,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         Parameters
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64. NaN is a missing value (see Notes).
+            float32 and float64 are kept, other numbers become float64. NaN is a missing value (see Notes).
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. Rows of weight 0 are left out.
@@ -215,20 +225,18 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
         Raises
         ------
+        TypeError
+            X holds what is no number: text, dates, durations, categories.
         ValueError
-            Bad parameters; X empty, infinite, sparse or not two-dimensional;
+            Bad parameters; X empty, infinite, complex, sparse or not two-dimensional;
             negative weights, or none above 0.
         """
         settings = self._settings()
-        before = self.__dict__.copy()
-        try:
+        with self._unchanged_on_error():
             X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
             self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
-        except BaseException:
-            self.__dict__ = before  # validation has already noted the new width and names
-            raise
         return self
 
     @updating
@@ -257,13 +265,16 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = self._validated(X, dtype, settings.n_threads, reset=first)
-        X, weight = self._weighted(X, sample_weight)
-        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
-        calibration = Calibration() if first else self._calibration
-        settings.learn(forest, calibration, X, weight)
-        self._calibration = calibration
-        self._adopt(forest, 0 if first else self.max_samples_, settings)
+        with self._unchanged_on_error():
+            X = self._validated(X, dtype, settings.n_threads, reset=first)
+            X, weight = self._weighted(X, sample_weight)
+            forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
+            with undo_of(forest, len(X)) or nullcontext() as undo:
+                calibration = Calibration() if first else self._calibration
+                calibration = calibration if undo is None else calibration.branch()
+                settings.learn(forest, calibration, X, weight)
+                self._calibration = calibration
+                self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
     @updating
@@ -301,11 +312,33 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         """
         check_is_fitted(self, "forest_")
         settings = self._settings()
-        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
-        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
-        self._calibration.forget(X)
-        self._adopt(self.forest_, self.max_samples_, settings)
+        forest = self.forest_
+        X = self._validated(X, forest.dtype, settings.n_threads, reset=False)
+        if not missing_ok:
+            forest.require_held(X, None, settings.n_threads)
+        calibration = self._calibration.branch()
+        calibration.forget(X)
+        before, n_updates = self.__dict__.copy(), forest.n_updates
+        with undo_of(forest, len(X)) or nullcontext() as undo:
+            try:
+                self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
+                forest.forget(X, settings.n_threads)
+                self._adopt(forest, self.max_samples_, settings)
+            except BaseException:
+                if undo is not None or forest.n_updates == n_updates:
+                    self.__dict__ = before
+                raise
         return self
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put the attributes back if an exception leaves the context: validation notes the width and names at once."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _settings(self) -> Settings:
         return Settings.of(self.get_params(deep=False))
@@ -313,6 +346,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         refuse_device(X)
+        X = refuse_others(X)
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")

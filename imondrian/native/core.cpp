@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "nativekit/simd.hpp"
 
@@ -52,22 +53,24 @@ bool any_missing(bool is64, const void* x, std::int64_t n) {
 double hidden_depth_of(double mass) { return hidden_depth(mass); }
 
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads) {
-  std::vector<Fault> faults(static_cast<std::size_t>(forest.n_trees));
-  std::atomic<bool> no_memory{false};
-  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    try {
-      faults[t] = is64 ? Auditor<double>(forest, t).run() : Auditor<float>(forest, t).run();
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
+  return guarded([&] {
+    std::vector<Fault> faults(static_cast<std::size_t>(forest.n_trees));
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+      try {
+        faults[t] = is64 ? Auditor<double>(forest, t).run() : Auditor<float>(forest, t).run();
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    for (const Fault& found : faults) {
+      if (found.invariant != 0) {
+        *fault = found;
+        break;
+      }
     }
+    return no_memory ? Status::kNoMemory : Status::kOk;
   });
-  for (const Fault& found : faults) {
-    if (found.invariant != 0) {
-      *fault = found;
-      break;
-    }
-  }
-  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 }  // namespace imondrian

@@ -10,7 +10,8 @@
 
 namespace imondrian {
 
-enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2 };
+// kInterrupted: the caller's watch (nativekit/interrupt.hpp) said stop. What the call was to write is half written.
+enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2, kInterrupted = 3 };
 
 // c(n), the expected depth a leaf of mass n hides.
 double hidden_depth_of(double mass);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core.hpp"
+#include "nativekit/interrupt.hpp"
 #include "score/spacing.hpp"
 #include "score/ways.hpp"
 
@@ -18,14 +19,38 @@ void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t wid
   for (std::int64_t j = n_features; j < width; ++j) to[j] = std::numeric_limits<T>::quiet_NaN();
 }
 
-// Run body on x in the forest's precision, with allocation failures turned into a status.
+// Run body, with allocation failures and interrupts turned into a status.
 template <class Body>
-Status dispatch(bool is64, const void* x, const Body& body) {
+Status guarded(const Body& body) {
   try {
-    return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x));
+    return body();
   } catch (const std::bad_alloc&) {
     return Status::kNoMemory;
+  } catch (const nativekit::Interrupted&) {
+    return Status::kInterrupted;
   }
+}
+
+// The body of a clone that may throw: no exception may leave one (nativekit/interrupt.hpp). To be read with resume().
+#define IMONDRIAN_GUARDED(statement)            \
+  try {                                         \
+    statement;                                  \
+  } catch (const std::bad_alloc&) {             \
+    return Status::kNoMemory;                   \
+  } catch (const nativekit::Interrupted&) {     \
+    return Status::kInterrupted;                \
+  }                                             \
+  return Status::kOk;
+
+inline void resume(Status status) {
+  if (status == Status::kNoMemory) throw std::bad_alloc();
+  if (status == Status::kInterrupted) throw nativekit::Interrupted();
+}
+
+// The same as guarded(), on x in the forest's precision.
+template <class Body>
+Status dispatch(bool is64, const void* x, const Body& body) {
+  return guarded([&] { return is64 ? body(static_cast<const double*>(x)) : body(static_cast<const float*>(x)); });
 }
 
 // Add the insertion depth of each padded row of x (n, width) to out.
@@ -67,8 +92,8 @@ double look_with_missing(const Tree<double>& tree, const double* x, const Sight<
                          BoxScratch<double>& scratch, double& depth);
 
 // Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
-void prepare_tree_means(const Tree<float>& tree, const Sight<float>& sight, BoxScratch<float>& scratch);
-void prepare_tree_means(const Tree<double>& tree, const Sight<double>& sight, BoxScratch<double>& scratch);
+Status prepare_tree_means(const Tree<float>& tree, const Sight<float>& sight, BoxScratch<float>& scratch);
+Status prepare_tree_means(const Tree<double>& tree, const Sight<double>& sight, BoxScratch<double>& scratch);
 
 // What rows with missing values need of a forest (means.hpp), its own or made for the while.
 class WithMeans {

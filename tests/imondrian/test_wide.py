@@ -86,19 +86,46 @@ def test_a_stream_of_new_keys_goes_on_alike_from_a_file(window):
         assert model.info()["keys_dropped"] > 100
 
 
-def test_widening_copies_the_columns_a_few_times_only(monkeypatch):
-    widths, set_width = [], Forest._set_width
-
-    def count(forest, width):
-        widths.append(width)
-        set_width(forest, width)
-
-    monkeypatch.setattr(Forest, "_set_width", count)
+def test_widening_copies_the_columns_a_few_times_only():
     model = OnlineIsolationMondrianForest(9, horizon=300, seed=0)
+    boxes = []  # every array that held them
     for i in range(400):
         model.learn_one(burst(i))
+        if not boxes or boxes[-1] is not model._forest.columns["lower"]:
+            boxes.append(model._forest.columns["lower"])
+    widths = [box.shape[-1] for box in boxes]
     assert model.info()["features"] > 100
-    assert len(widths) < 12 and widths == sorted(widths)
+    assert len(widths) <= 12 and widths == sorted(widths)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("drop", [(), (20,), (20, 22), (5, 20, 22)], ids=str)
+@pytest.mark.parametrize("n_more", [1, 2, 30])
+@pytest.mark.parametrize("roomy", [False, True])
+def test_a_widened_forest_leaves_the_old_one_as_it_was(own, drop, n_more, roomy):
+    X = np.random.default_rng(0).normal(size=(200, 23))
+    X[:, [5, 20, 22]] = np.nan
+    model = OnlineIsolationMondrianForest(6, window=50, seed=0)
+    model.learn_many(X[:, :20] if roomy else X)
+    forest = model._forest
+    if roomy:
+        forest.add_features(3)
+    before, held = pickle.dumps(forest.__getstate__()), forest.columns.copy()
+    raw = {name: column.tobytes() for name, column in held.items()}
+    twin, places, new = forest.widened(n_more, drop, own)
+    assert all(forest.columns[name] is held[name] and held[name].tobytes() == raw[name] for name in held)
+    assert pickle.dumps(forest.__getstate__()) == before
+    twin.check()
+    assert twin.n_features == 23 - len(drop) + n_more == (places >= 0).sum() + len(new)
+    if own:
+        assert not any(np.shares_memory(twin.columns[name], held[name]) for name in held)
+    Q = np.full((len(X), twin.n_features), np.nan)
+    Q[:, places[places >= 0]] = X[:, places >= 0]
+    twin.learn(Q)
+    twin.check()
+    if own:
+        assert pickle.dumps(forest.__getstate__()) == before
+        forest.check()
 
 
 def test_room_for_features_is_given_up_for_points():

@@ -12,10 +12,10 @@ import numpy as np
 
 from imondrian._cli import USAGE, Failure
 from imondrian._models import prequential as _prequential
+from imondrian._models.online import OnlineForest
 from imondrian._models.prequential import Judged
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
-from imondrian.river import OnlineIsolationMondrianForest
 
 from .records import Table
 
@@ -60,12 +60,12 @@ class OneModel:
 
     Parameters
     ----------
-    model : OnlineIsolationMondrianForest
+    model : OnlineForest
     path : Path, optional
         Where to save it.
     """
 
-    def __init__(self, model: OnlineIsolationMondrianForest, path: Path | None) -> None:
+    def __init__(self, model: OnlineForest, path: Path | None) -> None:
         self.model, self._path = model, path
 
     def known(self) -> Sequence[Any]:
@@ -121,9 +121,9 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
         Those of ``OnlineIsolationMondrianForest`` that are asked for: a file's must be the same.
     """
     if path is None or not path.exists():
-        return OneModel(OnlineIsolationMondrianForest(**parameters), path), None
-    model = OnlineIsolationMondrianForest.load(path)
-    check_parameters(path, model._get_params(), parameters)
+        return OneModel(OnlineForest(**parameters), path), None
+    model = OnlineForest.load(path)
+    check_parameters(path, model._file_parameters(), parameters)
     state = model.__dict__.pop("_stream", None)
     return OneModel(model, path), None if state is None else checked(path, state)
 

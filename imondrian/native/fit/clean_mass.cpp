@@ -33,14 +33,14 @@ struct Look {
 
 // The looks, sorted by the nodes where they end.
 #define IMONDRIAN_KERNELS(T)                                                                        \
-  NK_CLONES void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin,    \
-                               const Look<T>* end) {                                                \
-    BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {                    \
-      const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; }; \
-      for (const Look<T>* at = std::lower_bound(begin, end, v, before); at != end && at->end.box == v; ++at) { \
-        at->write(sight.extent_in(lo, hi, at->x));                                                  \
-      }                                                                                             \
-    });                                                                                             \
+  NK_CLONES Status measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin,  \
+                                 const Look<T>* end) {                                              \
+    const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; }; \
+    const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {                              \
+      const Look<T>* at = std::lower_bound(begin, end, v, before);                                  \
+      for (; at != end && at->end.box == v; ++at) at->write(sight.extent_in(lo, hi, at->x));        \
+    };                                                                                              \
+    IMONDRIAN_GUARDED(BoxSweep<T>(tree, sight).run(visit))                                          \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
@@ -117,6 +117,7 @@ class Trimmer {
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
         held[i] = held_depth(tree, i);
         if (everywhere) continue;
+        nativekit::stop_if_asked();
         const std::int32_t p = samples_.point[i];
         held[i] -= missing_[p] ? depth_with_missing(tree, point(p)) : held_depth(tree, i, 0.0);
       }
@@ -142,6 +143,7 @@ class Trimmer {
       for (const PackedTree<T>& pack : packs) scan(pack, rows.data(), n, width, forest_.n_features, out);
       for (std::int64_t i = 0; i < n; ++i) {
         if (!missing_[begin + i]) continue;
+        nativekit::stop_if_asked();
         out[i] = 0.0;
         for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
           out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i));
@@ -212,7 +214,7 @@ class Trimmer {
     void see_held(std::int32_t box, const T* x, double depth, Seen* seen) { add({box, 0.0}, x, depth, seen); }
     void see(const T* x, bool missing, Seen* seen) {
       if (missing) {
-        prepare_tree_means(tree_, sight_, scratch_);
+        resume(prepare_tree_means(tree_, sight_, scratch_));
         double depth = 0.0;
         const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
         return add(end, x, depth, seen);
@@ -222,15 +224,19 @@ class Trimmer {
     // Measure the boxes, each of them found once.
     void finish() {
       if (tree_.lower) {
-        for (Look<T>& look : looks_) look.write(sight_.extent(tree_, look.end.box, look.x, scratch_));
+        for (Look<T>& look : looks_) {
+          nativekit::stop_if_asked();
+          look.write(sight_.extent(tree_, look.end.box, look.x, scratch_));
+        }
         return;
       }
       std::sort(looks_.begin(), looks_.end(), [](const Look<T>& a, const Look<T>& b) { return a.end.box < b.end.box; });
       std::size_t n_leaves = 0;
       for (; n_leaves < looks_.size() && looks_[n_leaves].end.box < 0; ++n_leaves) {
+        nativekit::stop_if_asked();
         looks_[n_leaves].write(sight_.extent(tree_, looks_[n_leaves].end.box, looks_[n_leaves].x, scratch_));
       }
-      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size());
+      resume(measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size()));
     }
 
    private:
@@ -265,6 +271,7 @@ class Trimmer {
       }
       Looker looker(tree, n);
       for (std::int64_t i = 0; i < n; ++i) {
+        nativekit::stop_if_asked();
         const T* x = point(looked[i]);
         if (held[i] >= 0) {
           looker.see_held(held_box(tree, held[i]), x, held_depth(tree, held[i]), &seen[t * n + i]);

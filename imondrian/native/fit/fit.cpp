@@ -17,14 +17,14 @@ namespace {
 
 // The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
-                            BuildScratch<T>& scratch) {                                            \
-    build_tree(tree, rows, n, mass, scratch);                                                      \
+  NK_CLONES Status build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
+                              BuildScratch<T>& scratch) {                                          \
+    IMONDRIAN_GUARDED(build_tree(tree, rows, n, mass, scratch))                                    \
   }                                                                                                \
-  NK_CLONES void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,          \
-                                 const double* weight, ScaleScratch<T>& scratch) {                 \
-    find_rates(Rows<T>{tree.points, tree.width, rows, n, weight}, tree, tree.rate,                 \
-               scratch);                                                                           \
+  NK_CLONES Status find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,        \
+                                   const double* weight, ScaleScratch<T>& scratch) {               \
+    const Rows<T> found{tree.points, tree.width, rows, n, weight};                                 \
+    IMONDRIAN_GUARDED(find_rates(found, tree, tree.rate, scratch))                                 \
   }                                                                                                \
   NK_CLONES void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
 IMONDRIAN_KERNELS(float)
@@ -67,7 +67,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
   }
   if (forest.scaled && sampled) {
     ScaleScratch<T> scale;
-    find_tree_rates(tree, rows.data(), k, nullptr, scale);
+    resume(find_tree_rates(tree, rows.data(), k, nullptr, scale));
   }
   BuildScratch<T> build;
   if (samples) {
@@ -77,7 +77,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     for (std::int64_t i = 0; i < k; ++i) samples->point[t * k + i] = static_cast<std::int32_t>(sampled ? drawn[i] : i);
   }
   // A subsampled row counts once: its weight has already decided how likely it was to be drawn.
-  build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build);
+  resume(build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build));
   for (std::int64_t i = t * k; samples && i < (t + 1) * k; ++i) {
     samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
   }
@@ -104,7 +104,7 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
   std::iota(rows.begin(), rows.end(), 0);
   ScaleScratch<T> scratch;
   Tree<T> first(forest, 0);
-  find_tree_rates(first, rows.data(), n, weight, scratch);
+  resume(find_tree_rates(first, rows.data(), n, weight, scratch));
   for (std::int64_t t = 1; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
     for (std::int64_t j = 0; j < tree.n_features; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
@@ -184,15 +184,17 @@ Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, c
 }
 
 Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads) {
-  std::atomic<bool> no_memory{false};
-  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    try {
-      draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
-    }
+  return guarded([&] {
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+      try {
+        draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    return no_memory ? Status::kNoMemory : Status::kOk;
   });
-  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order) {
@@ -200,7 +202,7 @@ Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const 
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
-  return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads);
+  return guarded([&] { return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads); });
 }
 
 }  // namespace imondrian

@@ -40,6 +40,7 @@ double mean_norm(const ForestView& forest) {
 template <class T>
 void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
     Abreast<T> trees(forest, first);
     for (std::int64_t i = 0; i < n; ++i) {
       trees.find_leaves(x + i * forest.n_features, false);
@@ -66,10 +67,14 @@ void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missi
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
+    nativekit::stop_if_asked();
     if (!missing) {
       scan(packs[t].walk, x, n, d, d, out);
     } else if (packs.empty()) {
-      for (std::int64_t i = 0; i < n; ++i) out[i] += depth_with_missing(tree, x + i * d);
+      for (std::int64_t i = 0; i < n; ++i) {
+        nativekit::stop_if_asked();
+        out[i] += depth_with_missing(tree, x + i * d);
+      }
     } else {
       walk_packed_ways(packs[t].ways, x, n, d, end.data(), gain.data());
       for (std::int64_t i = 0; i < n; ++i) out[i] += packs[t].walk.value[end[i]] - gain[i];
@@ -105,7 +110,9 @@ void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
   for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     const Tree<T> tree(forest, t);
-    if (!tree.empty()) insertion_depths(tree, padded.data(), n, out);
+    if (tree.empty()) continue;
+    nativekit::stop_if_asked();
+    insertion_depths(tree, padded.data(), n, out);
   }
 }
 
@@ -172,10 +179,11 @@ Status ways_as(const ForestView& given, Score score, std::int32_t* child, double
   for (std::int64_t t = 0; t < given.n_trees; ++t, child += given.capacity, gain += given.capacity) {
     const Tree<T> tree(with_means.forest(), t);
     if (tree.empty()) continue;
+    nativekit::stop_if_asked();
     Sight<T> sight;
     sight.look_at(tree);
     BoxScratch<T> scratch;
-    if (spacing) prepare_tree_means(tree, sight, scratch);
+    if (spacing) resume(prepare_tree_means(tree, sight, scratch));
     for (std::int32_t v = 0; v < tree.header[kNodeMark]; ++v) {
       if (tree.feature[v] == kFree) continue;
       child[v] = tree.child[2 * std::int64_t{v} + drawn_side(tree, v)];

@@ -62,20 +62,21 @@ struct PackedSpacing {
 };
 
 #define IMONDRIAN_KERNELS(T)                                                                           \
-  NK_CLONES void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, \
-                             T* out) {                                                             \
+  NK_CLONES Status write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, \
+                               T* out) {                                                               \
     const std::int64_t width = sight.width();                                                          \
-    for (std::size_t k = 0; k < ends.boxes().size(); ++k) {                                            \
-      T* to = out + 2 * width * static_cast<std::int64_t>(k);                                          \
-      if (tree.lower || ends.boxes()[k] < 0) sight.box(tree, ends.boxes()[k], to, to + width);         \
-    }                                                                                                  \
-    if (tree.lower) return;                                                                            \
-    BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {                       \
+    const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {                                 \
       const std::int64_t place = ends.place_of(v);                                                     \
       if (place < 0) return;                                                                           \
       copy_row(out + 2 * width * place, lo, width);                                                    \
       copy_row(out + 2 * width * place + width, hi, width);                                            \
-    });                                                                                                \
+    };                                                                                                 \
+    for (std::size_t k = 0; k < ends.boxes().size(); ++k) {                                            \
+      T* to = out + 2 * width * static_cast<std::int64_t>(k);                                          \
+      if (tree.lower || ends.boxes()[k] < 0) sight.box(tree, ends.boxes()[k], to, to + width);         \
+    }                                                                                                  \
+    if (tree.lower) return Status::kOk;                                                                \
+    IMONDRIAN_GUARDED(BoxSweep<T>(tree, sight).run(visit))                                             \
   }                                                                                                    \
   NK_CLONES void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,        \
                              std::int64_t n, LogSum* sums) {                                           \
@@ -110,7 +111,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   sight.look_at(tree);
   if (missing) {
     BoxScratch<T> scratch;
-    prepare_tree_means(tree, sight, scratch);
+    resume(prepare_tree_means(tree, sight, scratch));
     packed.ways = pack_ways(tree, ends, spacing_means(tree, sight, scratch));
   }
   packed.few = sees_few(tree);
@@ -119,7 +120,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   packed.width = sight.width();
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);
   packed.boxes.resize(ends.boxes().size() * static_cast<std::size_t>(2 * packed.width));
-  write_boxes(tree, sight, ends, packed.boxes.data());
+  resume(write_boxes(tree, sight, ends, packed.boxes.data()));
   return packed;
 }
 
@@ -177,6 +178,7 @@ void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, 
 template <class T>
 void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, double* log_sums) {
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
     TreeGroup<T> group(forest, first);
     double extent[kTreesAbreast];
     for (std::int64_t i = 0; i < chunk.n_whole; ++i) {
@@ -189,8 +191,9 @@ void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, do
     }
     for (int k = 0; k < group.n_trees() && !chunk.lacking.empty(); ++k) {
       if (group.tree(k).empty()) continue;
-      prepare_tree_means(group.tree(k), group.sight(k), group.scratch());
+      resume(prepare_tree_means(group.tree(k), group.sight(k), group.scratch()));
       for (std::size_t i = 0; i < chunk.lacking.size(); ++i) {
+        nativekit::stop_if_asked();
         const T* row = chunk.holed.data() + static_cast<std::int64_t>(i) * forest.width;
         log_sums[chunk.lacking[i]] += spacing_with_missing(group.tree(k), row, group.sight(k), group.scratch());
       }
@@ -260,6 +263,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       first = pack_some(forest, first, missing, n_threads, packs);
       for_chunks([&](Chunk<T>& chunk, LogSum* products, double* logs) {
         for (const PackedSpacing<T>& tree : packs) {
+          nativekit::stop_if_asked();
           if (!tree.rate.empty()) add_packed(tree, scan, d, forest.width, chunk, products, logs);
         }
       });
@@ -288,8 +292,8 @@ template Status spacings_as(const ForestView&, const double*, std::int64_t, doub
     const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);           \
     return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;                           \
   }                                                                                                \
-  NK_CLONES void prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) { \
-    prepare_means(tree, sight, scratch);                                                           \
+  NK_CLONES Status prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) { \
+    IMONDRIAN_GUARDED(prepare_means(tree, sight, scratch))                                         \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)

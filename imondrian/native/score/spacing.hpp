@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "nativekit/interrupt.hpp"
 #include "tree/feature_subset.hpp"
 #include "tree/box.hpp"
 #include "score/depth_score.hpp"
@@ -197,7 +198,7 @@ class Sight {
 };
 
 // Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
-// take the square of their number where trees are deep.
+// take the square of their number where trees are deep. Throws what stops a call, or for want of memory.
 template <class T>
 class BoxSweep {
  public:
@@ -209,6 +210,7 @@ class BoxSweep {
     if (tree_.empty() || tree_.root() < 0) return;
     order_nodes();
     room_of_.resize(static_cast<std::size_t>(tree_.header[kNodeMark]));
+    nativekit::Paced pace(1 << 20);
     for (std::size_t i = order_.size(); i-- > 0;) {
       const std::int32_t v = order_[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
@@ -221,6 +223,7 @@ class BoxSweep {
         add_leaf(other, room);
       }
       room_of_[v] = room;
+      pace.did(2 * sight_.width());
       visit(v, lower(room), upper(room));
     }
   }

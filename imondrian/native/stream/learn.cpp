@@ -23,8 +23,8 @@ constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next
     stream.learn(row, leaf, amount);                                                               \
   }                                                                                                \
   NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
-  NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
-    keeper.attend(x, scratch);                                                                     \
+  NK_CLONES Status attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {    \
+    IMONDRIAN_GUARDED(keeper.attend(x, scratch))                                                   \
   }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
@@ -86,6 +86,7 @@ class GroupLearner {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
+      nativekit::stop_if_asked();
       const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
       const bool missing = has_missing(x, forest_.n_features);
       walk(x, missing);
@@ -123,7 +124,7 @@ class GroupLearner {
     if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
     if (changing_[k]->keeper.is_due(x)) {
-      attend_scale(changing_[k]->keeper, x, scratch_);
+      resume(attend_scale(changing_[k]->keeper, x, scratch_));
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
@@ -290,13 +291,17 @@ void forget_in_tree(const ForestView& forest, std::int64_t t, const T* x, std::i
   std::vector<std::int32_t> stack, found;
   const auto left_in = [&](std::int32_t leaf) { return tree.leaf_mass[leaf] - taken[leaf]; };
   for (std::int64_t i = 0; i < n; ++i) {
+    nativekit::stop_if_asked();
     const std::int32_t leaf = find_held(tree, x + i * tree.n_features, left_in, stack);
     if (leaf == kNobody) continue;
     taken[leaf] += 1.0;
     if (remove) found.push_back(leaf);
     nativekit::atomic_add(counts + i, 1);
   }
-  for (const std::int32_t leaf : found) forget_point(stream, leaf);
+  for (const std::int32_t leaf : found) {
+    nativekit::stop_if_asked();
+    forget_point(stream, leaf);
+  }
 }
 
 template <class T>
