@@ -26,6 +26,9 @@ NK_CLONES bool no_infinity_piece(const float* x, std::int64_t n) {
   return bad == 0;
 }
 
+NK_CLONES bool any_missing_in(const double* x, std::int64_t n) { return has_missing(x, n); }
+NK_CLONES bool any_missing_in(const float* x, std::int64_t n) { return has_missing(x, n); }
+
 template <class T>
 bool no_infinity_as(const T* x, std::int64_t n, int n_threads) {
   constexpr std::int64_t kPiece = 1 << 16;
@@ -41,6 +44,10 @@ bool no_infinity_as(const T* x, std::int64_t n, int n_threads) {
 bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads) {
   return is64 ? no_infinity_as(static_cast<const double*>(x), n, n_threads)
               : no_infinity_as(static_cast<const float*>(x), n, n_threads);
+}
+
+bool any_missing(bool is64, const void* x, std::int64_t n) {
+  return is64 ? any_missing_in(static_cast<const double*>(x), n) : any_missing_in(static_cast<const float*>(x), n);
 }
 
 double hidden_depth_of(double mass) { return hidden_depth(mass); }

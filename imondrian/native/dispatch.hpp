@@ -9,6 +9,7 @@
 #include "core.hpp"
 #include "nativekit/interrupt.hpp"
 #include "score/spacing.hpp"
+#include "score/ways.hpp"
 
 namespace imondrian {
 
@@ -56,9 +57,15 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
 void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
 
-// Depth of a padded row with missing values (score/depth_score.hpp).
-double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
-double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
+// Leaf depth of a row with missing values (score/depth_score.hpp).
+double depth_with_missing(const Tree<float>& tree, const float* x);
+double depth_with_missing(const Tree<double>& tree, const double* x);
+
+// Where rows of x (n, stride) with missing values end, and what they gain on the way (ways.hpp).
+void walk_packed_ways(const PackedWays<float>& tree, const float* x, std::int64_t n, std::int64_t stride,
+                      std::int32_t* end, double* gain);
+void walk_packed_ways(const PackedWays<double>& tree, const double* x, std::int64_t n, std::int64_t stride,
+                      std::int32_t* end, double* gain);
 
 // Mean log spacing of each row of x (n, n_features) over the trees.
 template <class T>
@@ -74,9 +81,41 @@ void look_across(TreeGroup<float>& group, const float* x, double* extent);
 void look_across(TreeGroup<double>& group, const double* x, double* extent);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
-double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
-                            std::vector<Way>& ways);
-double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,
-                            std::vector<Way>& ways);
+double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch);
+double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight,
+                            BoxScratch<double>& scratch);
+
+// The same, and the depth of its leaf.
+double look_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
+                         double& depth);
+double look_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight,
+                         BoxScratch<double>& scratch, double& depth);
+
+// Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
+Status prepare_tree_means(const Tree<float>& tree, const Sight<float>& sight, BoxScratch<float>& scratch);
+Status prepare_tree_means(const Tree<double>& tree, const Sight<double>& sight, BoxScratch<double>& scratch);
+
+// What rows with missing values need of a forest (means.hpp), its own or made for the while.
+class WithMeans {
+ public:
+  explicit WithMeans(const ForestView& forest) : forest_(forest) {}
+  WithMeans(const WithMeans&) = delete;
+
+  const ForestView& forest() const { return forest_; }
+  void make_depth() {
+    if (!forest_.mean_depth) own(depth_, forest_.mean_depth);
+  }
+  void make_spacing() {
+    if (!forest_.mean_spacing) own(spacing_, forest_.mean_spacing);
+  }
+
+ private:
+  void own(std::vector<double>& means, double*& place) {
+    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity), std::numeric_limits<double>::quiet_NaN());
+    place = means.data();
+  }
+  ForestView forest_;
+  std::vector<double> depth_, spacing_;
+};
 
 }  // namespace imondrian

@@ -147,13 +147,15 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
 }
 
 template <class T>
-Status bags_as(const ForestView& forest, std::int64_t known) {
+Status bags_as(const ForestView& forest, std::int64_t known, const std::int32_t* order) {
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
-    const bool changed = t % 2 == 1 && draw_bag(tree, known);
+    const bool changed = t % 2 == 1 && draw_bag(tree, known, order);
     if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
     const std::int64_t from = tree.empty() ? 0 : known;
-    for (std::int64_t j = from; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
+    for (std::int64_t k = from; k < tree.n_features && !forest.scaled; ++k) {
+      tree.rate[order[k]] = rate_in(tree, order[k], T(1));
+    }
   }
   return Status::kOk;
 }
@@ -195,8 +197,8 @@ Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight,
   });
 }
 
-Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
-  return is64 ? bags_as<double>(forest, known) : bags_as<float>(forest, known);
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order) {
+  return is64 ? bags_as<double>(forest, known, order) : bags_as<float>(forest, known, order);
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
