@@ -293,5 +293,5 @@ def test_keyed_forests_are_consistent_after_an_interrupt(tmp_path):
 
 
 def test_the_header_is_free_of_the_interpreter():
-    header = Path(__file__).parents[2] / "include" / "nativekit" / "interrupt.hpp"
+    header = Path(__file__).parents[3] / "include" / "nativekit" / "interrupt.hpp"
     assert "Python.h" not in header.read_text(encoding="utf-8")
