@@ -1,7 +1,7 @@
 """Build the two native cores; everything else is declared in pyproject.toml.
 
-The wheel is portable: nothing is compiled for the building machine. Hot kernels pick their
-instruction set when they run (see ``include/nativekit/simd.hpp``). Threads come from the C++
+The wheel is portable: nothing is compiled for the building machine. Hot loops are compiled for several
+instruction sets, of which one is picked when they run (see ``include/nativekit/isa.hpp``). Threads come from the C++
 standard library, so no OpenMP runtime is needed or loaded. ``NATIVE_SANITIZE=address,undefined``
 builds instrumented cores.
 """
@@ -9,6 +9,7 @@ builds instrumented cores.
 import os
 import sys
 from glob import glob
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
@@ -32,9 +33,11 @@ else:
 
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
-    sources = sorted(glob(f"{package}/native/**/*.cpp", recursive=True))
-    patterns = (f"{package}/native/**/*.hpp", f"{package}/native/**/*.inc", "include/nativekit/*.hpp")
-    headers = sorted(header for pattern in patterns for header in glob(pattern, recursive=True))
+    files = sorted(glob(f"{package}/native/**/*.?pp", recursive=True))
+    # What isa/level.hpp includes is compiled there, once for every instruction set.
+    level = Path(package, "native", "isa", "level.hpp").read_text(encoding="utf-8")
+    sources = [file for file in files if file.endswith(".cpp") and f'"{Path(file).relative_to(f"{package}/native").as_posix()}"' not in level]
+    headers = [file for file in files if file not in sources] + sorted(glob("include/nativekit/*.*"))
     return Extension(
         f"{package}._core",
         [f"{package}/_core.pyx", *sources],
@@ -49,6 +52,7 @@ def core(package: str) -> Extension:
 
 directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
 setup(
-    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], compiler_directives=directives),
+    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], include_path=["include"],
+                          compiler_directives=directives),
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -88,6 +88,8 @@ cdef extern from "base/rwlock.hpp" namespace "imondrian" nogil:
         void end_write()
 
 
+include "nativekit/isa.pxi"
+
 HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5

@@ -9,7 +9,7 @@
 #include "core.hpp"
 #include "score/spacing.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 template <class T>
 void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t width) {
@@ -54,4 +54,4 @@ double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight
 double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,
                             std::vector<Way>& ways);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

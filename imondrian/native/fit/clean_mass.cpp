@@ -7,10 +7,9 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;     // points a thread scores before it asks for more
@@ -271,4 +270,4 @@ void trim(const ForestView& forest, const Samples& samples, int n_threads) {
 template void trim<float>(const ForestView&, const Samples&, int);
 template void trim<double>(const ForestView&, const Samples&, int);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -7,26 +7,25 @@
 #include "tree/build.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "base/sample.hpp"
 #include "tree/scale.hpp"
 #include "fit/clean_mass.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
+// The hot loops.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
+  void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
                             BuildScratch<T>& scratch) {                                            \
     build_tree(tree, rows, n, mass, scratch);                                                      \
   }                                                                                                \
-  NK_CLONES void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,          \
+  void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,          \
                                  const double* weight, ScaleScratch<T>& scratch) {                 \
     find_rates(Rows<T>{tree.points, tree.width, rows, n, weight}, tree, tree.rate,                 \
                scratch);                                                                           \
   }                                                                                                \
-  NK_CLONES void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
+  void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
 IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
@@ -201,4 +200,4 @@ Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
   return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads);
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -5,17 +5,15 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
-// One clone an instruction set. T is spelled out: clones cannot be templates.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {  \
+  void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {  \
     for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);      \
   }                                                                                                \
-  NK_CLONES double depth_with_missing(const Tree<T>& tree, const T* x, Score score,                \
+  double depth_with_missing(const Tree<T>& tree, const T* x, Score score,                \
                                       std::vector<Fork>& forks) {                                  \
     return forked_depth(tree, x, score, forks);                                                    \
   }
@@ -122,6 +120,8 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
 
 }  // namespace
 
+double hidden_depth_of(double mass) { return hidden_depth(mass); }
+
 void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out) {
   const Usual usual(Recent(forest.recent));
   for (std::int64_t i = 0; i < n; ++i) out[i] = usual.excess(spacing[i]);
@@ -132,11 +132,11 @@ Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n,
   if (kind == Score::kSpacing) {
     *norm = 1.0;
     const Status status = dispatch(is64, x, [&](auto rows) { return spacings_as(forest, rows, n, depth, n_threads); });
-    spacing_excess(forest, depth, n, depth);
+    NK_ISA::spacing_excess(forest, depth, n, depth);
     return status;
   }
   *norm = mean_norm(forest);
   return dispatch(is64, x, [&](auto rows) { return score_as(forest, rows, n, kind, depth, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

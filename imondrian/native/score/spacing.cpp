@@ -7,14 +7,13 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kScoreChunk = 512;        // rows a thread scores before it asks for more
-constexpr std::int64_t kPackFrom = 256;          // rows from which packing the trees pays
+constexpr std::int64_t kSpacingChunk = 512;        // rows a thread scores before it asks for more
+constexpr std::int64_t kSpacingPackFrom = 256;          // rows from which packing the trees pays
 constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
@@ -55,7 +54,7 @@ struct PackedSpacing {
 };
 
 #define IMONDRIAN_KERNELS(T)                                                                           \
-  NK_CLONES void write_boxes(const Tree<T>& tree, const Sight<T>& sight,                               \
+  void write_boxes(const Tree<T>& tree, const Sight<T>& sight,                               \
                              const std::vector<std::int32_t>& boxes, T* out) {                         \
     const std::int64_t width = sight.width();                                                          \
     for (const std::int32_t box : boxes) {                                                             \
@@ -63,7 +62,7 @@ struct PackedSpacing {
       out += 2 * width;                                                                                \
     }                                                                                                  \
   }                                                                                                    \
-  NK_CLONES void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,        \
+  void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,        \
                              std::int64_t n, LogSum* sums) {                                           \
     const std::int64_t width = tree.width;                                                             \
     for (std::int64_t i = 0; i < n; ++i) {                                                             \
@@ -200,12 +199,12 @@ std::int64_t pack_some(const ForestView& forest, std::int64_t first, int n_threa
 
 template <class T>
 Status spacings_as(const ForestView& forest, const T* x, std::int64_t n, double* out, int n_threads) {
-  const std::int64_t d = forest.n_features, n_chunks = (n + kScoreChunk - 1) / kScoreChunk;
+  const std::int64_t d = forest.n_features, n_chunks = (n + kSpacingChunk - 1) / kSpacingChunk;
   std::vector<LogSum> sums(static_cast<std::size_t>(n));
   std::atomic<bool> no_memory{false};
   const auto for_chunks = [&](const auto& body) {
     nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
-      const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
+      const std::int64_t begin = c * kSpacingChunk, count = std::min(kSpacingChunk, n - begin);
       try {
         body(x + begin * d, begin, count);
       } catch (const std::bad_alloc&) {
@@ -213,7 +212,7 @@ Status spacings_as(const ForestView& forest, const T* x, std::int64_t n, double*
       }
     });
   };
-  if (n < kPackFrom) {
+  if (n < kSpacingPackFrom) {
     for_chunks([&](const T* rows, std::int64_t begin, std::int64_t count) {
       score_few(forest, rows, count, sums.data() + begin);
     });
@@ -240,10 +239,10 @@ template Status spacings_as(const ForestView&, const float*, std::int64_t, doubl
 template Status spacings_as(const ForestView&, const double*, std::int64_t, double*, int);
 
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent) {                    \
+  void look_across(TreeGroup<T>& group, const T* x, double* extent) {                    \
     group.look(x, extent);                                                                         \
   }                                                                                                \
-  NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
+  double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
                                         BoxScratch<T>& scratch, std::vector<Way>& ways) {          \
     return forked_spacing(tree, x, sight, scratch, ways);                                          \
   }
@@ -251,4 +250,4 @@ IMONDRIAN_KERNELS(float)
 IMONDRIAN_KERNELS(double)
 #undef IMONDRIAN_KERNELS
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -6,24 +6,23 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 #include "stream/rescale.hpp"
 #include "stream/stream.hpp"
 #include "fit/clean_mass.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
 
-// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
+// The hot loops.
 #define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
+  void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
     stream.learn(row, leaf, amount);                                                               \
   }                                                                                                \
-  NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
-  NK_CLONES void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
+  void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
+  void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {      \
     keeper.attend(x, scratch);                                                                     \
   }
 IMONDRIAN_KERNELS(float)
@@ -336,4 +335,4 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
   return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -11,7 +11,7 @@
 #include "tree/box.hpp"
 #include "tree/slots.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 template <class T>
 struct BuildScratch {
@@ -296,4 +296,4 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA
