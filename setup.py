@@ -8,7 +8,6 @@ builds instrumented cores.
 
 import os
 import sys
-from glob import glob
 from pathlib import Path
 
 import numpy
@@ -33,15 +32,17 @@ else:
 
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
-    files = sorted(glob(f"{package}/native/**/*.?pp", recursive=True))
-    # What isa/level.hpp includes is compiled there, once for every instruction set.
-    level = Path(package, "native", "isa", "level.hpp").read_text(encoding="utf-8")
-    sources = [file for file in files if file.endswith(".cpp") and f'"{Path(file).relative_to(f"{package}/native").as_posix()}"' not in level]
-    headers = [file for file in files if file not in sources] + sorted(glob("include/nativekit/*.*"))
+    native = Path(package, "native")
+    # What level.hpp includes is compiled there, once for every instruction set.
+    level = (native / "isa" / "level.hpp").read_text(encoding="utf-8")
+    files = sorted(native.rglob("*.?pp"))
+    sources = [path for path in files if path.suffix == ".cpp"
+               and f'"{path.relative_to(native).as_posix()}"' not in level]
+    depends = [*(path for path in files if path not in sources), *sorted(Path("include", "nativekit").iterdir())]
     return Extension(
         f"{package}._core",
-        [f"{package}/_core.pyx", *sources],
-        depends=headers,
+        [f"{package}/_core.pyx", *(path.as_posix() for path in sources)],
+        depends=[path.as_posix() for path in depends],
         include_dirs=[numpy.get_include(), "include", f"{package}/native"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=compile_args,
