@@ -170,10 +170,10 @@ def _ours(seed: int, **params: Any) -> Detector:
     return Detector(IsolationMondrianForest(N_TREES, random_state=seed, **params))
 
 
-def _online(seed: int, **params: Any) -> Detector:
+def _online(seed: int, n_trees: int = N_TREES, **params: Any) -> Detector:
     from imondrian.river import OnlineIsolationMondrianForest
 
-    return Online(lambda: OnlineIsolationMondrianForest(N_TREES, seed=seed, **params))
+    return Online(lambda: OnlineIsolationMondrianForest(n_trees, seed=seed, **params))
 
 
 def _isolation_forest(seed: int) -> Detector:
@@ -278,7 +278,7 @@ ONLINE: dict[str, Entry] = {
 }
 STREAM: dict[str, Entry] = {
     "ours": Entry("river", _online),
-    "ours, depth": Entry("river", partial(_online, score="depth")),
+    "ours, spacing": Entry("river", partial(_online, score="spacing")),
     "ours, insertion": Entry("river", partial(_online, score="insertion")),
     "ours, horizon 1,024": Entry("river", partial(_online, horizon=1024)),
     "ours, reservoir": Entry("river", partial(_online, window="reservoir")),

@@ -17,6 +17,7 @@ invariants), ``native/tree/build.hpp``, ``extend.hpp`` and ``remove.hpp`` (the l
 scoring on a CUDA device ``kernels/leaf_depth.cu`` and ``_cuda/forest.py``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._kit import old_names as _old_names
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from ._sklearn.shingle import Shingle
 
 
+# Loaded when first asked for: each may need a package that is not installed, or time.
+_MODULES = ("cli", "dask", "export", "keyed", "plot", "river")
+
+
 def __getattr__(name: str) -> Any:
     # scikit-learn takes most of a second to import; those who only stream need not pay for it.
     if name == "IsolationMondrianForest":
@@ -41,8 +46,13 @@ def __getattr__(name: str) -> Any:
         from ._sklearn.shingle import Shingle
 
         return Shingle
+    if name in _MODULES:
+        try:
+            return import_module(f".{name}", __name__)
+        except ImportError as error:  # hasattr, help and inspect expect no other error
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r} here: {error}") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

@@ -1,6 +1,9 @@
 # distutils: language = c++
 """Thin binding of the native core: fill a view, release the GIL, call, turn the status into an error."""
 
+import os
+import threading
+
 import numpy as np
 
 cimport numpy as cnp
@@ -11,12 +14,21 @@ from libcpp.memory cimport make_shared, shared_ptr
 
 cnp.import_array()
 
+ctypedef cbool (*Ask)() noexcept nogil
+
+
+cdef extern from "nativekit/interrupt.hpp" namespace "nativekit" nogil:
+    cdef cppclass Watch:
+        Watch()
+        void open(Ask)
+
 
 cdef extern from "core.hpp" namespace "imondrian" nogil:
     cdef enum class Status(int):
         kOk
         kNoMemory
         kNoRoom
+        kInterrupted
 
     cdef enum class Score(int):
         kDepth
@@ -50,6 +62,8 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double* leaf_clean
         double* recent
         void* points
+        double* mean_depth
+        double* mean_spacing
         int memory
         double decay
         int64_t window
@@ -63,29 +77,45 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
 
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
+    cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
                                   int)
     Status c_draw_rows "imondrian::draw_rows"(const View&, int64_t, const double*, int64_t, int)
     void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
-    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
+    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t, const int32_t*)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
+    Status c_drawn_ways "imondrian::drawn_ways"(const View&, cbool, Score, int32_t*, double*)
     Status c_explain "imondrian::explain"(const View&, cbool, const void*, int64_t, Score, double*, double*, double*,
                                           int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
 cdef extern from "base/rwlock.hpp" namespace "imondrian" nogil:
+    cdef enum class Entry(int):
+        kIn
+        kBusy
+        kSelf
+        kTorn
+        kInterrupted
+
     cdef cppclass CGate "imondrian::Gate":
-        cbool try_read()
-        cbool try_write()
-        void read()
-        void write()
+        uint64_t forks
+        Entry try_read()
+        Entry try_write()
+        Entry read(Ask)
+        Entry write(Ask)
         void end_read()
         void end_write()
+        void forget_others()
+
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()  # declared without `except`: the error stays set until the native call has ended
+    unsigned long PyThread_get_thread_ident() nogil
 
 
 include "nativekit/isa.pxi"
@@ -114,7 +144,44 @@ _INVARIANTS = {
 }
 
 
+# -- signals and forks -----------------------------------------------------------------------------
+
+cdef unsigned long main_thread = threading.main_thread().ident
+cdef uint64_t forks = 0  # behind this process
+
+
+def _note_fork():
+    global main_thread, forks
+    main_thread = PyThread_get_thread_ident()  # the thread that forked is the child's only one
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+cdef cbool ask_python() noexcept with gil:
+    return PyErr_CheckSignals() != 0
+
+
+cdef Ask asker() noexcept:
+    """What asks whether a signal has come, or NULL: only the main thread hears of signals."""
+    return &ask_python if PyThread_get_thread_ident() == main_thread else NULL
+
+
+def hears_signals():
+    """Return whether a native call made here can be interrupted."""
+    return asker() != NULL
+
+
+cdef int hear_signals() except -1:
+    """Raise what a signal's handler raises: what came during the last moments of a call can still be undone."""
+    return -1 if PyErr_CheckSignals() != 0 else 0
+
+
 cdef int raise_status(Status status) except -1:
+    if status == Status.kInterrupted:
+        return -1  # with the error of the signal's handler
     if status == Status.kNoMemory:
         raise MemoryError("not enough memory for the forest's scratch space")
     return 0
@@ -134,12 +201,17 @@ cdef void* pointer(dict columns, str name, object dtype, tuple shape, bint optio
 
 
 cdef class ForestView:
-    """The native view of a forest's columns. Keeps them alive; never owns or copies them."""
+    """The native view of a forest's columns. Keeps them alive; never owns or copies them.
+
+    Owns what follows from them that rows with missing values need, from the first such row on, if ``keeps_means``.
+    """
 
     cdef View view
     cdef cbool is64
     cdef readonly dict columns
     cdef readonly object dtype
+    cdef object means
+    cdef public cbool keeps_means
 
     def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
         self.columns = columns
@@ -151,7 +223,7 @@ cdef class ForestView:
         t, k = feature.shape
         rows, width = points.shape
         lanes = PACK_BYTES // points.dtype.itemsize
-        if n_features < 1 or width != -(-n_features // lanes) * lanes or t < 1 or k < 1:
+        if n_features < 1 or width < n_features or width % lanes or t < 1 or k < 1:
             raise ValueError(f"a forest of {t} trees, {k} slots and {n_features} features cannot have rows of {width}")
         kind = self.dtype = points.dtype
         self.is64 = kind == np.float64
@@ -199,6 +271,30 @@ cdef class ForestView:
         self.view.free_rows = <int32_t*>pointer(columns, "free_rows", np.int32, (rows,), True)
         self.view.n_free_rows = <int64_t*>pointer(columns, "n_free_rows", np.int64, (1,), True)
 
+    @property
+    def means_bytes(self):
+        """Bytes of the means, or those that they would take."""
+        return self.view.n_trees * self.view.capacity * (8 if self.view.clean == NULL else 16)
+
+    @property
+    def means_held(self):
+        """Bytes of the means that are there."""
+        return 0 if self.means is None else self.means.nbytes
+
+    cdef int see(self, cnp.ndarray X) except -1:
+        """Make room for means if rows with missing values ask for them."""
+        if self.means is not None or not self.keeps_means:
+            return 0
+        if not c_any_missing(self.is64, cnp.PyArray_DATA(X), X.size):
+            return 0
+        kinds = 1 if self.view.clean == NULL else 2
+        means = np.full((kinds, self.view.n_trees, self.view.capacity), np.nan)
+        self.view.mean_depth = <double*>cnp.PyArray_DATA(<cnp.ndarray>means)
+        if kinds == 2:
+            self.view.mean_spacing = self.view.mean_depth + self.view.n_trees * self.view.capacity
+        self.means = means
+        return 0
+
 
 cdef const void* rows_of(ForestView forest, cnp.ndarray X) except? NULL:
     if X.ndim != 2 or X.dtype != forest.dtype or not X.flags.c_contiguous or X.shape[1] != forest.view.n_features:
@@ -235,7 +331,8 @@ def no_infinity(cnp.ndarray X, int n_threads):
 def row_of(dict x, dict places):
     """Return the values of x as a float64 row (1, len(places)), NaN where it has none or None.
 
-    None where there is more to say: a key without a place, a value that is no finite number.
+    None where there is more to say or to ask (``_numbers.py``): a key without a place, a value that is no finite number
+    of the usual types.
     """
     cdef cnp.npy_intp shape[2]
     shape[0], shape[1] = 1, len(places)
@@ -251,9 +348,16 @@ def row_of(dict x, dict places):
             return None
         if value is None:
             continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
+        if type(value) is float or isinstance(value, (float, np.floating)):
+            number = value
+        elif isinstance(value, int):
+            try:
+                number = value
+            except OverflowError:
+                return None
+        elif isinstance(value, np.integer) and not isinstance(value, np.timedelta64):
+            number = value
+        else:
             return None
         if isinf(number):
             return None
@@ -287,6 +391,8 @@ def fit(ForestView forest, cnp.ndarray X, weight, int64_t n_sample, bint own_row
             raise ValueError("rows are only drawn when n_sample is below n")
         view.drawn = drawn_of(forest, drawn, n_sample)
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_fit(view, forest.is64, x, n, w, n_sample, own_rows, already_drawn, n_threads)
     raise_status(status)
@@ -301,30 +407,43 @@ def draw_rows(ForestView forest, int64_t n, weight, drawn, int n_threads):
     cdef View view = forest.view
     view.drawn = drawn_of(forest, drawn, n_sample)
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_draw_rows(view, n, w, n_sample, n_threads)
     raise_status(status)
 
 
-def draw_bags(ForestView forest, int64_t known):
-    """Draw which features every other tree sees; again when features beyond the first ``known`` have come."""
+def draw_bags(ForestView forest, int64_t known, order=None):
+    """Draw which features every other tree sees; again when features beyond the first ``known`` have come.
+
+    ``order`` (n_features,), int32: the features in that order, if it is not that of their places.
+    """
     if forest.view.bag == NULL:
         raise ValueError("the forest has no bags")
-    raise_status(c_draw_bags(forest.view, forest.is64, known))
+    cdef int64_t n = forest.view.n_features
+    if order is None:
+        order = np.arange(n, dtype=np.int32)
+    if order.dtype != np.int32 or not order.flags.c_contiguous or not np.array_equal(np.sort(order), np.arange(n)):
+        raise ValueError(f"order must name {n} features")
+    raise_status(c_draw_bags(forest.view, forest.is64, known, <const int32_t*>cnp.PyArray_DATA(<cnp.ndarray>order)))
 
 
 def fill_boxes(ForestView forest, int n_threads):
     """Compute the boxes of a forest that kept none."""
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_fill_boxes(forest.view, forest.is64, n_threads)
     raise_status(status)
 
 
-def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads):
+def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads, bint interruptible=False):
     """Learn rows in order; with the arrays depth and norm, score each one before it is learnt.
 
     Return how many were learnt: fewer than n once the store is full, the rest can follow when it has grown.
+    What an ``interruptible`` call leaves when a signal ends it is no forest: the caller has kept the old columns.
     """
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
@@ -333,17 +452,26 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef double* norm_out = <double*>weights_of(norm, n)
     if (depth_out == NULL) != (norm_out == NULL) or forest.view.lower == NULL or forest.view.refs == NULL:
         raise ValueError("the forest is not ready to learn")
+    if depth is not None or forest.view.clean != NULL:
+        forest.see(X)
     cdef Status status
     cdef int64_t learnt = 0
+    cdef Watch watch
+    watch.open(asker() if interruptible else NULL)
     with nogil:
         status = c_learn(forest.view, forest.is64, x, n, w, <Score>score, depth_out, norm_out, &learnt, n_threads)
     if status != Status.kNoRoom:
         raise_status(status)
+    if interruptible:
+        hear_signals()
     return learnt
 
 
-def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads):
-    """Return how many trees hold each row, repeats counted; with ``remove``, take each out of them once."""
+def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads, bint interruptible=False):
+    """Return how many trees hold each row, repeats counted; with ``remove``, take each out of them once.
+
+    ``interruptible`` as for ``learn``.
+    """
     cdef const void* x = rows_of(forest, X)
     cdef int64_t n = X.shape[0]
     holders = np.zeros(n, dtype=np.int64)
@@ -351,9 +479,13 @@ def forget(ForestView forest, cnp.ndarray X, bint remove, int n_threads):
     if remove and (forest.view.lower == NULL or forest.view.refs == NULL):
         raise ValueError("the forest is not ready to forget")
     cdef Status status
+    cdef Watch watch
+    watch.open(asker() if interruptible or not remove else NULL)
     with nogil:
         status = c_forget(forest.view, forest.is64, x, n, remove, out, n_threads)
     raise_status(status)
+    if interruptible:
+        hear_signals()
     return holders
 
 
@@ -368,11 +500,29 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
         raise ValueError("the insertion score needs boxes")
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
+    forest.see(X)
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)
     raise_status(status)
     return depth, norm
+
+
+def drawn_ways(ForestView forest, int score):
+    """Return the child that rows without a value take from each node (trees, k), and what that gains on average."""
+    shape = (forest.view.n_trees, forest.view.capacity)
+    child, gain = np.zeros(shape, np.int32), np.zeros(shape)
+    cdef int32_t* children = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>child)
+    cdef double* gains = <double*>cnp.PyArray_DATA(<cnp.ndarray>gain)
+    if score == <int>Score.kSpacing and forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
+    cdef Status status
+    with nogil:
+        status = c_drawn_ways(forest.view, forest.is64, <Score>score, children, gains)
+    raise_status(status)
+    return child, gain
 
 
 def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):
@@ -389,6 +539,8 @@ def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_explain(forest.view, forest.is64, x, n, <Score>score, out, value_out, &expected, n_threads)
     raise_status(status)
@@ -411,6 +563,8 @@ def audit(ForestView forest, int n_threads):
     cdef Fault fault
     fault.invariant = 0
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_audit(forest.view, forest.is64, &fault, n_threads)
     raise_status(status)
@@ -420,18 +574,49 @@ def audit(ForestView forest, int n_threads):
                          f"(invariant I{fault.invariant})")
 
 
+cdef int enter(CGate* gate, bint write) except -1:
+    # Under Python's lock, so that one thread does it.
+    if gate.forks != forks:
+        gate.forget_others()
+        gate.forks = forks
+    cdef Entry entry = gate.try_write() if write else gate.try_read()
+    cdef Ask ask
+    if entry == Entry.kBusy:
+        ask = asker()
+        with nogil:
+            entry = gate.write(ask) if write else gate.read(ask)
+    if entry == Entry.kIn:
+        return 0
+    if entry == Entry.kInterrupted:
+        return -1  # with the error of the signal's handler
+    if entry == Entry.kTorn:
+        raise RuntimeError("this process was forked while another thread was changing the model: what is here is half "
+                           "changed. Fork while no thread learns, or load the model in the child")
+    raise RuntimeError("the model is in use by a call of this very thread, which a signal's handler (or a callback) has "
+                       "interrupted: what it asks for would wait for itself")
+
+
+cdef int leave(CGate* gate, bint write) except -1:
+    if gate.forks != forks:
+        gate.forget_others()
+        gate.forks = forks
+    if write:
+        gate.end_write()
+    else:
+        gate.end_read()
+    return 0
+
+
 cdef class Reading:
     """Context in which a gate's model is read: with other readers, but no update."""
 
     cdef shared_ptr[CGate] gate
 
     def __enter__(self):
-        if not self.gate.get().try_read():
-            with nogil:
-                self.gate.get().read()
+        enter(self.gate.get(), False)
 
     def __exit__(self, *error):
-        self.gate.get().end_read()
+        leave(self.gate.get(), False)
 
 
 cdef class Updating:
@@ -440,12 +625,10 @@ cdef class Updating:
     cdef shared_ptr[CGate] gate
 
     def __enter__(self):
-        if not self.gate.get().try_write():
-            with nogil:
-                self.gate.get().write()
+        enter(self.gate.get(), True)
 
     def __exit__(self, *error):
-        self.gate.get().end_write()
+        leave(self.gate.get(), True)
 
 
 cdef class Gate:
@@ -459,6 +642,7 @@ cdef class Gate:
 
     def __cinit__(self):
         cdef shared_ptr[CGate] gate = make_shared[CGate]()
+        gate.get().forks = forks
         self.reading, self.updating = Reading(), Updating()
         self.reading.gate = self.updating.gate = gate
 

@@ -343,3 +343,7 @@ def _has_lost_cluster(error: Exception) -> bool:
     kind = type(error)
     return kind.__module__.partition(".")[0] == "distributed" and \
         kind.__name__ in ("CommClosedError", "ClosedClientError", "FutureCancelledError")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

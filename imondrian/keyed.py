@@ -8,29 +8,33 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ._forest.footprint import Layout
+from ._forest.numbers import record, table, values_of
 from ._forest.validation import positive_int
 from ._keyed.cache import Held, KeyMemory
 from ._keyed.pending_points import Young
 from ._keyed.store import KeyStore
 from ._models import prequential as _prequential
+from ._models.online import OnlineForest
 from ._models.prequential import Judged
 from ._persist import codec as _compact
 from ._persist.model_file import _encode
-from .river import OnlineIsolationMondrianForest, _table
+from ._persist.whole_file import TemporaryFolder
 
 __all__ = ["KeyedForest"]
 
 _SETTINGS = "settings"
+_NAMES = {"n_trees", "window", "horizon", "score", "scale", "calibration", "calibration_half_life", "max_features",
+          "seed"}
 
 
 class KeyedForest:
@@ -80,7 +84,8 @@ class KeyedForest:
     of those add ``10 * max_models * (1000 + 356 * d)`` bytes at most if a key's points have the same features. On the
     disk a model takes a third of its memory.
 
-    **Threads** may share a forest; their calls wait for each other. Two processes cannot share a folder.
+    **Threads** may share a forest; their calls wait for each other. Two processes cannot share a folder: in a forked
+    child every call raises RuntimeError.
 
     Examples
     --------
@@ -106,10 +111,10 @@ class KeyedForest:
         self._parameters: dict[str, Any] = {
             "n_trees": n_trees, "window": window, "horizon": horizon, "score": score, "scale": scale,
             "calibration": calibration, "calibration_half_life": calibration_half_life, "max_features": max_features}
-        self._template = OnlineIsolationMondrianForest(**self._parameters)  # also checks them
+        self._template = OnlineForest(**self._parameters)  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
-        self._temporary = tempfile.TemporaryDirectory(prefix="imondrian-") if path is None else None
+        self._temporary = TemporaryFolder() if path is None else None
         self._store = KeyStore(Path(self._temporary.name if self._temporary is not None else os.fspath(path or "")))
         try:
             self._seed = self._settle_settings(seed)
@@ -119,7 +124,8 @@ class KeyedForest:
             raise
         self._memory = KeyMemory(self.max_models, self.max_bytes, self._write)
         self._n_loads = 0
-        self._lock = threading.RLock()
+        self._lock: Any = threading.RLock()
+        _OPEN.add(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, max_models: int = 1000,
@@ -142,21 +148,33 @@ class KeyedForest:
                 raise ValueError(f"{os.fspath(path)!r} holds no models")
         finally:
             store.close()
+        try:
+            OnlineForest(**settings)
+        except (ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is damaged: its models cannot have the settings there: "
+                             f"{error}") from None
         return cls(path, max_models=max_models, max_bytes=max_bytes, **settings)
 
     def _settle_settings(self, seed: int | None) -> int:
         """Compare the parameters with those of the folder, or put them there; return the seed."""
         found = _read_settings(self._store)
         if found is None:
+            self._settle_score(self._template._score)
             settings = {**self._parameters, "seed": secrets.randbits(63) if seed is None else seed}
             self._store.write_note(_SETTINGS, json.dumps(settings, default=lambda value: value.item()).encode())
             self._store.commit()
             return int(settings["seed"])
+        if self._parameters["score"] == "default":  # what it means is settled when a folder begins
+            self._settle_score(str(found.get("score")))
         for name, value in {**self._parameters, **({} if seed is None else {"seed": seed})}.items():
             if found.get(name) != value:
                 raise ValueError(f"{name} must be {found.get(name)!r}, as for the models in {os.fspath(self.path)!r}, "
                                  f"got {value!r}")
         return int(found["seed"])
+
+    def _settle_score(self, score: str) -> None:
+        self._parameters["score"] = score
+        self._template = OnlineForest(**self._parameters)
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -189,7 +207,7 @@ class KeyedForest:
     def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
         nothing = (0.0, 0.0) if by_direction else 0.0
-        return self._ask(key, x, dict.fromkeys(x, nothing),
+        return self._ask(key, x, dict.fromkeys(record(x), nothing),
                          lambda model: model.explain_one(x, by_direction=by_direction))
 
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
@@ -218,12 +236,12 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        fields, values = _table(X)
+        fields, values = table(X)
         return self._score_learn(keys, fields, np.asarray(values, np.float64)).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        fields, values = _table(X)
+        fields, values = table(X)
         return self._score(keys, fields, np.asarray(values, np.float64)).scores
 
     def _score_learn(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
@@ -280,7 +298,7 @@ class KeyedForest:
         return judged
 
     def _ask(self, key: Any, x: dict[Any, Any], unready: Any,
-             ask: Callable[[OnlineIsolationMondrianForest], Any]) -> Any:
+             ask: Callable[[OnlineForest], Any]) -> Any:
         with self._lock:
             held = self._find(_text(key))
             if held is None or isinstance(held.learner, Young):
@@ -289,12 +307,12 @@ class KeyedForest:
             return ask(held.learner)
 
     def _point(self, x: dict[Any, Any]) -> tuple[tuple[Any, ...], np.ndarray]:
-        self._template.score_one(x)
-        fields = tuple(x)
+        values = values_of(record(x))
+        fields = tuple(values)
         _check_features(fields)
-        return fields, np.array([[np.nan if value is None else float(value) for value in x.values()]]).reshape(1, -1)
+        return fields, np.array([list(values.values())]).reshape(1, -1)
 
-    def _grown(self, key: str, held: Held) -> OnlineIsolationMondrianForest:
+    def _grown(self, key: str, held: Held) -> OnlineForest:
         """Return the model of a key; of a young one, once it has learnt what waited for it."""
         if isinstance(held.learner, Young):
             model = self._new(key)
@@ -303,9 +321,9 @@ class KeyedForest:
             held.learner = model
         return held.learner
 
-    def _new(self, key: str) -> OnlineIsolationMondrianForest:
+    def _new(self, key: str) -> OnlineForest:
         digest = hashlib.blake2b(f"{self._seed}\0{key}".encode(), digest_size=4).digest()
-        return OnlineIsolationMondrianForest(seed=int.from_bytes(digest, "little"), **self._parameters)
+        return OnlineForest(seed=int.from_bytes(digest, "little"), **self._parameters)
 
     # -- memory and disk ---------------------------------------------------------------------------
 
@@ -323,7 +341,7 @@ class KeyedForest:
         self._memory.used(key, held)
         return held
 
-    def _decoded(self, key: str, data: bytes) -> Young | OnlineIsolationMondrianForest:
+    def _decoded(self, key: str, data: bytes) -> Young | OnlineForest:
         try:
             if Young.is_young(data):
                 return Young.from_bytes(data, self._template._warm_up - 1)
@@ -333,9 +351,20 @@ class KeyedForest:
 
     def _write(self, key: str, held: Held) -> None:
         if held.changed:
-            learner = held.learner
-            self._store.write(key, learner.to_bytes() if isinstance(learner, Young) else _compact.to_bytes(learner))
+            self._store.write(key, self._encoded(key, held.learner))
             held.changed = False
+
+    def _encoded(self, key: str, learner: Young | OnlineForest) -> bytes:
+        """Return the bytes of what is sound: nothing else may take the place of the last good state."""
+        if isinstance(learner, Young):
+            return learner.to_bytes()
+        try:
+            if learner._forest is not None:
+                learner._forest.check()
+            return _compact.to_bytes(learner)
+        except ValueError as error:
+            raise ValueError(f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
+                             f"{os.fspath(self.path)!r} is left as it was") from None
 
     def flush(self) -> None:
         """Put every change on the disk: what a crash later on leaves is at least this.
@@ -351,13 +380,23 @@ class KeyedForest:
             self._store.commit()
 
     def close(self) -> None:
-        """Put every change on the disk and let go of the folder; more than once does nothing."""
+        """Put every change on the disk and let go of the folder; more than once, or in a forked child, do nothing."""
+        if isinstance(self._lock, _OfParent):
+            return
         with self._lock:
             try:
                 if self._store.is_open and self._temporary is None:
                     self.flush()
             finally:
                 self._abandon()
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the folder, the lock and what is in memory are the parent's."""
+        self._lock = _OfParent()
+        self._store.leave_to_parent()
+        if self._temporary is not None:
+            self._temporary.leave_to_parent()
+            self._temporary = None
 
     def _abandon(self) -> None:
         """Let go of the folder as the last ``flush`` left it."""
@@ -395,15 +434,21 @@ class KeyedForest:
             texts = {*self._store.keys(), *(text for text, _ in self._memory.items())}
         return map(_key, texts)
 
-    def model(self, key: Any) -> OnlineIsolationMondrianForest:
-        """Return a copy of a key's model, to look at or to go on with elsewhere; KeyError where there is none."""
+    def model(self, key: Any) -> OnlineForest:
+        """Return a copy of a key's model, to look at or to go on with elsewhere; KeyError where there is none.
+
+        Where river is installed, an :class:`imondrian.river.OnlineIsolationMondrianForest`; else the same but for
+        river's interface.
+        """
         with self._lock:
             held = self._find(_text(key))
             if held is None:
                 raise KeyError(key)
             if isinstance(held.learner, Young):
-                return self._grown(_text(key), Held(held.learner, False))
-            return copy.deepcopy(held.learner)
+                model = self._grown(_text(key), Held(held.learner, False))
+            else:
+                model = copy.deepcopy(held.learner)
+        return _as_detector(model)
 
     def drop(self, key: Any) -> None:
         """Forget a key and all that its model has learnt; KeyError where there is none."""
@@ -443,16 +488,42 @@ class KeyedForest:
                 "disk_bytes": disk}
 
 
+_OPEN: weakref.WeakSet[KeyedForest] = weakref.WeakSet()
+
+
+class _OfParent:
+    """In the place of a forest's lock in a forked child, where the lock may never be free again."""
+
+    def __enter__(self) -> NoReturn:
+        raise RuntimeError("this KeyedForest was opened before the process was forked, and belongs to the parent: "
+                           "close it before forking, or open the folder in the child once the parent has closed it")
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: nobody comes in."""
+
+
+def _leave_all_to_parent() -> None:
+    for forest in list(_OPEN):
+        forest._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
 def _read_settings(store: KeyStore) -> dict[str, Any] | None:
     note = store.read_note(_SETTINGS)
     if note is None:
         return None
     try:
         settings = json.loads(note)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         settings = None
-    if not isinstance(settings, dict) or type(settings.get("seed")) is not int:
+    if not isinstance(settings, dict) or settings.keys() != _NAMES or type(settings["seed"]) is not int or \
+            not all(value is None or type(value) in (int, float, str) for value in settings.values()):
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
+    if settings.get("score") == "default":
+        settings["score"] = "spacing"  # what it meant in folders that do not say
     return settings
 
 
@@ -485,3 +556,17 @@ def _check_features(fields: Iterable[Any]) -> None:
     for name in fields:
         if type(name) is not str:
             _encode(name, f"the feature {name!r:.80}", {})
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+def _as_detector(model: OnlineForest) -> OnlineForest:
+    """Return the model as river's detector, where river is installed."""
+    try:
+        from .river import OnlineIsolationMondrianForest
+    except ImportError:
+        return model
+    model.__class__ = OnlineIsolationMondrianForest
+    return model

@@ -5,47 +5,22 @@ Only this module and those that it alone imports (``_river/alarm_filter.py``, ``
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
-
-import numpy as np
+from collections.abc import Iterator
+from typing import Any
 
 try:
     from river.base import AnomalyDetector
-    from river.utils.dataframe import into_frame, to_numpy
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
-from . import _core
-from ._conformal.conformal import CALIBRATION_SIZE, ScoreWindow, score_window
-from ._forest.footprint import OBJECTS, Layout
-from ._forest.forest import Forest, not_held, seed_states
-from ._forest.rwlock import Gate, gate_of, reading, updating
-from ._forest.scoring import resolve_score
-from ._forest.types import Floats
-from ._forest.validation import (
-    WARM_UP,
-    byte_limit,
-    check_window_fits,
-    in_precision,
-    is_scaled,
-    overflows,
-    positive_int,
-    retention,
-    thread_count,
-)
-from ._persist.model_file import SavedModel
+from ._models.online import OnlineForest
 from ._river.alarm_filter import AlarmFilter, DriftMonitor
 from ._river.shingle import Shingle
 
-if TYPE_CHECKING:
-    from ._sklearn.estimator import IsolationMondrianForest
-
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]
 
-class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
+
+class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
     """Isolation Mondrian forest for endless streams, in bounded memory.
 
     ``score_one`` is in [0, 1] and **high for anomalies**; it is exactly 0 during warm-up (until 32
@@ -63,7 +38,9 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     horizon : int, default=4096
         How far back, in points, "thinned" and "decayed" windows reach.
     score : {"default", "spacing", "depth", "insertion"}, default="default"
-        As in :class:`imondrian.IsolationMondrianForest`.
+        As in :class:`imondrian.IsolationMondrianForest`, but that "default" is "depth" on streams: it finds twice the
+        events at few false alarms that "spacing" does, at half its cost. "insertion" finds as many, and tells how far
+        outside of all else a point lies; it costs twice as much.
     scale : "robust" or None, default="robust"
         As in :class:`imondrian.IsolationMondrianForest`: by default units mean nothing, and no scaler is needed
         before the forest.
@@ -84,22 +61,30 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
 
     Notes
     -----
-    An absent key, None and NaN all mean "missing". A missing value separates its point from nothing; in
-    scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
-    learning to the side where more of them are. A key that was never seen before widens the
-    forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
-    stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
+    **Numbers** are bool, int, float, Fraction, Decimal and NumPy's scalars of these. An absent key, None, NaN,
+    ``pandas.NA`` and a null of a table all mean "missing". Text (also "3.5"), bytes, dates, durations (also NaT),
+    complex numbers, categories and whatever else are a TypeError that names the key or column, in every method;
+    infinite values, and numbers too large for a float, are a ValueError. The model is unchanged then.
+
+    A missing value separates its point from nothing; in scoring the point goes to one side at a cut that asks for it,
+    drawn in proportion to the points there, and what that changes on average is taken off (in expectation, it goes
+    both ways); in learning it goes to the side where more of them are.
+
+    A key that was never seen before widens the forest; nothing is forgotten. When a new key would need a wider
+    forest, or one key too many, keys that no stored point has a value for any more are dropped first (never without
+    a window), as many as there are new ones, or all if they are a quarter of the keys: no cut can use them, and if
     they come back they are new. The order of keys means nothing.
 
     Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1142 + 8 d) + (t w + 512) (8 + 8 d) + 16416`` bytes, for t
     trees of w points and d features rounded up to a multiple of four (10 MB by default with nine; scores other
-    than the default take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points
+    than "spacing" take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points
     they have in common, so that a model usually stays well below: ``info()`` and ``sys.getsizeof(model)`` tell
     what it takes.
 
     Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
     and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and
-    ``copy`` do not wait: keep learning off while they run, or use ``save``.
+    ``copy`` do not wait: keep learning off while they run, or use ``save``. Forked children, and Ctrl-C: as for
+    :class:`imondrian.IsolationMondrianForest`.
 
     river's ``ThresholdFilter(protect_anomaly_detector=False)`` never trains the detector it wraps
     (as of river 0.26): leave that option at its default.
@@ -120,483 +105,14 @@ class OnlineIsolationMondrianForest(SavedModel, AnomalyDetector):
     True
     """
 
-    _FILE_CLASS = "OnlineIsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
-                                        "_n_ignored": int, "_n_dropped": int, "_stream": dict}
-    _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
-    _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
-
-    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 4096,
-                 score: str = "default", scale: str | None = "robust", seed: int | None = None,
-                 n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
-                 calibration_half_life: float | None = None, max_features: int = 1000,
-                 max_bytes: int | None = None) -> None:
-        self.n_trees = n_trees
-        self.window = window
-        self.horizon = horizon
-        self.score = score
-        self.scale = scale
-        self.seed = seed
-        self.n_jobs = n_jobs
-        self.calibration = calibration
-        self.calibration_half_life = calibration_half_life
-        self.max_features = max_features
-        self.max_bytes = max_bytes
-        self._recent = score_window(calibration, calibration_half_life)
-        self._n_trees = positive_int("n_trees", n_trees)
-        self._retention = retention(window, horizon)
-        self._score = resolve_score(score)
-        self._scaled = is_scaled(scale)
-        self._n_threads = thread_count(n_jobs)
-        self._max_features = positive_int("max_features", max_features)
-        self._max_bytes = byte_limit(max_bytes)
-        self._n_ignored = self._n_dropped = 0
-        self._check_bytes(1)
-        self._keys: dict[Any, int] = {}
-        self._forest: Forest | None = None
-        self._gate = Gate()
-
-    # -- river's interface -------------------------------------------------------------------------
-
     @property
     def _is_stochastic(self) -> bool:
         return True
-
-    def learn_one(self, x: dict[Any, Any]) -> None:
-        """Learn one point, and forget the oldest if the window is full.
-
-        Parameters
-        ----------
-        x : dict
-            Numbers by feature. Raises TypeError or ValueError for anything else; nothing is learnt then.
-        """
-        with self._gate.updating:  # what @updating does, in a third of its time
-            row = self._row(x, grow=True)
-            if row is not None and self._forest is not None:
-                self._learn(row)
-
-    def score_one(self, x: dict[Any, Any]) -> float:
-        """Return the score of one point, in [0, 1]; high is anomalous, 0 is "not ready". Changes nothing."""
-        with self._gate.reading:
-            return self._score_of(x)
-
-    def _score_of(self, x: dict[Any, Any]) -> float:
-        row = self._row(x, grow=False)
-        if row is None or self._forest is None or not self._is_ready:
-            return 0.0
-        score = float(self._forest.scores(row, self._score)[0])
-        self._scored = (self._forest, self._forest.n_updates, row, score)
-        return score
-
-    @updating
-    def learn_many(self, X: Any) -> None:
-        """Learn rows in order: the same as a ``learn_one`` loop.
-
-        Parameters
-        ----------
-        X : dataframe (pandas, polars, pyarrow, ...) or ndarray of shape (n, n_features)
-            Columns of an array are named 0, 1, ...
-        """
-        rows = self._rows(X, grow=True)
-        if rows is not None and self._forest is not None:
-            self._learn(rows, n_threads=self._n_threads)
-
-    @reading
-    def score_many(self, X: Any) -> Floats:
-        """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
-        return self._scores_of(X)
-
-    def _scores_of(self, X: Any) -> np.ndarray:
-        rows = self._rows(X, grow=False)
-        if rows is None or self._forest is None or not self._is_ready:
-            return np.zeros(len(X))
-        return self._forest.scores(rows, self._score, self._n_threads)
-
-    @updating
-    def score_learn_many(self, X: Any) -> Floats:
-        """Score each row, then learn it, in order; return the scores, ndarray (n,).
-
-        The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
-        """
-        rows = self._rows(X, grow=True)
-        if rows is None or self._forest is None:
-            return np.zeros(len(X))
-        scores = self._learn(rows, scored=True, n_threads=self._n_threads)
-        assert scores is not None
-        return scores
-
-    @updating
-    def forget_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
-        """Take one point out of every tree that holds it, as if it had never been learnt.
-
-        Parameters
-        ----------
-        x : dict
-            The point as it was learnt; if it was learnt twice, one of the two is forgotten.
-        missing_ok : bool, default=False
-            Do nothing if no tree holds it, because it left the window or was never learnt; else ValueError.
-        """
-        row = self._row(x, grow=False)
-        strange = any(key not in self._keys for key, value in x.items() if value is not None and value == value)
-        self._forget(row, np.array([not strange]), missing_ok)
-
-    @updating
-    def forget_many(self, X: Any, *, missing_ok: bool = False) -> None:
-        """Forget rows as ``forget_one`` would, or, unless ``missing_ok``, none of them if one is not held.
-
-        Parameters
-        ----------
-        X : dataframe or ndarray of shape (n, n_features)
-        missing_ok : bool, default=False
-            Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
-        """
-        keys, values = _table(X)
-        strange = [key not in self._keys for key in keys]
-        known = np.isnan(values[:, strange]).all(axis=1)
-        self._forget(self._placed(keys, values), known, missing_ok)
-
-    def _forget(self, rows: np.ndarray | None, known: np.ndarray, missing_ok: bool) -> None:
-        """Forget rows; those with values for keys that were never learnt (not ``known``) are held nowhere."""
-        if len(self._keys) >= self._max_features:
-            known = np.ones(len(known), bool)  # keys too many were ignored in learning, too
-        if rows is None or self._forest is None:
-            if len(known) and not missing_ok:
-                raise not_held(len(known), len(known), 0)
-            return
-        self._forest.forget_all(rows, known, missing_ok, self._n_threads)
-
-    @reading
-    def p_value_one(self, x: dict[Any, Any]) -> float:
-        """Return the conformal p-value of one point: small is anomalous. Changes nothing.
-
-        If x and the points last learnt are exchangeable, the p-value is at most a with probability at most a,
-        for every a, up to the forest's own movement within these points (``IsolationMondrianForest.p_values``
-        tells more). Ties count against x.
-
-        Returns
-        -------
-        float
-            In (0, 1]: ``(1 + #{kept scores >= score_one(x)}) / (kept + 1)``, kept scores weighted by age if
-            ``calibration_half_life`` is set. 1 during warm-up.
-
-        Raises
-        ------
-        ValueError
-            The model was made with ``calibration=None``.
-        """
-        recent = self._recent_scores()
-        score = self._score_of(x)
-        return recent.p_value(score) if self._is_ready else 1.0
-
-    @reading
-    def p_values_many(self, X: Any) -> Floats:
-        """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
-        recent = self._recent_scores()
-        scores = self._scores_of(X)
-        return recent.p_values(scores) if self._is_ready else np.ones(len(scores))
-
-    def _recent_scores(self) -> ScoreWindow:
-        if self._recent is None:
-            raise ValueError("p-values need past scores: calibration must be an int, got None")
-        return self._recent
-
-    def _learn(self, rows: np.ndarray, *, scored: bool = False, n_threads: int = 1) -> np.ndarray | None:
-        """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
-        forest = self._forest
-        assert forest is not None
-        limit = None if self._max_bytes is None else self._max_bytes - self._reserved(forest.n_features)
-        if self._recent is None and not scored:
-            forest.learn(rows, n_threads=n_threads, max_bytes=limit)
-            return None
-        warming_up = max(0, self._warm_up - int(forest.mass))
-        known = None if scored else self._score_known(rows)
-        scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads, max_bytes=limit)
-        if scores is None:
-            scores = np.array([known])
-        scores[:warming_up] = 0.0
-        if self._recent is not None:
-            self._recent.push(scores[warming_up:])
-        return scores
-
-    def _score_known(self, rows: np.ndarray) -> float | None:
-        """Return the score of a single row if ``score_one`` has just computed it: most loops ask, then learn."""
-        forest, n_updates, row, score = self._scored or (None, 0, rows, 0.0)
-        if forest is None or forest is not self._forest or n_updates != forest.n_updates:
-            return None
-        return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
-
-    @property
-    @reading
-    def expected_score(self) -> float:
-        """Score of the mean over the points in the trees, which explanations add up from; 0 during warm-up."""
-        return self._forest.expected_score(self._score) if self._forest is not None and self._is_ready else 0.0
-
-    @overload
-    def explain_one(self, x: dict[Any, Any], *, by_direction: Literal[False] = ...) -> dict[Any, float]: ...
-
-    @overload
-    def explain_one(self, x: dict[Any, Any], *, by_direction: bool) -> dict[Any, Any]: ...
-
-    @reading
-    def explain_one(self, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
-        """Return what each key of x contributes to its score: they sum to ``score_one(x) - expected_score``.
-
-        Parameters
-        ----------
-        x : dict
-        by_direction : bool, default=False
-            Tell what a key contributes for being low from what it contributes for being high.
-
-        Returns
-        -------
-        dict
-            A float by key, **positive makes anomalous**; with ``by_direction`` a pair of them, from below and from
-            above. 0 for missing values, for keys never learnt, and during warm-up. How they are found:
-            :meth:`imondrian.IsolationMondrianForest.explain`.
-        """
-        row = self._row(x, grow=False)
-        if row is None or self._forest is None or not self._is_ready:
-            parts = np.zeros((len(self._keys), 2))
-        else:
-            parts = self._forest.explain(row, self._score)[0][0]
-        nothing = np.zeros(2)
-        found = {key: parts[self._keys[key]] if key in self._keys else nothing for key in x}
-        if by_direction:
-            return {key: (float(below), float(above)) for key, (below, above) in found.items()}
-        return {key: float(pair.sum()) for key, pair in found.items()}
-
-    # -- to and from scikit-learn ------------------------------------------------------------------
-
-    @classmethod
-    def from_estimator(cls, estimator: IsolationMondrianForest,
-                       feature_names: Iterable[Any] | None = None) -> OnlineIsolationMondrianForest:
-        """Continue a fitted scikit-learn forest under river; the estimator keeps its own copy.
-
-        ``feature_names`` (default: the estimator's ``feature_names_in_``, or 0, 1, ...) are the keys of
-        the dicts to come. Scores are those of ``-score_samples``.
-        """
-        import copy
-
-        with gate_of(estimator).reading:
-            estimator.forest_.require_learning("continuing on a stream")
-            forest: Forest = copy.deepcopy(estimator.forest_)
-        params = estimator.get_params()
-        model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
-                    score=params["score"], scale=params["scale"], n_jobs=params["n_jobs"],
-                    max_bytes=params["max_bytes"], max_features=max(1000, forest.n_features))
-        names = getattr(estimator, "feature_names_in_", range(forest.n_features))
-        model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
-        if len(model._keys) != forest.n_features:
-            raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
-        model._forest = forest
-        if model._recent is not None:
-            with gate_of(estimator).reading:
-                model._recent.push(estimator._calibration.for_stream(forest, model._score))
-        return model
-
-    @reading
-    def to_estimator(self) -> IsolationMondrianForest:
-        """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
-        import copy
-
-        from ._sklearn.estimator import IsolationMondrianForest
-
-        if self._forest is None:
-            raise ValueError("the model has learnt nothing yet")
-        estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
-                                            score=self.score, scale=self.scale, n_jobs=self.n_jobs,
-                                            max_bytes=self.max_bytes, random_state=self.seed)
-        estimator._take(copy.deepcopy(self._forest), list(self._keys))
-        if self._recent is not None:
-            estimator._calibration.push(self._recent.in_order(), self._score)
-        return estimator
-
-    # -- files -------------------------------------------------------------------------------------
-
-    def _file_parameters(self) -> dict[str, Any]:
-        return self._get_params()
-
-    def _check_loaded(self) -> None:
-        """Raise ValueError where attributes from a file contradict each other."""
-        places = sorted(place for place in self._keys.values() if type(place) is int)
-        width = 0 if self._forest is None else self._forest.n_features
-        if places != list(range(width)) or len(self._keys) != width:
-            raise ValueError(f"keys name the places {places!r:.80} of {width} features")
-        if (self._recent is None) != (self.calibration is None):
-            raise ValueError(f"calibration={self.calibration!r} does not go with the past scores that are there")
-        if isinstance(self._recent, dict):
-            self._recent = ScoreWindow.from_arrays(self._recent)
-            if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
-                raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
-
-    # -- rows --------------------------------------------------------------------------------------
-
-    @property
-    def _is_ready(self) -> bool:
-        return self._forest is not None and self._forest.mass >= self._warm_up
-
-    @property
-    def _warm_up(self) -> int:
-        return min(WARM_UP, self._retention.points or WARM_UP)
-
-    def _row(self, x: dict[Any, Any], grow: bool) -> np.ndarray | None:
-        """Return x as an array (1, d) in the schema's order; None while there is no schema."""
-        if self._forest is not None and self._forest.dtype == np.float64 and isinstance(x, dict):
-            row = _core.row_of(x, self._keys)
-            if row is not None:
-                return row
-        try:
-            values = {key: float("nan") if value is None else float(value) for key, value in x.items()}
-        except (TypeError, ValueError):
-            bad = next((key, value) for key, value in x.items() if not _is_number(value))
-            raise TypeError(f"x[{bad[0]!r}] must be a number, got {bad[1]!r}") from None
-        infinite = [key for key, value in values.items() if value in (float("inf"), float("-inf"))]
-        if infinite:
-            raise ValueError(f"x[{infinite[0]!r}] must be finite, got {values[infinite[0]]}")
-        if self._forest is not None and self._forest.dtype != np.float64:
-            too_large = overflows(np.array(list(values.values())), self._forest.dtype)
-            for key in np.array(list(values), object)[too_large]:
-                raise ValueError(f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, "
-                                 f"got {values[key]}")
-        if grow and not values.keys() <= self._keys.keys():
-            self._grow(values, 1)
-        if self._forest is None:
-            return None
-        row = np.full((1, self._forest.n_features), np.nan, dtype=self._forest.dtype)
-        for key, value in values.items():
-            place = self._keys.get(key)
-            if place is not None:
-                row[0, place] = value
-        return row
-
-    def _rows(self, X: Any, grow: bool) -> np.ndarray | None:
-        keys, values = _table(X)
-        if self._forest is not None:
-            in_precision(values, self._forest.dtype, keys)  # before anything changes
-        if grow and not set(keys) <= self._keys.keys():
-            self._grow(keys, len(values))
-        return self._placed(keys, values)
-
-    def _placed(self, keys: list[Any], values: np.ndarray) -> np.ndarray | None:
-        """Return the columns named ``keys`` in the schema's order; None while there is no schema."""
-        if self._forest is None:
-            return None
-        places = [self._keys.get(key) for key in keys]
-        if places == list(range(self._forest.n_features)):
-            return in_precision(values, self._forest.dtype, keys)
-        values = in_precision(values, self._forest.dtype, keys)
-        rows = np.full((len(values), self._forest.n_features), np.nan, dtype=self._forest.dtype)
-        for column, place in enumerate(places):
-            if place is not None:
-                rows[:, place] = values[:, column]
-        return rows
-
-    def _grow(self, keys: Iterable[Any], n_rows: int) -> None:
-        """Add unseen keys, in an order that does not depend on the dict's."""
-        new = [key for key in keys if key not in self._keys]
-        try:
-            new.sort()
-        except TypeError:  # keys of several types
-            new.sort(key=lambda key: (type(key).__name__, str(key)))
-        silent = self._silent_keys(len(new))
-        known = [key for key in self._keys if key not in silent]
-        room = max(self._max_features - len(known), 0)
-        n_ignored = n_rows * max(len(new) - room, 0)
-        new = new[:room]
-        if not new:
-            self._n_ignored += n_ignored
-            return
-        self._check_bytes(len(known) + len(new))
-        if self._forest is None:
-            states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            self._forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
-                                             spaced=self._score == "spacing")
-        else:
-            self._forest.add_features(len(new), [self._keys[key] for key in silent])
-        self._n_ignored += n_ignored
-        self._n_dropped += len(silent)
-        self._keys = {key: place for place, key in enumerate([*known, *new])}
-
-    def _silent_keys(self, n_new: int) -> set[Any]:
-        """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
-        forest, n_keys = self._forest, len(self._keys)
-        if forest is None or self._retention.points is None:
-            return set()
-        if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
-            return set()
-        forest._ensure_boxes(self._n_threads)  # a file leaves them out; a loaded model must drop the same keys
-        names = list(self._keys)
-        return {names[place] for place in forest.silent_features()}
-
-    def _reserved(self, n_features: int) -> int:
-        """Return the most bytes that the model takes beside its forest."""
-        return OBJECTS + 128 * n_features + sys.getsizeof(self._recent)
-
-    def _check_bytes(self, n_features: int) -> None:
-        """Raise ValueError if windows over so many features may pass ``max_bytes``."""
-        if self._max_bytes is None:
-            return
-        memory, points, _ = self._retention
-        layout = Layout(self._n_trees, n_features, 8, memory, self._score == "spacing")
-        if points is not None:
-            check_window_fits(layout, points, self._max_bytes, self._reserved(n_features))
-
-    @reading
-    def info(self) -> dict[str, Any]:
-        """Return what the model holds, and its size.
-
-        Returns
-        -------
-        dict
-            ``trees``, ``features``, ``dtype``, ``scale``; ``window_points`` (a tree, None without a window),
-            ``points_a_tree`` (mean), ``points_stored`` (distinct, shared by all trees), ``points_streamed``;
-            ``keys_ignored`` (occurrences beyond ``max_features`` while learning), ``keys_dropped``; ``bytes``
-            now, ``bytes_bound`` (the most that the present features ever need; None without a window) and
-            ``max_bytes``.
-        """
-        forest, points = self._forest, self._retention.points
-        about = {"trees": self._n_trees, "features": 0, "dtype": "float64", "scale": self.scale,
-                 "window_points": points, "points_a_tree": 0.0, "points_stored": 0, "points_streamed": 0}
-        bound = None
-        if forest is not None:
-            about = forest.info()
-            bound = points and forest.layout.window_size(points) + self._reserved(forest.n_features)
-        return {**about, "keys_ignored": self._n_ignored, "keys_dropped": self._n_dropped,
-                "bytes": sys.getsizeof(self), "bytes_bound": bound, "max_bytes": self._max_bytes}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_scored"}
-
-    def __sizeof__(self) -> int:
-        size = object.__sizeof__(self) + sys.getsizeof(self._keys) + sys.getsizeof(self._recent)
-        return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"n_trees": 10, "seed": 42}
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return value is None
-    return True
-
-
-def _table(X: Any) -> tuple[list[Any], np.ndarray]:
-    """Return the names and the values (n, len(names)) of a dataframe's or array's columns."""
-    if isinstance(X, np.ndarray):
-        if X.ndim != 2:
-            raise ValueError(f"X must have shape (n, n_features), got {X.shape}")
-        keys: list[Any] = list(range(X.shape[1]))
-        values = X if np.iscomplexobj(X) else np.asarray(X, dtype=np.float64)
-    else:
-        frame = into_frame(X)
-        keys, values = list(frame.columns), to_numpy(frame)
-    if np.iscomplexobj(values):
-        raise TypeError(f"X must be real numbers, got {values.dtype}")
-    if np.isinf(values).any():
-        row, column = np.argwhere(np.isinf(values))[0]
-        raise ValueError(f"X must be finite, got {values[row, column]} in row {row}, column {keys[column]!r}")
-    return keys, values
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -217,18 +217,18 @@ def write_points(path: _Path, points: Any) -> None:
 
     path = Path(path)
     suffix = suffix_of(path)
-    writer, dimensions = WRITERS.get(suffix.removesuffix(".gz"), (None, None))
-    if writer is None:
+    if suffix.removesuffix(".gz") not in WRITERS:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(WRITERS)}")
     if np.ma.is_masked(points):
         raise ValueError("points must not be masked: a file cannot say which of them are")
     array, _ = to_numpy(points, "points")
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
         raise ValueError(f"points must be numbers of shape (n, d), got {array.dtype} of shape {array.shape}")
-    if dimensions is not None and array.shape[1] not in dimensions:
+    writer, dimensions = WRITERS[suffix.removesuffix(".gz")]
+    if array.shape[1] not in dimensions:
         raise ValueError(f"points must have {' or '.join(map(str, dimensions))} columns in {suffix} files, got "
                          f"{array.shape[1]}")
-    if dimensions is not None and array.dtype not in (np.float32, np.float64):
+    if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
     content = writer(array)
     if suffix.endswith(".gz"):

@@ -14,12 +14,11 @@ ROOT = Path(imondrian.__file__).resolve().parents[1]
 FOREST = "from imondrian import IsolationMondrianForest as F; f = F(2, score='depth').fit([[0.0], [1.0]]); "
 REQUIRED = {"numpy", "scipy", "sklearn", "joblib"}  # scikit-learn depends on joblib
 # With the output that was asked for, or the rows that came, these have been installed.
-OF_THE_CALLER = {"pandas"}
+OF_THE_CALLER = {"pandas", "polars"}
 
 # module -> (what asks for it, what is said); the pip commands name the extras of pyproject.toml
 ASKED = [
     ("river", "import imondrian.river", "pip install 'imondrian[river]'"),
-    ("river", "import imondrian.keyed", "pip install 'imondrian[river]'"),
     ("river", "import pointmetrics.river", "pip install 'imondrian[river]'"),
     ("river", "from pointmetrics import river", "pip install 'imondrian[river]'"),
     ("matplotlib", "import imondrian.plot", "pip install 'imondrian[plot]'"),
@@ -46,21 +45,25 @@ TYPED = [
     ("pyarrow", ["imondrian", "explain", __file__], "pip install 'imondrian[cli]'"),
     ("matplotlib", ["imondrian", "score", "--plot", "picture.png", __file__], "pip install 'imondrian[plot]'"),
     ("orjson", ["imondrian", "stream"], "pip install 'imondrian[cli]'"),
-    ("river", ["imondrian", "stream"], "pip install 'imondrian[river]'"),
     ("river", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
     ("matplotlib", ["imondrian", "demo"], "pip install 'imondrian[river,plot,cli]'"),
 ]
+# module -> what reads such a file (a ValueError: in a folder of them the others are read)
+READ = [
+    ("trimesh", "from pointmetrics._io.foreign import read_stl; read_stl(b'')", "pip install 'imondrian[formats]'"),
+    ("laspy", "from pointmetrics._io.foreign import read_las; read_las(b'LASF')", "pip install 'imondrian[formats]'"),
+]
 
 
-def python_without(module, *arguments):
-    """Run Python where ``module`` cannot be imported."""
+def python_without(module, *arguments, lines=None):
+    """Run Python where ``module`` cannot be imported, on ``lines`` as its input."""
     hide = f"import runpy, sys; sys.modules[{module!r}] = None; "
     if arguments[0] == "-c":
         code = hide + arguments[1]
     else:
         name, *rest = arguments
         code = hide + f"sys.argv = {[name, *rest]!r}; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, input=lines,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
@@ -73,11 +76,107 @@ def test_an_import_error_names_the_command(module, statement, command):
     assert module != "cupy" or "'imondrian[cuda13]' for CUDA 13" in last
 
 
+@pytest.mark.parametrize(("module", "statement", "command"), READ)
+def test_a_file_that_needs_more_names_the_command(module, statement, command):
+    last = python_without(module, "-c", statement).stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: ") and command in last
+
+
 @pytest.mark.parametrize(("module", "arguments", "command"), TYPED)
 def test_the_command_line_names_the_command(module, arguments, command):
     ended = python_without(module, *arguments)
     assert ended.returncode == 2, ended.stderr
     assert command in ended.stderr and "Traceback" not in ended.stderr
+
+
+MODULES = ["cli", "dask", "export", "keyed", "plot", "river"]
+WITHOUT = [("river", ["river"]), ("dask", ["dask"]), ("matplotlib", ["plot"]), ("click", []), ("numpy.nothing", [])]
+
+
+@pytest.mark.parametrize(("module", "lacking"), WITHOUT, ids=[module for module, _ in WITHOUT])
+def test_the_package_can_be_looked_into_where_something_is_missing(module, lacking):
+    code = f"""
+import inspect, pydoc
+import imondrian
+assert set({MODULES!r}) <= set(dir(imondrian)), dir(imondrian)
+assert not [name for name in dir(imondrian) if name.startswith("_") and not name.startswith("__")], dir(imondrian)
+print([name for name in {MODULES!r} if not hasattr(imondrian, name)])
+found = dict(inspect.getmembers(imondrian))
+assert set(imondrian.__all__) <= found.keys() and not set({lacking!r}) & found.keys()
+assert "IsolationMondrianForest" in pydoc.render_doc(imondrian)
+for name in {lacking!r}:
+    try:
+        getattr(imondrian, name)
+    except AttributeError as error:
+        assert "pip install 'imondrian[" in str(error), error
+    for statement in (f"import imondrian.{{name}}", f"from imondrian import {{name}}"):
+        try:
+            exec(statement)
+        except ImportError as error:
+            assert "pip install 'imondrian[" in str(error), error
+        else:
+            raise SystemExit("imported")
+"""
+    ended = python_without(module, "-c", code)
+    assert ended.returncode == 0 and ended.stdout.strip() == str(lacking), ended.stderr
+
+
+@pytest.mark.parametrize("name", ["imondrian.river", "imondrian.keyed", "imondrian.plot", "imondrian.export",
+                                  "imondrian.dask"])
+def test_modules_show_what_is_public(name):
+    from importlib import import_module
+
+    module = import_module(name)
+    assert sorted(each for each in dir(module) if not each.startswith("__")) == sorted(module.__all__)
+    assert all(hasattr(module, each) for each in dir(module))
+
+
+LINES = "".join(f'{{"key": "k{i % 2}", "a": {i % 7}.5, "b": {i % 5}}}\n' for i in range(400))
+
+
+@pytest.mark.parametrize("options", [[], ["--key", "key"]], ids=["one model", "keys"])
+def test_the_stream_command_needs_no_river(tmp_path, options):
+    from imondrian.keyed import KeyedForest
+    from imondrian.river import OnlineIsolationMondrianForest
+
+    output = {}
+    for module in ("river", "numpy.nothing"):  # the second is there: nothing is hidden
+        model = tmp_path / module.partition(".")[0]
+        arguments = ["imondrian", "stream", "--model", str(model), "--trees", "10", "--seed", "1", "--quiet", *options,
+                     *([] if options else ["--ignore", "key"])]
+        ended = python_without(module, *arguments, lines=LINES)
+        assert ended.returncode == 0, ended.stderr
+        output[module] = ended.stdout
+        ended = python_without(module, *arguments, lines=LINES)  # goes on with what it has saved
+        assert ended.returncode == 0, ended.stderr
+        output[module] += ended.stdout
+    assert output["river"] == output["numpy.nothing"] and output["river"].count("\n") >= 800
+    if options:
+        with KeyedForest.open(tmp_path / "river") as forest:
+            assert type(forest.model("k0")) is OnlineIsolationMondrianForest
+    else:
+        model = OnlineIsolationMondrianForest.load(tmp_path / "river")
+        assert model.info()["points_streamed"] == 800
+        assert (tmp_path / "river").read_bytes() == (tmp_path / "numpy").read_bytes()
+
+
+def test_a_file_of_rivers_detector_is_read_without_river(tmp_path):
+    from river.base import AnomalyDetector
+
+    from imondrian._models.online import OnlineForest
+    from imondrian.river import OnlineIsolationMondrianForest
+
+    model = OnlineIsolationMondrianForest(8, seed=0)
+    for i in range(100):
+        model.learn_one({"a": i % 7, "b": i % 5})
+    model.save(tmp_path / "model")
+    plain = OnlineForest.load(tmp_path / "model")
+    plain.save(tmp_path / "again")
+    assert (tmp_path / "model").read_bytes() == (tmp_path / "again").read_bytes()
+    assert isinstance(model, AnomalyDetector) and not isinstance(plain, AnomalyDetector)
+    x = {"a": 3, "b": 9}
+    again = OnlineIsolationMondrianForest.load(tmp_path / "again")
+    assert plain.score_one(x) == model.score_one(x) == again.score_one(x)
 
 
 def imported(tree):
@@ -94,7 +193,7 @@ def test_every_optional_package_is_tried_here():
     found = {name for package in own for path in (ROOT / package).rglob("*.py")
              for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
     optional = found - own - REQUIRED - OF_THE_CALLER - set(sys.stdlib_module_names)
-    assert optional == {module for module, *_ in (*ASKED, *TYPED)}
+    assert optional == {module for module, *_ in (*ASKED, *TYPED, *READ)}
 
 
 def test_the_commands_name_extras_that_exist():

@@ -7,11 +7,12 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from imondrian._persist.whole_file import check_regular, replacing
 
 from . import Failure
 
@@ -34,8 +35,11 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def check_writable(path: Path | None, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a place that cannot be written, or that is one of the inputs, before any work is done."""
+def check_writable(path: Path | None, inputs: Sequence[Path] = (), *, regular: bool = False) -> None:
+    """Refuse a place that cannot be written, or that is one of the inputs, before any work is done.
+
+    ``regular``: also a FIFO or a device.
+    """
     if path is None:
         return
     if any(path.resolve() == other.resolve() for other in inputs):
@@ -43,6 +47,11 @@ def check_writable(path: Path | None, inputs: Sequence[Path] = ()) -> None:
     folder = path.parent
     if path.is_dir():
         raise Failure(f"cannot write {path}: it is a folder")
+    if regular:
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise Failure(f"cannot write {path}: it {error.strerror}") from error
     if not folder.is_dir():
         raise Failure(f"cannot write {path}: there is no folder {folder}")
     if not os.access(path if path.exists() else folder, os.W_OK):
@@ -89,23 +98,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             with open(path, "wb") as device:
                 yield device
             return
-        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
-        handle, part = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(part, mode)
-            os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
+        with replacing(str(path)) as file:
+            yield file
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror or error}") from error
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

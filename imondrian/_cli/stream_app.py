@@ -61,8 +61,11 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
               help="Of CSV: the columns' names, where no first line has them.")
 @click.option("--delimiter", metavar="MARK", callback=_one_mark, help="Of CSV: what parts the cells, 'tab' for a "
               "tabulator (found out).")
-@click.option("--decimal", type=click.Choice([".", ","]), default=".", show_default=True,
-              help="Of CSV: the decimal mark.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (the first that comes).")
+@click.option("--header/--no-header", "first", default=None, help="Of CSV: whether the first line holds names (found "
+              "out).")
+@click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
+              "an empty cell, NA, NaN, null and the like. May be given several times.")
 @click.option("-m", "--model", type=_FILE, metavar="FILE",
               help="Go on from this model if it is there, and save it here; "
                    "OnlineIsolationMondrianForest.load reads it.")
@@ -89,7 +92,8 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--window", type=_Window(), show_default="thinned; 64 with --key",
               help="What trees keep: thinned, decayed, reservoir, or a number of last points.")
 @click.option("--horizon", type=click.IntRange(1), show_default="4096", help="How far back thinned and decayed reach.")
-@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default")
+@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default",
+              help="What is anomalous; the default is depth.")
 @click.option("--raw-units", is_flag=True, help="Take features in the units they come in.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the trees' random numbers.")
 @click.option("--calibration", type=click.IntRange(1), show_default="1024; 256 with --key",
@@ -98,7 +102,8 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--max-features", type=click.IntRange(1), show_default="1000; 100 with --key",
               help="Fields that the model knows at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes, and no word of single bad lines.")
-def command(names: tuple[str, ...], delimiter: str | None, decimal: str, columns: tuple[str, ...],
+def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, first: bool | None,
+            missing: tuple[str, ...], columns: tuple[str, ...],
             ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
             **options: Any) -> int:
     """Follow records on standard input; write a line of JSON for each.
@@ -121,7 +126,7 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str, columns
     from .stream.output_lines import OUTPUT_FIELDS
     from .stream.records import Selection
 
-    if delimiter == decimal:
+    if delimiter is not None and delimiter == decimal:
         raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")
     for name in (*keep, *([] if key is None else [key])):
         if name in OUTPUT_FIELDS:
@@ -139,5 +144,6 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str, columns
     if raw_units:
         parameters["scale"] = None
     return stream.run(stream.Settings(
-        selection=Selection(columns or None, ignore, keep, key), layout=Layout(delimiter, decimal, names or None),
+        selection=Selection(columns or None, ignore, keep, key),
+        layout=Layout(delimiter, decimal, names or None, first, missing),
         parameters=parameters, rate=rate, **options))

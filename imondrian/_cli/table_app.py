@@ -44,14 +44,14 @@ def _jobs_default() -> int:
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 _reading = _add(
-    click.option("--read-as", "format", type=click.Choice(["auto", "csv", "parquet", "arrow"]), default="auto",
+    click.option("--read-as", "format", type=click.Choice(["auto", "csv", "json", "parquet", "arrow"]), default="auto",
                  show_default=True, help="Format of the files; auto looks at their content."),
     click.option("--delimiter", metavar="MARK", callback=_one_mark, help="Of CSV: what parts the cells, 'tab' for a "
                  "tabulator (found out)."),
     click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (found out)."),
     click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="Of CSV."),
-    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names. Without "
-                 "either it must, and is refused where it looks like data."),
+    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names "
+                 "(found out: a row of numbers does not)."),
     click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
                  "an empty cell, NA, NaN, null and the like. May be given several times."),
 )
@@ -120,7 +120,7 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
 @_reading
 @_quiet
 def score(**settings: Any) -> int:
-    """Score the rows of tables: CSV (also compressed), Parquet, Arrow.
+    """Score the rows of tables: CSV and lines of JSON (also compressed), Parquet, Arrow; - is standard input.
 
     The forest is fitted to these rows, or is that of --model. Several files are taken for parts of one table. Tables
     may be larger than memory: they are read in pieces, more than once.

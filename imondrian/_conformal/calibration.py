@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,12 @@ class Calibration:
             self.rows = self.rows[kept]
             self.weight = None if self.weight is None else self.weight[kept]
             self._cache = None
+
+    def branch(self) -> Calibration:
+        """Return one that goes on from here by itself."""
+        twin = Calibration.__new__(Calibration)
+        twin.__dict__ = {**self.__dict__, "recent": copy.deepcopy(self.recent)}
+        return twin
 
     def p_values(self, X: np.ndarray | DeviceRows, forest: Forest, score: str, grow: Grower,
                  n_threads: int, scores: np.ndarray | None = None) -> np.ndarray:

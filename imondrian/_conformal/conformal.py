@@ -36,6 +36,7 @@ import numpy as np
 from imondrian._forest.validation import positive_int
 
 CALIBRATION_SIZE = 1024
+_MOST_SEEN = 1 << 61  # more than a stream can have: a counter beyond it would soon overflow
 ENOUGH = 100  # calibration scores from which a source of them is preferred
 
 
@@ -141,7 +142,8 @@ class ScoreWindow:
         """Rebuild from ``to_arrays()``; ValueError names what is damaged."""
         scores, n_seen, half_life = (stored(arrays, name, kind, 1) for name, kind in
                                      (("scores", np.float64), ("n_seen", np.int64), ("half_life", np.float64)))
-        if len(scores) < 1 or len(n_seen) != 1 or len(half_life) != 1 or n_seen[0] < 0 or half_life[0] <= 0:
+        if len(scores) < 1 or len(n_seen) != 1 or len(half_life) != 1 or \
+                not 0 <= n_seen[0] <= _MOST_SEEN or not (half_life[0] > 0 or np.isnan(half_life[0])):
             raise ValueError("damaged calibration: sizes of the window of scores do not fit")
         if np.isnan(scores).any():
             raise ValueError("damaged calibration: a score is missing")

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from imondrian import _core
 
 from .footprint import Layout
+from .places import keeps_places, move_values, new_places, order_of, room_for
+from .undo import Undo
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
+UNKNOWN = -1
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
+_DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
 _DERIVED = ("refs", "free_rows", "n_free_rows")
+_TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
+_MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
+_MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
 STATE_VERSION = 3
 
 
@@ -55,6 +62,8 @@ class ForestColumns:
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
+    _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
+    _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
@@ -133,14 +142,17 @@ class ForestColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns."""
-        return sum(column.nbytes for column in self.columns.values())
+        """Bytes of all columns, and of what is kept for rows with missing values."""
+        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
         """What decides the size of the columns."""
+        return self._layout_of(self.columns)
+
+    def _layout_of(self, columns: dict[str, np.ndarray]) -> Layout:
         return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
-                      "lower" in self.columns, "refs" in self.columns)
+                      "lower" in columns, "refs" in columns)
 
     def info(self) -> dict[str, Any]:
         """Return what the forest holds, and its size."""
@@ -160,10 +172,22 @@ class ForestColumns:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
-        return _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view.keeps_means = self._means_fit(view)
+        return view
 
     def _renew_view(self) -> None:
         self._view = self._view_of(self.columns)
+
+    def _means_fit(self, view: _core.ForestView) -> bool:
+        """Return whether ``view`` may keep means for rows with missing values, within the bytes that were promised.
+
+        They take the place of what is bounded but not there yet: stored points, boxes. Else they last for one call.
+        """
+        limit = self._most_bytes(view.columns)
+        if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
+            limit = self._max_bytes
+        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
 
     def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
@@ -180,21 +204,29 @@ class ForestColumns:
         self._view = view
         self.columns = columns
 
+    def _replace(self, columns: dict[str, np.ndarray]) -> None:
+        """Go on with other columns: all of them, or after an interrupt none."""
+        columns = {**self.columns, **columns}
+        view = self._view_of(columns)
+        self._view, self.columns = view, columns
+
     def _prepare_updates(self, n_threads: int) -> None:
-        """Own every column, and count the leaves of every stored row."""
+        """Own every column, and count the leaves of every stored row; keep what can undo what follows."""
         self.n_updates += 1
-        if "refs" in self.columns:
-            return
-        for name, column in self.columns.items():
-            if not column.flags.writeable:
-                self.columns[name] = column.copy()
-        live = self.columns["leaf_point"][self._live_leaves()]
-        n_rows = len(self.columns["points"])
-        self.columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
-        self.columns["free_rows"] = np.zeros(n_rows, np.int32)
-        self.columns["n_free_rows"] = np.zeros(1, np.int64)
-        self._renew_view()
+        if "refs" not in self.columns:
+            self._own_columns(n_threads)
+        if self._undo is not None and not self._undo.keep():
+            self._undo = None
+
+    def _own_columns(self, n_threads: int) -> None:
         self._ensure_boxes(n_threads)
+        columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
+        live = columns["leaf_point"][self._live_leaves()]
+        n_rows = len(columns["points"])
+        columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
+        columns["free_rows"] = np.zeros(n_rows, np.int32)
+        columns["n_free_rows"] = np.zeros(1, np.int64)
+        self._replace(columns)
 
     def _live_leaves(self) -> np.ndarray:
         marks = self.columns["header"][:, _LEAF_MARK, None]
@@ -206,16 +238,23 @@ class ForestColumns:
         old = self.columns["feature"].shape[1]
         slots = max(old, int(self.n_leaves.max()) + n_more)
         most = self._max_rows = None
+        self._limit_bytes(max_bytes)
         if max_bytes is not None:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
             if layout.size(slots, rows) > max_bytes:
-                raise MemoryError(f"max_bytes={max_bytes} of trees and points is too little for {n_more} more points: "
-                                  f"they may need {layout.size(slots, rows)}; nothing was learnt")
+                raise MemoryError(f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
+                                  f"more points: they may need {layout.size(slots, rows)}; nothing was learnt")
             most = layout.slots_that_fit(max_bytes, slots, rows)
             self._max_rows = rows + most - slots
         if slots > old:
             self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
+
+    def _limit_bytes(self, max_bytes: int | None) -> None:
+        """Note the most bytes that the columns of an unbounded forest may take."""
+        if max_bytes != self._max_bytes:
+            self._max_bytes = max_bytes
+            self._view.keeps_means = self._means_fit(self._view)
 
     def _referenced(self) -> np.ndarray:
         """Return which stored rows some tree holds."""
@@ -225,13 +264,15 @@ class ForestColumns:
 
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
+        columns = {}
         for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
             if name in self.columns:
                 column = self.columns[name]
-                grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
-                grown[:, :old] = column
-                self.columns[name] = grown
-        self._renew_view()
+                columns[name] = grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+                for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
+                    some = slice(first, first + _TREES_AT_ONCE)
+                    grown[some, :old] = column[some]
+        self._replace(columns)
 
     def _grow_rows(self, n_more: int) -> None:
         old = len(self.columns["points"])
@@ -243,40 +284,103 @@ class ForestColumns:
             n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
+        columns = self._narrowed(self._width_for_rows(n_rows - old))
         for name in ("points", "refs", "free_rows"):
-            column = self.columns[name]
-            grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
+            column = columns.get(name, self.columns[name])
+            columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
             grown[:old] = column
-            self.columns[name] = grown
-        self._renew_view()
+        self._replace(columns)
 
-    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
-        """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
-        kept = [j for j in range(self.n_features) if j not in set(drop)]
-        old, new = len(kept), len(kept) + n_more
+    def _width_for_rows(self, n_more: int) -> int:
+        """Return the width of rows that leaves bytes for ``n_more`` of them: room for features is given up."""
+        width, most = self.columns["points"].shape[1], self._most_bytes(self.columns)
+        if width > self.padded and most is not None:
+            held = sum(column.nbytes for column in self.columns.values())
+            if held + n_more * (width * self.dtype.itemsize + 8) > most:
+                return self.padded
+        return width
+
+    def _narrowed(self, width: int) -> dict[str, np.ndarray]:
+        """Return the columns that change if rows are to have ``width``."""
+        if width == self.columns["points"].shape[1]:
+            return {}
+        stay = np.arange(self.n_features, dtype=np.int32)
+        return {name: self._at_width(name, width, stay) for name in _PADDED if name in self.columns}
+
+    @property
+    def padded(self) -> int:
+        """Features that fit in the whole packs that rows need; they may have room for more."""
+        return self._packs(self.n_features)
+
+    def _packs(self, n_features: int) -> int:
         lanes = _core.PACK_BYTES // self.dtype.itemsize
-        width = -(-new // lanes) * lanes
-        for name in _PADDED:
-            if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
-                continue  # padding is missing values: it need not be made
-            column = self.columns[name]
-            wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
-            wide[..., :old] = column[..., kept]
-            if name == "rate":
-                wide[..., old:new] = 0 if self.scaled else 1
-            self.columns[name] = wide
-        if drop:
-            places = np.full(self.n_features, -1, np.int32)
-            places[kept] = np.arange(old, dtype=np.int32)
-            for name in ("feature", "bag"):
-                if name in self.columns:
-                    column = self.columns[name]
-                    self.columns[name] = np.where(column >= 0, places[column], column)
-        self.n_features = new
-        self.n_updates += 1
-        self._renew_view()
+        return -(-n_features // lanes) * lanes
+
+    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> tuple[np.ndarray, list[int]]:
+        """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
+
+        Returns the place that each old feature has now (-1: none), and the places of the new ones.
+        """
+        twin, places, new = self.widened(n_more, drop)
+        self.__dict__ = twin.__dict__
+        return places, new
+
+    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> tuple[Self, np.ndarray, list[int]]:
+        """Return the forest with features as after ``add_features``, in the place of this one, and what that returns.
+
+        Nothing is written to this one's columns. With ``own`` the new one shares none of them, so that this one stays
+        as it is; else it shares those that need not change, boxes and points among them while they have room.
+        """
+        places, new = new_places(self.n_features, n_more, drop)
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "n_features": self.n_features - len(drop) + n_more,
+                         "n_updates": self.n_updates + 1}
+        width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
+        columns = {}
+        for name, column in self.columns.items():
+            if name in _PADDED and (own or moved or name == "rate" or width != column.shape[-1]):
+                columns[name] = twin._at_width(name, width, places)
+            elif drop and name in ("feature", "bag"):
+                columns[name] = np.where(column >= 0, places[column], column)
+            else:
+                columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
+        columns["rate"][:, new] = 0 if self.scaled else 1
+        twin.columns = columns
+        twin._renew_view()
         if self.spaced:
-            _core.draw_bags(self._view, old)
+            _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
+        return twin, places, new
+
+    def _best_width(self) -> int:
+        """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""
+        width, needed = self.columns["points"].shape[1], self.padded
+        most = self._most_bytes(self.columns)
+        held = sum(column.nbytes for column in self.columns.values())
+        if width >= needed and (width == needed or most is None or held <= most):
+            return width
+        padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
+        lanes = _core.PACK_BYTES // self.dtype.itemsize
+        pack = padded // width * lanes
+        spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
+        return room_for(needed, lanes, pack, spare)
+
+    def _at_width(self, name: str, width: int, places: np.ndarray) -> np.ndarray:
+        """Return a copy of a padded column with rows of ``width``, in which features have gone to their ``places``."""
+        column = self.columns[name]
+        used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
+        wide = np.zeros((*column.shape[:-1], width), self.dtype)
+        rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
+        move_values(rows, old, places, self.n_features, 0 if name == "rate" else np.nan)
+        return wide
+
+    def _most_bytes(self, columns: dict[str, np.ndarray]) -> int | None:
+        """Return the bytes that ``columns`` may take: what the layout of windows promises, or ``max_bytes``."""
+        if self.memory != UNBOUNDED:
+            layout = self._layout_of(columns)._replace(boxes=True, updates=True)
+            return layout.window_size(columns["member_leaf"].shape[1])
+        if self._max_bytes is None:
+            return None
+        return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
@@ -332,6 +436,8 @@ class ForestColumns:
         except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
         self.check()
+        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
+            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["version"] != STATE_VERSION:
@@ -348,7 +454,7 @@ class ForestColumns:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
         self.scaled = state["scaled"]
-        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay < np.inf:
+        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay <= _MOST_DECAY:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
         slots = saved["member_leaf" if bounded else "leaf_point"]
@@ -361,6 +467,10 @@ class ForestColumns:
         widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
         if self.n_features < 1 or saved["points"].shape[1] not in widths:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
+        for name in ("rate", *(("lower", "upper") if "lower" in saved else ())):
+            if saved[name].shape[-1] not in widths:  # before room is made that the columns do not have
+                raise ValueError(f"damaged forest: {self.n_features} features, column {name!r} of shape "
+                                 f"{saved[name].shape}")
         spare = ForestColumns(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
                               memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
                               spaced="clean" in saved)
@@ -372,13 +482,27 @@ class ForestColumns:
             if source.dtype != column.dtype or source.ndim != column.ndim:
                 raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
                                  f"expected {column.dtype} with {column.ndim} axes")
-            if any(have > room for have, room in zip(source.shape, column.shape, strict=True)) or \
-                    (len(source) != len(column) and name != "points"):
+            if not _fits(name, source.shape, column.shape, self.n_features):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
-                self.columns[name] = source  # mapped from a file: the first update copies it
+                self.columns[name] = np.asarray(source)  # mapped from a file: the first update copies it
                 continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
                 column[..., self.n_features:] = np.nan
+        for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
+            if name in saved and saved[name].max(initial=-1) >= self.n_features:
+                raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "
+                                 f"{self.n_features}")
         self._renew_view()
+
+
+def _fits(name: str, have: tuple[int, ...], room: tuple[int, ...], n_features: int) -> bool:
+    """Whether a saved column has the shape of a new one, but for spare slots and rows, and padding."""
+    if name in _PADDED:
+        have, room = (*have[:-1], min(have[-1], n_features)), (*room[:-1], n_features)
+    if name == "points":
+        return have[1:] == room[1:] and have[0] <= room[0]
+    if name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
+        return have[0] == room[0] and have[1] <= room[1] and have[2:] == room[2:]
+    return have == room

@@ -15,6 +15,7 @@ from imondrian import _core
 from .columns import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, ForestColumns
 from .footprint import BLOCK
 from .scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
+from .undo import undo_of
 from .validation import check_total_weight
 
 if TYPE_CHECKING:
@@ -98,9 +99,17 @@ class Forest(ForestColumns):
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
 
         In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
+        An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
             self._require_spaced()
+        if self._undo is None and (undo := undo_of(self, len(X))) is not None:
+            with undo:
+                return self._learn(X, weight, score, n_threads, max_bytes)
+        return self._learn(X, weight, score, n_threads, max_bytes)
+
+    def _learn(self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int,
+               max_bytes: int | None) -> np.ndarray | None:
         n = len(X)
         if weight is not None:
             check_total_weight(weight, self.mass)
@@ -115,7 +124,7 @@ class Forest(ForestColumns):
             part = slice(done, n)
             done += _core.learn(self._view, X[part], None if weight is None else weight[part],
                                 SCORES[score or "depth"], None if depth is None else depth[part],
-                                None if norm is None else norm[part], n_threads)
+                                None if norm is None else norm[part], n_threads, self._undo is not None)
             if done == n:
                 break
             self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
@@ -140,6 +149,10 @@ class Forest(ForestColumns):
         if score == "spacing":
             self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
+
+    def drawn_ways(self, score: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""
+        return _core.drawn_ways(self._view, SCORES[score])
 
     def spacing_excess(self, spacing: np.ndarray) -> np.ndarray:
         """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""
@@ -184,9 +197,15 @@ class Forest(ForestColumns):
         return np.ascontiguousarray(self.columns["points"][rows, :self.n_features]), mass
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
-        """Remove each row once from every tree that holds it; return how many trees did, (n,)."""
+        """Remove each row once from every tree that holds it; return how many trees did, (n,).
+
+        An interrupt leaves the forest as it was (see ``undo.py``).
+        """
+        if self._undo is None and (undo := undo_of(self, len(X))) is not None:
+            with undo:
+                return self.forget(X, n_threads)
         self._prepare_updates(n_threads)
-        return _core.forget(self._view, X, True, n_threads)
+        return _core.forget(self._view, X, True, n_threads, self._undo is not None)
 
     def holders(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return how many trees hold each row, (n,); of equal rows, the second where there are two, and so on.
@@ -196,14 +215,18 @@ class Forest(ForestColumns):
         """
         return _core.forget(self._view, X, False, n_threads)
 
+    def require_held(self, X: np.ndarray, known: np.ndarray | None, n_threads: int = 1) -> None:
+        """Raise ValueError unless every row is held by some tree, as often as X repeats it, and ``known``."""
+        held = self.holders(X, n_threads) > 0
+        absent = np.flatnonzero(~(held if known is None else held & known))
+        if len(absent):
+            raise not_held(len(absent), len(X), absent[0])
+
     def forget_all(self, X: np.ndarray, known: np.ndarray | None, missing_ok: bool, n_threads: int = 1) -> None:
         """Forget rows, but for those not ``known``, which no tree holds.
 
         Unless ``missing_ok``, raise ValueError and change nothing if any row is held by no tree.
         """
         if not missing_ok:
-            held = self.holders(X, n_threads) > 0
-            absent = np.flatnonzero(~(held if known is None else held & known))
-            if len(absent):
-                raise not_held(len(absent), len(X), absent[0])
+            self.require_held(X, known, n_threads)
         self.forget(X if known is None else np.ascontiguousarray(X[known]), n_threads)

@@ -23,6 +23,7 @@ SCORE_ONLY = ("the trees of an imported IsolationForest have neither split times
 _CUTS = ("feature", "threshold", "child", "mass", "leaf_mass")
 _ROOT, _LEAVES, _NODE_MARK, _LEAF_MARK = 0, 1, 4, 5
 _NOBODY, _FREE = -1, -2
+_MOST_BYTES = 1 << 26  # of columns that no file has, beside a thousand times what it has: one number a tree and feature
 _NO_POINT = 0  # what leaves point at: the one row of the store, which is never read
 
 
@@ -30,7 +31,8 @@ class ImportedForest(Forest):
     """Cuts and masses of isolation trees, in the columns of a forest that keeps no points.
 
     The nodes of a tree are numbered from its root, parents before children, and leaves from 0; the columns
-    ``time``, ``points``, ``rate``, ``leaf_point`` and ``rng`` mean nothing here.
+    ``points``, ``rate``, ``leaf_point`` and ``rng`` mean nothing here, and ``time`` only numbers the cuts, so that
+    rows with missing values take ways of their own through each tree.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ class ImportedForest(Forest):
         self.sample_size = sample_size
         for name in _CUTS:
             self.columns[name][...] = cuts[name]
+        # Spread over the leading bits, which the ways are drawn from.
+        self.columns["time"][...] = np.random.RandomState(0).uniform(1.0, 2.0, (n_trees, capacity))
         header = self.columns["header"]
         header[:, _ROOT] = np.where(n_leaves > 1, 0, ~0)
         header[:, _LEAVES] = header[:, _LEAF_MARK] = n_leaves
@@ -179,6 +183,8 @@ def _check_shapes(n_features: int, sample_size: int, n_leaves: np.ndarray, cuts:
                              "mass": np.float64, "leaf_mass": np.float64}
     if type(n_features) is not int or n_features < 1 or type(sample_size) is not int or sample_size < 1:
         raise ValueError(f"damaged forest: {n_features!r} features, samples of {sample_size!r} rows")
+    if len(shape) and 8 * shape[0] * n_features > max(_MOST_BYTES, 1000 * sum(cut.nbytes for cut in cuts.values())):
+        raise ValueError(f"damaged forest: {n_features} features for cuts of shape {shape}")
     if cuts.keys() != kinds.keys() or len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"damaged forest: columns {sorted(cuts)} of {shape}")
     for name, kind in kinds.items():

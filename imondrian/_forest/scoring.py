@@ -7,14 +7,14 @@ import numpy as np
 _LOG_2 = np.log(2.0)
 
 SCORES = {"depth": 0, "insertion": 1, "spacing": 2}  # the core's numbers
-DEFAULT_SCORE = "spacing"
+DEFAULT_SCORE, DEFAULT_STREAM_SCORE = "spacing", "depth"
 AUTO_OFFSET = -0.5
 
 
-def resolve_score(score: str) -> str:
-    """Return the score that a name stands for."""
+def resolve_score(score: str, stream: bool = False) -> str:
+    """Return the score that a name stands for, in a model for tables or for streams."""
     if score == "default":
-        return DEFAULT_SCORE
+        return DEFAULT_STREAM_SCORE if stream else DEFAULT_SCORE
     if score not in SCORES:
         raise ValueError(f"score must be one of {['default', *SCORES]}, got {score!r}")
     return score

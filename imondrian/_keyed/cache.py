@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from imondrian.river import OnlineIsolationMondrianForest
+from imondrian._models.online import OnlineForest
 
 from .pending_points import Young
 
@@ -18,7 +18,7 @@ class Held:
 
     __slots__ = ("changed", "learner", "size")
 
-    def __init__(self, learner: Young | OnlineIsolationMondrianForest, changed: bool) -> None:
+    def __init__(self, learner: Young | OnlineForest, changed: bool) -> None:
         self.learner, self.changed, self.size = learner, changed, 0
 
 

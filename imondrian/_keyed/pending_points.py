@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from imondrian._persist.model_file import _decode, _encode
+from imondrian._persist.model_file import _decode, _encode, is_key
 
 _PREFIX = struct.Struct("<4sI")
 _MAGIC = b"IMY\x01"
@@ -65,12 +65,22 @@ class Young:
         young, text = cls(), data[_PREFIX.size:]
         if len(data) < _PREFIX.size or _PREFIX.unpack_from(data) != (_MAGIC, zlib.crc32(text)):
             raise ValueError("the checksum does not match")
-        for fields, rows in json.loads(text):
-            fields = _decode(fields, {})
-            values = np.array(rows, np.float64)
-            if values.shape != (len(rows), len(fields)) or len(set(fields)) != len(fields) or np.isinf(values).any():
-                raise ValueError("points do not fit their features")
-            young.learn(fields, values)
+        try:
+            for fields, rows in json.loads(text):
+                fields = _decode(fields, {})
+                values = np.array(rows, np.float64)
+                if not isinstance(fields, list) or not all(map(is_key, fields)) or \
+                        len(set(fields)) != len(fields) or values.shape != (len(rows), len(fields)) or \
+                        np.isinf(values).any() or not _are_numbers(rows):
+                    raise ValueError("points do not fit their features")
+                young.learn(fields, values)
+        except (TypeError, KeyError, RecursionError, OverflowError, MemoryError) as error:
+            raise ValueError(f"no points: {error}") from None
         if young.count > most:
             raise ValueError(f"{young.count} points, at most {most} wait to be learnt")
         return young
+
+
+def _are_numbers(rows: list[list[Any]]) -> bool:
+    """Whether JSON's rows hold numbers alone: numpy would also read texts as some."""
+    return all(type(value) in (int, float) for row in rows for value in row)

@@ -7,12 +7,15 @@ as the last commit left it, for all keys together.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from imondrian._persist.whole_file import check_regular
 
 FILE = "models.sqlite"
 _APPLICATION_ID = 0x494D4F4E  # "IMON"
@@ -41,8 +44,11 @@ class KeyStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
         folder.mkdir(exist_ok=True)
         self.path = folder / FILE
+        check_regular(self.path)
         self._connection: sqlite3.Connection | None = None
         with self._told():
             # No transactions but those that are asked for; no waiting for a lock that its holder never gives back.
@@ -123,6 +129,14 @@ class KeyStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             connection.close()
+
+    def leave_to_parent(self) -> None:
+        """Let go of the file in a forked child: SQLite must not touch there what the parent has open."""
+        # Never closed, not even by the end of the process: SQLite would take the child for the last user, and delete
+        # the parent's log. So one reference more than there are.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
     @property
     def is_open(self) -> bool:

@@ -15,7 +15,7 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.rwlock import gate_of
 
 if TYPE_CHECKING:
-    from imondrian.river import OnlineIsolationMondrianForest
+    from imondrian._models.online import OnlineForest
 
 _BLOCK = 128  # scores ranked at a time: less pays for more calls, more for comparing each with all others
 
@@ -33,12 +33,12 @@ class Judged(NamedTuple):
         return cls(np.zeros(n), np.ones(n), np.zeros(n, bool))
 
 
-def score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
+def score_learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
     """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn.
 
     Parameters
     ----------
-    model : OnlineIsolationMondrianForest
+    model : OnlineForest
     keys : sequence of n_keys features
         All rows have them; a value that is not there is NaN.
     values : ndarray (n, n_keys), float64, without infinities
@@ -55,7 +55,7 @@ def score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], value
     return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
 
 
-def _score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
+def _score_learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
     """Score and learn rows without keys that are new."""
     judged = Judged.unready(len(values))
     with gate_of(model).updating:
@@ -73,7 +73,7 @@ def _score_learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], valu
     return judged
 
 
-def score(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
+def score(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
     """Score rows and change nothing; arguments as for :func:`score_learn`."""
     with gate_of(model).reading:
         rows = model._placed(list(keys), values)
@@ -86,7 +86,7 @@ def score(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.
         return Judged(scores, p_values, np.ones(len(rows), bool))
 
 
-def learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.ndarray) -> None:
+def learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> None:
     """Learn rows in order; arguments as for :func:`score_learn`. A single row that was just scored is not again."""
     with gate_of(model).updating:
         if not model._keys.keys() >= set(keys):
@@ -97,7 +97,7 @@ def learn(model: OnlineIsolationMondrianForest, keys: Sequence[Any], values: np.
             model._learn(rows, n_threads=model._n_threads)
 
 
-def keep_score(model: OnlineIsolationMondrianForest, value: float) -> None:
+def keep_score(model: OnlineForest, value: float) -> None:
     """Let later p-values count a score whose point is not learnt."""
     with gate_of(model).updating:
         if model._recent is not None:

@@ -19,17 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imondrian._forest.footprint import Layout
+
+from .container import _MAX_AXES, _finite, _no_constant
 from .model_file import _decode, _encode
 
 if TYPE_CHECKING:
-    from imondrian.river import OnlineIsolationMondrianForest
+    from imondrian._models.online import OnlineForest
 
 _PREFIX = struct.Struct("<4sII")
 _MAGIC = b"IMK\x01"
 _NARROWER = {"<i4": ("|i1", "<i2"), "<i8": ("|i1", "<i2", "<i4"), "<f8": ("|u1", "<u2")}
 _WHOLE = {"mass", "clean", "leaf_mass", "leaf_clean"}  # float64 that hold whole numbers, nearly always
 _FITTED = ("_keys", "_forest", "_recent", "_n_ignored", "_n_dropped")
-_MOST_VALUES = 1 << 31
+_DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
+_ROOM = 1 << 20  # bytes that zeros left out may stand for, beside ...
+_MOST_TIMES = 64  # ... so many times the bytes there are, where nobody says what a model may take
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -62,34 +67,48 @@ def _narrowed(name: str, flat: np.ndarray, dtype: str) -> np.ndarray:
     return flat
 
 
-def unpack(data: bytes) -> dict[str, Any]:
-    """Return what was packed; ValueError tells what is damaged."""
+def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
+    """Return what was packed; ValueError tells what is damaged, such as more than ``most_bytes`` of arrays."""
+    left = most_bytes or _ROOM + _MOST_TIMES * len(data)
     try:
         magic, length, checksum = _PREFIX.unpack_from(data)
         body = memoryview(data)[_PREFIX.size:]
         if magic != _MAGIC or length > len(body) or zlib.crc32(body) != checksum:
             raise ValueError("the checksum does not match")
-        header = json.loads(bytes(body[:length]))
+        header = json.loads(bytes(body[:length]), parse_constant=_no_constant, parse_float=_finite)
         arrays, begin = {}, length
         for name, dtype, narrow, shape, size in header["arrays"]:
-            arrays[name] = _widened(bytes(body[begin:begin + size]), np.dtype(dtype), np.dtype(narrow), tuple(shape))
+            if type(size) is not int or not 0 <= size <= len(body) - begin or name in arrays:
+                raise ValueError(f"the array {name!r:.80} of {size!r:.80} bytes")
+            arrays[name] = _widened(bytes(body[begin:begin + size]), dtype, narrow, shape, left)
+            left -= arrays[name].nbytes
             begin += size
         state = _decode(header["state"], arrays)
         if arrays or begin != len(body):
             raise ValueError("something belongs to nothing")
-    except (ValueError, KeyError, TypeError, struct.error, RecursionError, OverflowError) as error:
+        if not isinstance(state, dict):
+            raise ValueError(f"no attributes: {state!r:.80}")
+    except (ValueError, KeyError, TypeError, struct.error, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(f"damaged: {error}") from None
     return state
 
 
-def _widened(data: bytes, dtype: np.dtype, narrow: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    count = math.prod(shape)
-    if dtype.hasobject or narrow.hasobject or not 0 <= count < _MOST_VALUES or len(data) > count * narrow.itemsize:
-        raise ValueError(f"an array of shape {shape} in {len(data)} bytes")
-    return np.frombuffer(data.ljust(count * narrow.itemsize, b"\0"), narrow).reshape(shape).astype(dtype, copy=False)
+def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) -> np.ndarray:
+    if dtype not in _DTYPES or not (narrow == dtype or narrow in _NARROWER.get(dtype, ())):
+        raise ValueError(f"an array of the type {dtype!r:.80} kept as {narrow!r:.80}")
+    if not isinstance(shape, list) or len(shape) > _MAX_AXES or \
+            not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"an array of shape {shape!r:.80}")
+    count, wide, kept = math.prod(shape), np.dtype(dtype), np.dtype(narrow)
+    if count * wide.itemsize > most_bytes or len(data) > count * kept.itemsize:  # nothing is allocated before
+        raise ValueError(f"an array of shape {shape!r:.80} in {len(data)} bytes")
+    flat = np.frombuffer(data.ljust(count * kept.itemsize, b"\0"), kept)
+    if dtype == "|b1" and flat.view(np.uint8).max(initial=0) > 1:
+        raise ValueError("what is neither true nor false")
+    return flat.reshape(shape).astype(wide, copy=False)
 
 
-def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
+def to_bytes(model: OnlineForest) -> bytes:
     """Return all that a model has learnt."""
     found = {name: vars(model)[name] for name in _FITTED}
     forest = model._forest
@@ -101,13 +120,24 @@ def to_bytes(model: OnlineIsolationMondrianForest) -> bytes:
     return pack(found)
 
 
-def from_bytes(data: bytes, make: Callable[[], OnlineIsolationMondrianForest]) -> OnlineIsolationMondrianForest:
+def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
     """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
-    return from_state(unpack(data), make)
+    model = make()
+    return from_state(unpack(data, _most_bytes(model, len(data))), lambda: model)
 
 
-def from_state(state: dict[str, Any], make: Callable[[], OnlineIsolationMondrianForest]
-               ) -> OnlineIsolationMondrianForest:
+def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
+    """Return the most bytes of arrays that a model ever has, whatever it learns; None where nothing bounds them."""
+    memory, points, _ = model._retention
+    if points is None:
+        return None
+    n_features = min(model._max_features, n_bytes // 4)  # each of which is named
+    layout = Layout(model._n_trees, n_features, 8, memory, model._score == "spacing")
+    return layout.window_size(points) + model._reserved(n_features)
+
+
+def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]
+               ) -> OnlineForest:
     """Return a model of an unpacked state."""
     from imondrian._forest.forest import Forest
 

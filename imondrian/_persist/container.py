@@ -26,19 +26,18 @@ reader still refuses what it would misread; everything else raises the version.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import mmap as memory_map
 import os
-import secrets
-import stat
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
+
+from imondrian._persist.whole_file import check_not_held, open_regular, real_path, replacing
 
 MAGIC = b"\x89IMON\r\n\x1a"
 VERSION = 1
@@ -64,7 +63,8 @@ class _Span(NamedTuple):
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str, np.ndarray]) -> None:
+def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str, np.ndarray],
+          verify: Callable[[str], None] | None = None) -> None:
     """Replace the file at ``path``, all at once: whatever happens, it holds the old model or the new one.
 
     Parameters
@@ -77,11 +77,15 @@ def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str,
         Without NaN and infinities.
     arrays : dict of str to ndarray
         Float32, float64, 32- and 64-bit integers, uint8 and bool.
+    verify : callable, optional
+        Called with the name of the new file before it takes the place of the old one; what it raises prevents that.
 
     Raises
     ------
+    BlockingIOError
+        Another process is learning into the file.
     OSError
-        The file cannot be written; what was there before still is.
+        The file cannot be written, or what is there is none; what was there before still is.
     ValueError
         The header would be longer than 4 MiB.
     """
@@ -91,7 +95,9 @@ def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str,
         raise ValueError(f"the model's names and settings take {len(header):,} bytes; "
                          f"a file has room for {MAX_HEADER:,}")
     counts = struct.pack("<II", VERSION, len(header))
-    with _replacing(os.path.realpath(os.fsdecode(path))) as file:
+    real = real_path(path)
+    check_not_held(real)
+    with replacing(real, verify) as file:
         file.write(_PREFIX.pack(MAGIC, VERSION, len(header), zlib.crc32(header, zlib.crc32(counts)), b"\0" * 4))
         file.write(header)
         for array in plain.values():
@@ -117,39 +123,6 @@ def _header(kind: str, state: Any, arrays: dict[str, np.ndarray]) -> bytes:
     return json.dumps(header, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
-    """Open a new file beside ``path`` that takes its place when everything is on the disk."""
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
-    # Created by hand, not by tempfile: a new file gets the permissions that the umask leaves.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(beside, flags, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Put the new name itself on the disk, where the system can."""
-    with contextlib.suppress(OSError):  # not every system opens folders; the file is whole in any case
-        descriptor = os.open(folder or ".", os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 # -- reading ---------------------------------------------------------------------------------------
 
 
@@ -169,7 +142,7 @@ def read(path: str | os.PathLike[str], *, mmap: bool = False) -> tuple[str, Any,
     ValueError
         It is no such file, has a newer version, or is damaged; the message says what is wrong.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         kind, state, spans = _parse(path, file, size)
         if mmap:

@@ -47,6 +47,10 @@ class SavedModel:
         """Return the parameters of ``__init__``; raise TypeError or ValueError for one that is not valid."""
         raise NotImplementedError
 
+    @classmethod
+    def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
+        """Raise ValueError where parameters ask for more room than the attributes of a file take."""
+
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
         raise NotImplementedError
@@ -62,22 +66,35 @@ class SavedModel:
         Parameters
         ----------
         path : str or os.PathLike
-            Replaced all at once: whatever happens, there is the old file or the new one. A process that
-            is killed may leave a file ``.<name>.<random>.tmp`` beside it.
+            Replaced all at once, after the new file was read back: whatever happens, there is the old file or the
+            new one. A process that is killed may leave a file ``.<name>.<random>.tmp`` beside it, which the next
+            one that saves there removes.
 
         Raises
         ------
+        BlockingIOError
+            ``imondrian stream`` is learning into this file.
         OSError
-            The file cannot be written. What was there before is unharmed.
+            The file cannot be written, or is a folder, a FIFO or a device. What was there before is unharmed.
         TypeError, ValueError
             A parameter is not valid, or is an object that a file cannot hold; or a feature's key is neither None,
-            bool, int, float, str, nor a tuple of these.
+            bool, int, float, str, nor a tuple of these; or the model is damaged.
         """
         parameters, found = self._file_parameters(), vars(self)
         state = {"parameters": parameters, "fitted": {name: found[name] for name in self._FITTED if name in found}}
         arrays: dict[str, np.ndarray] = {}
         encoded = _encode(state, "", arrays)
-        _file.write(path, self._FILE_CLASS, encoded, arrays)
+        cls: Any = next(each for each in type(self).__mro__ if "_FILE_CLASS" in vars(each))
+
+        def read_back(new: str) -> None:
+            try:
+                cls.load(new, mmap=os.name != "nt")  # Windows cannot replace what is mapped
+            except ValueError as error:
+                what = str(error).removeprefix(f"{new!r} is damaged: ")
+                raise ValueError(f"the model cannot be saved, it would not be read back: {what}; "
+                                 f"{os.fspath(path)!r} is left as it was") from None
+
+        _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -108,7 +125,7 @@ class SavedModel:
                 raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
             model = _model(cls, state)
             model._check_loaded()
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
         return model
 
@@ -117,6 +134,7 @@ def _model(cls: type[Model], state: Any) -> Model:
     if not isinstance(state, dict) or state.keys() != {"parameters", "fitted"} or \
             not all(isinstance(part, dict) for part in state.values()):
         raise ValueError("the state must have the members parameters and fitted, and no other")
+    cls._check_state(state["parameters"], state["fitted"])
     model = cls(**state["parameters"])
     types = cls._FITTED
     for name, value in state["fitted"].items():
@@ -145,8 +163,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$tuple": [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
     if type(value) is dict:
         return _encode_dict(value, name, arrays)
-    if type(value) is np.ndarray:
-        return _encode_array(value, name, arrays)
+    if isinstance(value, np.ndarray):
+        return _encode_array(np.asarray(value), name, arrays)  # of a memory map as well
     if type(value) is np.random.RandomState:
         return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:
@@ -188,6 +206,13 @@ def _forest_state(forest: Forest) -> dict[str, Any]:
     restored = Forest.__new__(Forest)
     restored._restore({**state, "columns": columns})
     return {**state, "columns": {name: restored.columns[name] for name in columns}}
+
+
+def is_key(value: Any) -> bool:
+    """Whether a feature that came from a file may be one: None, bool, int, finite float, str, or a tuple of these."""
+    if type(value) is tuple:
+        return all(map(is_key, value))
+    return value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value))
 
 
 # -- and back --------------------------------------------------------------------------------------

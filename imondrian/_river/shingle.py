@@ -11,6 +11,7 @@ from typing import Any
 
 from river.base import Transformer
 
+from imondrian._forest.numbers import record
 from imondrian._forest.validation import padding_name, positive_int
 
 
@@ -58,12 +59,14 @@ class Shingle(Transformer):
 
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Add an observation to the window, in the place of the oldest."""
-        self._past.append(dict(x))
+        self._past.append(dict(record(x)))
         self._last = x
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """Return the window that ends with x, oldest observation first."""
-        learnt = x is self._last and bool(self._past) and x == self._past[-1]
+        same = x is self._last
+        x = record(x)
+        learnt = same and bool(self._past) and x == self._past[-1]
         past = list(self._past)
         window = past if learnt else [*past[-(self.width - 1):], x] if self.width > 1 else [x]
         if len(window) < self.width and self.padding is None:

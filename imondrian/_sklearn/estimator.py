@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,12 +14,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from imondrian._conformal.calibration import Calibration, room_for_drawn
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.forest import Forest
+from imondrian._forest.numbers import refuse_others
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import AUTO_OFFSET, lowest_share, resolve_score
 from imondrian._forest.types import Floats, Integers
+from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
 from imondrian._models.inference import Judgement
-from imondrian._models.settings import Settings
+from imondrian._models.settings import Settings, reserved_bytes
 from imondrian._persist.model_file import SavedModel
 
 from .from_isolation_forest import from_isolation_forest
@@ -45,8 +49,9 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         "depth" is the paper's score: the mean of leaf depth + c(leaf mass) over the trees.
         "insertion" is the mean depth at which the point would hang if it were inserted, so it also
         sees how far outside the boxes a point lies. "spacing" is the room a point has against points known to be
-        usual (see Notes). "default" is the best of them over many data sets: "spacing". On windows of a series,
-        where the odd ones resemble each other, "depth" may see more.
+        usual (see Notes). "default" is the best of them over many tables: "spacing", here also with a window; a
+        model of ``imondrian.river`` takes it for "depth", the best on streams. On windows of a series, where the odd
+        ones resemble each other, "depth" may see more as well.
     window : None, int, "reservoir", "decayed" or "thinned", default=None
         What the trees keep. None: everything ``fit`` sampled and ``partial_fit`` added. An int: exactly
         the last ``window`` points, in every tree. The names keep ``max_samples`` points (256 for
@@ -114,14 +119,22 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     in the root mean square over the features, or of 2 in any) it is built anew from the points it holds.
 
     NaN means missing. A missing value separates a row from nothing and widens no box. In scoring the row goes
-    both ways at a cut whose value it lacks, in proportion to the masses there: the score is the exact
-    expectation. In ``fit`` it goes where most rows that have the value went (ties: left), in
-    ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
-    represented by the one with the most values, in ``partial_fit`` by the last that had one it lacked.
+    to one side at a cut whose value it lacks, drawn in proportion to the masses there, and what that changes for
+    the stored points on average is taken off: in expectation over the trees as if it went both ways, at the cost
+    of a full row. One without any value gets the mean over the stored points. In ``fit`` it goes where most rows
+    that have the value went (ties: left), in ``partial_fit`` to the heavier child. Rows that agree wherever both
+    have values may share a leaf; it is represented by the one with the most values, in ``partial_fit`` by the last
+    that had one it lacked.
 
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
-    ``set_params`` do not wait: keep learning off while they run.
+    ``set_params`` do not wait: keep learning off while they run. A forked child goes on with what it has; if another
+    thread was changing the forest at that moment, its methods raise RuntimeError there.
+
+    Ctrl-C is heard within a second, and the estimator is as it was before the call. ``fit`` builds aside; a long
+    ``partial_fit`` or ``forget`` copies what it will write to, which costs a quarter of its time at most. Where it
+    would cost more (few rows for forests of gigabytes), and in the last moments of a short call, the call is done
+    first, and the signal is answered then.
 
     With at most ``max_samples`` rows a weight w counts as w copies of the row; when rows are
     subsampled, weights are the odds of being drawn and a drawn row counts once.
@@ -202,7 +215,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         Parameters
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64. NaN is a missing value (see Notes).
+            float32 and float64 are kept, other numbers become float64. NaN is a missing value (see Notes).
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. Rows of weight 0 are left out.
@@ -213,20 +226,18 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
         Raises
         ------
+        TypeError
+            X holds what is no number: text, dates, durations, categories.
         ValueError
-            Bad parameters; X empty, infinite, sparse or not two-dimensional;
+            Bad parameters; X empty, infinite, complex, sparse or not two-dimensional;
             negative weights, or none above 0.
         """
         settings = self._settings()
-        before = self.__dict__.copy()
-        try:
+        with self._unchanged_on_error():
             X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
             self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
-        except BaseException:
-            self.__dict__ = before  # validation has already noted the new width and names
-            raise
         return self
 
     @updating
@@ -255,13 +266,16 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         settings = self._settings()
         first = not hasattr(self, "forest_")
         dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        X = self._validated(X, dtype, settings.n_threads, reset=first)
-        X, weight = self._weighted(X, sample_weight)
-        forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
-        calibration = Calibration() if first else self._calibration
-        settings.learn(forest, calibration, X, weight)
-        self._calibration = calibration
-        self._adopt(forest, 0 if first else self.max_samples_, settings)
+        with self._unchanged_on_error():
+            X = self._validated(X, dtype, settings.n_threads, reset=first)
+            X, weight = self._weighted(X, sample_weight)
+            forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
+            with undo_of(forest, len(X)) or nullcontext() as undo:
+                calibration = Calibration() if first else self._calibration
+                calibration = calibration if undo is None else calibration.branch()
+                settings.learn(forest, calibration, X, weight)
+                self._calibration = calibration
+                self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
 
     @updating
@@ -299,11 +313,33 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         """
         check_is_fitted(self, "forest_")
         settings = self._settings()
-        X = self._validated(X, self.forest_.dtype, settings.n_threads, reset=False)
-        self.forest_.forget_all(X, None, missing_ok, settings.n_threads)
-        self._calibration.forget(X)
-        self._adopt(self.forest_, self.max_samples_, settings)
+        forest = self.forest_
+        X = self._validated(X, forest.dtype, settings.n_threads, reset=False)
+        if not missing_ok:
+            forest.require_held(X, None, settings.n_threads)
+        calibration = self._calibration.branch()
+        calibration.forget(X)
+        before, n_updates = self.__dict__.copy(), forest.n_updates
+        with undo_of(forest, len(X)) or nullcontext() as undo:
+            try:
+                self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
+                forest.forget(X, settings.n_threads)
+                self._adopt(forest, self.max_samples_, settings)
+            except BaseException:
+                if undo is not None or forest.n_updates == n_updates:
+                    self.__dict__ = before
+                raise
         return self
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put the attributes back if an exception leaves the context: validation notes the width and names at once."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _settings(self) -> Settings:
         return Settings.of(self.get_params(deep=False))
@@ -311,6 +347,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         refuse_device(X)
+        X = refuse_others(X)
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
@@ -496,6 +533,8 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     def _check_loaded(self) -> None:
         """Raise ValueError where attributes from a file contradict each other."""
         self._settings()
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            np.random.RandomState(self.random_state)  # raises what fitting would
         found = self.__dict__.keys() & self._FITTED.keys()
         if not found:
             return
@@ -504,6 +543,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
             raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
                              f"for a forest of {self.forest_.n_features} features")
+        reserved = reserved_bytes(self.n_features_in_, self.forest_.dtype.itemsize)
+        if self.max_bytes is not None and self.max_bytes < reserved:
+            raise ValueError(f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
+                             f"{reserved} beside the trees")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")

@@ -8,6 +8,7 @@
 
 #include "audit.hpp"
 #include "core.hpp"
+#include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 
 namespace imondrian::NK_ISA {
@@ -38,23 +39,29 @@ bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads) {
               : no_infinity_as(static_cast<const float*>(x), n, n_threads);
 }
 
+bool any_missing(bool is64, const void* x, std::int64_t n) {
+  return is64 ? has_missing(static_cast<const double*>(x), n) : has_missing(static_cast<const float*>(x), n);
+}
+
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads) {
-  std::vector<Fault> faults(static_cast<std::size_t>(forest.n_trees));
-  std::atomic<bool> no_memory{false};
-  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    try {
-      faults[t] = is64 ? Auditor<double>(forest, t).run() : Auditor<float>(forest, t).run();
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
+  return guarded([&] {
+    std::vector<Fault> faults(static_cast<std::size_t>(forest.n_trees));
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+      try {
+        faults[t] = is64 ? Auditor<double>(forest, t).run() : Auditor<float>(forest, t).run();
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    for (const Fault& found : faults) {
+      if (found.invariant != 0) {
+        *fault = found;
+        break;
+      }
     }
+    return no_memory ? Status::kNoMemory : Status::kOk;
   });
-  for (const Fault& found : faults) {
-    if (found.invariant != 0) {
-      *fault = found;
-      break;
-    }
-  }
-  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 }  // namespace imondrian::NK_ISA

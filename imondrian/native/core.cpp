@@ -26,6 +26,8 @@ bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads) {
   return core().no_infinity(is64, x, n, n_threads);
 }
 
+bool any_missing(bool is64, const void* x, std::int64_t n) { return core().any_missing(is64, x, n); }
+
 Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
            std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads) {
   return core().fit(forest, is64, x, n, weight, n_sample, own_rows, already_drawn, n_threads);
@@ -35,8 +37,8 @@ Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight,
   return core().draw_rows(forest, n, weight, n_sample, n_threads);
 }
 
-Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
-  return core().draw_bags(forest, is64, known);
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order) {
+  return core().draw_bags(forest, is64, known, order);
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
@@ -56,6 +58,10 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score kind, double* depth,
              double* norm, int n_threads) {
   return core().score(forest, is64, x, n, kind, depth, norm, n_threads);
+}
+
+Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain) {
+  return core().drawn_ways(forest, is64, score, child, gain);
 }
 
 void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out) {

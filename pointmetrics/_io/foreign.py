@@ -28,7 +28,7 @@ def _read_trimesh(data: bytes, kind: str) -> tuple[np.ndarray, Any]:
     try:
         import trimesh
     except ImportError as error:
-        raise ValueError(f"reading .{kind} files needs trimesh: pip install trimesh") from error
+        raise ValueError(f"reading .{kind} files needs trimesh: pip install 'imondrian[formats]'") from error
     try:
         scene = trimesh.load_scene(BytesIO(data), file_type=kind)
         vertices: list[np.ndarray] = [np.empty((0, 3))]
@@ -49,9 +49,9 @@ def read_las(data: bytes) -> tuple[np.ndarray, Any]:
     try:
         import laspy
     except ImportError as error:
-        raise ValueError("reading .las and .laz files needs laspy: pip install 'laspy[lazrs]'") from error
+        raise ValueError("reading .las and .laz files needs laspy: pip install 'imondrian[formats]'") from error
     if _check_las(data) and not laspy.LazBackend.detect_available():
-        raise ValueError("reading .laz files needs lazrs: pip install 'laspy[lazrs]'")
+        raise ValueError("reading .laz files needs lazrs: pip install 'imondrian[formats]'")
     try:
         return np.array(laspy.read(BytesIO(data)).xyz, dtype=np.float64), []
     except Exception as error:  # whatever laspy makes of damage

@@ -70,17 +70,15 @@ def read_header(data: Any) -> Header:
     return Header(shape, fortran, dtype, begin + length)
 
 
-def view(data: Any, pick: Callable[[int], Any] | None = None) -> np.ndarray:
-    """Return the array of an npy file, its bytes or a map of them, without copying; of ``pick`` only those rows."""
+def view(data: Any) -> np.ndarray:
+    """Return the array of an npy file, its bytes or a map of them, without copying."""
     header = read_header(data)
     there = len(data) - header.begin
     if there < header.size:
         raise ValueError(f"ends after {len(data)} of {header.begin + header.size} bytes")
     if bytes(data[header.begin + header.size :][:6]) == _MAGIC:
         raise ValueError("holds several arrays")
-    array = _shaped(memoryview(data)[header.begin : header.begin + header.size], header)
-    rows = array.ndim == 2 or (array.ndim == 1 and array.dtype.names is not None)
-    return array[pick(len(array))] if pick is not None and rows else array
+    return _shaped(memoryview(data)[header.begin : header.begin + header.size], header)
 
 
 def _shaped(values: Any, header: Header) -> np.ndarray:
@@ -149,11 +147,13 @@ def read(data: Any, pick: Callable[[int], Any] | None = None) -> tuple[np.ndarra
     """Return points and faces of an npy or npz file, told apart by how they begin."""
     if bytes(data[:2]) == b"PK":
         points, faces = _from_archive(Archive(bytes(data)))
-        points = points if pick is None or points.ndim != 2 else points[pick(len(points))]
     else:
-        points, faces = view(data, pick), []
+        points, faces = view(data), []
+    points = coordinates(points)
+    if pick is not None and points.ndim == 2:
+        points = points[pick(len(points))]
     # Not a view: it could not be written to, and pages of a map whose file is cut meanwhile would end the process.
-    return _rows(points if points.flags.owndata else np.array(points, order="C")), faces
+    return _numbers(np.array(points, order="C")), faces
 
 
 def _from_archive(archive: Archive) -> tuple[np.ndarray, Any]:
@@ -189,9 +189,8 @@ def coordinates(array: np.ndarray) -> np.ndarray:
     return array[:, :3]
 
 
-def _rows(points: np.ndarray) -> np.ndarray:
-    """Return rows of numbers that are computed with: float32, float64 or integers in the machine's order."""
-    points = coordinates(points)
+def _numbers(points: np.ndarray) -> np.ndarray:
+    """Return numbers that are computed with: float32, float64 or integers in the machine's order."""
     kind = points.dtype
     if points.ndim != 2 or points.size == 0:
         return points  # the caller says what is wrong

@@ -60,8 +60,8 @@ def _npz(points: np.ndarray) -> bytes:
 
 
 # Writers by suffix, each with the dimensions that the format can say.
-WRITERS: dict[str, tuple[Callable[[np.ndarray], bytes], tuple[int, ...] | None]] = {
+WRITERS: dict[str, tuple[Callable[[np.ndarray], bytes], tuple[int, ...]]] = {
     ".ply": (_ply, (3,)), ".pcd": (_pcd, (3,)), ".obj": (_obj, (3,)), ".off": (_off, (3,)),
     ".xyz": (_rows, (2, 3)), ".txt": (_rows, (2, 3)), ".asc": (_rows, (2, 3)), ".pts": (_pts, (2, 3)),
-    ".csv": (_csv, (2, 3)), ".npy": (_npy, None), ".npz": (_npz, None),
+    ".csv": (_csv, (2, 3)), ".npy": (_npy, (2, 3)), ".npz": (_npz, (2, 3)),
 }  # fmt: skip

@@ -348,7 +348,7 @@ void learners_among_scorers(std::int64_t d, Memory memory) {
     std::mt19937_64 random(seed);
     const std::vector<T> x = random_rows<T>(random, kRows, d, 1);
     for (std::int64_t i = 0; i < kRows; ++i) {
-      if (!gate.try_write()) gate.write();
+      if (gate.try_write() != imondrian::Entry::kIn) gate.write(nullptr);
       std::int64_t learnt = 0;
       require(imondrian::learn(columns.view(), kIs64<T>, x.data() + i * d, 1, nullptr, Score::kDepth, nullptr, nullptr,
                                &learnt, 2) == Status::kOk && learnt == 1, "no room to learn");
@@ -359,7 +359,7 @@ void learners_among_scorers(std::int64_t d, Memory memory) {
     std::mt19937_64 random(seed);
     const std::vector<T> queries = random_rows<T>(random, 64, d, 4);
     for (int i = 0; i < 20; ++i) {
-      if (!gate.try_read()) gate.read();
+      if (gate.try_read() != imondrian::Entry::kIn) gate.read(nullptr);
       require(std::isfinite(score_all(columns, queries, 1)), "a score is not finite");
       gate.end_read();
     }

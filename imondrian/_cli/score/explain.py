@@ -12,7 +12,7 @@ import numpy as np
 from imondrian._cli import Failure, output
 from imondrian._cli.reasons import SIDES, ranked
 from imondrian._cli.tables.columns import Columns, Selection, choose, read_rows
-from imondrian._cli.tables.reading import Reading, Table, open_table, use_threads
+from imondrian._cli.tables.reading import Reading, Table, open_table, tell_note, use_threads
 from imondrian._kit import terminal
 
 from .detector import Detector, Fitting, prepare
@@ -60,6 +60,7 @@ def run(settings: Settings) -> int:
         check_plot(settings.plot)
     use_threads(settings.fitting.jobs)
     table = open_table(settings.file, settings.reading)
+    tell_note(table, settings.quiet)
     ends: list[int] = []
     detector, columns = prepare([table], lambda names: choose([table], settings.selection, names), settings.fitting,
                                 None, ends, settings.quiet)

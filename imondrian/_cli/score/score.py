@@ -13,7 +13,7 @@ from typing import Any
 from imondrian._cli import USAGE, Failure, output
 from imondrian._cli.tables.columns import Selection, choose
 from imondrian._cli.tables.labels import Labels
-from imondrian._cli.tables.reading import Reading, open_table, use_threads
+from imondrian._cli.tables.reading import Reading, open_table, tell_note, use_threads
 from imondrian._cli.tables.writing import check_suffix, table_writer
 from imondrian._kit import terminal
 
@@ -49,6 +49,8 @@ def run(settings: Settings) -> int:
     _check(settings)
     use_threads(settings.fitting.jobs)
     tables = [open_table(path, settings.reading) for path in settings.files]
+    for table in tables:
+        tell_note(table, settings.quiet)
     labels = None if settings.selection.label is None else Labels(settings.selection.label, settings.anomalies)
     ends: list[int] = []
     detector, columns = prepare(tables, lambda names: choose(tables, settings.selection, names), settings.fitting,
@@ -80,7 +82,7 @@ def _check(settings: Settings) -> None:
     check_suffix(settings.output)
     taken = [*settings.files, *([settings.fitting.model] if settings.fitting.model else [])]
     for path in (settings.output, settings.save, settings.plot, settings.summary):
-        output.check_writable(path, taken)
+        output.check_writable(path, taken, regular=path is not None and path == settings.save)
         taken += [path] if path is not None else []
     if settings.plot is not None:
         from .picture import check_plot

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from imondrian._cli import Failure
+from imondrian._cli import Failure, dialect
 
 from .records import Report, Rows, Selection, Table, columns_of
 
-_DELIMITERS = ",;\t|"
-_MISSING = {"", "na", "n/a", "nan", "null", "none"}
-_QUOTED = re.compile(rb'"[^"]*"')
-_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
-
 
 class Layout(NamedTuple):
-    """How a CSV is written. None: to be found out from its first line."""
+    """How a CSV is written. None: to be found out."""
 
     delimiter: str | None = None
-    decimal: str = "."
+    decimal: str | None = None
     header: tuple[str, ...] | None = None  # names of the columns, for want of a line that has them
+    first: bool | None = None  # whether the first line holds names
+    missing: tuple[str, ...] = ()
 
 
 def cells_of(line: bytes, delimiter: str) -> list[str]:
@@ -35,70 +30,20 @@ def cells_of(line: bytes, delimiter: str) -> list[str]:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"no UTF-8: byte {line[error.start]:#04x} at column {error.start + 1}") from None
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error as error:
-        raise ValueError(f"no CSV: {error} (a quoted field must end on its line)") from None
+    return dialect.cells_of(text, delimiter)
 
 
-def find_delimiter(line: bytes, n_columns: int | None) -> str:
-    """Return the likeliest delimiter of a line; of ``n_columns`` cells where their number is known."""
-    bare = _QUOTED.sub(b"", line)
-    counts = {each: bare.count(each.encode()) for each in _DELIMITERS}
-    if n_columns is not None:
-        for each, count in counts.items():
-            if count == n_columns - 1:
-                return each
-    return max(_DELIMITERS, key=counts.__getitem__)
-
-
-def is_data(cells: Sequence[str], header: Sequence[str], selection: Selection, decimal: str) -> bool:
+def is_data(cells: Sequence[str], header: Sequence[str], selection: Selection, delimiter: str, layout: Layout) -> bool:
     """Tell whether a line is a record of a known header, and no header itself."""
     if len(cells) != len(header):
         return False
     features = [cell for name, cell in zip(header, cells, strict=True) if name in _features(header, selection)]
     try:
-        values = [number_of(cell, decimal) for cell in features]
+        values = [dialect.number_of(cell, layout.decimal or dialect.mark_of(cell, delimiter) or ".", layout.missing)
+                  for cell in features]
     except ValueError:
         return False
     return not all(map(math.isnan, values))
-
-
-def read_header(line: bytes, delimiter: str, decimal: str) -> tuple[str, ...]:
-    """Return the names in a header line; Failure where it is none."""
-    try:
-        names = tuple(cell.strip() for cell in cells_of(line, delimiter))
-    except ValueError as error:
-        raise Failure(f"the header line cannot be read: {error}") from None
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise Failure(f"the header names the column {doubled[0]!r} twice")
-    try:
-        values = [number_of(name, decimal) for name in names]
-    except ValueError:
-        return names
-    if all(map(math.isnan, values)):
-        return names
-    raise Failure("the first line holds numbers, no names of columns: --names A,B,... gives them")
-
-
-def number_of(cell: str, decimal: str) -> float:
-    """Return the number in a cell, NaN for a missing one; ValueError tells what is wrong."""
-    text = cell.strip()
-    if text.lower() in _MISSING:
-        return math.nan
-    if decimal == "," and "." in text:
-        raise ValueError(f"has a decimal point where decimals have commas: {text!r:.60}")
-    try:
-        value = math.nan if "_" in text else float(text.replace(decimal, "."))
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        if _COMMA_NUMBER.fullmatch(text):
-            raise ValueError(f"has a decimal comma where decimals have points: {text!r:.60} (--decimal , reads commas)")
-        raise ValueError(f"must be a number, got the text {text!r:.60}; --ignore leaves a field out")
-    if math.isinf(value):
-        raise ValueError(f"must be finite, got {text!r:.60}")
-    return value
 
 
 class CsvRecords:
@@ -107,16 +52,27 @@ class CsvRecords:
     Parameters
     ----------
     header : sequence of str
-    delimiter, decimal : str
+    delimiter : str
+    decimal : str, optional
+        None: the first mark that comes.
     selection : Selection
     report : callable
         Called with the number of a line that is no record, and what is wrong with it.
+    missing : sequence of str
+        What means a missing value, beside ``dialect.MISSING``.
+
+    Attributes
+    ----------
+    blanks : bytes
+        A line of these is no record.
     """
 
-    def __init__(self, header: Sequence[str], delimiter: str, decimal: str, selection: Selection,
-                 report: Report) -> None:
-        self._delimiter, self._decimal, self._report = delimiter, decimal, report
+    def __init__(self, header: Sequence[str], delimiter: str, decimal: str | None, selection: Selection,
+                 report: Report, missing: Sequence[str] = ()) -> None:
+        self._delimiter, self._report, self._missing = delimiter, report, frozenset(missing)
+        self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)
+        self.blanks = dialect.blanks_beside(delimiter).encode()
         asked = [*(selection.columns or ()), *selection.keep, *([] if selection.key is None else [selection.key])]
         for name in asked:
             if name not in header:
@@ -130,6 +86,8 @@ class CsvRecords:
 
     def tables(self, rows: Rows) -> Iterator[Table]:
         """Yield the records of some lines, in order."""
+        if not self._is_decided:
+            self._decide(rows)
         found = self._read_together(rows)
         if found is None:
             found = self._read_one_by_one(rows)
@@ -139,6 +97,17 @@ class CsvRecords:
             keys = [cells[place] for place in self._key_place for cells in rows.content] if self._key_place else None
             yield Table(self._fields, values, rows.records, keys, kept)
 
+    def _decide(self, rows: Rows) -> None:
+        """Take the first decimal mark in these lines for that of all."""
+        for line in rows.content:
+            try:
+                mark = dialect.decimal_of([self._cells(line)], self._delimiter)
+            except ValueError:
+                continue
+            if mark is not None:
+                self._is_decided, self._decimal = True, mark
+                return
+
     def _read_together(self, rows: Rows) -> tuple[Rows, np.ndarray] | None:
         """Return cells and values of lines that have nothing peculiar about them; None if one has."""
         if not all(rows.content):
@@ -147,7 +116,7 @@ class CsvRecords:
             text = b"\n".join(rows.content).decode().replace("\r\n", "\n").removesuffix("\r")
         except UnicodeDecodeError:
             return None
-        if '"' in text or "_" in text or "\r" in text or (self._decimal == "," and "." in text):
+        if not text.isascii() or '"' in text or "_" in text or "\r" in text or (self._decimal == "," and "." in text):
             return None
         cells = [line.split(self._delimiter) for line in text.split("\n")]
         if set(map(len, cells)) != {self._width} or not self._have_keys(cells):
@@ -194,9 +163,13 @@ class CsvRecords:
         found = []
         for name, place in zip(self._fields, self._places, strict=True):
             try:
-                found.append(number_of(cells[place], self._decimal))
+                value = dialect.number_of(cells[place], self._decimal, self._missing)
             except ValueError as error:
-                raise ValueError(f"field {name!r} {error}") from None
+                advice = "; --ignore leaves a field out" if "the text" in str(error) else ""
+                raise ValueError(f"field {name!r} {error}{advice}") from None
+            if math.isinf(value):
+                raise ValueError(f"field {name!r} must be finite, got {cells[place].strip()!r:.60}")
+            found.append(value)
         return found
 
 

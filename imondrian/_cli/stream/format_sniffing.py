@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from imondrian._cli import Failure
+from imondrian._cli import Failure, dialect
 
-from .csv_records import CsvRecords, Layout, cells_of, find_delimiter, is_data, read_header
+from .csv_records import CsvRecords, Layout, cells_of, is_data
 from .json_records import JsonRecords
 from .records import Report, Rows, Selection, Table
 
@@ -40,6 +40,8 @@ class Opening:
         Names of a CSV's columns: those of the run before, until this one's are known.
     advice : str
         What may be wrong if nothing can be read.
+    note : str, optional
+        What to tell of a first line that was not clear.
     """
 
     def __init__(self, format: str, layout: Layout, selection: Selection, report: Report,
@@ -48,6 +50,8 @@ class Opening:
         self._report, self._known = report, known
         self.header: tuple[str, ...] | None = None
         self.advice = ""
+        self.note: str | None = None
+        self._separator: str | None = None
 
     def read(self, lines: list[bytes | None], is_first: bool) -> tuple[Decoder | None, int]:
         """Return what reads the stream, if that is clear by now, and how many lines are no records."""
@@ -60,7 +64,7 @@ class Opening:
                 return self._decoder(line, i)
         return None, len(lines)
 
-    def _decoder(self, line: bytes, place: int) -> tuple[Decoder, int]:
+    def _decoder(self, line: bytes, place: int) -> tuple[Decoder | None, int]:
         head = line.lstrip()[:1]
         if self._format == "auto" and head == b"[":
             raise Failure("standard input begins with '[': one JSON object a line is expected, no list")
@@ -68,21 +72,44 @@ class Opening:
             self.advice = "; is it CSV? --read-as csv reads that" if self._format == "json" else ""
             return JsonRecords(self._selection, self._known, self._report), place
         self.advice = "; is it JSON? --read-as json reads that" if self._format == "auto" else ""
+        if b"\r" in line.rstrip(b"\r"):
+            raise Failure("standard input has lines that end with a carriage return alone: tr '\\r' '\\n' mends that")
+        text = line.decode(errors="replace")
+        if self._separator is None and (separator := dialect.separator_of(text)) is not None:
+            self._separator = separator
+            return None, place + 1
+        return self._csv(line, text, place)
+
+    def _csv(self, line: bytes, text: str, place: int) -> tuple[Decoder, int]:
         layout = self._layout
         names = layout.header or self.header
-        delimiter = layout.delimiter or find_delimiter(line, None if names is None else len(names))
-        passed = place
-        if layout.header is not None or (self.header is not None and self._is_data(line, delimiter, self.header)):
-            header = layout.header or self.header
-            assert header is not None
+        delimiter = layout.delimiter or self._separator or \
+            dialect.delimiter_of(text, None if names is None else len(names))
+        cells = _first_cells(line, delimiter)
+        is_row = layout.first is False or (layout.first is None and self._is_row(cells, delimiter))
+        if layout.header is not None:
+            header, passed = layout.header, place + bool(layout.first)
+        elif is_row:
+            header, passed = self.header or dialect.numbered(len(cells)), place
         else:
-            header, passed = read_header(line, delimiter, layout.decimal), place + 1
+            header, passed = dialect.names_of(cells), place + 1
+        if layout.header is None and self.header is None:
+            self.note = dialect.note_of(cells, passed > place, layout.first)
+        if (name := dialect.twice(header)) is not None:
+            raise Failure(f"the header names the column {name!r} twice")
         self.header = header
-        return CsvRecords(header, delimiter, layout.decimal, self._selection, self._report), passed
+        return CsvRecords(header, delimiter, layout.decimal, self._selection, self._report, layout.missing), passed
 
-    def _is_data(self, line: bytes, delimiter: str, header: Sequence[str]) -> bool:
-        try:
-            cells = cells_of(line, delimiter)
-        except ValueError:
+    def _is_row(self, cells: Sequence[str], delimiter: str) -> bool:
+        known = self.header
+        if known is not None and dialect.names_of(cells) == known:
             return False
-        return is_data(cells, header, self._selection, self._layout.decimal)
+        return dialect.holds_numbers(cells, delimiter) or \
+            (known is not None and is_data(cells, known, self._selection, delimiter, self._layout))
+
+
+def _first_cells(line: bytes, delimiter: str) -> list[str]:
+    try:
+        return cells_of(line, delimiter)
+    except ValueError as error:
+        raise Failure(f"the header line cannot be read: {error}") from None

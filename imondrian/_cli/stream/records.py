@@ -75,6 +75,31 @@ class Table(NamedTuple):
                      None if self.keys is None else self.keys[begin:end],
                      None if self.kept is None else self.kept[begin:end])
 
+    def only(self, chosen: np.ndarray) -> Table:
+        """Return the rows in some places."""
+        def some(column: Sequence[Any]) -> list[Any]:
+            return [column[i] for i in chosen]
+
+        return Table(self.fields, self.values[chosen], some(self.records),
+                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept))
+
+
+def without_too_large(table: Table, largest: float, rows: Rows, report: Report) -> Table:
+    """Return the records without numbers that a model cannot hold; the others are bad lines."""
+    if not len(table.values) or largest == sys.float_info.max:
+        return table
+    with np.errstate(over="ignore"):
+        too_large = np.isinf(table.values.astype(np.float32))
+    bad = too_large.any(axis=1)
+    if not bad.any():
+        return table
+    lines = dict(zip(rows.records, rows.lines, strict=True))
+    for i in np.flatnonzero(bad).tolist():
+        j = int(np.argmax(too_large[i]))
+        report(lines[table.records[i]], f"field {table.fields[j]!r} must be at most {largest:.4g} in size, as the "
+                                        f"model has 32-bit floats, got {table.values[i, j]}")
+    return table.only(np.flatnonzero(~bad))
+
 
 @dataclass
 class Numbering:
@@ -83,20 +108,24 @@ class Numbering:
     records: int = 0  # so far, bad ones and those of runs before included
     skip: int = 0  # records still to be passed over
     lines: int = 0
+    blanks: bytes = b" \t\n\r\x0b\x0c"  # a line of these is no record
 
     def replay(self, records: int) -> None:
         """Pass over records that were done before: the input starts over."""
         self.skip = records
 
+    def _is_blank(self, line: bytes | None) -> bool:
+        return line is not None and (not line or line.isspace()) and not line.strip(self.blanks)
+
     def take(self, lines: Sequence[bytes | None]) -> Rows:
         """Return the lines that are records."""
         first = self.lines + 1
         self.lines += len(lines)
-        if self.skip == 0 and all(lines) and not any(map(bytes.isspace, lines)):  # type: ignore[arg-type]
+        if self.skip == 0 and all(lines) and not any(map(self._is_blank, lines)):
             numbers = range(self.records + 1, self.records + 1 + len(lines))
             self.records += len(lines)
             return Rows(lines, range(first, first + len(lines)), numbers)
-        chosen = [i for i, line in enumerate(lines) if line is None or (line and not line.isspace())]
+        chosen = [i for i, line in enumerate(lines) if line is None or not self._is_blank(line)]
         passed = min(self.skip, len(chosen))
         self.skip -= passed
         chosen = chosen[passed:]

@@ -7,6 +7,7 @@ passes over has had its output, or gets it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,14 +20,15 @@ import numpy as np
 
 from imondrian._cli import INTERRUPTED, PARTLY, PIPE_CLOSED, USAGE, Failure, output
 from imondrian._kit import terminal
+from imondrian._persist.whole_file import FileLock, real_path, sweep
 
 from . import format_sniffing as opening
 from . import stream_models as follow
 from .alarms import DEFAULT_RATE, Alarms
-from .csv_records import Layout
+from .csv_records import CsvRecords, Layout
 from .lines import CHUNK, LineReader, LineWriter
 from .output_lines import Judge
-from .records import BadLine, BadLines, Numbering, Rows, Selection
+from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
 from .signals import StopSignals
 
 _PART = 1024  # records judged before their lines are written
@@ -60,9 +62,10 @@ def run(settings: Settings, source: int = 0, sink: int = 1, chunk: int = CHUNK) 
 
     ``source`` and ``sink`` are the descriptors of the input and the output; ``chunk`` bytes at most are read at a time.
     """
-    for path in (settings.model if settings.learn and settings.selection.key is None else None, settings.summary):
-        output.check_writable(path)
-    with StopSignals() as stop:
+    if settings.learn and settings.selection.key is None:
+        output.check_writable(settings.model, regular=True)
+    output.check_writable(settings.summary)
+    with _locked(settings), StopSignals() as stop:
         follower, state = _opened(settings)
         try:
             stream = Stream(settings, follower, state, LineReader(source, stop, chunk), LineWriter(sink, stop), stop)
@@ -71,6 +74,26 @@ def run(settings: Settings, source: int = 0, sink: int = 1, chunk: int = CHUNK) 
             return stream.run()
         finally:
             follower.close()
+
+
+@contextlib.contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Keep other runs from learning into the same file; a folder of models has a lock of its own."""
+    path = settings.model
+    if path is None or not settings.learn or settings.selection.key is not None:
+        yield
+        return
+    try:
+        lock = FileLock(path)
+    except BlockingIOError as error:
+        raise Failure(f"{path}: another process is learning into this file, and each would undo what the other saves: "
+                      "give this run another --model, or end the other one") from error
+    with lock:
+        if not lock.certain:
+            terminal.note(f"{path}: its file system has no locks: make sure that no other run has the same --model",
+                          settings.quiet)
+        sweep(real_path(path))
+        yield
 
 
 def _opened(settings: Settings) -> tuple[follow.Follower, dict[str, Any] | None]:
@@ -98,12 +121,13 @@ class Stream:
         self._checkpoints = 0
         self._saves = settings.model is not None and settings.learn
         rate = DEFAULT_RATE if settings.rate is None and settings.threshold is None else settings.rate
-        alarms = Alarms(rate, settings.threshold, fixed=not settings.learn)
+        alarms = Alarms(rate, settings.threshold, fixed=not settings.learn, usual=follower.usual())
         self._undelivered = b""
         if state is not None:
             self._first = self._done = self._saved = self._numbering.records = state["records"]
             self._opening.header = None if state["header"] is None else tuple(state["header"])
-            alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn)
+            alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn,
+                                    follower.usual())
             self._undelivered = state["pending"].tobytes()
             if settings.replay:
                 self._numbering.replay(state["records"])
@@ -132,15 +156,24 @@ class Stream:
 
     def _follow(self) -> None:
         while lines := self._reader.read():
-            if self._decoder is None:
-                self._decoder, passed = self._opening.read(lines, is_first=self._numbering.lines == 0)
-                self._numbering.lines += passed
-                lines = lines[passed:]
+            lines = self._open(lines)
             for part in self._parts(self._numbering.take(lines)):
                 if not self._take(part):
                     return
         if self._bad.count and not self._bad.good:
             raise self._hopeless()
+
+    def _open(self, lines: list[bytes | None]) -> list[bytes | None]:
+        """Return the lines that follow the opening; none while it is not over."""
+        while self._decoder is None and lines:
+            self._decoder, passed = self._opening.read(lines, is_first=self._numbering.lines == 0)
+            self._numbering.lines += passed
+            lines = lines[passed:]
+            if isinstance(self._decoder, CsvRecords):
+                self._numbering.blanks = self._decoder.blanks
+            if self._opening.note is not None:
+                terminal.note(self._opening.note, self._settings.quiet)
+        return lines
 
     def _parts(self, rows: Rows) -> Iterator[Rows]:
         """Cut rows where a checkpoint is due, and after the first ones; nothing else depends on the places."""
@@ -164,7 +197,10 @@ class Stream:
         try:
             while len(rows.records):
                 try:
-                    for table in self._decoder.tables(rows):
+                    for found in self._decoder.tables(rows):
+                        table = without_too_large(found, self._follower.largest(), rows, self._bad.report)
+                        if len(table.records) == 0:
+                            continue
                         lines.append(self._judge.lines(table))
                         self._done = table.records[-1]
                         self._bad.good += len(table.records)
@@ -212,9 +248,10 @@ class Stream:
         try:
             self._writer.sync()
             self._follower.save(state)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._saves = False  # the way out leads by here again
-            raise Failure(f"cannot save the model in {self._settings.model}: {error.strerror or error}; what is there "
+            what = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise Failure(f"cannot save the model in {self._settings.model}: {what}; what is there "
                           f"covers the records up to {self._saved:,}, later ones up to {self._done:,} are not in it, "
                           "although their lines were written") from error
         self._saved, self._undelivered = self._done, pending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,16 +11,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from imondrian._cli import USAGE, Failure
+from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
 from imondrian._models import prequential as _prequential
+from imondrian._models.online import OnlineForest
 from imondrian._models.prequential import Judged
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
-from imondrian.river import OnlineIsolationMondrianForest
 
 from .records import Table
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _NOTE = "stream"
+_MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
 
 class Follower(Protocol):
@@ -27,6 +30,12 @@ class Follower(Protocol):
 
     def known(self) -> Sequence[Any]:
         """Return the features that a model has learnt of."""
+
+    def usual(self) -> UsualScores | None:
+        """Return what is known of scores beforehand."""
+
+    def largest(self) -> float:
+        """Return the largest number that the models can hold."""
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -55,17 +64,26 @@ class OneModel:
 
     Parameters
     ----------
-    model : OnlineIsolationMondrianForest
+    model : OnlineForest
     path : Path, optional
         Where to save it.
     """
 
-    def __init__(self, model: OnlineIsolationMondrianForest, path: Path | None) -> None:
+    def __init__(self, model: OnlineForest, path: Path | None) -> None:
         self.model, self._path = model, path
 
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
         return list(self.model._keys)
+
+    def usual(self) -> UsualScores | None:
+        """Return what is known of the model's scores beforehand."""
+        return self.model._usual_scores
+
+    def largest(self) -> float:
+        """Return the largest number that the model can hold: one of 32-bit floats takes less than a stream may have."""
+        dtype = np.float64 if self.model._forest is None else self.model._forest.dtype
+        return float(np.finfo(dtype).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -111,9 +129,9 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
         Those of ``OnlineIsolationMondrianForest`` that are asked for: a file's must be the same.
     """
     if path is None or not path.exists():
-        return OneModel(OnlineIsolationMondrianForest(**parameters), path), None
-    model = OnlineIsolationMondrianForest.load(path)
-    check_parameters(path, model._get_params(), parameters)
+        return OneModel(OnlineForest(**parameters), path), None
+    model = OnlineForest.load(path)
+    check_parameters(path, model._file_parameters(), parameters)
     state = model.__dict__.pop("_stream", None)
     return OneModel(model, path), None if state is None else checked(path, state)
 
@@ -132,6 +150,14 @@ class ModelsByKey:
     def known(self) -> Sequence[Any]:
         """Return nothing: each model knows features of its own."""
         return ()
+
+    def usual(self) -> UsualScores | None:
+        """Return what is known of all models' scores beforehand."""
+        return self.forest._template._usual_scores
+
+    def largest(self) -> float:
+        """Return the largest double: these models are made here."""
+        return float(np.finfo(np.float64).max)
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
@@ -195,26 +221,46 @@ def open_models(path: Path | None, parameters: dict[str, Any], max_models: int
 def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
-        if name != "n_jobs" and found[name] != value:
+        if name != "n_jobs" and found[name] != value and (name, value) != ("score", "default"):
             raise Failure(f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
                           "begin with another file", USAGE)
 
 
 def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, Any]:
     """Return a stream's state from a file if it is one; ValueError tells what is wrong."""
+    name = repr(os.fspath(path))
+    if not isinstance(state, dict):
+        raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
+    if state.get("version") == 1 and isinstance(state.get("alarms"), dict):  # its rule was another: it starts afresh
+        alarms = {key: value for key, value in state["alarms"].items() if key != "level"}
+        state = {**state, "version": STATE_VERSION, "alarms": {**alarms, "rule": None}}
+    if state.get("version") != STATE_VERSION:
+        raise ValueError(f"{name} has a stream's state of version {state.get('version')!r}; "
+                         f"this imondrian reads versions 1 to {STATE_VERSION}")
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
                              "pending": np.ndarray}
-    if state.get("version") != STATE_VERSION:
-        raise ValueError(f"{os.fspath(path)!r} has a stream's state of version {state.get('version')!r}; "
-                         f"this imondrian reads version {STATE_VERSION}")
-    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
-    alarms = state["alarms"]
-    if alarms.keys() != {"rate", "threshold", "level", "count"} or state["pending"].dtype != np.uint8 or \
-            state["records"] < 0 or not all(isinstance(name, str) for name in state["header"] or ()) or \
-            not all(value is None or isinstance(value, (int, float)) for value in alarms.values()):
-        raise ValueError(f"{os.fspath(path)!r} is damaged: no state of a stream: {state!r:.80}")
+    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
+            not _is_sound(state):
+        raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
     return state
+
+
+def _is_sound(state: dict[str, Any]) -> bool:
+    alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if alarms.keys() != {"rate", "threshold", "count", "rule"} or \
+            not all(value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+                    for key, value in alarms.items() if key != "rule"):
+        return False  # nor is NaN at most anything
+    if not (type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and
+            pending.dtype == np.uint8 and pending.ndim == 1 and
+            all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and
+            (alarms["rate"] is None or 0 < alarms["rate"] < 1) and
+            type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS):
+        return False
+    try:
+        return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _present(table: Table) -> dict[str, float]:

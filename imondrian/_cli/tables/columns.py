@@ -133,7 +133,9 @@ def read_rows(tables: Sequence[Table], columns: Columns, ends: list[int], *, lab
             index = np.arange(start, start + len(batch))
             start += len(batch)
             marks = batch.column(len(columns.features)) if verbatim else None
-            if not np.isfinite(X.sum(dtype=np.float64)) and (infinite := np.isinf(X)).any():
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = X.sum(dtype=np.float64)  # not finite where a value is not, or where finite ones add up to more
+            if not np.isfinite(total) and (infinite := np.isinf(X)).any():
                 if columns.infinite == "refuse":
                     row, column = np.argwhere(infinite)[0]
                     raise _infinite(table, int(index[row]) - begin + 1, columns.features[column], X[row, column])

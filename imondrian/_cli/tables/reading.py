@@ -1,15 +1,19 @@
 """Tables in files: what they hold, and their rows a batch at a time. Never is a whole table in memory.
 
-``reading`` and ``reading_csv`` read, ``writing`` writes, ``arrow_arrays`` converts: the only modules that import
-pyarrow.
+``reading``, ``reading_csv`` and ``reading_json`` read, ``writing`` writes, ``arrow_arrays`` converts: the only modules
+that import pyarrow.
 """
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +21,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from imondrian._cli import Failure
+from imondrian._kit import terminal
 
 NUMBER, TRUTH, EMPTY, TEXT, DATE, OTHER = "numbers", "truth values", "no values", "text", "dates", "other things"
 NUMERIC = (NUMBER, TRUTH, EMPTY)
-FORMATS = ("auto", "csv", "parquet", "arrow")
+FORMATS = ("auto", "csv", "json", "parquet", "arrow")
+_STANDARD_INPUT = Path("-")
 _BATCH_ROWS, _BATCH_CELLS = 1 << 14, 1 << 20
 
 
@@ -52,28 +58,68 @@ class Table(Protocol):
 
 
 def open_table(path: Path, reading: Reading) -> Table:
-    """Return the table of a file; its format is told by its content, else it is taken for CSV."""
+    """Return the table of a file; its format is told by its content, else it is taken for CSV.
+
+    ``-`` is standard input, which is put into a temporary file.
+    """
+    if path == _STANDARD_INPUT:
+        return _open(path, _spooled(), reading)
     with errors_of(path):
         if path.is_dir():
             raise Failure(f"{path}: is a folder, not a file")
         if path.exists() and not path.is_file():
             raise Failure(f"{path}: is no regular file, and it is read more than once: save it in a file first, or "
                           "follow it with imondrian stream")
-        found = _format(path)
+    return _open(path, path, reading)
+
+
+def _open(path: Path, source: Path, reading: Reading) -> Table:
+    """Return the table in the file ``source``, of which messages tell as ``path``."""
+    with errors_of(path):
+        found = _format(path, source)
         chosen = found if reading.format == "auto" else reading.format
-        if chosen != found:
+        if chosen != found and {chosen, found} != {"csv", "json"}:
             raise Failure(f"{path}: is not of the format {chosen}" + ("" if found == "csv" else f", but {found}"))
         if chosen == "parquet":
-            return _checked(ParquetTable(path))
+            return _checked(ParquetTable(path, source))
         if chosen == "arrow":
-            return _checked(ArrowTable(path))
+            return _checked(ArrowTable(path, source))
+        if chosen == "json":
+            from imondrian._cli.tables.reading_json import JsonTable
+
+            return _checked(JsonTable(path, source))
         from .reading_csv import CsvTable
 
-        return _checked(CsvTable(path, reading))
+        return _checked(CsvTable(path, reading, source))
 
 
-def _format(path: Path) -> str:
-    with open(path, "rb") as file:
+def _spooled() -> Path:
+    """Put standard input into a file, which is removed at the end: tables are read more than once."""
+    with tempfile.NamedTemporaryFile(prefix="imondrian-", delete=False) as file:
+        atexit.register(_remove, file.name)
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        except OSError as error:
+            raise Failure(f"cannot keep standard input in {file.name}: {error.strerror or error}") from error
+    return Path(file.name)
+
+
+def _remove(name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name)
+
+
+def _begins_as_json(source: Path) -> bool:
+    """Whether the first byte that is no blank opens an object."""
+    from .reading_csv import stream_of
+
+    with stream_of(source) as file:
+        head = file.read(1 << 12)
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def _format(path: Path, source: Path) -> str:
+    with open(source, "rb") as file:
         head = file.read(8)
         if not head:
             raise Failure(f"{path}: is empty")
@@ -92,7 +138,9 @@ def _format(path: Path) -> str:
         if tail != b"ARROW1":
             raise Failure(f"{path}: begins as Arrow but does not end as such: it is cut off")
         return "arrow"
-    return "arrow" if head[:4] == b"\xff\xff\xff\xff" else "csv"  # a stream of Arrow messages
+    if head[:4] == b"\xff\xff\xff\xff":  # a stream of Arrow messages
+        return "arrow"
+    return "json" if _begins_as_json(source) else "csv"
 
 
 def _checked(table: Any) -> Any:
@@ -146,6 +194,13 @@ def batch_rows(n_columns: int) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(1, n_columns)))
 
 
+def tell_note(table: Table, quiet: bool) -> None:
+    """Tell what was not clear about a file, and how it was taken."""
+    note = getattr(table, "note", None)
+    if note is not None:
+        terminal.note(f"{table.path}: {note}", quiet)
+
+
 def use_threads(n_threads: int) -> None:
     """Read with at most ``n_threads`` threads."""
     pa.set_cpu_count(n_threads)
@@ -154,8 +209,8 @@ def use_threads(n_threads: int) -> None:
 class _Typed:
     """A table of a format that tells its columns' types."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path = path
+    def __init__(self, path: Path, source: Path, schema: pa.Schema) -> None:
+        self.path, self.source = path, source
         names = unique(path, schema.names)
         self.kinds = {name: kind_of(schema.field(name).type) for name in names}
         self.single = frozenset(name for name in names if schema.field(name).type == pa.float32())
@@ -164,9 +219,9 @@ class _Typed:
 class ParquetTable(_Typed):
     """A Parquet file: of its row groups only the columns asked for are read, piece by piece."""
 
-    def __init__(self, path: Path) -> None:
-        with self._open(path) as file:
-            super().__init__(path, file.schema_arrow)
+    def __init__(self, path: Path, source: Path) -> None:
+        with self._open(source) as file:
+            super().__init__(path, source, file.schema_arrow)
 
     @staticmethod
     def _open(path: Path) -> Any:
@@ -177,7 +232,7 @@ class ParquetTable(_Typed):
 
     def batches(self, numbers: Sequence[str], verbatim: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         wanted = [*numbers, *verbatim]
-        with errors_of(self.path), self._open(self.path) as file:
+        with errors_of(self.path), self._open(self.source) as file:
             for batch in file.iter_batches(batch_rows(len(wanted)), columns=wanted):
                 chosen = batch.select(wanted)
                 if verbatim:
@@ -188,9 +243,9 @@ class ParquetTable(_Typed):
 class ArrowTable(_Typed):
     """An Arrow file (Feather of version 2), or a stream of Arrow messages in a file."""
 
-    def __init__(self, path: Path) -> None:
-        with self._open(path, None) as reader:
-            super().__init__(path, reader.schema)
+    def __init__(self, path: Path, source: Path) -> None:
+        with self._open(source, None) as reader:
+            super().__init__(path, source, reader.schema)
 
     @contextmanager
     def _open(self, path: Path, wanted: Sequence[str] | None) -> Iterator[Any]:
@@ -204,7 +259,7 @@ class ArrowTable(_Typed):
     def batches(self, numbers: Sequence[str], verbatim: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         wanted = [*numbers, *verbatim]
         rows = batch_rows(len(wanted))
-        with errors_of(self.path), self._open(self.path, wanted) as reader:
+        with errors_of(self.path), self._open(self.source, wanted) as reader:
             whole = (reader.get_batch(k) for k in range(reader.num_record_batches)) \
                 if hasattr(reader, "get_batch") else iter(reader)
             for batch in whole:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 import os
-import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from imondrian._cli import Failure
+from imondrian._cli import Failure, dialect
 
+from .arrow_arrays import from_numpy
 from .reading import NUMBER, TEXT, TRUTH, Reading, errors_of, kind_of, unique
 
 _CODECS = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
-_MISSING = ("", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null", "-NaN", "-nan", "None",
-            "<NA>")
 _HEAD = 1 << 16
 _BLOCK = 1 << 20
-_COMMA, _POINT = re.compile(r"[-+]?\d+,\d+$"), re.compile(r"[-+]?\d*\.\d+$")
 
 
 class CsvTable:
@@ -31,61 +31,106 @@ class CsvTable:
 
     single: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, reading: Reading) -> None:
-        self.path, self.reading = path, reading
-        lines, longest = self._lines()
-        self.delimiter = reading.delimiter or _delimiter(lines[0])
-        first, *others = self._rows(lines)
-        self.decimal = reading.decimal or _decimal(self.delimiter, others)
-        if self.decimal == self.delimiter:
-            raise Failure(f"{path}: the delimiter and the decimal mark cannot both be {self.decimal!r}")
-        self.header = self._has_header(first) if reading.header is None else reading.header
-        self.names = unique(path, first) if self.header else [f"column_{k}" for k in range(1, len(first) + 1)]
+    def __init__(self, path: Path, reading: Reading, source: Path | None = None) -> None:
+        self.path, self.reading, self.source = path, reading, source or path
+        lines, longest, passed = self._lines()
+        separator = dialect.separator_of(lines[0])
+        if separator is not None and len(lines) > 1:
+            passed, lines = passed + 1, lines[1:]
+        self.delimiter = reading.delimiter or separator or dialect.delimiter_of(lines[0])
+        if reading.decimal == reading.delimiter is not None:
+            raise Failure(f"{path}: the delimiter and the decimal mark cannot both be {self.delimiter!r}")
+        (first, n_first), *others = self._rows(lines)
+        self.header = not dialect.holds_numbers(first, self.delimiter) if reading.header is None else reading.header
+        rows = [cells for cells, _ in others] if self.header else [first, *(cells for cells, _ in others)]
+        self.decimal = reading.decimal or dialect.decimal_of(rows, self.delimiter) or "."
+        self.names = unique(path, dialect.names_of(first) if self.header else dialect.numbered(len(first)))
+        self.note = dialect.note_of(first, self.header, reading.header)
+        self._passed = passed + (n_first if self.header else 0)  # lines before the first row
         self.block = min(max(_BLOCK, 16 * longest), 1 << 30)
-        self.missing = [*_MISSING, *reading.missing]
+        self._check_end()
+        self.missing = frozenset(reading.missing)
+        self._null_values = dialect.spellings(reading.missing)
         self.kinds = self._kinds()
 
     def batches(self, numbers: Sequence[str], verbatim: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         types = {name: pa.bool_() if self.kinds[name] == TRUTH else pa.float64() for name in numbers}
         wrong: list[Any] = []
+        done = 0
         try:
-            yield from self._read(types | dict.fromkeys(verbatim, pa.string()), wrong)
+            for batch in self._read(types | dict.fromkeys(verbatim, pa.string()), wrong):
+                yield batch
+                done += len(batch)
         except pa.ArrowInvalid as error:
             if wrong:
                 raise self._wrong_width(wrong[0]) from error
             if "straddling" in str(error):
                 raise Failure(f"{self.path}: has a row of more than {self.block >> 20} MiB: is a quotation mark not "
                               "closed, or is it not CSV?") from error
-            self._find_bad_cell(numbers)
+            yield from self._cell_by_cell(numbers, verbatim, done)
+
+    def _cell_by_cell(self, numbers: Sequence[str], verbatim: Sequence[str], done: int) -> Iterator[pa.RecordBatch]:
+        """Yield what comes after ``done`` rows, by the dialect's own reading of cells that pyarrow does not know."""
+        first = 1
+        wrong: list[Any] = []
+        try:
+            for batch in self._read(dict.fromkeys((*numbers, *verbatim), pa.string()), wrong):
+                passed = min(max(done + 1 - first, 0), len(batch))
+                part = batch.slice(passed)
+                if len(part):
+                    columns = self._numbers(part, numbers, first + passed)
+                    yield pa.RecordBatch.from_arrays([*columns, *part.columns[len(numbers):]], names=part.schema.names)
+                first += len(batch)
+        except pa.ArrowInvalid as error:
+            if wrong:
+                raise self._wrong_width(wrong[0]) from error
             with errors_of(self.path):
                 raise
+
+    def _numbers(self, part: pa.RecordBatch, names: Sequence[str], first: int) -> list[pa.Array]:
+        found, bad = [], []
+        for j, name in enumerate(names):
+            cells = part.column(j).to_pylist()
+            values = np.full(len(cells), np.nan)
+            try:
+                for i, cell in enumerate(cells):
+                    values[i] = dialect.number_of(cell, self.decimal, self.missing)
+            except ValueError as error:
+                bad.append((i, j, name, cells[i], str(error)))
+            found.append(from_numpy(values))
+        if bad:
+            row, _, name, cell, what = min(bad)
+            raise self._bad_cell(name, first + row, cell, what)
+        return found
 
     def _read(self, types: dict[str, Any], wrong: list[Any]) -> Iterator[pa.RecordBatch]:
         with errors_of(self.path, (pa.ArrowInvalid,)), self._reader(types, wrong) as reader:
             for batch in reader:
                 if len(batch):
-                    yield batch.select(list(types))
+                    yield batch
 
     def _reader(self, types: dict[str, Any] | None, wrong: list[Any]) -> Any:
         def refuse(row: Any) -> str:
+            if not row.text.strip(dialect.blanks_beside(self.delimiter)):  # a line of blanks
+                return "skip"
             wrong.append(row)
             return "error"
 
         return arrow_csv.open_csv(
-            _stream(self.path),
+            stream_of(self.source),
             read_options=arrow_csv.ReadOptions(block_size=self.block, encoding=self.reading.encoding,
-                                               column_names=None if self.header else self.names),
+                                               skip_rows=self._passed, column_names=self.names),
             parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True,
                                                  invalid_row_handler=refuse),
-            convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=self.missing,
+            convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=self._null_values,
                                                      decimal_point=self.decimal,
                                                      include_columns=list(types) if types else None))
 
     # -- looking at the beginning ------------------------------------------------------------------
 
-    def _lines(self) -> tuple[list[str], int]:
-        """Return the lines at the beginning, and the bytes of the longest of them."""
-        with _stream(self.path) as file:
+    def _lines(self) -> tuple[list[str], int, int]:
+        """Return the lines at the beginning, the bytes of the longest of them, and how many blank ones came before."""
+        with stream_of(self.source) as file:
             data = file.read(_HEAD)
             while b"\n" not in data and b"\r" not in data and (more := file.read(len(data))):
                 data += more
@@ -100,13 +145,25 @@ class CsvTable:
                           f"{error.start}): --encoding latin-1, or another name, says what it is") from error
         except LookupError as error:
             raise Failure(f"--encoding: {error}") from error
-        lines = text.splitlines(keepends=True)
+        lines = list(io.StringIO(text, newline=""))  # splitlines would part them at other characters, too
         lines = lines if ended or len(lines) == 1 else lines[:-1]
-        while lines and not lines[0].strip():
-            del lines[0]
-        if not lines:
+        passed = next((i for i, line in enumerate(lines) if line.strip()), None)
+        if passed is None:
             raise Failure(f"{self.path}: holds blank lines only")
-        return lines, max(len(line.encode("utf-8", "replace")) for line in lines)
+        return lines[passed:], max(len(line.encode("utf-8", "replace")) for line in lines), passed
+
+    def _check_end(self) -> None:
+        """Raise Failure where the last line ends within a quotation, which pyarrow would close by itself."""
+        with open(self.source, "rb") as file:
+            if _codec_of(file.read(4)) is not None:
+                return  # which ends with a check of its own
+            file.seek(max(0, file.seek(0, io.SEEK_END) - _HEAD))
+            last = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
+        try:
+            dialect.cells_of(last.decode(self.reading.encoding, "replace").rstrip("\r"), self.delimiter)
+        except ValueError as error:
+            if "unexpected end" in str(error):
+                raise Failure(f"{self.path}: its last line ends within a quotation: is it cut off?") from error
 
     def _refuse_other_than_text(self, data: bytes) -> None:
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -114,19 +171,14 @@ class CsvTable:
         if b"\0" in data:
             raise Failure(f"{self.path}: is neither CSV nor Parquet nor Arrow")
 
-    def _rows(self, lines: Sequence[str]) -> list[list[str]]:
+    def _rows(self, lines: Sequence[str]) -> list[tuple[list[str], int]]:
+        """Return the cells of each row, and how many lines had been read by then."""
         csv.field_size_limit(1 << 30)
+        reader = csv.reader(lines, delimiter=self.delimiter)
         try:
-            return list(csv.reader(lines, delimiter=self.delimiter))
+            return [(cells, reader.line_num) for cells in reader]
         except csv.Error as error:
             raise Failure(f"{self.path}: cannot be read as CSV: {error}") from error
-
-    def _has_header(self, first: Sequence[str]) -> bool:
-        """Return True; Failure where the first row looks like data. Whole numbers may be names: counts of columns."""
-        if all(self._number(cell) is not None for cell in first) and not all(cell.isdigit() for cell in first):
-            raise Failure(f"{self.path}: its first row holds numbers, not names ({', '.join(first)[:60]}): "
-                          "--no-header takes it for data, --header for names")
-        return True
 
     def _kinds(self) -> dict[str, str]:
         """Return what each column holds, judged by the first block."""
@@ -140,7 +192,7 @@ class CsvTable:
         except pa.ArrowInvalid as error:
             if wrong:
                 raise self._wrong_width(wrong[0]) from error
-            if "Empty CSV" in str(error):  # a header without the end of its line
+            if "Empty CSV" in str(error) or "skip initial" in str(error):  # a header without the end of its line
                 raise Failure(f"{self.path}: has a header, but no rows") from error
             with errors_of(self.path):
                 raise
@@ -153,17 +205,14 @@ class CsvTable:
         return kinds
 
     def _mostly_numbers(self, column: pa.Array) -> bool:
-        cells = [cell for cell in column.slice(0, 10_000).to_pylist() if cell.strip() not in self.missing]
-        return 2 * sum(self._number(cell) is not None for cell in cells) > len(cells)
-
-    def _number(self, cell: str) -> float | None:
-        text = cell.strip()
-        if self.decimal == ",":
-            text = text.replace(".", "x").replace(",", ".")
-        try:
-            return float(text) if "_" not in text else None
-        except ValueError:
-            return None
+        numbers = texts = 0
+        for cell in column.slice(0, 10_000).to_pylist():
+            try:
+                value = dialect.number_of(cell, self.decimal, self.missing)
+                numbers += not math.isnan(value) and cell.strip().lower() not in dialect.TRUTH
+            except ValueError:
+                texts += 1
+        return numbers > texts or texts == 0
 
     # -- errors ------------------------------------------------------------------------------------
 
@@ -176,62 +225,37 @@ class CsvTable:
 
     def _place_of_wrong_width(self, expected: int) -> str:
         """Return the number of the first row with another number of cells."""
-        with _stream(self.path) as raw:
+        with stream_of(self.source) as raw:
             text = io.TextIOWrapper(raw, encoding=self.reading.encoding, errors="replace", newline="")
-            number = 0 if self.header else 1
-            for row in csv.reader(text, delimiter=self.delimiter):
-                if row and len(row) != expected:
+            number = 1
+            for row in csv.reader(islice(text, self._passed, None), delimiter=self.delimiter):
+                if not self.delimiter.join(row).strip(dialect.blanks_beside(self.delimiter)) and expected > 1:
+                    continue
+                if len(row) != expected:
                     return f"row {number}"
-                number += bool(row)
+                number += 1
         return "a row"
 
-    def _find_bad_cell(self, names: Sequence[str]) -> None:
-        """Raise Failure for the first cell of these columns that is no number, if there is one."""
-        first = 1
-        for batch in self._read(dict.fromkeys(names, pa.string()), []):
-            found = [(row, name) for name in names if (row := self._first_bad(batch.column(name), name)) is not None]
-            if found:
-                row, name = min(found)
-                raise self._bad_cell(name, first + row, batch.column(name)[row].as_py())
-            first += len(batch)
-
-    def _first_bad(self, column: pa.Array, name: str) -> int | None:
-        truth = self.kinds[name] == TRUTH
-        for row, cell in enumerate(column.to_pylist()):
-            text = cell.strip()
-            if text not in self.missing and (
-                    text.lower() not in ("true", "false", "0", "1") if truth else self._number(text) is None):
-                return row
-        return None
-
-    def _bad_cell(self, name: str, row: int, cell: str) -> Failure:
-        what = "neither true nor false" if self.kinds[name] == TRUTH else "not a number"
-        other = _COMMA if self.decimal == "." else _POINT
+    def _bad_cell(self, name: str, row: int, cell: str, what: str) -> Failure:
         hint = f"; --missing {cell.strip()!r} takes it for a missing value, --exclude {name!r} leaves the column out"
-        if other.match(cell.strip()):
+        other = dialect.mark_of(cell, ";")
+        if "thousands" in what:
+            hint = ": its comma may part thousands or be a decimal one (--decimal says which)"
+        elif other is not None and other != self.decimal:
             hint = f" with the decimal mark {self.decimal!r}, which other rows have: a file must keep to one " \
                    f"(--decimal says which)"
-        return Failure(f"{self.path}: row {row}, column {name!r}: {cell[:60]!r} is {what}{hint}")
+        kind = "neither true nor false" if self.kinds[name] == TRUTH else "not a number"
+        return Failure(f"{self.path}: row {row}, column {name!r}: {cell[:60]!r} is {kind}{hint}")
 
 
-def _stream(path: Path) -> Any:
+def stream_of(path: Path) -> Any:
     """Return the file as a stream of bytes, decompressed where it is compressed."""
     with open(path, "rb") as file:
         head = file.read(4)
-    codec = next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)
+    codec = _codec_of(head)
     file = pa.OSFile(os.fspath(path))
     return file if codec is None else pa.CompressedInputStream(file, codec)
 
 
-def _delimiter(line: str) -> str:
-    """Return the mark that parts the names; a comma where there is one name."""
-    bare = re.sub(r'"[^"]*"', "", line)
-    return max((",", ";", "\t", "|"), key=bare.count)
-
-
-def _decimal(delimiter: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return the decimal mark that most of the cells with one have."""
-    if delimiter == ",":
-        return "."
-    cells = [cell.strip() for row in rows for cell in row]
-    return "," if sum(map(bool, map(_COMMA.match, cells))) > sum(map(bool, map(_POINT.match, cells))) else "."
+def _codec_of(head: bytes) -> str | None:
+    return next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)

@@ -14,21 +14,20 @@
 namespace imondrian::NK_ISA {
 namespace {
 
-// The hot loops.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
-                            BuildScratch<T>& scratch) {                                            \
-    build_tree(tree, rows, n, mass, scratch);                                                      \
-  }                                                                                                \
-  void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,          \
-                                 const double* weight, ScaleScratch<T>& scratch) {                 \
-    find_rates(Rows<T>{tree.points, tree.width, rows, n, weight}, tree, tree.rate,                 \
-               scratch);                                                                           \
-  }                                                                                                \
-  void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, BuildScratch<T>& scratch) {
+  build_tree(tree, rows, n, mass, scratch);
+}
+
+template <class T>
+void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n, const double* weight,
+                     ScaleScratch<T>& scratch) {
+  const Rows<T> found{tree.points, tree.width, rows, n, weight};
+  find_rates(found, tree, tree.rate, scratch);
+}
+
+template <class T>
+void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
 
 // Draw which k of n rows tree t gets, from its own generator.
 void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::int64_t k, const double* weight,
@@ -45,8 +44,8 @@ void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::in
 // Build tree t from the rows of x that it draws, or that forest.drawn names (already_drawn), or from all; samples,
 // where there are any, learn which rows it holds, and which of x those are.
 template <class T>
-void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, bool already_drawn, std::int64_t t, Samples* samples) {
+void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight, std::int64_t n_sample,
+              bool own_rows, bool already_drawn, std::int64_t t, Samples* samples) {
   Tree<T> tree(forest, t);
   const std::int64_t k = std::min(n, n_sample);
   const bool sampled = already_drawn || k < n;
@@ -111,8 +110,8 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
 }
 
 template <class T>
-Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads) {
+Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight, std::int64_t n_sample,
+              bool own_rows, bool already_drawn, int n_threads) {
   std::atomic<bool> no_memory{false};
   if (!own_rows) {
     T* points = static_cast<T*>(forest.points);
@@ -146,13 +145,15 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
 }
 
 template <class T>
-Status bags_as(const ForestView& forest, std::int64_t known) {
+Status bags_as(const ForestView& forest, std::int64_t known, const std::int32_t* order) {
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
-    const bool changed = t % 2 == 1 && draw_bag(tree, known);
+    const bool changed = t % 2 == 1 && draw_bag(tree, known, order);
     if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
     const std::int64_t from = tree.empty() ? 0 : known;
-    for (std::int64_t j = from; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
+    for (std::int64_t k = from; k < tree.n_features && !forest.scaled; ++k) {
+      tree.rate[order[k]] = rate_in(tree, order[k], T(1));
+    }
   }
   return Status::kOk;
 }
@@ -181,23 +182,25 @@ Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, c
 }
 
 Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads) {
-  std::atomic<bool> no_memory{false};
-  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
-    try {
-      draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
-    }
+  return guarded([&] {
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+      try {
+        draw_tree(forest, t, n, n_sample, weight, forest.drawn + t * n_sample);
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    return no_memory ? Status::kNoMemory : Status::kOk;
   });
-  return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
-Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
-  return is64 ? bags_as<double>(forest, known) : bags_as<float>(forest, known);
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order) {
+  return is64 ? bags_as<double>(forest, known, order) : bags_as<float>(forest, known, order);
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
-  return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads);
+  return guarded([&] { return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads); });
 }
 
 }  // namespace imondrian::NK_ISA

@@ -79,6 +79,7 @@ class ForestExplainer {
     std::vector<T> row(static_cast<std::size_t>(forest_.width));
     typename TreeExplainer<T>::Scratch scratch;
     for (std::int64_t i = 0; i < n; ++i) {
+      nativekit::stop_if_asked();
       copy_padded(row.data(), x + i * d, d, forest_.width);
       for (const auto& explainer : explainers_) value[i] += explainer->explain(row.data(), out + i * d * kSides, scratch);
     }

@@ -47,6 +47,7 @@ class LeafEnds {
     value_[~v] = depth + hidden_depth(tree_.leaf_mass[~v]);
     return ~v;
   }
+  static std::int32_t place(std::int32_t, std::int32_t v) { return ~v; }
   std::vector<double> take_values() { return std::move(value_); }
 
  private:

@@ -12,7 +12,7 @@
 #include "nativekit/simd.hpp"
 #include "base/rng.hpp"
 #include "base/view.hpp"
-#include "wide.hpp"
+#include "base/wide.hpp"
 
 namespace imondrian::NK_ISA {
 

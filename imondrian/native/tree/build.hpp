@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tree/box.hpp"
+#include "nativekit/interrupt.hpp"
 #include "tree/slots.hpp"
 
 namespace imondrian::NK_ISA {
@@ -223,6 +224,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
   auto& stack = scratch.stack;
   stack.clear();
   scratch.loose = false;
+  nativekit::Paced pace(1 << 20);
   stack.push_back({0, n, kNobody, 0, 0.0, rows});
   while (!stack.empty()) {
     auto task = stack.back();
@@ -230,6 +232,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
     while (true) {  // down the left side: preorder
       const std::int32_t count = task.end - task.begin;
       const std::int32_t* own = task.rows + task.begin;
+      pace.did(count * width);
       T* lo = scratch.lower.data();
       T* hi = scratch.upper.data();
       double rate = 0.0;

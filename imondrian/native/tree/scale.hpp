@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tree/feature_subset.hpp"
+#include "nativekit/interrupt.hpp"
 #include "tree/box.hpp"
 
 namespace imondrian::NK_ISA {
@@ -200,7 +201,9 @@ NK_INLINE void find_rates(const Rows<T>& rows, const Tree<T>& tree, T* rate, Sca
     scratch.high.resize(static_cast<std::size_t>(rows.n + 1));
     tail_bounds(rows, scratch);
   }
+  nativekit::Paced pace(1 << 18);
   for (std::int64_t j = 0; j < tree.n_features; ++j) {
+    pace.did(rows.n);
     const double scale = filter ? tail_scale(rows, j, scratch) : sorted_scale(rows, j, scratch);
     if (scale > 0.0) rate[j] = rate_in(tree, j, rate_of<T>(scale));
   }

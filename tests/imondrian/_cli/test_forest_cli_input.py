@@ -117,7 +117,6 @@ CASES = {
     "CSV, not Parquet": (put("a\n1\n"), ("--read-as", "parquet"), 1, "x.csv: is not of the format parquet"),
     "two of a name": (put("a,b,a\n1,2,3\n"), (), 1, "x.csv: two columns have the name 'a'"),
     "two of a name, Parquet": (twice, (), 1, "x.parquet: two columns have the name 'a'"),
-    "no header": (put(GOOD), (), 1, "its first row holds numbers, not names (0, 0.5): --no-header"),
     "a short row": (put("a,b\n" + GOOD + "7\n" + GOOD), (), 1, "x.csv: row 41 has 1 cells, not 2: '7'"),
     "a long row": (put("a,b\n" + GOOD + "1,5,2,5\n"), (), 1, "row 41 has 4 cells, not 2: '1,5,2,5'; if commas are"),
     "text in a number": (put("a,b\n" + GOOD + "1,x\n"), (), 1, "row 41, column 'b': 'x' is not a number; --missing"),

@@ -11,10 +11,10 @@ pytest.importorskip("river", reason="needs river")
 pytest.importorskip("click", reason="needs click")
 pytest.importorskip("orjson", reason="needs orjson")
 
+from reference.alarm_reference import Alarms
 from stream_commands import FEATURES, ended, run, start, values
 
 from imondrian._cli import Failure
-from imondrian._cli.stream.alarms import STEP
 from imondrian._cli.stream.records import Selection
 from imondrian.keyed import KeyedForest
 
@@ -41,16 +41,14 @@ def lines(rows):
 
 
 def in_turn(rows, rate=0.05, protect=False):
-    """The obvious loop: ask the key's model, tell, let it learn; one level of alarms for all keys."""
-    found, level = [], rate
+    """The obvious loop: ask the key's model, tell, let it learn; one rule of alarms for the scores of all keys."""
+    found, alarms = [], Alarms(rate, usual=(0.531, 0.045, 2000))
     with KeyedForest(max_models=100, **SMALL) as forest:
         for number, row in enumerate(rows, 1):
             key, x = row["sensor"], {name: value for name, value in row.items() if name != "sensor"}
             score, p_value = forest.score_one(key, x), forest.p_value_one(key, x)
             ready = key in forest and forest.model(key)._is_ready
-            alarm = ready and p_value <= level
-            if ready:
-                level += STEP * (rate - alarm)
+            alarm = ready and alarms.alarm(score)
             if alarm and protect:
                 forest._keep_score(key, score)
             else:

@@ -226,3 +226,23 @@ def test_it_is_a_filter_in_a_shell(X, whole, tmp_path):
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert [json.loads(line) for line in done.stdout.splitlines()] == whole[:3]
     assert done.returncode in (0, 141) and done.stderr == ""  # 0 where all was in the pipe before head went
+
+
+@pytest.mark.parametrize(("options", "data", "records", "features", "note"), [
+    ((), b"1,2\n3,4\n", 2, ["0", "1"], "the first row holds numbers and is taken for data"),
+    (("--header",), b"1,2\n3,4\n", 1, ["1", "2"], ""), (("--no-header",), b"0,1\n3,4\n", 2, ["0", "1"], ""),
+    ((), b"0,1\n3,4\n", 1, ["0", "1"], "is taken for names of columns"),
+    (("--names", "a,b", "--header"), b"x,y\n3,4\n", 1, ["a", "b"], ""),
+    (("--names", "a,b"), b"1,2\n3,4\n", 2, ["a", "b"], ""),
+    (("--missing", "?"), b"a,b\n?,1\n2,3\n", 2, ["a", "b"], ""), ((), b"sep=;\na;b\n1,5;2\n", 1, ["a", "b"], ""),
+    ((), b"\xef\xbb\xbfsep=|\r\n a | b \r\n1|2\r\n", 1, ["a", "b"], ""),
+])
+def test_how_csv_is_read(tmp_path, options, data, records, features, note):
+    code, out, told = ended(start("--model", tmp_path / "model", *options), data)
+    assert code == 0 and [each["record"] for each in out] == list(range(1, records + 1))
+    assert note in told and (told == "") == (note == "")
+    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._keys) == features
+    # It goes on with a file of the same kind, and with more rows of this one.
+    again = start("--model", tmp_path / "model", *options)
+    assert ended(again, data)[0] == 0
+    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._keys) == features

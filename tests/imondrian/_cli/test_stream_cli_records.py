@@ -242,10 +242,13 @@ def test_a_header_from_the_command_line_or_the_run_before():
     assert opened(b"1,2", layout=Layout(header=("a", "b")))[1:] == (0, ("a", "b"))
     assert opened(b"1,x", header=("a", "t"), ignore=("t",))[1:] == (0, ("a", "t"))  # data: the header is known
     assert opened(b"b,a", header=("a", "b"))[1:] == (1, ("b", "a"))
+    assert opened(b"0,1", header=("0", "1"))[1:] == (1, ("0", "1"))  # the header again
+    assert opened(b"1,2,3", header=("a", "b"))[1:] == (0, ("a", "b"))  # a bad line, and no new columns
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    (b"1,2.5", "holds numbers"), (b"a,a", "column 'a' twice"), (b"[", "begins with '\\['"), (b"\x89PNG\0", "no text"),
+    (b"a,a", "column 'a' twice"), (b"a,b\r1,2\r", "carriage return alone"), (b'"a,b', "header line cannot be read"),
+    (b"[", "begins with '\\['"), (b"\x89PNG\0", "no text"),
     (None, "no text"),
 ])
 def test_first_lines_that_are_refused(line, message):

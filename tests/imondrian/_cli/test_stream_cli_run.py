@@ -12,7 +12,6 @@ pytest.importorskip("orjson", reason="needs orjson")
 from stream_commands import FEATURES, csv_lines, json_lines, run, values
 
 from imondrian._cli import PARTLY, Failure
-from imondrian._cli.stream.alarms import STEP
 from imondrian._cli.stream.csv_records import Layout
 from imondrian._cli.stream.records import Selection
 from imondrian.river import AlarmFilter, OnlineIsolationMondrianForest
@@ -28,13 +27,13 @@ def X():
 def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
     """river's own loop: score, p-value, alarm and reasons of each point, then learn it."""
     model = OnlineIsolationMondrianForest(10, seed=1, **parameters)
-    alarms = AlarmFilter(model, rate=rate, step=STEP, protect_anomaly_detector=protect)
+    alarms = AlarmFilter(model, rate=rate, protect_anomaly_detector=protect)
     found = []
     for number, row in enumerate(X.tolist(), 1):
         x = dict(zip(FEATURES, row, strict=True))
         score = model.score_one(x)
         alarm = bool(alarms.classify(score))
-        p_value = alarms.p_value(score) if number > 32 else 1.0
+        p_value = model.p_value_one(x)
         found.append({"record": number, "score": score, "p_value": p_value, "alarm": alarm})
         if alarm and n_reasons:
             parts = [(-size, name, side) for name, sizes in model.explain_one(x, by_direction=True).items()
@@ -42,6 +41,8 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
             found[-1]["reasons"] = [{"feature": name, "side": side, "contribution": -size}
                                     for size, name, side in sorted(parts)[:n_reasons] if size < 0]
         alarms.learn_one(x)
+        if alarm and protect:
+            model._recent.push_one(score)
     assert any(each["alarm"] for each in found)
     return found
 
@@ -170,7 +171,8 @@ def test_a_new_rate_begins_with_its_own_level(tmp_path, X):
     kept, new = (run(tmp_path, b"", model=model, rate=rate)[0] for rate in (None, 0.2))
     assert kept == new == 0
     stream = OnlineIsolationMondrianForest.load(model)._stream
-    assert stream["alarms"]["rate"] == 0.05 and stream["alarms"]["level"] != 0.05
+    assert stream["alarms"]["rate"] == 0.05 and stream["alarms"]["rule"]["debt"] != 0.0
+    assert stream["alarms"]["rule"]["n_scores"] == N - 32
     run(tmp_path, json_lines(X[:1]), model=model, threshold=0.9)
     assert OnlineIsolationMondrianForest.load(model)._stream["alarms"]["threshold"] == 0.9
 
@@ -200,8 +202,10 @@ def test_settings_that_a_saved_model_does_not_have(tmp_path, X, settings, messag
 
 
 @pytest.mark.parametrize("change", [
-    {"version": 2}, {"records": -1}, {"records": 1.5}, {"pending": np.zeros(1)}, {"header": [1]}, {"more": 1},
-    {"alarms": {"rate": 0.1}}, {"alarms": {"rate": "x", "threshold": None, "level": 0.1, "count": 0}},
+    {"version": 3}, {"records": -1}, {"records": 1.5}, {"pending": np.zeros(1)}, {"header": [1]}, {"more": 1},
+    {"alarms": {"rate": 0.1}}, {"alarms": {"rate": "x", "threshold": None, "rule": None, "count": 0}},
+    {"alarms": {"rate": 0.1, "threshold": None, "rule": {"rate": 0.1}, "count": 0}},
+    {"version": 1, "alarms": {"rate": "x", "threshold": None, "level": 0.1, "count": 0}},
 ])
 def test_a_state_that_is_none_is_refused(tmp_path, X, change):
     path = tmp_path / "model"
@@ -211,6 +215,19 @@ def test_a_state_that_is_none_is_refused(tmp_path, X, change):
     model.save(path)
     with pytest.raises(ValueError, match="state of"):
         run(tmp_path, json_lines(X[:5]), model=path)
+
+
+def test_a_state_of_the_first_version_goes_on_with_a_fresh_rule(tmp_path, X):
+    path = tmp_path / "model"
+    run(tmp_path, json_lines(X[:400]), model=path, rate=0.05)
+    model = OnlineIsolationMondrianForest.load(path)
+    model._stream.update(version=1, alarms={"rate": 0.05, "threshold": None, "level": 0.03, "count": 17})
+    model.save(path)
+    code, found = run(tmp_path, json_lines(X[400:]), model=path)
+    assert code == 0 and [each["record"] for each in found] == list(range(401, N + 1))
+    alarms = OnlineIsolationMondrianForest.load(path)._stream["alarms"]
+    assert alarms["rate"] == 0.05 and alarms["rule"]["n_scores"] == N - 400
+    assert alarms["count"] == 17 + sum(each["alarm"] for each in found)
 
 
 # -- bad lines -----------------------------------------------------------------------------------------------
@@ -288,12 +305,13 @@ def test_csv_of_other_lands(tmp_path, X):
     lines = csv_lines(X, ";").replace(b".", b",")
     _, found = run(tmp_path, lines, layout=Layout(decimal=","))
     assert found == in_turn(X)
+    assert run(tmp_path, lines) == (0, found)
     with pytest.raises(Failure, match="decimal comma where decimals have points"):
-        run(tmp_path, lines)
+        run(tmp_path, lines, layout=Layout(decimal="."))
 
 
 def test_a_model_that_grows_too_large_stops_with_all_lines_so_far(tmp_path, X):
     with pytest.raises((ValueError, MemoryError), match="max_bytes"):
         run(tmp_path, json_lines(X) + b'{"d1":1,"d2":1}\n',
-            parameters={"n_trees": 10, "seed": 1, "window": 20, "max_bytes": 120_000})
+            parameters={"n_trees": 10, "seed": 1, "window": 20, "score": "spacing", "max_bytes": 120_000})
     assert (tmp_path / "out").read_bytes().count(b"\n") == N

@@ -147,14 +147,13 @@ def test_extreme_values(emulated, dtype):
             check(emulated, forest, queries, score)
 
 
-def test_a_row_without_any_value_goes_every_way(emulated):
+def test_rows_without_any_value(emulated):
     x = np.full((3, 2), np.nan)
     for score in SCORES:
         check(emulated, batch(2, np.float64), x, score)
 
 
-def test_more_rows_with_missing_values_than_threads(emulated, monkeypatch):
-    monkeypatch.setattr(_cuda_forest, "_FORKED_BLOCKS", 1)
+def test_more_rows_with_missing_values_than_threads_of_a_block(emulated):
     x = rows(700, 3, np.float32, seed=3)
     x[:, 1] = np.nan
     check(emulated, batch(3, np.float32), x, "insertion")

@@ -11,8 +11,8 @@ from imondrian._kit.kernel_source import OPTIONS, Instance
 
 NVCC = shutil.which("nvcc")
 # Registers a thread: 64 let four blocks of 256 threads share a multiprocessor.
-BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "forked_depths": 128, "scores_of_depths": 32,
-           "log_spacings": 64, "forked_spacings": 128, "scores_of_spacings": 40}
+BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "mended_depths": 64, "scores_of_depths": 32,
+           "log_spacings": 64, "mended_spacings": 64, "scores_of_spacings": 40}
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 

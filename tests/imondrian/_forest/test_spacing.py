@@ -180,15 +180,15 @@ def test_clean_mass_leaves_with_its_point(memory):
 def test_chunks_threads_and_interruptions_change_nothing(window):
     X = case("normal", 700, 7, seed=4)
     X[500:] *= 3.0  # so that scales are renewed
-    whole = OnlineIsolationMondrianForest(12, window=window, seed=1)
+    whole = OnlineIsolationMondrianForest(12, score="spacing", window=window, seed=1)
     expected = whole.score_learn_many(X)
-    parts = OnlineIsolationMondrianForest(12, window=window, seed=1, n_jobs=3)
+    parts = OnlineIsolationMondrianForest(12, score="spacing", window=window, seed=1, n_jobs=3)
     found = []
     for begin in range(0, 700, 90):
         found.append(parts.score_learn_many(X[begin:begin + 90]))
         parts = pickle.loads(pickle.dumps(parts))
     assert_array_equal(np.concatenate(found), expected)
-    one = OnlineIsolationMondrianForest(12, window=window, seed=1)
+    one = OnlineIsolationMondrianForest(12, score="spacing", window=window, seed=1)
     for x in X[:150]:
         one.learn_one(dict(enumerate(x)))
     rest = [one.score_one(dict(enumerate(x))) for x in X[150:153]]
@@ -199,7 +199,7 @@ def test_chunks_threads_and_interruptions_change_nothing(window):
 @pytest.mark.parametrize("window", [None, 40, "thinned"])
 def test_new_keys_enter_bags_and_renew_their_trees(window):
     rng = np.random.default_rng(0)
-    model = OnlineIsolationMondrianForest(20, window=window, seed=0)
+    model = OnlineIsolationMondrianForest(20, score="spacing", window=window, seed=0)
     for _ in range(120):
         model.learn_one({j: rng.normal() for j in range(4)})
     for _ in range(120):
@@ -228,7 +228,7 @@ def test_units_mean_nothing(d):
     assert_array_equal(other.score_samples(X * unit), plain.score_samples(X))
     moved = IsolationMondrianForest(**SMALL).fit(X + shift)
     assert_allclose(moved.score_samples(X + shift), plain.score_samples(X), rtol=1e-6)
-    a, b = (OnlineIsolationMondrianForest(10, seed=0) for _ in range(2))
+    a, b = (OnlineIsolationMondrianForest(10, score="spacing", seed=0) for _ in range(2))
     assert_array_equal(a.score_learn_many(X), b.score_learn_many(X * unit))
 
 

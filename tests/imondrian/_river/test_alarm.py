@@ -33,8 +33,8 @@ def alarms(model, stream):
     return np.array(called)
 
 
-def replayed(scores, **options):
-    return alarms(AlarmFilter(Replay(scores), **options), ({"t": t} for t in range(len(scores))))
+def replayed(scores, mode="rate", **options):
+    return alarms(AlarmFilter(Replay(scores), mode=mode, **options), ({"t": t} for t in range(len(scores))))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_rate_holds_on_all_of_shuttle(shuttle, shuttle_scores, rate):
 @pytest.mark.parametrize("protect", [True, False])
 def test_the_rate_holds_with_any_detector(detector, protect):
     stream = [x for x, _ in datasets.Shuttle().take(3000)]
-    model = AlarmFilter(detector.clone(), rate=0.05, step=0.02, protect_anomaly_detector=protect)
+    model = AlarmFilter(detector.clone(), rate=0.05, step=0.02, protect_anomaly_detector=protect, mode="rate")
     called = alarms(model, stream)
     assert called.sum() == model.n_alarms and 2000 < model.n_points <= 3000
     assert model.n_alarms / model.n_points == pytest.approx(0.05, rel=0.2)
@@ -257,3 +257,44 @@ WRAPPERS = [AlarmFilter(FOREST), CheckedFilter(FOREST), CheckedFilter(TREES, rat
     for check in checks_of(model)])
 def test_every_river_check(model, check):
     check(model.clone())
+
+
+# -- bursts ----------------------------------------------------------------------------------------------
+
+
+def with_bursts(seed, length, far):
+    rng = np.random.default_rng(seed)
+    X, is_burst = rng.normal(size=(6000, 3)), np.zeros(6000, bool)
+    for begin in (1500, 3000, 4500):
+        burst = slice(begin, begin + int(rng.integers(*length)))
+        X[burst] += far * np.array([1, -1, 1]) / np.sqrt(3)
+        is_burst[burst] = True
+    return X, is_burst
+
+
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("score", ["insertion", "default"])
+def test_bursts_are_told_whole(score, protect):
+    """A fast level falls silent after some alarms: 9 of 45 points at most."""
+    X, is_burst = with_bursts(0, (15, 16), 8.0)
+    model = OnlineIsolationMondrianForest(50, score=score, seed=0, calibration=None)
+    called = alarms(AlarmFilter(model, rate=0.01, protect_anomaly_detector=protect),
+                    (dict(enumerate(row)) for row in X.tolist()))
+    assert called[is_burst].sum() >= 43 and called.sum() <= 90
+
+
+def test_long_bursts_are_told_for_the_most_part():
+    X, is_burst = with_bursts(1, (25, 41), 6.5)
+    scores = OnlineIsolationMondrianForest(50, seed=1).score_learn_many(X)
+    filtered = AlarmFilter(OnlineIsolationMondrianForest(50, seed=1), rate=0.01)
+    assert np.array(filtered._rule.judge(scores[32:].tolist()))[is_burst[32:]].mean() >= 0.8
+
+
+def test_what_is_usual_is_known_behind_wrappers():
+    forest = OnlineIsolationMondrianForest(5)
+    for wrapped in (forest, preprocessing.StandardScaler() | forest, DriftMonitor(forest)):
+        assert AlarmFilter(wrapped)._rule.usual is not None
+    for other in (OnlineIsolationMondrianForest(5, score="spacing"), anomaly.HalfSpaceTrees(), Replay([])):
+        assert AlarmFilter(other)._rule.usual is None
+    with pytest.raises(ValueError, match="mode must be one of"):
+        AlarmFilter(forest, mode="share")
