@@ -118,6 +118,8 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() nogil
 
 
+include "nativekit/isa.pxi"
+
 HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5

@@ -87,7 +87,6 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
 
     int _nearest "pointmetrics::nearest"[T](const NearestJob[T]& job)
     int64_t _prepared_size "pointmetrics::prepared_size"[T](int64_t n, int d)
-    int _limit_instruction_set "pointmetrics::limit_instruction_set"(int limit)
     int _prepare "pointmetrics::prepare"[T](const T* points, int64_t n, int d, char* memory)
 
 ctypedef fused real:
@@ -163,9 +162,7 @@ def prepare(cnp.ndarray points):
     return index
 
 
-def limit_instruction_set(int limit):
-    """Use at most the baseline (0), AVX2 (1) or AVX-512 (2); return what is used. For tests."""
-    return _limit_instruction_set(limit)
+include "nativekit/isa.pxi"
 
 
 # Distance to a mesh

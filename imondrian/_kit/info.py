@@ -17,7 +17,9 @@ class Info(dict[str, str]):
 def info() -> Info:
     """Tell what is installed and usable.
 
-    Imports CuPy where it is installed, and looks for a device; nothing is compiled.
+    Imports CuPy where it is installed, and looks for a device; nothing is compiled. The instruction set is the
+    level that hot loops run at (``baseline``, ``avx2`` or ``avx512``), and the vectors it has; the environment
+    variable ``IMONDRIAN_ISA``, read at the import, names the highest level to use.
 
     Returns
     -------
@@ -31,11 +33,13 @@ def info() -> Info:
     >>> imondrian.info()["imondrian"] == imondrian.__version__
     True
     """
+    from imondrian._core import instruction_set
     from imondrian._version import __version__
 
     from .device import cuda_state  # only here, so that importing the package stays quick
 
     return Info({"imondrian": __version__, "Python": f"{platform.python_version()} on {platform.platform()}",
+                 "instruction set": "{} ({})".format(*instruction_set()),
                  **{package: _version(package) for package in _PACKAGES}, "CUDA": cuda_state()})
 
 

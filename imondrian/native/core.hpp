@@ -4,14 +4,21 @@
 
 #include <cstdint>
 
-#include "audit.hpp"
-#include "score/depth_score.hpp"
 #include "base/view.hpp"
 
 namespace imondrian {
 
 // kInterrupted: the caller's watch (nativekit/interrupt.hpp) said stop. What the call was to write is half written.
 enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2, kInterrupted = 3 };
+
+enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
+
+// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+struct Fault {
+  int invariant = 0;
+  std::int64_t tree = -1;
+  std::int64_t slot = 0;
+};
 
 // c(n), the expected depth a leaf of mass n hides.
 double hidden_depth_of(double mass);
@@ -70,5 +77,23 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
                double* value, double* expected, int n_threads);
 
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads);
+
+// All of these, as compiled for one instruction set.
+struct Core {
+  decltype(&imondrian::hidden_depth_of) hidden_depth_of;
+  decltype(&imondrian::no_infinity) no_infinity;
+  decltype(&imondrian::any_missing) any_missing;
+  decltype(&imondrian::fit) fit;
+  decltype(&imondrian::draw_rows) draw_rows;
+  decltype(&imondrian::draw_bags) draw_bags;
+  decltype(&imondrian::fill_boxes) fill_boxes;
+  decltype(&imondrian::learn) learn;
+  decltype(&imondrian::forget) forget;
+  decltype(&imondrian::score) score;
+  decltype(&imondrian::drawn_ways) drawn_ways;
+  decltype(&imondrian::spacing_excess) spacing_excess;
+  decltype(&imondrian::explain) explain;
+  decltype(&imondrian::audit) audit;
+};
 
 }  // namespace imondrian

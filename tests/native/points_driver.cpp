@@ -16,6 +16,7 @@
 
 #include "core.hpp"
 #include "emd/emd.hpp"
+#include "nativekit/isa.hpp"
 
 namespace {
 
@@ -214,7 +215,8 @@ void check_interrupts(const Call& call) {
       const int status = call(threads);
       require(status == pointmetrics::kOk || status == pointmetrics::kInterrupted, "another status");
       require((status == pointmetrics::kInterrupted) == (questions_left <= 0), "an answer that nobody heard");
-      if (stop_at == 1) require(status == pointmetrics::kInterrupted, "the call was not stopped");
+      // Of several threads, the others may be done before the one that asks has begun.
+      if (stop_at == 1 && threads == 1) require(status == pointmetrics::kInterrupted, "the call was not stopped");
     }
   }
 }
@@ -252,9 +254,7 @@ void check_interrupted_calls() {
   });
 }
 
-}  // namespace
-
-int main() {
+void run_all() {
   using pointmetrics::emd::Cost;
   for (const int d : {1, 2, 3, 5}) {
     for (const bool lattice : {false, true}) {
@@ -270,6 +270,15 @@ int main() {
   check_prepared();
   check_mesh();
   check_interrupted_calls();
+}
+
+}  // namespace
+
+int main() {
+  for (int level = 0; level <= static_cast<int>(nativekit::best_level()); ++level) {
+    nativekit::limit_level(level);
+    run_all();
+  }
   std::puts("points_driver: ok");
   return 0;
 }

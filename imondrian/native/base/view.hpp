@@ -34,6 +34,8 @@ constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a
 constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
 constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
+constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
+
 constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
 
 constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass

@@ -7,10 +7,9 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;     // points a thread scores before it asks for more
@@ -32,19 +31,15 @@ struct Look {
 };
 
 // The looks, sorted by the nodes where they end.
-#define IMONDRIAN_KERNELS(T)                                                                        \
-  NK_CLONES Status measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin,  \
-                                 const Look<T>* end) {                                              \
-    const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; }; \
-    const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {                              \
-      const Look<T>* at = std::lower_bound(begin, end, v, before);                                  \
-      for (; at != end && at->end.box == v; ++at) at->write(sight.extent_in(lo, hi, at->x));        \
-    };                                                                                              \
-    IMONDRIAN_GUARDED(BoxSweep<T>(tree, sight).run(visit))                                          \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin, const Look<T>* end) {
+  const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; };
+  const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
+    const Look<T>* at = std::lower_bound(begin, end, v, before);
+    for (; at != end && at->end.box == v; ++at) at->write(sight.extent_in(lo, hi, at->x));
+  };
+  BoxSweep<T>(tree, sight).run(visit);
+}
 
 template <class T>
 class Trimmer {
@@ -214,7 +209,7 @@ class Trimmer {
     void see_held(std::int32_t box, const T* x, double depth, Seen* seen) { add({box, 0.0}, x, depth, seen); }
     void see(const T* x, bool missing, Seen* seen) {
       if (missing) {
-        resume(prepare_tree_means(tree_, sight_, scratch_));
+        prepare_tree_means(tree_, sight_, scratch_);
         double depth = 0.0;
         const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
         return add(end, x, depth, seen);
@@ -236,7 +231,7 @@ class Trimmer {
         nativekit::stop_if_asked();
         looks_[n_leaves].write(sight_.extent(tree_, looks_[n_leaves].end.box, looks_[n_leaves].x, scratch_));
       }
-      resume(measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size()));
+      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size());
     }
 
    private:
@@ -329,7 +324,5 @@ template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads) {
   Trimmer<T>(forest, samples, n_threads).run();
 }
-template void trim<float>(const ForestView&, const Samples&, int);
-template void trim<double>(const ForestView&, const Samples&, int);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -6,10 +6,11 @@
 #include <optional>
 #include <vector>
 
+#include "core.hpp"
 #include "tree/box.hpp"
 #include "score/means.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // c(n): the mean depth of an unsuccessful search in a binary search tree of n keys, the expected
 // depth that a leaf of mass n hides (Liu, Ting and Zhou 2008, equation 1). Straight line from
@@ -20,8 +21,6 @@ inline double hidden_depth(double n) {
   if (n <= 2.0) return n - 1.0;
   return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
 }
-
-enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
 
 constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
 
@@ -144,8 +143,6 @@ NK_INLINE double mended_depth(const Tree<T>& tree, const T* x) {
   return walk.depth();
 }
 
-constexpr int kTreesAbreast = 8;
-
 // Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
 template <class T>
 class Abreast {
@@ -231,4 +228,4 @@ class Abreast {
   std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -15,7 +15,7 @@
 #include "score/depth_score.hpp"
 #include "score/spacing.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kSides = 2;  // below, above
 
@@ -214,4 +214,4 @@ class TreeExplainer {
   std::vector<double> node_, leaf_, box_;  // V, and the log sizes of boxes where walks end
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -18,7 +18,7 @@
 #include "nativekit/simd.hpp"
 #include "base/view.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // A number in [0, 1) that belongs to a cut, and stays with it in files and copies: a hash of its time, which is as
 // random as can be. Only of its leading bits, so that it depends neither on units nor on how sums were rounded.
@@ -129,4 +129,4 @@ class Means {
   Below below_;
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

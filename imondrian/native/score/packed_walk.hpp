@@ -15,7 +15,7 @@
 
 #include "score/depth_score.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kBlockNodes = 7;
 
@@ -169,4 +169,4 @@ using PackedScan = void (*)(const PackedTree<T>&, const T* x, std::int64_t n, st
 template <class T, class Out>
 PackedScan<T, Out> choose_scan(std::int64_t n_features);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

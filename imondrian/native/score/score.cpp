@@ -5,25 +5,24 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 #include "score/ways.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
-// One clone an instruction set. T is spelled out: clones cannot be templates.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {  \
-    for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);      \
-  }                                                                                                \
-  NK_CLONES double depth_with_missing(const Tree<T>& tree, const T* x) { return mended_depth(tree, x); } \
-  NK_CLONES void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, \
-                                  std::int32_t* end, double* gain) {                               \
-    walk_ways(tree, x, n, stride, end, gain);                                                      \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);
+}
+
+template <class T>
+double depth_with_missing(const Tree<T>& tree, const T* x) { return mended_depth(tree, x); }
+
+template <class T>
+void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
+                      double* gain) {
+  walk_ways(tree, x, n, stride, end, gain);
+}
 
 namespace {
 
@@ -130,8 +129,7 @@ void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score sco
 }
 
 template <class T>
-Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score, double* depth,
-                int n_threads) {
+Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score, double* depth, int n_threads) {
   WithMeans with_means(given);
   const ForestView& forest = with_means.forest();
   const std::int64_t d = forest.n_features, trees = forest.n_trees;
@@ -183,7 +181,7 @@ Status ways_as(const ForestView& given, Score score, std::int32_t* child, double
     Sight<T> sight;
     sight.look_at(tree);
     BoxScratch<T> scratch;
-    if (spacing) resume(prepare_tree_means(tree, sight, scratch));
+    if (spacing) prepare_tree_means(tree, sight, scratch);
     for (std::int32_t v = 0; v < tree.header[kNodeMark]; ++v) {
       if (tree.feature[v] == kFree) continue;
       child[v] = tree.child[2 * std::int64_t{v} + drawn_side(tree, v)];
@@ -200,6 +198,8 @@ Status ways_as(const ForestView& given, Score score, std::int32_t* child, double
 
 }  // namespace
 
+double hidden_depth_of(double mass) { return hidden_depth(mass); }
+
 Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain) {
   return is64 ? dispatch(true, nullptr, [&](auto) { return ways_as<double>(forest, score, child, gain); })
               : dispatch(false, nullptr, [&](auto) { return ways_as<float>(forest, score, child, gain); });
@@ -215,11 +215,11 @@ Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n,
   if (kind == Score::kSpacing) {
     *norm = 1.0;
     const Status status = dispatch(is64, x, [&](auto rows) { return spacings_as(forest, rows, n, depth, n_threads); });
-    spacing_excess(forest, depth, n, depth);
+    NK_ISA::spacing_excess(forest, depth, n, depth);
     return status;
   }
   *norm = mean_norm(forest);
   return dispatch(is64, x, [&](auto rows) { return score_as(forest, rows, n, kind, depth, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -7,14 +7,13 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kScoreChunk = 512;        // rows a thread scores before it asks for more
-constexpr std::int64_t kPackFrom = 256;          // rows from which packing the trees pays
+constexpr std::int64_t kSpacingChunk = 512;        // rows a thread scores before it asks for more
+constexpr std::int64_t kSpacingPackFrom = 256;          // rows from which packing the trees pays
 constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
@@ -61,45 +60,43 @@ struct PackedSpacing {
   std::vector<T> rate, boxes;  // (width), (ends, 2, width)
 };
 
-#define IMONDRIAN_KERNELS(T)                                                                           \
-  NK_CLONES Status write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, \
-                               T* out) {                                                               \
-    const std::int64_t width = sight.width();                                                          \
-    const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {                                 \
-      const std::int64_t place = ends.place_of(v);                                                     \
-      if (place < 0) return;                                                                           \
-      copy_row(out + 2 * width * place, lo, width);                                                    \
-      copy_row(out + 2 * width * place + width, hi, width);                                            \
-    };                                                                                                 \
-    for (std::size_t k = 0; k < ends.boxes().size(); ++k) {                                            \
-      T* to = out + 2 * width * static_cast<std::int64_t>(k);                                          \
-      if (tree.lower || ends.boxes()[k] < 0) sight.box(tree, ends.boxes()[k], to, to + width);         \
-    }                                                                                                  \
-    if (tree.lower) return Status::kOk;                                                                \
-    IMONDRIAN_GUARDED(BoxSweep<T>(tree, sight).run(visit))                                             \
-  }                                                                                                    \
-  NK_CLONES void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,        \
-                             std::int64_t n, LogSum* sums) {                                           \
-    const std::int64_t width = tree.width;                                                             \
-    for (std::int64_t i = 0; i < n; ++i) {                                                             \
-      const T* lo = tree.boxes.data() + end[i] * 2 * width;                                            \
-      sums[i].add_log_of(                                                                              \
-          stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));    \
-    }                                                                                                  \
-  }                                                                                                    \
-  NK_CLONES void add_log_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,    \
-                                 const double* gain, const std::vector<std::int64_t>& which, double* sums) { \
-    const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());                \
-    for (std::int64_t i = 0; i < n; ++i) {                                                             \
-      const T* lo = tree.boxes.data() + end[i] * 2 * width;                                            \
-      sums[which[i]] += std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width,     \
-                                           tree.constant)) - gain[i];                                  \
-    }                                                                                                  \
+template <class T>
+void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, T* out) {
+  const std::int64_t width = sight.width();
+  const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
+    const std::int64_t place = ends.place_of(v);
+    if (place < 0) return;
+    copy_row(out + 2 * width * place, lo, width);
+    copy_row(out + 2 * width * place + width, hi, width);
+  };
+  for (std::size_t k = 0; k < ends.boxes().size(); ++k) {
+    T* to = out + 2 * width * static_cast<std::int64_t>(k);
+    if (tree.lower || ends.boxes()[k] < 0) sight.box(tree, ends.boxes()[k], to, to + width);
   }
+  if (tree.lower) return;
+  BoxSweep<T>(tree, sight).run(visit);
+}
 
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n, LogSum* sums) {
+  const std::int64_t width = tree.width;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* lo = tree.boxes.data() + end[i] * 2 * width;
+    sums[i].add_log_of(
+        stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));
+  }
+}
+
+template <class T>
+void add_log_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, const double* gain,
+                     const std::vector<std::int64_t>& which, double* sums) {
+  const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* lo = tree.boxes.data() + end[i] * 2 * width;
+    sums[which[i]] += std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width,
+                                         tree.constant)) - gain[i];
+  }
+}
 
 template <class T>
 PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
@@ -111,7 +108,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   sight.look_at(tree);
   if (missing) {
     BoxScratch<T> scratch;
-    resume(prepare_tree_means(tree, sight, scratch));
+    prepare_tree_means(tree, sight, scratch);
     packed.ways = pack_ways(tree, ends, spacing_means(tree, sight, scratch));
   }
   packed.few = sees_few(tree);
@@ -120,7 +117,7 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   packed.width = sight.width();
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);
   packed.boxes.resize(ends.boxes().size() * static_cast<std::size_t>(2 * packed.width));
-  resume(write_boxes(tree, sight, ends, packed.boxes.data()));
+  write_boxes(tree, sight, ends, packed.boxes.data());
   return packed;
 }
 
@@ -191,7 +188,7 @@ void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, do
     }
     for (int k = 0; k < group.n_trees() && !chunk.lacking.empty(); ++k) {
       if (group.tree(k).empty()) continue;
-      resume(prepare_tree_means(group.tree(k), group.sight(k), group.scratch()));
+      prepare_tree_means(group.tree(k), group.sight(k), group.scratch());
       for (std::size_t i = 0; i < chunk.lacking.size(); ++i) {
         nativekit::stop_if_asked();
         const T* row = chunk.holed.data() + static_cast<std::int64_t>(i) * forest.width;
@@ -232,7 +229,7 @@ void finish_rows(const T* x, std::int64_t n, std::int64_t d, double present, con
 
 template <class T>
 Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* out, int n_threads) {
-  const std::int64_t d = given.n_features, n_chunks = (n + kScoreChunk - 1) / kScoreChunk;
+  const std::int64_t d = given.n_features, n_chunks = (n + kSpacingChunk - 1) / kSpacingChunk;
   const bool missing = has_missing(x, n * d);
   WithMeans with_means(given);
   if (missing) with_means.make_spacing();
@@ -242,7 +239,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   std::atomic<bool> no_memory{false};
   const auto for_chunks = [&](const auto& body) {
     nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
-      const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
+      const std::int64_t begin = c * kSpacingChunk, count = std::min(kSpacingChunk, n - begin);
       try {
         Chunk<T> chunk;
         chunk.load(x + begin * d, count, d, forest.width);
@@ -252,7 +249,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       }
     });
   };
-  if (n < kPackFrom) {
+  if (n < kSpacingPackFrom) {
     for_chunks([&](const Chunk<T>& chunk, LogSum* products, double* logs) {
       score_few(forest, chunk, products, logs);
     });
@@ -271,32 +268,32 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   }
   double present = 0.0;
   for (std::int64_t t = 0; t < forest.n_trees; ++t) present += !Tree<T>(forest, t).empty();
-  for (std::int64_t begin = 0; begin < n; begin += kScoreChunk) {
-    finish_rows(x + begin * d, std::min(kScoreChunk, n - begin), d, present, sums.data() + begin, out + begin);
+  for (std::int64_t begin = 0; begin < n; begin += kSpacingChunk) {
+    finish_rows(x + begin * d, std::min(kSpacingChunk, n - begin), d, present, sums.data() + begin, out + begin);
   }
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
-template Status spacings_as(const ForestView&, const float*, std::int64_t, double*, int);
-template Status spacings_as(const ForestView&, const double*, std::int64_t, double*, int);
 
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent) {                    \
-    group.look(x, extent);                                                                         \
-  }                                                                                                \
-  NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
-                                        BoxScratch<T>& scratch) {                                  \
-    return mended_spacing(tree, x, sight, scratch);                                                \
-  }                                                                                                \
-  NK_CLONES double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,       \
-                                     BoxScratch<T>& scratch, double& depth) {                      \
-    const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);           \
-    return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;                           \
-  }                                                                                                \
-  NK_CLONES Status prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) { \
-    IMONDRIAN_GUARDED(prepare_means(tree, sight, scratch))                                         \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void look_across(TreeGroup<T>& group, const T* x, double* extent) {
+  group.look(x, extent);
+}
 
-}  // namespace imondrian
+template <class T>
+double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  return mended_spacing(tree, x, sight, scratch);
+}
+
+template <class T>
+double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+                         double& depth) {
+  const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);
+  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+}
+
+template <class T>
+void prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  prepare_means(tree, sight, scratch);
+}
+
+}  // namespace imondrian::NK_ISA

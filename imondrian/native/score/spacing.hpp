@@ -18,7 +18,7 @@
 #include "tree/box.hpp"
 #include "score/depth_score.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr double kEnoughClean = 4.0;
 constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
@@ -123,7 +123,7 @@ template <class T>
 class Sight {
  public:
   void look_at(const Tree<T>& tree) {
-    few_ = imondrian::sees_few(tree);
+    few_ = NK_ISA::sees_few(tree);
     bag_ = tree.bag;
     width_ = few_ ? kBagWidth : tree.width;
     if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
@@ -445,4 +445,4 @@ NK_INLINE double mended_spacing(const Tree<T>& tree, const T* x, const Sight<T>&
   return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -5,7 +5,7 @@
 
 #include "score/means.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // A cut, and where rows go from it; or an end, from which they go nowhere.
 template <class T>
@@ -84,4 +84,4 @@ NK_INLINE void walk_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, 
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -6,29 +6,28 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 #include "stream/rescale.hpp"
 #include "stream/stream.hpp"
 #include "fit/clean_mass.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
 
-// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
-    stream.learn(row, leaf, amount);                                                               \
-  }                                                                                                \
-  NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
-  NK_CLONES Status attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {    \
-    IMONDRIAN_GUARDED(keeper.attend(x, scratch))                                                   \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) {
+  stream.learn(row, leaf, amount);
+}
+
+template <class T>
+void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }
+
+template <class T>
+void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {
+  keeper.attend(x, scratch);
+}
 
 // Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
 // enough to tell. Every group of trees judges for itself, so that none waits for another.
@@ -124,7 +123,7 @@ class GroupLearner {
     if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
     if (changing_[k]->keeper.is_due(x)) {
-      resume(attend_scale(changing_[k]->keeper, x, scratch_));
+      attend_scale(changing_[k]->keeper, x, scratch_);
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
@@ -233,8 +232,8 @@ void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, cons
 }
 
 template <class T>
-Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight,
-                Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight, Score score, double* depth,
+                double* norm, std::int64_t* learnt, int n_threads) {
   *learnt = 0;
   WithMeans with_means(given);
   if ((given.clean || depth) && has_missing(x, n * given.n_features)) {
@@ -335,4 +334,4 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
   return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -22,7 +22,7 @@
 #include "stream/remove.hpp"
 #include "tree/scale.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr std::int64_t kFirstLook = 8;  // points
 constexpr std::int64_t kLooksEvery = 4; // windows
@@ -217,4 +217,4 @@ class ScaleKeeper {
   std::int32_t* member_;
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

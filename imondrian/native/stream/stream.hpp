@@ -24,7 +24,7 @@
 #include "score/depth_score.hpp"
 #include "stream/remove.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // Whether tree t keeps the next point.
 inline bool keeps_next(const ForestView& forest, std::int64_t t) {
@@ -186,4 +186,4 @@ inline void sweep_rows(const ForestView& forest) {
   *forest.n_free_rows = n;
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

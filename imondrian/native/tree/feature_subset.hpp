@@ -13,7 +13,7 @@
 #include "base/rng.hpp"
 #include "base/view.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kBagWidth = 8;           // a bag's features as a row: whole packs in either precision
 constexpr double kOutside = 0x1.0p-60; // rate of a feature outside, against one inside
@@ -68,4 +68,4 @@ NK_INLINE void gather_bag(const std::int32_t* bag, const T* from, T fill, T* to)
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA
