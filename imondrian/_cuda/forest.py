@@ -100,7 +100,7 @@ class DeviceForest:
             instance = self._leaf_depths(x, measured, missing, counts)
         else:
             file, entry = ("spacing", "log_spacings") if score == "spacing" else ("depth_score", "insertion_depths")
-            instance = Instance(file, self.dtype)
+            instance = Instance("imondrian", file, self.dtype)
             self.device.launch(
                 Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
                 (*self._column_args(file), x, np.int64(len(x)), measured, missing, counts),
@@ -128,7 +128,7 @@ class DeviceForest:
         if plan not in self._groups:
             self._groups[plan] = self._upload(plan.groups(packed.tree_bytes))
         groups = self._groups[plan]
-        instance = Instance("leaf_depth", self.dtype, (
+        instance = Instance("imondrian", "leaf_depth", self.dtype, (
             ("WIDE", int(packed.wide)), ("ROWS", plan.rows), ("SHARED_ROWS", int(plan.rows_bytes > 0)),
             ("SHARED_TREES", int(plan.trees_bytes > 0))))
         self.device.launch(
@@ -149,7 +149,7 @@ class DeviceForest:
         file, entry, numbers, flags = ("spacing", "forked_spacings", 1, ()) if score == "spacing" else \
             ("depth_score", "forked_depths", 5, (np.int32(score == "insertion"),))
         self.device.launch(
-            Kernel(Instance(file, self.dtype), entry), (n_blocks,), (_PATH_THREADS,),
+            Kernel(Instance("imondrian", file, self.dtype), entry), (n_blocks,), (_PATH_THREADS,),
             (*self._column_args(file, boxes=score != "depth"), x, missing, np.int64(n_missing), *flags,
              xp.empty(n_ways, dtype=np.int32), xp.empty(numbers * n_ways, dtype=np.float64), measured),
         )

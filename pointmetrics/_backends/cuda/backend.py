@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
 
+from imondrian._kit.device import Device, import_cupy, open_device
+from imondrian._kit.device_memory import in_parts
 from pointmetrics._backends.conventions import Convention
 from pointmetrics._backends.protocol import Array
 
@@ -28,9 +29,7 @@ from . import (
 from . import (
     sinkhorn as _cuda_sinkhorn,
 )
-from .device import Device, check_driver, foreign_stream, import_cupy, open_device
-from .device_memory import in_parts
-from .kernel_source import Kernel
+from .kernel_source import kernel_of
 
 _Arrays = TypeVar("_Arrays", bound=tuple[Array, ...])
 
@@ -71,7 +70,7 @@ class CudaBackend:
         most = self.xp.zeros(len(arrays), dtype=np.uint64)
         for i, values in enumerate(arrays):
             blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
-            kernel = Kernel("segments", "max_magnitude", values.dtype)
+            kernel = kernel_of("segments", "max_magnitude", values.dtype)
             self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most, np.int32(i)))
         found = self.download(most)  # the one time that a call waits
         return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
@@ -82,7 +81,7 @@ class CudaBackend:
         n_chunks = -(-int(np.diff(offsets).max()) // _CHUNK)
         out = self.xp.empty(n_clouds * n_chunks, dtype=np.float64)
         self.device.launch(
-            Kernel("segments", "segment_sums", values.dtype), (len(out),), (256,),
+            kernel_of("segments", "segment_sums", values.dtype), (len(out),), (256,),
             (values, self.constant(offsets), np.int64(_CHUNK), np.int32(n_chunks), out),
         )
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
@@ -90,7 +89,7 @@ class CudaBackend:
     def counts(self, rows: Array, size: int) -> Array:
         # Not xp.bincount, which waits for the largest row.
         counts = self.xp.zeros(size, dtype=np.uint64)
-        kernel = Kernel("segments", "count_rows", np.dtype(np.float64))
+        kernel = kernel_of("segments", "count_rows", np.float64)
         self.device.launch(kernel, (-(-len(rows) // 256),), (256,), (rows, np.int64(len(rows)), counts))
         return counts.view(np.int64)
 
@@ -210,13 +209,3 @@ def backend() -> CudaBackend:
 def from_dlpack(tensor: Any) -> Array:
     """View a tensor on a CUDA device as a CuPy array."""
     return import_cupy().from_dlpack(tensor)
-
-
-@contextmanager
-def torch_stream(torch: Any, device: Any) -> Iterator[None]:
-    """Make torch's current stream on a device that of CuPy."""
-    cupy = import_cupy()
-    check_driver(cupy)
-    stream = torch.cuda.current_stream(device)
-    with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
-        yield

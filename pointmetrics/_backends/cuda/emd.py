@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imondrian._kit.kernel_source import Kernel
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array
 
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
 
 _TILE = 256  # rows a block of the row-wise kernels
 _KEPT = 64  # columns a row's list holds
-_STATIC_SHARED = 21 * 1024  # bytes that the auction uses besides its columns
 _EXACT_START = 1e-4  # relative gap from which shortest paths are the faster way on
 _MAX_BIDS = 1024  # a row, on average; ordinary clouds take 30 to 150
 _MAX_STEPS = 128  # of all searches, a row, on average; ordinary clouds take 1 to 20
@@ -115,7 +115,7 @@ class _Launcher:
         self.block = block or min(1024, max(64, -(-self.largest // 64) * 32))
 
     def kernel(self, file: str, entry: str, dtype: Any = None) -> Kernel:
-        return Kernel(file, entry, np.dtype(dtype or self.x.dtype), specialised(self.d))
+        return kernel_of(file, entry, dtype or self.x.dtype, specialised(self.d))
 
     def pairs(self, file: str, entry: str, block: int, *args: Any) -> None:
         """One block a pair."""
@@ -141,9 +141,11 @@ class _Launcher:
         self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
-        fits = shared <= self.device.shared_bytes - _STATIC_SHARED
+        in_shared, outside_it = (kernel_of("emd_auction", "auction", np.float32, specialised(d), (("IN_SHARED", at),))
+                                 for at in (1, 0))
+        fits = shared <= self.device.shared_bytes and shared <= self.device.dynamic_shared_bytes(in_shared)
+        kernel = in_shared if fits else outside_it
         outside = 1 if fits else total + 32 * self.b
-        kernel = Kernel("emd_auction", "auction", np.dtype(np.float32), specialised(d), (("IN_SHARED", int(fits)),))
         scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
                    xp.empty((total, _KEPT), np.int32), xp.empty(2 * total, np.float32), xp.empty(4 * total, np.int32))
         self.device.launch(kernel, (self.b,), (self.block if fits else min(self.block, 512),),

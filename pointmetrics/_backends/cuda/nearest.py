@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imondrian._kit.device_memory import otherwise
 from pointmetrics._backends.protocol import Array
 
-from .device_memory import otherwise
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
@@ -40,7 +40,7 @@ def nearest(
     tile = tile_size(d, size, queries)
     parts = [xp.empty(n_splits * len(side), dtype=dtype) for side in (x, y) for dtype in (x.dtype, np.int32)]
     backend.device.launch(
-        Kernel("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * WARPS,),
+        kernel_of("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * WARPS,),
         (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(first_block),
          np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(tile), np.int32(n_splits), *parts),
         shared=shared_bytes(d, size, queries, tile),
@@ -81,7 +81,7 @@ def _join(backend: CudaBackend, sq_parts: Array, id_parts: Array, n_splits: int)
     n = len(sq_parts) // n_splits
     sq, ids = backend.xp.empty(n, dtype=sq_parts.dtype), backend.xp.empty(n, dtype=np.int32)
     backend.device.launch(
-        Kernel("nearest", "join_splits", sq_parts.dtype), (-(-n // 256),), (256,),
+        kernel_of("nearest", "join_splits", sq_parts.dtype), (-(-n // 256),), (256,),
         (sq_parts, id_parts, np.int64(n), np.int32(n_splits), sq, ids),
     )
     return sq, ids
@@ -111,7 +111,7 @@ def pull_scan(backend: CudaBackend, own: Side, other: Side) -> Array:
     grad = backend.xp.empty(points.shape, dtype=points.dtype)
     first_block, n_blocks = _block_table(np.diff(offsets), 128)
     backend.device.launch(
-        Kernel("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])), (n_blocks,), (128,),
+        kernel_of("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])), (n_blocks,), (128,),
         (points, backend.constant(offsets), other[0], backend.constant(other[1]), backend.constant(first_block),
          np.int32(len(offsets) - 1), np.int32(points.shape[1]), *_direction(backend, ids, coef),
          *_direction(backend, other[2], other[3]), grad),
@@ -128,7 +128,7 @@ def pull_sorted(backend: CudaBackend, own: Side, other: Side) -> Array:
     order = xp.argsort(other_ids, kind="stable").astype(np.int64, copy=False)
     starts = xp.searchsorted(other_ids[order], xp.arange(len(points) + 1, dtype=np.int32)).astype(np.int64, copy=False)
     backend.device.launch(
-        Kernel("nearest_grad", "pull_sorted", points.dtype, specialised(points.shape[1])),
+        kernel_of("nearest_grad", "pull_sorted", points.dtype, specialised(points.shape[1])),
         (-(-len(points) // 128),), (128,),
         (points, np.int64(len(points)), other[0], np.int32(points.shape[1]), *_direction(backend, ids, coef),
          has_other, order, starts, other_coef, grad),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imondrian._kit.device_memory import in_parts, otherwise
 from pointmetrics._backends.protocol import Array
 
-from .device_memory import in_parts, otherwise
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
@@ -89,7 +89,7 @@ def build(backend: CudaBackend, points: Array) -> Tree:
     n, d = points.shape
     frame = _frame(xp, points)
     keys = xp.empty(n, dtype=np.uint64)
-    kernel = Kernel("search", "curve_keys", points.dtype, specialised(d))
+    kernel = kernel_of("search", "curve_keys", points.dtype, specialised(d))
     backend.device.launch(kernel, (-(-n // 256),), (256,), (points, np.int64(n), np.int32(d), frame, keys))
     order = xp.argsort(keys)
     n_top = -(-n // 32**3)
@@ -119,7 +119,7 @@ def search(backend: CudaBackend, queries: Tree, targets: Tree) -> tuple[Array, A
     xp, d, dtype = backend.xp, queries.points.shape[1], queries.points.dtype
     sq, ids = xp.empty(queries.n, dtype=dtype), xp.empty(queries.n, dtype=np.int32)
     backend.device.launch(
-        Kernel("search", "nearest_pruned", dtype, specialised(d)), (-(-queries.n // (32 * _WARPS)),), (32 * _WARPS,),
+        kernel_of("search", "nearest_pruned", dtype, specialised(d)), (-(-queries.n // (32 * _WARPS)),), (32 * _WARPS,),
         (queries.points, queries.ids, np.int64(queries.n), targets.points, targets.ids, targets.boxes,
          targets.min_ids, targets.first_keys, targets.frame, np.int32(targets.n_top), np.int32(d), sq, ids),
         shared=_WARPS * 64 * d * dtype.itemsize,

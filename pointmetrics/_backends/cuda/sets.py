@@ -10,7 +10,7 @@ import numpy as np
 from pointmetrics._backends.conventions import Convention
 from pointmetrics._backends.protocol import Array
 
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 from .nearest import BLOCKS_AT_ONCE, WARPS, queries_of, query_bytes, tile_size
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ class _Launcher:
 
     def persistent(self, entry: str, n_items: int, *args: Any) -> None:
         """As many blocks as run at a time, or fewer items."""
-        self._device.launch(Kernel("pairwise", entry, self._dtype, self._dim), (min(n_items, self.n_blocks),),
+        self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (min(n_items, self.n_blocks),),
                             (32 * WARPS,), args, shared=self._shared)
 
     def flat(self, entry: str, n: int, *args: Any) -> None:
         """A thread an item."""
-        self._device.launch(Kernel("pairwise", entry, self._dtype, self._dim), (-(-n // 256),), (256,), args)
+        self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (-(-n // 256),), (256,), args)

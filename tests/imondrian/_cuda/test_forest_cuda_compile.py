@@ -18,11 +18,11 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def depth(dtype, rows=4, wide=False, shared=1):
     wide = int(wide or dtype == np.float64)
-    return Instance("leaf_depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared),
+    return Instance("imondrian", "leaf_depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared),
                                           ("SHARED_TREES", shared)))
 
 
-INSTANCES = [*(Instance(file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
+INSTANCES = [*(Instance("imondrian", file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
              *(depth(dtype) for dtype in DTYPES),
              depth(DTYPES[0], wide=True), depth(DTYPES[0], rows=1, shared=0)]
 

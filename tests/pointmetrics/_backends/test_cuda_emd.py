@@ -11,7 +11,7 @@ from emd_oracles import FAMILIES, cost_matrix, exact_assignment
 
 from pointmetrics._backends.cuda import emd as _cuda_emd
 from pointmetrics._backends.cuda.backend import CudaBackend
-from pointmetrics._backends.cuda.kernel_source import Instance
+from pointmetrics._backends.cuda.kernel_source import instance_of
 
 SIZES = (1, 2, 5, 33, 64)
 
@@ -194,6 +194,6 @@ def test_a_removed_barrier_is_reported_as_a_race(where, monkeypatch):
 
 def test_the_removed_barriers_are_there():
     files = "emd_auction", "emd_augment", "emd_bounds"
-    sources = "".join(Instance(file, np.dtype(np.float64), 3).source for file in files)
+    sources = "".join(instance_of(file, np.dtype(np.float64), 3).source for file in files)
     for old, _ in BARRIERS.values():
         assert sources.count(old) == 1

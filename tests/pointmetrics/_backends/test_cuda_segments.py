@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from device import EmulatedDevice
 
-from pointmetrics._backends.cuda.kernel_source import Kernel
+from pointmetrics._backends.cuda.kernel_source import kernel_of
 
 pytestmark = pytest.mark.skipif(bool(host_build.missing()), reason=host_build.missing())
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(bool(host_build.missing()), reason=host_build.mi
 def sums(device, values, offsets, chunk=512):
     n_chunks = -(-int(np.diff(offsets).max()) // chunk)
     out = device.xp.zeros((len(offsets) - 1) * n_chunks)
-    device.launch(Kernel("segments", "segment_sums", values.dtype), (out.size,), (256,),
+    device.launch(kernel_of("segments", "segment_sums", values.dtype), (out.size,), (256,),
                   (device.xp.asarray(values), device.xp.asarray(offsets), np.int64(chunk), np.int32(n_chunks),
                    out))
     return device.xp.asnumpy(out).reshape(-1, n_chunks).sum(axis=1)
@@ -63,7 +63,7 @@ def test_an_overrun_is_reported():
 def test_arguments_of_another_type_are_refused():
     device = EmulatedDevice()
     most, values = device.xp.zeros(1, dtype=np.uint64), device.xp.zeros(3, dtype=np.float32)
-    kernel = Kernel("segments", "max_magnitude", np.float32)
+    kernel = kernel_of("segments", "max_magnitude", np.float32)
     with pytest.raises(TypeError, match="argument 1 of max_magnitude must be i8, got int32"):
         device.launch(kernel, (1,), (256,), (values, np.int32(3), most, np.int32(0)))
     with pytest.raises(TypeError, match="numpy scalar, got int"):

@@ -127,7 +127,7 @@ def test_the_largest_pairs_come_first_and_every_pair_once(emulated):
     """What a persistent grid takes from its counter: looked at through a kernel that writes its items down."""
     from device import EmulatedDevice  # after the fixture, which skips where nothing can be emulated
 
-    from pointmetrics._backends.cuda.kernel_source import Kernel
+    from pointmetrics._backends.cuda.kernel_source import kernel_of
 
     probe = """
 extern "C" __global__ void probe(i64 n, i64 rows, i64 columns, int within, i64* places) {
@@ -142,7 +142,7 @@ extern "C" __global__ void probe(i64 n, i64 rows, i64 columns, int within, i64* 
     for rows, columns, within in ((1, 1, 0), (6, 4, 0), (4, 9, 0), (1, 30, 0), (30, 1, 0), (2, 2, 1), (37, 37, 1)):
         n = rows * (rows - 1) // 2 if within else rows * columns
         places = device.xp.full(2 * n, -1, dtype=np.int64)
-        device.launch(Kernel("pairwise", "probe", np.float32, 3), (1,), (32,),
+        device.launch(kernel_of("pairwise", "probe", np.float32, 3), (1,), (32,),
                       (np.int64(n), np.int64(rows), np.int64(columns), np.int32(within), places))
         at = device.xp.asnumpy(places).reshape(-1, 2).tolist()
         assert sorted(at) == [[i, j] for i in range(rows) for j in range(i + 1 if within else 0, columns)]
