@@ -7,6 +7,7 @@ arrays in numpy and runs the kernels on the host.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Hashable
 from functools import cache
 from typing import Any, Protocol
@@ -52,7 +53,7 @@ class Device(Protocol):
         """What ``xp`` raises where memory does not suffice."""
 
     def release_memory(self) -> None:
-        """Give back to the device what ``xp`` keeps without need."""
+        """Give back to the device what ``xp``, or torch, keeps without need."""
 
     def free_memory(self) -> tuple[int, int]:
         """Return the bytes that are free, and all there are."""
@@ -113,10 +114,11 @@ class CupyDevice:
         return self.xp.cuda.memory.OutOfMemoryError
 
     def release_memory(self) -> None:
-        from .torch_stream import release_torch
-
         self.xp.get_default_memory_pool().free_all_blocks()
-        release_torch()
+        # What lies in torch's memory while tensors are computed on: see torch_stream.py.
+        torch: Any = sys.modules.get("torch")
+        if hasattr(torch, "Tensor") and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
     def free_memory(self) -> tuple[int, int]:
         free, total = self.xp.cuda.runtime.memGetInfo()

@@ -63,10 +63,3 @@ def _allocator(cupy: Any) -> Any:
         torch.cuda.caching_allocator_delete(pointer)
 
     return cupy.cuda.PythonFunctionAllocator(allocate, free).malloc
-
-
-def release_torch() -> None:
-    """Give back to the device what torch keeps without need, if torch is there and uses one."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

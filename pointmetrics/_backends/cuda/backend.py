@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ _Arrays = TypeVar("_Arrays", bound=tuple[Array, ...])
 
 MAX_DIM = 64
 _CHUNK = 4096  # values a block sums
+_MOST_KEPT = 64  # arrays of sizes that were uploaded
 
 
 class CudaBackend:
@@ -44,7 +45,8 @@ class CudaBackend:
         self.device = device
         self.xp = device.xp
         # Offsets of equal batches come again with every call: what was uploaded is kept.
-        self._keep: Callable[[bytes, str], Array] = lru_cache(maxsize=64)(self._upload_bytes)
+        self._kept: OrderedDict[tuple[bytes, str], Array] = OrderedDict()
+        self._recorded: dict[tuple[bytes, str], Array] = {}  # what graphs go on reading, whenever they are replayed
 
     def __reduce__(self) -> tuple[Callable[[], CudaBackend], tuple[()]]:
         return backend, ()  # of the device that is current where it is unpickled, as CuPy's arrays are
@@ -56,13 +58,29 @@ class CudaBackend:
         return self.xp.asnumpy(array)
 
     def constant(self, array: Any) -> Array:
-        return array if isinstance(array, self.xp.ndarray) else self._keep(array.tobytes(), array.dtype.str)
+        if isinstance(array, self.xp.ndarray):
+            return array
+        key = array.tobytes(), array.dtype.str
+        found = self._recorded.get(key, self._kept.get(key))
+        if self.device.is_capturing:
+            if found is None:
+                raise RuntimeError("nothing can be uploaded while a graph is recorded: call the function once with "
+                                   "clouds of the same sizes before")
+            self._recorded[key] = found
+            return found
+        if found is None:
+            found = self.xp.asarray(array)
+            # Whoever uses it next may do so on another stream.
+            self.device.synchronize()
+        self._keep(key, found)
+        return found
 
-    def _upload_bytes(self, content: bytes, dtype: str) -> Array:
-        uploaded = self.xp.asarray(np.frombuffer(content, dtype=dtype))
-        # Whoever uses it next may do so on another stream.
-        self.device.synchronize()
-        return uploaded
+    def _keep(self, key: tuple[bytes, str], array: Array) -> None:
+        """Make an array the one used last, and forget the one that was not for longest."""
+        self._kept.pop(key, None)
+        self._kept[key] = array
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
 
     def max_magnitudes(self, arrays: list[Array]) -> list[float]:
         if self.device.is_capturing:

@@ -110,6 +110,47 @@ def test_a_recorded_graph_does_not_wait(cp, emulated, monkeypatch):
     assert fake_cupy.SYNCS[0] == 2  # the two downloads of this test
 
 
+@pytest.fixture
+def own(emulated, monkeypatch):
+    """A backend that has uploaded nothing yet, and computes for the test."""
+    backend = _cuda.CudaBackend(type(emulated.device)(emulated.xp))
+    monkeypatch.setitem(sys.modules, "cupy", backend.xp)
+    monkeypatch.setattr("pointmetrics._backends.cuda.backend.backend", lambda: backend)
+    return backend
+
+
+def test_what_a_graph_reads_is_kept_for_its_replays(own):
+    sizes = [np.array([0, n]) for n in range(1, 500)]
+    first = own.constant(sizes[0])
+    own.device.is_capturing = True
+    assert own.constant(sizes[0]) is first
+    own.device.is_capturing = False
+    for other in sizes[1:]:  # more than are kept
+        own.constant(other)
+    assert own.constant(sizes[0]) is first
+    assert own.constant(sizes[-1]) is own.constant(sizes[-1]) and len(own._kept) <= 65
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: pm.chamfer_distance(x, x, return_grad=True), lambda x: pm.earth_movers_distance(x, x),
+    lambda x: pm.sinkhorn_divergence(x, x, epsilon=1.0, max_iter=1), lambda x: pm.f_score(x, x, 0.1),
+], ids=["chamfer", "emd", "sinkhorn", "f-score"])
+def test_a_graph_is_recorded_after_a_call_of_the_same_sizes(own, call):
+    x = own.xp.asarray(GOOD)
+    own.device.is_capturing = True
+    with pytest.raises(RuntimeError, match="while a graph is recorded: call the function once with clouds of the same"):
+        call(x)
+    own.device.is_capturing = False
+    expected = call(x)
+    own.device.is_capturing = True
+    fake_cupy.SYNCS[0] = 0
+    found = call(x)
+    assert fake_cupy.SYNCS[0] == 0
+    for a, b in zip(*((r if isinstance(r, tuple) else (r,)) for r in (expected, found)), strict=True):
+        if not isinstance(a, tuple):
+            np.testing.assert_array_equal(own.xp.asnumpy(b), own.xp.asnumpy(a))
+
+
 # Tensors on a CUDA device, with a torch that has them
 
 
