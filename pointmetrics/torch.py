@@ -4,7 +4,7 @@ The metrics themselves know nothing of torch. One autograd function computes val
 together, keeps the gradients, and scales them in the backward pass. There is no second derivative. Tensors
 on a CUDA device need CuPy, which works on torch's current stream and in torch's memory; nothing of torch is compiled.
 Calls can be recorded in a graph of torch.cuda after one call outside it, on any stream, with clouds of the same
-sizes; values are then not checked for NaN, and a result is NaN where one came in.
+sizes; values are then not checked for NaN, and a distance is NaN where one came in.
 """
 
 from __future__ import annotations

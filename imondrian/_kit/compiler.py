@@ -7,9 +7,13 @@ import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from .kernel_source import OPTIONS, Instance
+
+# NVRTC loads a library of its own when it first compiles, and two threads in there at once both fail.
+_ONE_AT_A_TIME = Lock()
 
 
 def compiled(nvrtc: Any, instance: Instance, capability: int) -> Path:
@@ -90,18 +94,19 @@ def compile_instance(nvrtc: Any, instance: Instance, arch: str, options: tuple[s
 
 def compile_with_log(nvrtc: Any, instance: Instance, arch: str, options: tuple[str, ...] = ()) -> tuple[bytes, str]:
     """As :func:`compile_instance`; return the compiler's messages too."""
-    program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", (), ())
-    try:
-        nvrtc.compileProgram(program, (*OPTIONS, *options, f"-arch={arch}"))
-        # CuPy takes a cubin for text that ends in NUL, and leaves its last byte behind: a NUL too, of the last
-        # program header. One byte more than the ELF holds would do no harm, were this mended in CuPy.
-        code = nvrtc.getCUBIN(program) + b"\0" if arch.startswith("sm_") else nvrtc.getPTX(program)
-        return code, nvrtc.getProgramLog(program)
-    except nvrtc.NVRTCError as error:
-        raise RuntimeError(f"NVRTC could not compile {instance.name} for {arch}: {error}\n"
-                           f"{nvrtc.getProgramLog(program)}") from error
-    finally:
-        nvrtc.destroyProgram(program)
+    with _ONE_AT_A_TIME:
+        program = nvrtc.createProgram(instance.source, f"{instance.file}.cu", (), ())
+        try:
+            nvrtc.compileProgram(program, (*OPTIONS, *options, f"-arch={arch}"))
+            # CuPy takes a cubin for text that ends in NUL, and leaves its last byte behind: a NUL too, of the last
+            # program header. One byte more than the ELF holds would do no harm, were this mended in CuPy.
+            code = nvrtc.getCUBIN(program) + b"\0" if arch.startswith("sm_") else nvrtc.getPTX(program)
+            return code, nvrtc.getProgramLog(program)
+        except nvrtc.NVRTCError as error:
+            raise RuntimeError(f"NVRTC could not compile {instance.name} for {arch}: {error}\n"
+                               f"{nvrtc.getProgramLog(program)}") from error
+        finally:
+            nvrtc.destroyProgram(program)
 
 
 def cache_folder(package: str) -> Path:

@@ -308,7 +308,8 @@ __device__ void open(const Market& m, const float* y, Tally* tally) {
 // tolerance: the gap, relative to the cost, at which to stop. Scratch, packed like the points: columns
 // (d + 1 floats each, 32 places more a pair) and words, which are used where shared memory has no room for
 // them (IN_SHARED 0); 64 lists, 2 floats and 4 ints a point. work[4 * pair] counts rounds, bids, scans and
-// phases. A row that the budget of bids has left free has column -1.
+// phases. A row that the budget of bids has left free has column -1; so has every row, and NaN for a price, where
+// the pair's scale is NaN.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
 auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
         float tolerance, int max_bids, float* columns, u64* words, int* lists, float* floats, int* ints,
@@ -320,6 +321,10 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
   const i64 first = offsets[blockIdx.x];
   const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
   const int me = static_cast<int>(threadIdx.x), n_threads = static_cast<int>(blockDim.x), n_warps = n_threads / 32;
+  if (scales[blockIdx.x] != scales[blockIdx.x]) {
+    for (int j = me; j < n; j += n_threads) column_of[first + j] = FREE, prices[first + j] = scales[blockIdx.x];
+    return;
+  }
   const Market m = {
       x + first * d,
 #if IN_SHARED

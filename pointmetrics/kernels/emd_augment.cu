@@ -133,6 +133,7 @@ augment(const real* x, const real* y, const i64* offsets, int d, int squared, in
         int* column_of, double* prices, i64* work) {
   __shared__ u64 largest;
   if (done[blockIdx.x]) return;
+  if (prices[offsets[blockIdx.x]] != prices[offsets[blockIdx.x]]) return;  // of clouds that are not finite
   const i64 first = offsets[blockIdx.x];
   const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
   const Problem p = {x + first * d, y + first * d, prices + first, distance + first, stamp + first,

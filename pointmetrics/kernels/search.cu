@@ -15,13 +15,13 @@
 
 // frame: the lower corner of the cloud's box, then the number of cells a unit.
 __device__ __forceinline__ u64 curve_key(const real* point, const real* frame, int d) {
-  const real most = static_cast<real>((1u << CURVE_BITS) - 1);
+  const unsigned most = (1u << CURVE_BITS) - 1;  // no float32 where there are 31 bits: the nearest one is 1 more
   unsigned cell[AXES];
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
     const real scaled = (point[a] - frame[a]) * frame[d];
-    cell[a] = static_cast<unsigned>(min(max(scaled, static_cast<real>(0)), most));
+    cell[a] = min(static_cast<unsigned>(min(max(scaled, static_cast<real>(0)), static_cast<real>(most))), most);
   }
   u64 key = 0;
   for (int bit = CURVE_BITS - 1; bit >= 0; --bit) {
@@ -212,7 +212,7 @@ nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* poi
   // Copies of the last point lie side by side among the ascending ids: one of them answers.
   const int at = query_ids[q_tile * 32 + lane_id()];
   if (lane_id() == 0 || query_ids[q_tile * 32 + lane_id() - 1] != at) {
-    sq[at] = s.best;
-    id[at] = s.id;
+    sq[at] = found_or_nan(s.best);
+    id[at] = found_or_first(s.id);
   }
 }

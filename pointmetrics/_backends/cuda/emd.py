@@ -170,6 +170,7 @@ def _finish_on_host(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarra
 def assign_grad(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
                 assignment: Array) -> tuple[Array, Array]:
     """See :meth:`pointmetrics._backends.protocol.Backend.assign_grad`."""
-    grads = backend.xp.empty(x.shape, x.dtype), backend.xp.empty(x.shape, x.dtype)
+    # While a graph is recorded nothing is finished on the CPU: what has no partner then has no gradient.
+    grads = backend.xp.full(x.shape, np.nan, x.dtype), backend.xp.full(x.shape, np.nan, x.dtype)
     _Launcher(backend, x, y, offsets, squared).tiles("emd_bounds", "gradients", assignment, *grads)
     return grads

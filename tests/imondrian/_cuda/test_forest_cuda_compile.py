@@ -6,13 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from cases.kernel_budgets import registers
 
 from imondrian._kit.kernel_source import OPTIONS, Instance
 
 NVCC = shutil.which("nvcc")
-# Registers a thread: 64 let four blocks of 256 threads share a multiprocessor.
-BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "forked_depths": 128, "scores_of_depths": 32,
-           "log_spacings": 64, "forked_spacings": 128, "scores_of_spacings": 40}
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -47,6 +45,6 @@ def test_instances_compile_within_their_budget(tmp_path, instance, arch):
     reports = re.findall(r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
                          result.stderr, re.DOTALL)
     assert len(reports) == instance.source.count("__global__ void __launch_bounds__")
-    for name, spilled, registers in reports:
+    for name, spilled, used in reports:
         assert (name, int(spilled)) == (name, 0)
-        assert int(registers) <= BUDGETS[name], name
+        assert int(used) <= registers(name, instance.dtype.itemsize == 8, {}), name

@@ -66,7 +66,7 @@ def tiles_scanned(points):
         for old, new in (("real worst; ", "int scanned; real worst; "),
                          ("s.worst = REAL_INFINITY;", "s.worst = REAL_INFINITY; s.scanned = 0;"),
                          ("Search& s, int d) {\n  __syncwarp();", "Search& s, int d) {\n  ++s.scanned; __syncwarp();"),
-                         ("sq[at] = s.best;", "sq[at] = s.scanned;")):
+                         ("sq[at] = found_or_nan(s.best);", "sq[at] = s.scanned;")):
             assert old in source
             source = source.replace(old, new)
         return source
