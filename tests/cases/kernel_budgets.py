@@ -18,7 +18,7 @@ AUCTION_IN_SHARED = 64
 NEAREST_OF_ANY_DIMENSION = 80  # six blocks of 128 threads
 # Bytes of a kernel's own variables in shared memory, for clouds of 3 coordinates and float64; the others have none.
 SHARED = {
-    "auction": 20_672, "augment": 784, "row_minima": 8192, "bounds": 64, "normalise": 128, "pull_scan": 4096,
+    "auction": 20_672, "augment": 784, "row_minima": 8192, "bounds": 64, "normalise": 132, "pull_scan": 4096,
     "sums_of_pairs": 48, "distances_of_clouds": 80, "segment_sums": 64, "soft_minima": 4096, "first_epsilons": 64,
     "advance_potentials": 64, "divergences": 64,
 }
