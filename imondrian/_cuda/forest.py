@@ -19,6 +19,9 @@ from .packed_forest import PackedForest, hidden_depths, pack
 # By what share the CPU's scores of what a kernel measured may be off those of what the CPU measured.
 _ERROR = {"depth": 0.0, "insertion": 1e-13, "spacing": 1e-12}
 
+# The kernels of the scores that walk along boxes or points.
+_WALKS = {"insertion": ("depth_score", "insertion_depths"), "spacing": ("spacing", "log_spacings")}
+
 _THREADS = 256  # of a block of kernels/leaf_depth.cu
 _PATH_THREADS = 128  # of a block of kernels/depth_score.cu
 _ROWS_BYTES = 40 * 1024  # shared memory that a block's rows may take
@@ -99,7 +102,7 @@ class DeviceForest:
         if score == "depth":
             instance = self._leaf_depths(x, measured, missing, counts)
         else:
-            file, entry = ("spacing", "log_spacings") if score == "spacing" else ("depth_score", "insertion_depths")
+            file, entry = _WALKS[score]
             instance = Instance("imondrian", file, self.dtype)
             self.device.launch(
                 Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),

@@ -25,6 +25,7 @@
 #else
 #define MAX_THREADS 512   // addresses in global memory take more registers
 #endif
+#define MAX_ROUNDS (1 << 18)  // a second or two: what is left open then is matched along shortest paths
 #define FIRST_BIDS 64     // bids a row, on average, before the first epsilon counts as too small
 #define FIXED 17179869184.0  // 2^34: sums are kept in fixed point, in which order does not matter
 
@@ -340,12 +341,13 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
   const float reach = squared ? 4.0f * dimension(d) : 2.0f * sqrtf(static_cast<float>(dimension(d)));
   float epsilon = max(1e-6f, 0.1f * static_cast<float>(static_cast<double>(tally.cost) / FIXED / n));
   i64 n_bids = 0;
-  int n_scans = 0, now = 0;
+  int n_scans = 0, now = 0, n_rounds = 0;
   bool is_first = true;
   for (;; is_first = false) {
     __syncthreads();
     int n_free = tally.n_queued[now];
-    while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n) {
+    while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n && n_rounds < MAX_ROUNDS) {
+      ++n_rounds;
       // Prices that have far to go take larger steps first.
       if (is_first && n_bids > static_cast<i64>(FIRST_BIDS) * n) epsilon = max(epsilon, 0.1f * reach);
       n_bids += n_free;

@@ -16,11 +16,13 @@ from .kernel_source import kernel_of, specialised
 if TYPE_CHECKING:
     from .backend import CudaBackend
 
+_SEARCH_THREADS = 768  # most threads of a block of kernels/emd_augment.cu
 _TILE = 256  # rows a block of the row-wise kernels
 _KEPT = 64  # columns a row's list holds
 _EXACT_START = 1e-4  # relative gap from which shortest paths are the faster way on
 _MAX_BIDS = 1024  # a row, on average; ordinary clouds take 30 to 150
 _MAX_STEPS = 128  # of all searches, a row, on average; ordinary clouds take 1 to 20
+_LAUNCH_LOOKS = 1 << 25  # of these steps, one a column: half a second of a card without fast float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,11 @@ def assign(
     upper, lower, converged = xp.empty(b, np.float64), xp.empty(b, np.float64), xp.zeros(b, np.uint8)
     minima = xp.empty(total, np.float64)
     path_work = xp.zeros((b, 2), np.int64)
-    scratch = [xp.empty(total, np.float64), *(xp.empty(total, np.int32) for _ in range(4))]
+    scratch = [xp.empty(total, np.float64), *(xp.empty(total, np.int32) for _ in range(4)), xp.empty(b, np.float64),
+               xp.empty(2 * b, np.int64)]
     for attempt in range(3):
         if attempt > 0:
-            run.pairs("emd_augment", "augment", run.block, np.int32(max_steps), converged, *scratch, column_of, prices,
-                      path_work)
+            run.augment(max_steps, converged, *scratch, column_of, prices, path_work)
         run.prove(tol, prices, minima, column_of, upper, lower, converged)
     work = Work(*auction_work.T, *path_work.T)
     found = upper, lower, converged, column_of, prices
@@ -127,6 +129,13 @@ class _Launcher:
         tiles = -(-self.largest // _TILE)
         self.device.launch(self.kernel(file, entry), (self.b * tiles,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(tiles), np.int32(self.d), self.squared, *args))
+
+    def augment(self, max_steps: int, *args: Any) -> None:
+        """Match what is left open along shortest paths, in launches that each end soon."""
+        steps = max(1, _LAUNCH_LOOKS // self.largest)
+        for launch in range(max(1, -(-max_steps * self.largest // steps))):
+            self.pairs("emd_augment", "augment", min(self.block, _SEARCH_THREADS), np.int32(max_steps), np.int64(steps), np.int32(launch > 0),
+                       *args)
 
     def prove(self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array,
               converged: Array) -> None:

@@ -197,3 +197,31 @@ def test_the_removed_barriers_are_there():
     sources = "".join(instance_of(file, np.dtype(np.float64), 3).source for file in files)
     for old, _ in BARRIERS.values():
         assert sources.count(old) == 1
+
+
+@pytest.mark.parametrize("looks", [1, 40 * 3, 64 * 20])
+def test_searches_are_the_same_in_one_launch_and_in_many(monkeypatch, looks):
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    pairs = family("skewed", (40, 1, 64))
+    results = []
+    for budget in (1 << 25, looks):
+        monkeypatch.setattr(_cuda_emd, "_LAUNCH_LOOKS", budget)
+        device = EmulatedDevice()
+        arrays, _, found = assign(CudaBackend(device), pairs, max_bids=1, max_steps=40)
+        results.append((arrays, device.launches["augment"], device.xp.asnumpy(found.work.steps)))
+    (one, n_one, steps), (many, n_many, steps_of_many) = results
+    assert n_one == 2 and n_many == 2 * -(-40 * 64 // max(1, looks // 64))
+    assert steps.max() > 40  # several launches had something to do
+    np.testing.assert_array_equal(steps_of_many, steps)
+    for name in one:
+        np.testing.assert_array_equal(many[name], one[name], err_msg=name)
+
+
+def test_rounds_without_end_are_left_to_shortest_paths():
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    device = EmulatedDevice(edit=lambda source: source.replace("#define MAX_ROUNDS (1 << 18)", "#define MAX_ROUNDS 3"))
+    arrays, clouds, found = assign(CudaBackend(device), family("skewed", (40, 64)))
+    assert (device.xp.asnumpy(found.work.rounds) == 3).all() and found.n_on_host == 0
+    assert_proven(arrays, clouds, False, 0.0)

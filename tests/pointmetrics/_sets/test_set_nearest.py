@@ -1,6 +1,7 @@
 """Every cloud's nearest without a matrix: on the CPU and on the emulated device, against whole matrices."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -181,3 +182,31 @@ def test_memory_grows_with_the_clouds_not_with_the_pairs():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n * n * 8 / 4  # of the matrix
+
+
+@pytest.mark.parametrize("most", [1, 3000, 10**9])
+def test_sums_are_the_same_in_one_launch_and_in_many(emulated, monkeypatch, most):
+    from pointmetrics._backends.cpu.backend import CPU
+    from pointmetrics._backends.cuda import sets as _cuda_sets
+
+    rng = np.random.default_rng(0)
+    sizes = np.array([30, 1, 17, 40])
+    x, offsets = rng.random((sizes.sum(), 3)), np.concatenate([[0], np.cumsum(sizes)])
+    pairs = np.ascontiguousarray(np.argwhere(np.ones((4, 4))))
+    monkeypatch.setattr(_cuda_sets, "_MOST_WORK", most)
+    before = emulated.device.launches["sums_of_pairs"]
+    up = emulated.upload
+    found = emulated.pairwise(up(x), offsets, up(x), offsets, pairs, 1, 1)
+    np.testing.assert_allclose(found, CPU.pairwise(x, offsets, x, offsets, pairs, 1, 1), rtol=1e-13, atol=1e-13)
+    launches = emulated.device.launches["sums_of_pairs"] - before
+    assert (launches == 1) if most == 10**9 else (launches == 16) if most == 1 else 1 < launches < 16
+
+
+def test_launches_hold_what_they_may():
+    from pointmetrics._backends.cuda.sets import _shares
+
+    work = np.array([50, 20, 20, 5, 5, 5, 1, 0, 0])
+    shares = _shares(work, 30)
+    assert shares[0][0] == 0 and shares[-1][1] == len(work)
+    assert all(a[1] == b[0] for a, b in pairwise(shares))
+    assert all(work[a:b].sum() <= 30 or b == a + 1 for a, b in shares)
