@@ -134,8 +134,8 @@ class _Launcher:
         """Match what is left open along shortest paths, in launches that each end soon."""
         steps = max(1, _LAUNCH_LOOKS // self.largest)
         for launch in range(max(1, -(-max_steps * self.largest // steps))):
-            self.pairs("emd_augment", "augment", min(self.block, _SEARCH_THREADS), np.int32(max_steps), np.int64(steps), np.int32(launch > 0),
-                       *args)
+            self.pairs("emd_augment", "augment", min(self.block, _SEARCH_THREADS), np.int32(max_steps),
+                       np.int64(steps), np.int32(launch > 0), *args)
 
     def prove(self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array,
               converged: Array) -> None:
