@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -86,23 +87,46 @@ class CudaBackend:
         if self.device.is_capturing:
             return [1.0] * len(arrays)  # nothing can be read while a graph is recorded: the caller vouches
         most = self.xp.zeros(len(arrays), dtype=np.uint64)
-        for i, values in enumerate(arrays):
-            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
-            kernel = kernel_of("segments", "max_magnitude", values.dtype)
-            self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most, np.int32(i)))
+        first = 0
+        while first < len(arrays):  # two of a dtype in one launch
+            a = arrays[first]
+            b = next((other for other in arrays[first + 1 : first + 2] if other.dtype == a.dtype), a)
+            n_b = 0 if b is a else b.size
+            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-max(a.size, n_b) // 1024)))
+            self.device.launch(kernel_of("segments", "max_magnitudes", a.dtype), (blocks, 1 if b is a else 2), (256,),
+                               (a, np.int64(a.size), b, np.int64(n_b), most, np.int32(first)))
+            first += 1 if b is a else 2
         found = self.download(most)  # the one time that a call waits
         return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
                 for bits, values in zip(found, arrays, strict=True)]
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         n_clouds = len(offsets) - 1
-        n_chunks = -(-int(np.diff(offsets).max()) // _CHUNK)
+        n_chunks = -(-_largest(offsets.tobytes()) // _CHUNK)
         out = self.xp.empty(n_clouds * n_chunks, dtype=np.float64)
         self.device.launch(
             kernel_of("segments", "segment_sums", values.dtype), (len(out),), (256,),
             (values, self.constant(offsets), np.int64(_CHUNK), np.int32(n_chunks), out),
         )
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
+
+    def sum_both_ways(
+        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> Array:
+        if _largest(x_offsets.tobytes()) > _CHUNK or _largest(y_offsets.tobytes()) > _CHUNK:
+            sides = [(self.xp.sqrt(sq) if root else sq, offsets)
+                     for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets))]
+            forth, back = (self.sums(sq, offsets) / (self.constant(np.diff(offsets)) if mean else 1)
+                           for sq, offsets in sides)
+            return factor * (forth + back)
+        out = self.xp.empty(len(x_offsets) - 1, dtype=np.float64)
+        self.device.launch(
+            kernel_of("segments", "sum_both_ways", sq_x.dtype), (len(out),), (256,),
+            (sq_x, self.constant(x_offsets), sq_y, self.constant(y_offsets), np.int32(root), np.int32(mean),
+             np.float64(factor), out),
+        )
+        return out
 
     def counts(self, rows: Array, size: int) -> Array:
         # Not xp.bincount, which waits for the largest row.
@@ -115,8 +139,7 @@ class CudaBackend:
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None
     ) -> tuple[Array, Array, Array, Array]:
         check_dimension(x)
-        counts = zip(np.diff(x_offsets).tolist(), np.diff(y_offsets).tolist(), strict=True)
-        large = [_cuda_search.pays(n, m, x.shape[1]) for n, m in counts]
+        large = _which_are_large(x_offsets.tobytes(), y_offsets.tobytes(), x.shape[1], _cuda_search.LEAST_PAIRS)
         if not any(large):
             return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
         # Large pairs one by one, and what lies between them together.
@@ -197,6 +220,21 @@ class CudaBackend:
         if len(parts) == 1:
             return parts[0]
         return tuple(self.xp.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+# Batches of equal sizes come one after another: what follows from the sizes alone is found once.
+
+
+@lru_cache(maxsize=256)
+def _largest(offsets: bytes) -> int:
+    return int(np.diff(np.frombuffer(offsets, np.int64)).max())
+
+
+@lru_cache(maxsize=256)
+def _which_are_large(x_offsets: bytes, y_offsets: bytes, d: int, least: int) -> tuple[bool, ...]:
+    """Tell which pairs are better searched; ``least`` is what that depends on besides."""
+    counts = (np.diff(np.frombuffer(offsets, np.int64)).tolist() for offsets in (x_offsets, y_offsets))
+    return tuple(_cuda_search.pays(n, m, d) for n, m in zip(*counts, strict=True))
 
 
 def _part(offsets: np.ndarray, first: int, last: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,23 +33,42 @@ def nearest(
     """Find nearest neighbours both ways by comparing all pairs, in one launch."""
     xp = backend.xp
     n_pairs, d, size = len(x_offsets) - 1, x.shape[1], x.dtype.itemsize
-    queries = queries_of(size)
-    first_block, n_blocks = _block_table(np.concatenate([np.diff(x_offsets), np.diff(y_offsets)]), queries)
-    most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
-    at_once = BLOCKS_AT_ONCE * backend.device.n_multiprocessors
-    n_splits = max(1, min(at_once // n_blocks, -(-most // _LEAST_SPLIT)))
-    tile = tile_size(d, size, queries)
+    plan = _plan(x_offsets.tobytes(), y_offsets.tobytes(), d, size, backend.device.n_multiprocessors)
+    n_splits = plan.n_splits
     parts = [xp.empty(n_splits * len(side), dtype=dtype) for side in (x, y) for dtype in (x.dtype, np.int32)]
     backend.device.launch(
-        kernel_of("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * WARPS,),
-        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(first_block),
-         np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(tile), np.int32(n_splits), *parts),
-        shared=shared_bytes(d, size, queries, tile),
+        kernel_of("nearest", "nearest", x.dtype, specialised(d)), (plan.n_blocks * n_splits,), (32 * WARPS,),
+        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(plan.first_block),
+         np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(plan.tile), np.int32(n_splits), *parts),
+        shared=plan.shared,
     )
     sq_x, id_x, sq_y, id_y = parts
     if n_splits == 1:
         return sq_x, id_x, sq_y, id_y
     return *_join(backend, sq_x, id_x, n_splits), *_join(backend, sq_y, id_y, n_splits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How pairs of given sizes are compared."""
+
+    first_block: np.ndarray
+    n_blocks: int
+    n_splits: int
+    tile: int
+    shared: int
+
+
+@lru_cache(maxsize=256)
+def _plan(x_offsets: bytes, y_offsets: bytes, d: int, size: int, n_multiprocessors: int) -> _Plan:
+    """Plan a launch; batches of equal sizes come one after another, and numpy takes longer than the device."""
+    counts = np.concatenate([np.diff(np.frombuffer(offsets, np.int64)) for offsets in (x_offsets, y_offsets)])
+    queries = queries_of(size)
+    first_block, n_blocks = _block_table(counts, queries)
+    at_once = BLOCKS_AT_ONCE * n_multiprocessors
+    n_splits = max(1, min(at_once // n_blocks, -(-int(counts.max()) // _LEAST_SPLIT)))
+    tile = tile_size(d, size, queries)
+    return _Plan(first_block, n_blocks, n_splits, tile, shared_bytes(d, size, queries, tile))
 
 
 def queries_of(size: int) -> int:
