@@ -10,7 +10,8 @@
 // on the size of the block nor on timing. Each row keeps the columns of the two smallest values (cost +
 // price) among those of every lane, and in `rest` a bound below all others': prices only rise, so `rest`
 // stays a bound, and a bid looks at 64 columns instead of n until its best value passes it. Most rounds
-// have a few bidders only: then a list is filled by several warps, to the same end.
+// have a few bidders only: then a list is filled by several warps, to the same end. While there is but one
+// bidder and its list is good, one warp goes on from owner to owner, and the block waits once for all of that.
 
 #include "common.cuh"
 #include "emd.cuh"
@@ -20,8 +21,10 @@
 #define INFINITE __int_as_float(0x7f800000)  // float32, whatever the clouds are
 #define SHRINK 0.2f       // epsilon from phase to phase
 #define TEAM 8            // most warps that fill one list
-#if IN_SHARED
+#if IN_SHARED && DIM > 0
 #define MAX_THREADS 1024
+#elif IN_SHARED
+#define MAX_THREADS 768   // with any number of coordinates 1,024 threads have too few registers on sm_90
 #else
 #define MAX_THREADS 512   // addresses in global memory take more registers
 #endif
@@ -189,18 +192,51 @@ struct Tally {
   unsigned highest_price;
   u64 cost, slack, n_scans;
   i64 n_rounds, n_phases;
+  int n_alone;  // rounds that one warp has just gone on by itself
 };
 
-// Bid for the best column of row i, the k-th of the queue; the whole warp takes part.
-__device__ void bid(const Market& m, int k, int i, const Best& best, float epsilon) {
-  if (lane_id() != 0) return;
+// The price and the bidder of row i's bid for its best column, as one word.
+__device__ __forceinline__ u64 word_of(const Market& m, int i, const Best& best, float epsilon) {
   const float price = price_of(m, best.column);
   const float rise = best.second < INFINITE ? best.second - best.value : 0.0f;
   float offer = price + (rise + epsilon);
   if (!(offer > price)) offer = __uint_as_float(__float_as_uint(price) + 1);
+  return static_cast<u64>(__float_as_uint(offer)) << 32 | (0xffffffffu - static_cast<unsigned>(i));
+}
+
+// Bid for the best column of row i, the k-th of the queue; the whole warp takes part.
+__device__ void bid(const Market& m, int k, int i, const Best& best, float epsilon) {
+  if (lane_id() != 0) return;
   wanted_by(m, k) = best.column;
-  atomicMax(&m.words[best.column],
-            static_cast<u64>(__float_as_uint(offer)) << 32 | (0xffffffffu - static_cast<unsigned>(i)));
+  atomicMax(&m.words[best.column], word_of(m, i, best, epsilon));
+}
+
+// Rounds of one bidder, by one warp: *queue is who bids, and in the end who would bid next. Stops where nobody is
+// left, the list of who bids is to be filled, or `most` rounds are done.
+__device__ void bid_alone(const Market& m, int* queue, int most, float epsilon, Tally* tally, int now) {
+  int i = *queue, n_rounds = 0;
+  for (; i != FREE && n_rounds < most; ++n_rounds) {
+    const Best best = peek(m, i);
+    if (!is_exact(m, i, best)) break;
+    int loser = FREE;
+    if (lane_id() == 0) {
+      const int j = best.column;
+      const u64 word = m.words[j] = word_of(m, i, best, epsilon);  // more than any bid before
+      loser = owner_of(m, j);
+      owner_of(m, j) = i;
+      m.column_of[i] = j;
+      price_of(m, j) = __uint_as_float(static_cast<unsigned>(word >> 32));
+      if (loser != FREE) m.column_of[loser] = FREE;
+    }
+    i = __shfl_sync(FULL_MASK, loser, 0);
+    __syncwarp();
+  }
+  if (lane_id() == 0) {
+    *queue = i;
+    tally->n_queued[now] = i != FREE;
+    tally->n_rounds += n_rounds;
+    tally->n_alone = n_rounds;
+  }
 }
 
 // The bids of a round with few rows: a team of warps for each, of which the first bids and all fill its list.
@@ -283,7 +319,7 @@ __device__ void measure(const Market& m, Tally* tally, int* n_scans) {
 __device__ void open(const Market& m, const float* y, Tally* tally) {
   const int width = dimension(m.d) + 1, padded = (m.n + 31) / 32 * 32;
   const int me = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
-  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1};
+  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1, 0};
   __syncthreads();
   u64 sum = 0;
   for (int j = me; j < padded; j += step) {
@@ -347,10 +383,24 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
     __syncthreads();
     int n_free = tally.n_queued[now];
     while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n && n_rounds < MAX_ROUNDS) {
-      ++n_rounds;
       // Prices that have far to go take larger steps first.
       if (is_first && n_bids > static_cast<i64>(FIRST_BIDS) * n) epsilon = max(epsilon, 0.1f * reach);
-      n_bids += n_free;
+      if (n_free == 1) {
+        // Up to where the next round would be another's, or of another epsilon.
+        i64 most = min(static_cast<i64>(MAX_ROUNDS) - n_rounds, static_cast<i64>(max_bids) * n - n_bids);
+        if (is_first && n_bids <= static_cast<i64>(FIRST_BIDS) * n) {
+          most = min(most, static_cast<i64>(FIRST_BIDS) * n + 1 - n_bids);
+        }
+        if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally, now);
+        __syncthreads();
+        n_bids += tally.n_alone, n_rounds += tally.n_alone;
+        if (tally.n_alone > 0) {
+          n_free = tally.n_queued[now];
+          __syncthreads();  // before it is written anew
+          continue;
+        }
+      }
+      n_bids += n_free, ++n_rounds;
       const int* bidders = queue_of(m, now);
       int team = 1;
       while (team < TEAM && 2 * team * n_free <= n_warps) team *= 2;

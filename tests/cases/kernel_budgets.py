@@ -27,7 +27,7 @@ SHARED = {
 def registers(entry: str, is_double: bool, defines: dict[str, int]) -> int:
     """Return the most registers a thread of a kernel may use."""
     if entry == "auction" and defines.get("IN_SHARED"):
-        return AUCTION_IN_SHARED
+        return AUCTION_IN_SHARED if defines["DIM"] else 80
     if entry == "nearest" and not is_double and defines.get("DIM") == 0:
         return NEAREST_OF_ANY_DIMENSION
     return REGISTERS[entry][is_double]

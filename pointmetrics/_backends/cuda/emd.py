@@ -113,8 +113,10 @@ class _Launcher:
         self.squared = np.int32(squared)
         self.total, self.d = x.shape
         self.b, self.largest = len(offsets) - 1, int(np.diff(offsets).max())
-        # Two columns a thread: more threads have more to say to each other than to compute.
-        self.block = block or min(1024, max(64, -(-self.largest // 64) * 32))
+        # Two columns a thread: more threads have more to say to each other than to compute. Where pairs wait for a
+        # multiprocessor, several small blocks on each hide one another's barriers.
+        most = 256 if self.b > self.device.n_multiprocessors else 1024
+        self.block = block or min(most, max(64, -(-self.largest // 64) * 32))
 
     def kernel(self, file: str, entry: str, dtype: Any = None) -> Kernel:
         return kernel_of(file, entry, dtype or self.x.dtype, specialised(self.d))
@@ -154,10 +156,11 @@ class _Launcher:
                                  for at in (1, 0))
         fits = shared <= self.device.shared_bytes and shared <= self.device.dynamic_shared_bytes(in_shared)
         kernel = in_shared if fits else outside_it
+        threads = 512 if not fits else 1024 if specialised(d) else 768  # as kernels/emd_auction.cu is compiled for
         outside = 1 if fits else total + 32 * self.b
         scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
                    xp.empty((total, _KEPT), np.int32), xp.empty(2 * total, np.float32), xp.empty(4 * total, np.int32))
-        self.device.launch(kernel, (self.b,), (self.block if fits else min(self.block, 512),),
+        self.device.launch(kernel, (self.b,), (min(self.block, threads),),
                            (unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared, np.float32(tolerance),
                             np.int32(max_bids), *scratch, column_of, prices, work),
                            shared if fits else 0)

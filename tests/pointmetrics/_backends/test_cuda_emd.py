@@ -225,3 +225,23 @@ def test_rounds_without_end_are_left_to_shortest_paths():
     arrays, clouds, found = assign(CudaBackend(device), family("skewed", (40, 64)))
     assert (device.xp.asnumpy(found.work.rounds) == 3).all() and found.n_on_host == 0
     assert_proven(arrays, clouds, False, 0.0)
+
+
+@pytest.mark.parametrize("block", [32, 64, 256, None])
+@pytest.mark.parametrize("name", ["uniform", "lattice", "skewed", "duplicated"])
+def test_rounds_of_one_bidder_go_on_alone_to_the_same_end(name, block):
+    """Counts and bits are those of rounds that the whole block takes part in; the lists are filled as often."""
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    pairs, results = family(name, (1, 2, 33, 90)), []
+    for edit in (None, lambda source: source.replace("if (n_free == 1) {", "if (false) {")):
+        device = EmulatedDevice(edit=edit)
+        for limits in ({}, {"max_bids": 3}):
+            arrays, _, found = assign(CudaBackend(device), pairs, block=block, **limits)
+            work = {field: device.xp.asnumpy(getattr(found.work, field))
+                    for field in ("rounds", "bids", "scans", "phases")}
+            results.append(arrays | work)
+    for alone, together in zip(results[:2], results[2:], strict=True):
+        for key in alone:
+            np.testing.assert_array_equal(alone[key], together[key], err_msg=key)
+    assert results[0]["rounds"].max() > 10

@@ -76,6 +76,14 @@ def test_the_largest_auction_in_shared_memory_fits_beside_its_own(sizes, d):
     assert (4 * (d + 1) + 8) * (last + 32) + 20_672 > sizes.device.shared_bytes
 
 
+def test_pairs_that_wait_for_a_multiprocessor_get_small_blocks(sizes):
+    blocks = []
+    for b in (1, sizes.device.n_multiprocessors, sizes.device.n_multiprocessors + 1):
+        x = sizes.xp.zeros((b * 2048, 3), np.float32)
+        blocks.append(_cuda_emd._Launcher(sizes, x, x, 2048 * np.arange(b + 1), False).block)
+    assert blocks == [1024, 1024, 256]
+
+
 def test_a_device_with_less_shared_memory_than_an_auctions_own_uses_none(sizes):
     sizes.device.shared_bytes = 20_000
     assert auction(sizes, 32, 3)[1] == 0
