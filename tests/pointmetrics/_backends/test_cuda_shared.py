@@ -133,8 +133,12 @@ def test_auctions_of_critical_sizes_on_a_device(cupy_device, n, d):
 
 @pytest.mark.gpu
 def test_own_shared_memory_is_the_emulations_on_a_device(cupy_device):
+    import host_build
+
     from imondrian._kit.device import open_device
 
+    if reason := host_build.missing():
+        pytest.skip(reason)
     kernel: Kernel = kernel_of("emd_auction", "auction", np.float32, 3, (("IN_SHARED", 1),))
     on_device = open_device()
     own = on_device.shared_bytes - on_device.dynamic_shared_bytes(kernel)
