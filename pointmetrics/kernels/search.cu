@@ -69,6 +69,51 @@ __device__ __forceinline__ real warp_min(real value) {
   return value;
 }
 
+__device__ __forceinline__ void store_box(real low, real high, int a, int d, real* box) {
+  low = warp_min(low), high = warp_max(high);
+  if (lane_id() == 0) box[a] = low, box[d + a] = high;
+}
+
+// One warp a tile: 32 points that follow each other along the curve (order; past its end, the last one again), by
+// ascending id, with their box. Equally near points of a tile are then met lowest id first.
+extern "C" __global__ void __launch_bounds__(256)
+make_tiles(const real* points, i64 n, int d_any, const i64* order, const u64* keys, i64 n_tiles, real* tiles, int* ids,
+           real* boxes, int* min_ids, u64* first_keys) {
+  const int d = dimension(d_any), lane = lane_id();
+  const i64 tile = static_cast<i64>(blockIdx.x) * 8 + warp_id();
+  if (tile >= n_tiles) return;
+  int id = static_cast<int>(order[min(tile * 32 + lane, n - 1)]);
+  if (lane == 0) first_keys[tile] = keys[id];
+  for (int size = 2; size <= 32; size *= 2) {  // a bitonic sort over the lanes
+    for (int by = size / 2; by > 0; by /= 2) {
+      const int other = __shfl_xor_sync(FULL_MASK, id, by);
+      id = ((lane & by) == 0) == ((lane & size) == 0) ? min(id, other) : max(id, other);
+    }
+  }
+  ids[tile * 32 + lane] = id;
+  if (lane == 0) min_ids[tile] = id;
+  for (int a = 0; a < d; ++a) {
+    const real value = points[static_cast<i64>(id) * d + a];
+    tiles[(tile * d + a) * 32 + lane] = value;
+    store_box(value, value, a, d, boxes + tile * 2 * d);
+  }
+}
+
+// One warp a node: the box and the lowest id of the 32 nodes from first_child + 32 * node on, at first_node + node.
+extern "C" __global__ void __launch_bounds__(256)
+make_nodes(i64 first_child, i64 first_node, i64 n_nodes, int d_any, real* boxes, int* min_ids) {
+  const int d = dimension(d_any);
+  const i64 node = static_cast<i64>(blockIdx.x) * 8 + warp_id();
+  if (node >= n_nodes) return;
+  const i64 child = first_child + node * 32 + lane_id();
+  for (int a = 0; a < d; ++a) {
+    store_box(boxes[child * 2 * d + a], boxes[(child * 2 + 1) * d + a], a, d, boxes + (first_node + node) * 2 * d);
+  }
+  int least = min_ids[child];
+  for (int by = 16; by > 0; by /= 2) least = min(least, __shfl_xor_sync(FULL_MASK, least, by));
+  if (lane_id() == 0) min_ids[first_node + node] = least;
+}
+
 // Squared distance between a box and the box of the warp's queries.
 __device__ __forceinline__ real gap_between(const real* box, const Search& s, int d) {
   real sum = 0;

@@ -4,7 +4,8 @@
 REGISTERS = {
     "nearest": (64, 128), "join_splits": (48, 48), "sums_of_pairs": (64, 128),
     "distances_of_clouds": (64, 128), "forget_farther": (32, 32), "claim_nearest": (48, 48),
-    "pull_scan": (64, 80), "pull_sorted": (64, 80), "curve_keys": (64, 64), "nearest_pruned": (128, 128),
+    "pull_scan": (64, 80), "pull_sorted": (64, 80), "curve_keys": (64, 64),
+    "make_tiles": (48, 48), "make_nodes": (48, 48), "nearest_pruned": (128, 128),
     "max_magnitudes": (64, 64), "sum_both_ways": (64, 64), "segment_sums": (64, 64), "count_rows": (32, 32),
     "normalise": (64, 64), "auction": (128, 128), "augment": (80, 80), "row_minima": (80, 80), "bounds": (80, 80),
     "gradients": (80, 80), "first_epsilons": (48, 48), "soft_minima": (80, 80), "advance_potentials": (48, 48),
