@@ -8,8 +8,9 @@ Under ``torch.autocast`` half-precision tensors are computed in float32, and the
 they are refused. ``torch.compile`` leaves these calls as they are: the graph breaks around them, and new
 shapes or values recompile nothing on their account.
 
-Tensors on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls
-can be recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
+Tensors on a CUDA device need CuPy, which works on torch's current stream and in torch's memory; nothing of torch is
+compiled. Calls can be recorded in a graph of torch.cuda after one call outside it, on any stream, with clouds of the
+same sizes; values are then not checked for NaN, and a distance is NaN where one came in.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ from .packed_forest import PackedForest, hidden_depths, pack
 # By what share the CPU's scores of what a kernel measured may be off those of what the CPU measured.
 _ERROR = {"depth": 0.0, "insertion": 1e-13, "spacing": 1e-12}
 
+# The kernels of the scores that walk along boxes or points.
+_WALKS = {"insertion": ("depth_score", "insertion_depths"), "spacing": ("spacing", "log_spacings")}
+
 _THREADS = 256  # of a block of kernels/leaf_depth.cu
 _PATH_THREADS = 128  # of a block of kernels/depth_score.cu
 _ROWS_BYTES = 40 * 1024  # shared memory that a block's rows may take
@@ -97,8 +100,8 @@ class DeviceForest:
         if score == "depth":
             instance = self._leaf_depths(x, measured, missing, counts)
         else:
-            file, entry = ("spacing", "log_spacings") if score == "spacing" else ("depth_score", "insertion_depths")
-            instance = Instance(file, self.dtype)
+            file, entry = _WALKS[score]
+            instance = Instance("imondrian", file, self.dtype)
             self.device.launch(
                 Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
                 (*self._column_args(file), x, np.int64(len(x)), measured, missing, counts),
@@ -126,7 +129,7 @@ class DeviceForest:
         if plan not in self._groups:
             self._groups[plan] = self._upload(plan.groups(packed.tree_bytes))
         groups = self._groups[plan]
-        instance = Instance("leaf_depth", self.dtype, (
+        instance = Instance("imondrian", "leaf_depth", self.dtype, (
             ("WIDE", int(packed.wide)), ("ROWS", plan.rows), ("SHARED_ROWS", int(plan.rows_bytes > 0)),
             ("SHARED_TREES", int(plan.trees_bytes > 0))))
         self.device.launch(
@@ -144,7 +147,7 @@ class DeviceForest:
         if score not in self._ways:
             self._ways[score] = tuple(map(self._upload, self._forest.drawn_ways(score)))
         self.device.launch(
-            Kernel(Instance(file, self.dtype), entry), (-(-n_missing // _PATH_THREADS),), (_PATH_THREADS,),
+            Kernel(Instance("imondrian", file, self.dtype), entry), (-(-n_missing // _PATH_THREADS),), (_PATH_THREADS,),
             (*self._column_args(file, boxes=score != "depth"), x, missing, np.int64(n_missing), *flags,
              *self._ways[score], measured),
         )

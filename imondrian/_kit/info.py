@@ -36,11 +36,16 @@ def info() -> Info:
     from imondrian._core import instruction_set
     from imondrian._version import __version__
 
-    from .device import cuda_state  # only here, so that importing the package stays quick
-
     return Info({"imondrian": __version__, "Python": f"{platform.python_version()} on {platform.platform()}",
                  "instruction set": "{} ({})".format(*instruction_set()),
-                 **{package: _version(package) for package in _PACKAGES}, "CUDA": cuda_state()})
+                 **{package: _version(package) for package in _PACKAGES}, "CUDA": _cuda()})
+
+
+def _cuda() -> str:
+    from .cuda_status import cuda_status  # only here, so that importing the package stays quick
+
+    status = cuda_status()
+    return f"usable: {status.device}, CuPy {status.cupy}" if status.usable else f"not usable: {status.reason}"
 
 
 def _version(package: str) -> str:

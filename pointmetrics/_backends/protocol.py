@@ -40,6 +40,12 @@ class Backend(Protocol):
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         """Sum ``(total,)`` values over each cloud, in float64 ``(b,)`` and in a fixed order."""
 
+    def sum_both_ways(
+        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> Array:
+        """Return ``factor`` times the sums, or means, of both sides' distances, or squared ones, float64 ``(b,)``."""
+
     def counts(self, rows: Array, size: int) -> Array:
         """Count how often each of ``0 .. size - 1`` occurs, int64 ``(size,)``."""
 

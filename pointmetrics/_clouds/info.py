@@ -11,7 +11,7 @@ from pointmetrics._core import instruction_set
 from .arrays import thread_count
 
 if TYPE_CHECKING:
-    from pointmetrics._backends.cuda.device import CudaStatus
+    from imondrian._kit.cuda_status import CudaStatus
 
 # Name -> the extra that brings it, "" where it comes along anyway. CuPy has another name for each CUDA version.
 _PACKAGES = {"numpy": "", "scipy": "", "scikit-learn": "", "river": "river", "torch": "torch", "open3d": "open3d",
@@ -47,7 +47,7 @@ def info() -> Info:
     >>> pm.info()["pointmetrics"] == pm.__version__
     True
     """
-    from pointmetrics._backends.cuda.device import cuda_status  # only here, so that importing the package stays quick
+    from imondrian._kit.cuda_status import cuda_status  # only here, so that importing the package stays quick
     from pointmetrics._version import __version__
 
     status = cuda_status()

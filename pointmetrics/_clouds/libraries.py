@@ -174,7 +174,7 @@ def on_callers_device(function: _F) -> _F:
 def _explain(error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Raise, where a device's memory did not suffice, an error that says so with the sizes."""
     # Only here, so that the CPU needs nothing of it.
-    from pointmetrics._backends.cuda.device_memory import explained, is_out_of_memory
+    from imondrian._kit.device_memory import explained, is_out_of_memory
 
     if is_out_of_memory(error):
         raise explained(error, function, args, options) from error
@@ -188,7 +188,7 @@ def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
         if cupy is not None and isinstance(x, cupy.ndarray):
             return cupy.cuda.Device(x.device.id)
         if torch is not None and isinstance(x, torch.Tensor) and x.device.type == "cuda":
-            from pointmetrics._backends.cuda.backend import torch_stream
+            from imondrian._kit.torch_stream import torch_stream
 
             return torch_stream(torch, x.device)
     return nullcontext()

@@ -59,7 +59,7 @@ def parse_metric(name: str) -> _Measure:
 
 def _chamfer_value(pair: Pair, found: Found, name: str, direction: str) -> float:
     options = _chamfer.read_options(pair, name, None, direction, None)
-    return float(_chamfer.total(*_chamfer.directions(pair, found, options), options)[0])
+    return float(_chamfer.value_of(pair, found, options)[0])
 
 
 class Features:

@@ -44,6 +44,14 @@ class CpuBackend:
             return values.reshape(n_clouds, -1).sum(axis=1, dtype=np.float64)
         return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(offsets.tolist())])
 
+    def sum_both_ways(
+        self, sq_x: np.ndarray, x_offsets: np.ndarray, sq_y: np.ndarray, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> np.ndarray:
+        forth, back = (self.sums(np.sqrt(sq) if root else sq, offsets) / (np.diff(offsets) if mean else 1)
+                       for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets)))
+        return factor * (forth + back)
+
     def counts(self, rows: np.ndarray, size: int) -> np.ndarray:
         return np.bincount(rows, minlength=size)
 
