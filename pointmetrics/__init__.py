@@ -33,14 +33,19 @@ from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
 from ._metrics.f_score import FScore, f_score
 from ._metrics.hausdorff import hausdorff_distance
+from ._metrics.hyper_cd import hyperbolic_chamfer_distance
+from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._metrics.sampling import Balls, ball_query, farthest_points
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
+from ._metrics.uniformity import uniformity
 from ._version import __version__ as __version__
 
 _old_names.look_up()
 __all__ = [
+    "Balls",
     "ChamferResult",
     "Comparison",
     "Convention",
@@ -56,20 +61,25 @@ __all__ = [
     "PreparedCloud",
     "approxmatch_emd",
     "audit_emd",
+    "ball_query",
     "chamfer_distance",
     "compare",
     "conventions",
     "density_aware_chamfer_distance",
     "earth_movers_distance",
     "f_score",
+    "farthest_points",
     "hausdorff_distance",
+    "hyperbolic_chamfer_distance",
     "info",
+    "info_chamfer_distance",
     "msn_auction_emd",
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "uniformity",
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
