@@ -187,7 +187,7 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
         const T* centres
         int64_t n_centres
         int d
-        double sq_radius
+        const double* sq_radii
         int n_threads
         int64_t* counts
         const int64_t* offsets
@@ -244,7 +244,7 @@ def farthest(cnp.ndarray points, cnp.ndarray offsets, int64_t k, int64_t start, 
     return chosen
 
 
-cdef int _run_balls(real* points, int64_t n, cnp.ndarray centres, double sq_radius, int n_threads, int64_t* counts,
+cdef int _run_balls(real* points, int64_t n, cnp.ndarray centres, cnp.ndarray sq_radii, int n_threads, int64_t* counts,
                     int64_t* offsets, int64_t* ids) except -1:
     cdef BallJob[real] job
     cdef int status
@@ -253,7 +253,7 @@ cdef int _run_balls(real* points, int64_t n, cnp.ndarray centres, double sq_radi
     job.centres = <const real*> cnp.PyArray_DATA(centres)
     job.n_centres = cnp.PyArray_DIM(centres, 0)
     job.d = <int> cnp.PyArray_DIM(centres, 1)
-    job.sq_radius = sq_radius
+    job.sq_radii = <const double*> cnp.PyArray_DATA(sq_radii)
     job.n_threads = n_threads
     job.counts = counts
     job.offsets = offsets
@@ -265,8 +265,11 @@ cdef int _run_balls(real* points, int64_t n, cnp.ndarray centres, double sq_radi
     return _raise(status)
 
 
-def balls(cnp.ndarray points, cnp.ndarray centres, double sq_radius, int n_threads, cnp.ndarray offsets=None):
-    """Count the points in the ball of each centre, int64 ``(m,)``; with ``offsets`` ``(m + 1,)`` list them, packed."""
+def balls(cnp.ndarray points, cnp.ndarray centres, cnp.ndarray sq_radii, int n_threads, cnp.ndarray offsets=None):
+    """Count the points in the ball of each centre, int64 ``(m,)``; with ``offsets`` ``(m + 1,)`` list them, packed.
+
+    ``sq_radii`` are float64 ``(m,)``.
+    """
     cdef cnp.npy_intp size = cnp.PyArray_DIM(centres, 0) if offsets is None else offsets[-1]
     cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT64, 0)
     cdef int64_t n = cnp.PyArray_DIM(points, 0)
@@ -279,9 +282,9 @@ def balls(cnp.ndarray points, cnp.ndarray centres, double sq_radius, int n_threa
         at = <int64_t*> cnp.PyArray_DATA(offsets)
         ids = <int64_t*> cnp.PyArray_DATA(out)
     if cnp.PyArray_TYPE(points) == cnp.NPY_FLOAT32:
-        _run_balls(<float*> cnp.PyArray_DATA(points), n, centres, sq_radius, n_threads, counts, at, ids)
+        _run_balls(<float*> cnp.PyArray_DATA(points), n, centres, sq_radii, n_threads, counts, at, ids)
     else:
-        _run_balls(<double*> cnp.PyArray_DATA(points), n, centres, sq_radius, n_threads, counts, at, ids)
+        _run_balls(<double*> cnp.PyArray_DATA(points), n, centres, sq_radii, n_threads, counts, at, ids)
     return out
 
 

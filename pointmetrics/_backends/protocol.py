@@ -71,10 +71,10 @@ class Backend(Protocol):
         Distances as in :meth:`nearest`; of equally far points the lowest id, and none twice.
         """
 
-    def balls(self, points: Array, centres: Array, radius: float, n_threads: int) -> tuple[Array, np.ndarray]:
-        """Return the ids of one cloud's points within ``radius`` of each centre, int64 and rising, and their offsets.
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        """Return the ids of one cloud's points within a radius of each centre, int64 and rising, and their offsets.
 
-        Squares of distances, as in :meth:`nearest`, are compared with that of ``radius`` in float64.
+        Squares of distances, as in :meth:`nearest`, are compared with ``sq_radii`` (float64) in float64.
         """
 
     def pairwise(

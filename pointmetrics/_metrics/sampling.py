@@ -121,7 +121,7 @@ def ball_query(
     found = []
     for i in range(len(pair)):
         points, middles = pair.x[i], pair.y[i]
-        index, offsets = pair.backend.balls(points, middles, radius, threads)
+        index, offsets = pair.backend.balls(points, middles, xp.full(len(middles), radius * radius), threads)
         owner = pair.backend.upload(np.repeat(np.arange(len(middles)), np.diff(offsets)))
         found.append(Balls(wrap(index), wrap(xp.sqrt(sq_distances(points, middles, index, owner))), offsets))
     return found[0] if pair.x.kind == "single" else found

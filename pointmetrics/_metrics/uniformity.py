@@ -127,7 +127,7 @@ class _Disks:
     sq_dist: np.ndarray
 
     def within(self, radius: float) -> _Disks:
-        inside = self.sq_dist.astype(np.float64) <= radius * radius
+        inside = self.sq_dist.astype(np.float64) <= radius**2
         return _Disks(self.n, self.seeds, self.disk[inside], self.point[inside], self.sq_dist[inside])
 
 
@@ -142,7 +142,7 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int,
     totals, counted = np.zeros(len(shares)), np.zeros(len(shares), dtype=np.int64)
     for first in range(0, len(seeds), _SEEDS_AT_A_TIME):
         centres = seeds[first : first + _SEEDS_AT_A_TIME]
-        index, offsets = CPU.balls(points, points[centres], float(radii.max()), n_threads)
+        index, offsets = CPU.balls(points, points[centres], np.full(len(centres), radii.max() ** 2), n_threads)
         disk = np.repeat(np.arange(len(centres)), np.diff(offsets))
         widest = _Disks(len(centres), centres, disk, index, sq_distances(points, points, index, centres[disk]))
         for at, radius in enumerate(radii.tolist()):
@@ -151,8 +151,8 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int,
             counted[at] += len(products)
     if not counted.all():
         at = int(np.flatnonzero(counted == 0)[0])
-        raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g} (radius "
-                         f"{radii[at]:.4g}): with {n:,} points it is too sparse, or area does not go with its scale")
+        raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g} "
+                         f"(radius {radii[at]:.4g}): with {n:,} points it is too sparse, or area does not go with its scale")
     return totals / counted
 
 
@@ -188,7 +188,7 @@ def _apart(points: np.ndarray, nearest: np.ndarray, disks: _Disks, radius: float
     for column in range(nearest.shape[1]):
         neighbor = nearest[disks.point[left], column]
         sq_dist = sq_distances(points, points, neighbor, disks.seeds[disks.disk[left]])
-        hit = (sq_dist.astype(np.float64) <= radius * radius) & (neighbor != disks.point[left])
+        hit = (sq_dist.astype(np.float64) <= radius**2) & (neighbor != disks.point[left])
         done = left[hit]
         apart[done] = np.sqrt(sq_distances(wide, wide, disks.point[done], neighbor[hit]))
         left = left[~hit]

@@ -71,11 +71,11 @@ class CpuBackend:
         return _core.farthest(points, offsets, k, start, n_threads)
 
     def balls(
-        self, points: np.ndarray, centres: np.ndarray, radius: float, n_threads: int
+        self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        counts = _core.balls(points, centres, radius * radius, n_threads)
+        counts = _core.balls(points, centres, sq_radii, n_threads)
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        return _core.balls(points, centres, radius * radius, n_threads, offsets), offsets
+        return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
 
     def pairwise(
         self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,

@@ -133,8 +133,8 @@ class CudaBackend:
     def farthest(self, points: Array, offsets: np.ndarray, k: int, start: int, n_threads: int) -> Array:
         return _cuda_sampling.farthest(self.xp, points, offsets, k, start)
 
-    def balls(self, points: Array, centres: Array, radius: float, n_threads: int) -> tuple[Array, np.ndarray]:
-        return _cuda_sampling.balls(self.xp, points, centres, radius)
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        return _cuda_sampling.balls(self.xp, points, centres, sq_radii)
 
     def pairwise(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,

@@ -35,13 +35,13 @@ def _of_batch(xp: Any, points: Array, k: int, start: int) -> Array:
     return chosen
 
 
-def balls(xp: Any, points: Array, centres: Array, radius: float) -> tuple[Array, np.ndarray]:
+def balls(xp: Any, points: Array, centres: Array, sq_radii: Array) -> tuple[Array, np.ndarray]:
     """See :meth:`pointmetrics._backends.protocol.Backend.balls`."""
     ids, counts = [], []
     step = max(1, _ENTRIES // len(points))
     for first in range(0, len(centres), step):
         sq_dist = _sq_dist(points[None], centres[first : first + step, None])
-        inside = sq_dist.astype(np.float64) <= radius * radius
+        inside = sq_dist.astype(np.float64) <= sq_radii[first : first + step, None]
         counts.append(xp.asnumpy(inside.sum(axis=1)))
         ids.append(xp.nonzero(inside)[1])
     return xp.concatenate(ids), np.concatenate([[0], np.cumsum(np.concatenate(counts))])

@@ -71,7 +71,7 @@ int balls(const BallJob<T>& job) {
       for (std::int64_t i = task * kPerTask; i < last; ++i) {
         nativekit::stop_if_asked();
         std::int64_t* ids = job.ids == nullptr ? nullptr : job.ids + job.offsets[i];
-        Ball<T> ball{job.centres + i * job.d, job.sq_radius, 0, ids};
+        Ball<T> ball{job.centres + i * job.d, job.sq_radii[i], 0, ids};
         search(tree, tree.n_levels, 0, &ball);
         if (ids == nullptr) {
           job.counts[i] = ball.count;

@@ -23,7 +23,7 @@ struct FarthestJob {
 template <class T>
 int farthest(const FarthestJob<T>& job);
 
-// The points whose squared distance, in T, from a centre is at most sq_radius: without `ids` how many they are, else
+// The points whose squared distance, in T, from centre i is at most sq_radii[i]: without `ids` how many they are, else
 // which, in rising order, from ids[offsets[i]] on.
 template <class T>
 struct BallJob {
@@ -32,7 +32,7 @@ struct BallJob {
   const T* centres;
   std::int64_t n_centres;
   int d;
-  double sq_radius;
+  const double* sq_radii;
   int n_threads;
   std::int64_t* counts;
   const std::int64_t* offsets;

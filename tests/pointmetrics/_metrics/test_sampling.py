@@ -135,8 +135,8 @@ def test_uniformity_of_many_clouds_is_that_of_each():
     options = {"percentages": [0.3, 0.9], "n_seeds": 20}
     areas = [1.0, 2.0, 3.0]
     expected = [pm.uniformity(c, area=a, **options) for c, a in zip(clouds, areas, strict=True)]
-    for given, threads in ((clouds, None), (list(clouds), 1)):
-        found = pm.uniformity(given, area=areas, n_threads=threads, **options)
+    for many, threads in ((clouds, None), (list(clouds), 1)):
+        found = pm.uniformity(many, area=areas, n_threads=threads, **options)
         np.testing.assert_array_equal(found, expected)
 
 
