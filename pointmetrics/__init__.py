@@ -28,6 +28,12 @@ from ._backends.conventions import Convention, conventions
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
+from ._metrics.completion import (
+    consistency,
+    fidelity,
+    total_mutual_difference,
+    unidirectional_hausdorff_distance,
+)
 from ._metrics.dcd import density_aware_chamfer_distance
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
@@ -37,6 +43,8 @@ from ._metrics.hyper_cd import hyperbolic_chamfer_distance
 from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._metrics.normals import estimate_normals
+from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
 from ._metrics.sampling import Balls, ball_query, farthest_points
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
@@ -49,6 +57,7 @@ __all__ = [
     "ChamferResult",
     "Comparison",
     "Convention",
+    "Distortion",
     "EmdApproximation",
     "EmdAudit",
     "EmdResult",
@@ -64,11 +73,14 @@ __all__ = [
     "ball_query",
     "chamfer_distance",
     "compare",
+    "consistency",
     "conventions",
     "density_aware_chamfer_distance",
     "earth_movers_distance",
+    "estimate_normals",
     "f_score",
     "farthest_points",
+    "fidelity",
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info",
@@ -77,8 +89,12 @@ __all__ = [
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
+    "psnr_d1",
+    "psnr_d2",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "total_mutual_difference",
+    "unidirectional_hausdorff_distance",
     "uniformity",
 ]
 

@@ -151,8 +151,8 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int,
             counted[at] += len(products)
     if not counted.all():
         at = int(np.flatnonzero(counted == 0)[0])
-        raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g} "
-                         f"(radius {radii[at]:.4g}): with {n:,} points it is too sparse, or area does not go with its scale")
+        raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g}, of "
+                         f"radius {radii[at]:.4g}: with {n:,} points it is too sparse, or area does not go with its scale")
     return totals / counted
 
 

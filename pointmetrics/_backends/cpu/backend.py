@@ -73,8 +73,7 @@ class CpuBackend:
     def balls(
         self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        counts = _core.balls(points, centres, sq_radii, n_threads)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = np.concatenate([[0], np.cumsum(_core.balls(points, centres, sq_radii, n_threads))])
         return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
 
     def pairwise(

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "nativekit/parallel.hpp"
 #include "nearest/boxed.hpp"
@@ -65,11 +66,15 @@ int balls(const BallJob<T>& job) {
   return guarded([&] {
     const Boxed<T> boxed(job.points, job.n, job.d);
     const Tree<T>& tree = boxed.tree();
+    std::vector<std::int32_t> order(static_cast<std::size_t>(job.n_centres));
+    std::vector<std::uint64_t> scratch(2 * static_cast<std::size_t>(job.n_centres));
+    kernels<T>().curve_order(job.centres, job.n_centres, job.d, order.data(), scratch.data());
     constexpr std::int64_t kPerTask = 64;
     nativekit::parallel_for((job.n_centres + kPerTask - 1) / kPerTask, job.n_threads, [&](std::int64_t task) {
       const std::int64_t last = std::min(job.n_centres, (task + 1) * kPerTask);
-      for (std::int64_t i = task * kPerTask; i < last; ++i) {
+      for (std::int64_t k = task * kPerTask; k < last; ++k) {
         nativekit::stop_if_asked();
+        const std::int64_t i = order[static_cast<std::size_t>(k)];
         std::int64_t* ids = job.ids == nullptr ? nullptr : job.ids + job.offsets[i];
         Ball<T> ball{job.centres + i * job.d, job.sq_radii[i], 0, ids};
         search(tree, tree.n_levels, 0, &ball);
