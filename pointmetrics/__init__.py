@@ -45,10 +45,18 @@ from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
 from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
+from ._metrics.reconstruction import (
+    Reconstruction,
+    accuracy_completeness,
+    tanks_and_temples,
+    thin_points,
+    voxel_downsample,
+)
 from ._metrics.sampling import Balls, ball_query, farthest_points
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
 from ._metrics.uniformity import uniformity
+from ._metrics.volume import volumetric_iou
 from ._version import __version__ as __version__
 
 _old_names.look_up()
@@ -68,6 +76,8 @@ __all__ = [
     "Neighbors",
     "Plan",
     "PreparedCloud",
+    "Reconstruction",
+    "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
     "ball_query",
@@ -93,9 +103,13 @@ __all__ = [
     "psnr_d2",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "tanks_and_temples",
+    "thin_points",
     "total_mutual_difference",
     "unidirectional_hausdorff_distance",
     "uniformity",
+    "volumetric_iou",
+    "voxel_downsample",
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.

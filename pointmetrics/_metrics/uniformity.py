@@ -152,7 +152,7 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int,
     if not counted.all():
         at = int(np.flatnonzero(counted == 0)[0])
         raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g}, of "
-                         f"radius {radii[at]:.4g}: with {n:,} points it is too sparse, or area does not go with its scale")
+                         f"radius {radii[at]:.4g}: {n:,} points are too few, or area does not go with their scale")
     return totals / counted
 
 
