@@ -53,6 +53,14 @@ from ._metrics.reconstruction import (
     voxel_downsample,
 )
 from ._metrics.sampling import Balls, ball_query, farthest_points
+from ._metrics.scans import (
+    M3C2,
+    RayErrors,
+    cloud_to_cloud,
+    m3c2,
+    near_field_chamfer_distance,
+    ray_depth_errors,
+)
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
 from ._metrics.uniformity import uniformity
@@ -61,6 +69,7 @@ from ._version import __version__ as __version__
 
 _old_names.look_up()
 __all__ = [
+    "M3C2",
     "Balls",
     "ChamferResult",
     "Comparison",
@@ -76,12 +85,14 @@ __all__ = [
     "Neighbors",
     "Plan",
     "PreparedCloud",
+    "RayErrors",
     "Reconstruction",
     "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
     "ball_query",
     "chamfer_distance",
+    "cloud_to_cloud",
     "compare",
     "consistency",
     "conventions",
@@ -95,12 +106,15 @@ __all__ = [
     "hyperbolic_chamfer_distance",
     "info",
     "info_chamfer_distance",
+    "m3c2",
     "msn_auction_emd",
+    "near_field_chamfer_distance",
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
     "psnr_d1",
     "psnr_d2",
+    "ray_depth_errors",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
     "tanks_and_temples",
