@@ -44,6 +44,7 @@ from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
+from ._metrics.presets import Column, Preset, measure_preset, presets
 from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
 from ._metrics.reconstruction import (
     Reconstruction,
@@ -72,6 +73,7 @@ __all__ = [
     "M3C2",
     "Balls",
     "ChamferResult",
+    "Column",
     "Comparison",
     "Convention",
     "Distortion",
@@ -85,6 +87,7 @@ __all__ = [
     "Neighbors",
     "Plan",
     "PreparedCloud",
+    "Preset",
     "RayErrors",
     "Reconstruction",
     "accuracy_completeness",
@@ -107,11 +110,13 @@ __all__ = [
     "info",
     "info_chamfer_distance",
     "m3c2",
+    "measure_preset",
     "msn_auction_emd",
     "near_field_chamfer_distance",
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
+    "presets",
     "psnr_d1",
     "psnr_d2",
     "ray_depth_errors",

@@ -145,7 +145,7 @@ def test_m3c2_refuses_bad_options(options, message):
 @pytest.mark.peer
 @pytest.mark.filterwarnings("ignore")
 def test_m3c2_is_py4dgeos():
-    """But for a core that is a point of the scan: py4dgeo cuts its cylinders there, and counts it once, twice or not."""
+    """But for a core that is a point of the scan: py4dgeo cuts its cylinders there and may miscount it."""
     py4dgeo = pytest.importorskip("py4dgeo", reason="needs py4dgeo")
     x, y = ground(5000, 0, 0.0), ground(5000, 1, 0.02)
     cores = x[::10] + 1e-7
