@@ -103,3 +103,17 @@ def test_batches_lists_and_lengths_equal_single_pairs(metric):
 def test_bad_options_are_refused(metric, options, message):
     with pytest.raises(ValueError, match=message):
         metric(X, Y, **options)
+
+
+def test_the_command_line_knows_them_by_name(tmp_path, capsys):
+    pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
+    import json
+
+    from pointmetrics import cli
+
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    cli.main(["compare", str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), "-m", "hyper-cd,info-cd", "-f", "json"])
+    values = json.loads(capsys.readouterr().out)["pairs"][0]["metrics"]
+    np.testing.assert_allclose(values["hyper-cd"], hyper(X, Y, 1.0, 0), rtol=1e-12)
+    np.testing.assert_allclose(values["info-cd"], info(X, Y, 2.0, 1e-7, 0, np.sum), rtol=1e-12)
