@@ -19,6 +19,9 @@ def farthest(points: np.ndarray, offsets: np.ndarray, k: int, start: int, n_thre
 def balls(
     points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int, offsets: np.ndarray | None = None
 ) -> np.ndarray: ...
+def ball_moments(
+    points: np.ndarray, centres: np.ndarray, radius: float, n_threads: int
+) -> tuple[np.ndarray, np.ndarray]: ...
 def cylinders(
     points: np.ndarray, cores: np.ndarray, axes: np.ndarray, radius: float, half_length: float, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...

@@ -193,6 +193,16 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
         const int64_t* offsets
         int64_t* ids
 
+    cdef cppclass MomentJob:
+        const double* points
+        int64_t n
+        const double* centres
+        int64_t n_centres
+        double radius
+        int n_threads
+        int64_t* counts
+        double* sums
+
     cdef cppclass CylinderJob:
         const double* points
         int64_t n
@@ -208,6 +218,7 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
 
     int _farthest "pointmetrics::farthest"[T](const FarthestJob[T]& job)
     int _balls "pointmetrics::balls"[T](const BallJob[T]& job)
+    int _ball_moments "pointmetrics::ball_moments"(const MomentJob& job)
     int _cylinders "pointmetrics::cylinders"(const CylinderJob& job)
 
 
@@ -286,6 +297,34 @@ def balls(cnp.ndarray points, cnp.ndarray centres, cnp.ndarray sq_radii, int n_t
     else:
         _run_balls(<double*> cnp.PyArray_DATA(points), n, centres, sq_radii, n_threads, counts, at, ids)
     return out
+
+
+def ball_moments(cnp.ndarray points, cnp.ndarray centres, double radius, int n_threads):
+    """Return count and sums of x, y, z, xx, xy, xz, yy, yz, zz about each centre of the points in its ball.
+
+    All are float64 ``(n, 3)``; sums are ``(m, 9)``.
+    """
+    cdef cnp.npy_intp shape[2]
+    shape[0] = cnp.PyArray_DIM(centres, 0)
+    shape[1] = 9
+    counts = cnp.PyArray_EMPTY(1, shape, cnp.NPY_INT64, 0)
+    sums = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0)
+    cdef MomentJob job
+    cdef int status
+    job.points = <const double*> cnp.PyArray_DATA(points)
+    job.n = cnp.PyArray_DIM(points, 0)
+    job.centres = <const double*> cnp.PyArray_DATA(centres)
+    job.n_centres = shape[0]
+    job.radius = radius
+    job.n_threads = n_threads
+    job.counts = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> counts)
+    job.sums = <double*> cnp.PyArray_DATA(<cnp.ndarray> sums)
+    cdef Watch watch
+    watch.open(&_ask_python)
+    with nogil:
+        status = _ball_moments(job)
+    _raise(status)
+    return counts, sums
 
 
 def cylinders(cnp.ndarray points, cnp.ndarray cores, cnp.ndarray axes, double radius, double half_length,

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pointmetrics._backends.cpu.backend import CPU
+from pointmetrics import _core
 from pointmetrics._clouds.arrays import read_clouds, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .sampling import check_count
 
 _POINTS_AT_A_TIME = 1 << 16
-_ENTRIES_AT_A_TIME = 1 << 21
 
 
 @on_callers_device
@@ -81,22 +80,11 @@ def of_cloud(points: np.ndarray, k: int, n_threads: int) -> np.ndarray:
 
 def of_radius(points: np.ndarray, cores: np.ndarray, radius: float, n_threads: int) -> np.ndarray:
     """Return unit normals ``(m, 3)`` of the points within ``radius`` of each core; NaN where they are fewer than 3."""
+    counts, sums = _core.ball_moments(points, cores, radius, n_threads)
+    means = sums[:, :3] / np.maximum(counts, 1)[:, None]
+    spread = sums[:, [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(-1, 3, 3)
+    spread -= means[:, :, None] * sums[:, None, :3]
     normals = np.full(cores.shape, np.nan)
-    counts = np.concatenate([[0], np.cumsum(CPU.ball_sizes(points, cores, np.full(len(cores), radius**2), n_threads))])
-    first = 0
-    while first < len(cores):
-        last = max(first + 1, int(np.searchsorted(counts, counts[first] + _ENTRIES_AT_A_TIME, side="right")) - 1)
-        index, offsets = CPU.balls(points, cores[first:last], np.full(last - first, radius**2), n_threads)
-        sizes = np.diff(offsets)
-        gaps = points[index] - np.repeat(cores[first:last], sizes, axis=0)
-        enough = sizes >= 3
-        if enough.any():
-            gaps, sizes = gaps[np.repeat(enough, sizes)], sizes[enough]
-            starts = np.cumsum(sizes) - sizes
-            means = np.add.reduceat(gaps, starts) / sizes[:, None]
-            gaps -= np.repeat(means, sizes, axis=0)
-            products = np.add.reduceat(gaps[:, [0, 0, 0, 1, 1, 2]] * gaps[:, [0, 1, 2, 1, 2, 2]], starts)
-            spread = products[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
-            normals[first:last][enough] = np.linalg.eigh(spread)[1][:, :, 0]
-        first = last
+    enough = counts >= 3
+    normals[enough] = np.linalg.eigh(spread[enough])[1][:, :, 0]
     return normals

@@ -73,12 +73,8 @@ class CpuBackend:
     def balls(
         self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        offsets = np.concatenate([[0], np.cumsum(self.ball_sizes(points, centres, sq_radii, n_threads))])
+        offsets = np.concatenate([[0], np.cumsum(_core.balls(points, centres, sq_radii, n_threads))])
         return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
-
-    def ball_sizes(self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int) -> np.ndarray:
-        """Count what :meth:`balls` would list; of this backend alone."""
-        return _core.balls(points, centres, sq_radii, n_threads)
 
     def pairwise(
         self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,

@@ -42,6 +42,21 @@ struct BallJob {
 template <class T>
 int balls(const BallJob<T>& job);
 
+// Of the points within `radius` of each centre: how many, and relative to the centre the sums of x, y, z, xx, xy, xz,
+// yy, yz, zz, which lose few digits as both are within a radius of each other.
+struct MomentJob {
+  const double* points;  // (n, 3)
+  std::int64_t n;
+  const double* centres;
+  std::int64_t n_centres;
+  double radius;
+  int n_threads;
+  std::int64_t* counts;
+  double* sums;  // (n_centres, 9)
+};
+
+int ball_moments(const MomentJob& job);
+
 // Of the points within `radius` of the line through cores[i] along the unit vector axes[i], and within
 // `half_length` of the core along it: how many, the mean of their places along the axis, and the sum of
 // squared deviations from it.

@@ -109,9 +109,9 @@ def test_m3c2_is_the_difference_of_means_in_cylinders(n):
             assert np.isnan(found.level_of_detection[i])
 
 
-def test_m3c2_normals_are_of_the_points_around(monkeypatch):
-    monkeypatch.setattr("pointmetrics._metrics.normals._ENTRIES_AT_A_TIME", 50)  # in many parts
-    x = np.concatenate([ground(500, 0, 0.0), [[90.0, 90, 0]]])
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_m3c2_normals_are_of_the_points_around(shift):
+    x = np.concatenate([ground(500, 0, 0.0), [[90.0, 90, 0]]]) + shift
     found = pm.m3c2(x, x, radius=0.6, max_distance=1.0, normal_radius=0.8, orientation=[0, 1, 0])
     for i in range(0, 500, 23):
         near = x[np.linalg.norm(x - x[i], axis=1) <= 0.8]
