@@ -213,10 +213,8 @@ def _measure(pair: Pair, normals: _Normals | None, settings: _Settings, details:
             return 10 * np.log10(settings.peak_factor * peak**2 / error)
 
     values = [decibels(mse), mse, forth, back, decibels(most), most, peak]
-    single = pair.x.kind == "single"
-    wrapped = [pair.library.wrap(pair.backend.upload(v)) for v in values] if not single or pair.backend.xp is not np \
-        else values
-    if single:
+    wrapped = [pair.library.wrap(pair.backend.upload(v)) for v in values]
+    if pair.x.kind == "single":
         wrapped = [v[0] for v in wrapped]
     return Distortion(*wrapped) if details else wrapped[0]
 

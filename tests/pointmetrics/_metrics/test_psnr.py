@@ -100,6 +100,16 @@ def test_on_a_device(cp):
         np.testing.assert_allclose(cp.asnumpy(found), expected, rtol=1e-12)
 
 
+def test_tensors_stay_tensors():
+    torch = pytest.importorskip("torch", reason="needs torch")
+    x, y = RNG.random((2, 30, 3))
+    for one in (pm.psnr_d1, pm.psnr_d2):
+        found = one(torch.from_numpy(x), torch.from_numpy(y), peak=1, return_details=True)
+        assert all(isinstance(value, torch.Tensor) and value.shape == () for value in
+                   (found.psnr, found.mse, found.hausdorff))
+        assert float(found.psnr) == one(x, y, peak=1)
+
+
 @pytest.mark.parametrize("options, error, message", [
     ({"peak": "bits"}, ValueError, "peak must be a number or one of nearest-neighbor"),
     ({"peak": 0}, ValueError, "peak must be above 0"), ({"peak": None}, TypeError, "peak must be a number"),
