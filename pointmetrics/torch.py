@@ -30,10 +30,14 @@ __all__ = [
     "ChamferLoss",
     "DensityAwareChamferLoss",
     "HausdorffLoss",
+    "HyperbolicChamferLoss",
+    "InfoChamferLoss",
     "chamfer_distance",
     "density_aware_chamfer_distance",
     "earth_movers_distance",
     "hausdorff_distance",
+    "hyperbolic_chamfer_distance",
+    "info_chamfer_distance",
 ]
 
 _Metric = Callable[..., Any]
@@ -251,6 +255,46 @@ def hausdorff_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     return _apply(_pm.hausdorff_distance, x, y, options)
 
 
+@_eager
+def hyperbolic_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
+    """Compute the hyperbolic Chamfer distance (HyperCD) of tensors, with autograd to both clouds.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
+    **options
+        Those of :func:`pointmetrics.hyperbolic_chamfer_distance` except ``return_grad``.
+
+    Returns
+    -------
+    Tensor
+        0-dimensional, or ``(b,)``.
+    """
+    return _apply(_pm.hyperbolic_chamfer_distance, x, y, options)
+
+
+@_eager
+def info_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
+    """Compute the contrastive Chamfer distance (InfoCD) of tensors, with autograd to both clouds.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
+    **options
+        Those of :func:`pointmetrics.info_chamfer_distance` except ``return_grad``.
+
+    Returns
+    -------
+    Tensor
+        0-dimensional, or ``(b,)``.
+    """
+    return _apply(_pm.info_chamfer_distance, x, y, options)
+
+
 class _Loss(nn.Module):
     """Call a metric with fixed options; the batch is averaged unless said otherwise."""
 
@@ -317,3 +361,31 @@ class HausdorffLoss(_Loss):
     """
 
     _metric = staticmethod(hausdorff_distance)
+
+
+class HyperbolicChamferLoss(_Loss):
+    """Average the hyperbolic Chamfer distance (HyperCD) over a batch.
+
+    Parameters
+    ----------
+    batch_reduction : {"mean", "sum", None}, default="mean"
+        How the pairs of a batch are put together.
+    **options
+        Those of :func:`pointmetrics.hyperbolic_chamfer_distance`.
+    """
+
+    _metric = staticmethod(hyperbolic_chamfer_distance)
+
+
+class InfoChamferLoss(_Loss):
+    """Average the contrastive Chamfer distance (InfoCD) over a batch.
+
+    Parameters
+    ----------
+    batch_reduction : {"mean", "sum", None}, default="mean"
+        How the pairs of a batch are put together.
+    **options
+        Those of :func:`pointmetrics.info_chamfer_distance`.
+    """
+
+    _metric = staticmethod(info_chamfer_distance)

@@ -71,6 +71,18 @@ class Backend(Protocol):
         run in index order in float64; results have the points' dtype.
         """
 
+    def farthest(self, points: Array, offsets: np.ndarray, k: int, start: int, n_threads: int) -> Array:
+        """Return k points of each cloud, int64 ``(b, k)``: ``start``, then always the farthest from all before it.
+
+        Distances as in :meth:`nearest`; of equally far points the lowest id, and none twice.
+        """
+
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        """Return the ids of one cloud's points within a radius of each centre, int64 and rising, and their offsets.
+
+        Squares of distances, as in :meth:`nearest`, are compared with ``sq_radii`` (float64) in float64.
+        """
+
     def pairwise(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
         n_threads: int,

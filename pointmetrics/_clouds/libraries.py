@@ -130,7 +130,8 @@ def loaded(module: str) -> ModuleType | None:
 
 
 # What pointmetrics.torch has a function of the same name for.
-_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance")
+_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance",
+                   "hyperbolic_chamfer_distance", "info_chamfer_distance")
 
 
 class _GradientDroppedError(ValueError):

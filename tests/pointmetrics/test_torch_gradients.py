@@ -60,6 +60,27 @@ def dcd(x, y):
     return total / 2
 
 
+def hyperbolic(x, y):
+    forth, back = distances(x, y)
+    return torch.arccosh(1 + 3.0 * forth).mean() + torch.arccosh(1 + 3.0 * back).mean()
+
+
+def info(x, y):
+    total = 0.0
+    for sq_dist in distances(x, y):
+        near = torch.exp(-sq_dist.sqrt() / 0.3)
+        total = total - torch.log(near / near.sum() ** 0.4).sum()
+    return total / 2
+
+
+def info_mean(x, y):
+    total = 0.0
+    for sq_dist in distances(x, y):
+        near = torch.exp(-sq_dist.sqrt() / 2)
+        total = total - torch.log(near / (near + 1e-7).sum() ** 1e-7).mean()
+    return total / 2
+
+
 def emd(x, y):
     """Repeat points until both clouds have equally many, and keep the plan of scipy's fixed."""
     shared = np.lcm(len(x), len(y))
@@ -74,6 +95,9 @@ METRICS = {
     "dcd": (pmt.density_aware_chamfer_distance, {"alpha": 2.0}, dcd),
     "hausdorff": (pmt.hausdorff_distance, {}, hausdorff),
     "hausdorff-quantile": (pmt.hausdorff_distance, {"quantile": 0.8}, hausdorff_quantile),
+    "hyperbolic": (pmt.hyperbolic_chamfer_distance, {"alpha": 3.0}, hyperbolic),
+    "info": (pmt.info_chamfer_distance, {"tau": 0.3, "power": 0.4}, info),
+    "info-mean": (pmt.info_chamfer_distance, {"point_reduction": "mean", "reference_eps": True}, info_mean),
     "emd": (pmt.earth_movers_distance, {}, emd),
 }
 KINDS = ("batch", "padded", "list")
@@ -152,6 +176,8 @@ LOSSES = [
     (lambda how: pmt.ChamferLoss(batch_reduction=how), chamfer),
     (lambda how: pmt.DensityAwareChamferLoss(batch_reduction=how, alpha=2.0), dcd),
     (lambda how: pmt.HausdorffLoss(batch_reduction=how), hausdorff),
+    (lambda how: pmt.HyperbolicChamferLoss(batch_reduction=how, alpha=3.0), hyperbolic),
+    (lambda how: pmt.InfoChamferLoss(batch_reduction=how, tau=0.3, power=0.4), info),
 ]
 
 

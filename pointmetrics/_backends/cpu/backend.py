@@ -75,6 +75,15 @@ class CpuBackend:
             _pull(y, y_offsets, x, x_offsets, id_y, coef_y, grad_y, grad_x)
         return grad_x.astype(x.dtype, copy=False), grad_y.astype(y.dtype, copy=False)
 
+    def farthest(self, points: np.ndarray, offsets: np.ndarray, k: int, start: int, n_threads: int) -> np.ndarray:
+        return _core.farthest(points, offsets, k, start, n_threads)
+
+    def balls(
+        self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        offsets = np.concatenate([[0], np.cumsum(_core.balls(points, centres, sq_radii, n_threads))])
+        return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
+
     def pairwise(
         self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,
         power: int, n_threads: int,

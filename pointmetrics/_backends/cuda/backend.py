@@ -22,6 +22,9 @@ from . import (
     nearest as _cuda_nearest,
 )
 from . import (
+    sampling as _cuda_sampling,
+)
+from . import (
     search as _cuda_search,
 )
 from . import (
@@ -166,6 +169,12 @@ class CudaBackend:
     ) -> tuple[Array, Array]:
         sides = (x, x_offsets, id_x, coef_x), (y, y_offsets, id_y, coef_y)
         return (_cuda_nearest.pull(self, *sides), _cuda_nearest.pull(self, *sides[::-1]))
+
+    def farthest(self, points: Array, offsets: np.ndarray, k: int, start: int, n_threads: int) -> Array:
+        return _cuda_sampling.farthest(self.xp, points, offsets, k, start)
+
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        return _cuda_sampling.balls(self.xp, points, centres, sq_radii)
 
     def pairwise(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
