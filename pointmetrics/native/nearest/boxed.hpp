@@ -6,7 +6,7 @@
 #include <new>
 #include <vector>
 
-#include "isa/dispatch.hpp"
+#include "isa/kernels.hpp"
 #include "nativekit/interrupt.hpp"
 #include "nearest/tree.hpp"
 
