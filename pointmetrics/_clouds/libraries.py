@@ -154,6 +154,9 @@ class _GradientDroppedError(ValueError):
                          f"same name in pointmetrics.torch, or pass {argument}.detach()")
         self.argument = argument
 
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes hand their errors on as pickles
+        return type(self), (self.argument,)
+
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -1,6 +1,7 @@
 """pointmetrics.torch: gradients of every kind of argument against autograd of plain torch formulas."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -313,3 +314,10 @@ def test_tensors_deeper_in_lists_are_an_error_that_names_the_argument():
     for metric in METRICS:
         with pytest.raises(ValueError, match=r"x must have shape .* cannot be made an array"):
             metric(x, y)
+
+
+def test_errors_survive_being_pickled():
+    x = seeded(4, 3, seed=0).requires_grad_()
+    with pytest.raises(ValueError, match="x requires grad, which this function would drop") as caught:
+        pm.chamfer_distance(x, seeded(4, 3, seed=1))
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
