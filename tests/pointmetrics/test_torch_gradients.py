@@ -282,14 +282,14 @@ def test_tensors_that_are_no_arrays_are_refused_by_name():
     assert pmt.chamfer_distance(negated, -y) == 0
 
 
-METRICS = (pmt.chamfer_distance, pmt.density_aware_chamfer_distance, pmt.earth_movers_distance, pmt.hausdorff_distance,
-           pm.chamfer_distance, pm.sliced_wasserstein_distance)
+FUNCTIONS = (pmt.chamfer_distance, pmt.density_aware_chamfer_distance, pmt.earth_movers_distance,
+             pmt.hausdorff_distance, pm.chamfer_distance, pm.sliced_wasserstein_distance)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch warns of itself
 @pytest.mark.parametrize("as_list", [False, True])
 @pytest.mark.parametrize("side", [0, 1])
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
+@pytest.mark.parametrize("metric", FUNCTIONS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
 def test_forward_mode_loses_no_tangent_in_silence(metric, side, as_list):
     clouds = [seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1)]
     with torch.autograd.forward_ad.dual_level():
@@ -300,7 +300,7 @@ def test_forward_mode_loses_no_tangent_in_silence(metric, side, as_list):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch warns of itself
 @pytest.mark.parametrize("transform", ["grad", "jacrev", "vmap"])
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
+@pytest.mark.parametrize("metric", FUNCTIONS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
 def test_transforms_of_torch_func_are_refused_by_name(metric, transform):
     function = getattr(torch.func, transform)(metric)
     x, y = (seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1)) if transform == "vmap" else (
@@ -311,7 +311,7 @@ def test_transforms_of_torch_func_are_refused_by_name(metric, transform):
 
 def test_tensors_deeper_in_lists_are_an_error_that_names_the_argument():
     x, y = [[seeded(4, 3, seed=0).requires_grad_()]], seeded(1, 4, 3, seed=1)
-    for metric in METRICS:
+    for metric in FUNCTIONS:
         with pytest.raises(ValueError, match=r"x must have shape .* cannot be made an array"):
             metric(x, y)
 
