@@ -2,7 +2,8 @@
 
 The metrics themselves know nothing of torch. One autograd function computes value and gradients together,
 keeps the gradients, and scales them in the backward pass. There is no second derivative: a backward pass
-with ``create_graph=True`` raises. Gradients reach x and y alone; weights and normals are constants.
+with ``create_graph=True`` raises, and so do forward mode and the transforms of ``torch.func``. Gradients
+reach x and y alone; weights and normals are constants.
 
 Under ``torch.autocast`` half-precision tensors are computed in float32, and the value is float32; elsewhere
 they are refused. ``torch.compile`` leaves these calls as they are: the graph breaks around them, and new
@@ -25,6 +26,8 @@ except ImportError as error:
     raise ImportError("pointmetrics.torch needs torch: pip install 'imondrian[torch]'") from error
 
 import pointmetrics as _pm
+
+from ._clouds.libraries import refuse_transformed
 
 __all__ = [
     "ChamferLoss",
@@ -86,6 +89,9 @@ class _ValueAndGrad(torch.autograd.Function):
 
 @_eager  # too: torch.compile of a function itself takes such a wrapper off
 def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Tensor:
+    for name, clouds in (("x", x), ("y", y)):
+        for place, t in _tensors(clouds):
+            refuse_transformed(t, name if place is None else f"{name}[{place}]")
     x, y = _prepare(x), _prepare(y)
     options = {name: _prepare(value) for name, value in options.items()}
     tensors = [t for clouds in (x, y) for _, t in _tensors(clouds)]

@@ -65,7 +65,7 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
     refuse_masked(x, name)
     try:
         return np.asarray(x), NUMPY
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # that of tensors which require grad, deeper in lists
         raise ValueError(f"{name} must have {SHAPES}, but cannot be made an array: {error}") from error
 
 
@@ -107,6 +107,7 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
+    refuse_transformed(x, name)
     if x.requires_grad:
         raise _GradientDroppedError(name)
     library = Library("torch", x.device)
@@ -120,6 +121,18 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         return x.resolve_neg().numpy(), library
     except RuntimeError as error:  # as subclasses of Tensor do that are more than numbers, such as masked ones
         raise TypeError(f"{name} is a {type(x).__name__} that cannot be read as an array: {error}") from error
+
+
+def refuse_transformed(x: Any, name: str) -> None:
+    """Refuse a tensor with a tangent of torch's forward mode, which would be lost, or within one of torch.func."""
+    torch = sys.modules["torch"]
+    if torch.autograd.forward_ad.unpack_dual(x).tangent is not None:
+        raise TypeError(f"{name} carries a tangent of torch's forward mode, and the metrics have gradients of the "
+                        f"backward mode alone: use torch.autograd.grad, or pass the primal of unpack_dual")
+    is_wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
+    if is_wrapped is not None and is_wrapped(x):
+        raise TypeError(f"{name} is a tensor within a transform of torch.func (vmap, grad, jacrev), which the metrics "
+                        f"cannot be put through: pass batches, and use torch.autograd.grad")
 
 
 def loaded(module: str) -> ModuleType | None:
@@ -141,6 +154,9 @@ class _GradientDroppedError(ValueError):
         super().__init__(f"{argument} requires grad, which this function would drop: use the function of the "
                          f"same name in pointmetrics.torch, or pass {argument}.detach()")
         self.argument = argument
+
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes hand their errors on as pickles
+        return type(self), (self.argument,)
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
