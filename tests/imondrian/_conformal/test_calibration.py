@@ -182,7 +182,7 @@ def test_p_values_of_weighted_rows_are_never_above_one():
 @pytest.mark.parametrize("half_life", [0.3, 3.0, 77.7])
 def test_fading_p_values_are_never_above_one(half_life):
     window = ScoreWindow(100, half_life)
-    for n in range(150):
+    for _ in range(150):
         window.push(np.array([0.5]))
         p = np.array([window.p_value(0.5), *window.p_values(np.array([0.5, 0.4]))])
         assert (p <= 1).all()
