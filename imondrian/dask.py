@@ -189,8 +189,9 @@ def _apply_frame(part: Any, forest: IsolationMondrianForest, method: str) -> Any
 
 def _rows(block: Any, dtype: Any) -> np.ndarray:
     """Return a partition as the estimator's own validation would."""
-    return check_array(block, dtype=dtype, order="C", ensure_all_finite="allow-nan", ensure_min_samples=0,
-                       input_name="X")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return check_array(block, dtype=dtype, order="C", ensure_all_finite="allow-nan", ensure_min_samples=0,
+                           input_name="X")
 
 
 def _take(block: Any, rows: np.ndarray, n_rows: int, dtype: np.dtype, number: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from imondrian._forest.forest import Forest, seed_states
 from imondrian._forest.scoring import SCORES
 
-from .conformal import CALIBRATION_SIZE, ENOUGH, ScoreWindow, mass_above, stored
+from .conformal import CALIBRATION_SIZE, ENOUGH, ScoreWindow, mass_above, share, stored
 
 if TYPE_CHECKING:
     from imondrian._cuda.rows import DeviceRows
@@ -143,7 +143,7 @@ class Calibration:
             for held_from, calibration, weight in folds:
                 above += mass_above(held_from.scores(X, score, n_threads), calibration, weight)
                 total += len(calibration) if weight is None else weight.sum()
-        return (1.0 + above) / (1.0 + total)
+        return share(above, total)
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned for this key; kept in memory, never pickled."""

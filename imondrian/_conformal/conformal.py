@@ -49,6 +49,11 @@ def mass_above(scores: np.ndarray, calibration: np.ndarray, weight: np.ndarray |
     return below[-1] - below[np.searchsorted(calibration[order], scores, side="left")]
 
 
+def share(mass: np.ndarray, total: float) -> np.ndarray:
+    """Return p-values: a row's own weight is 1. Sums of the same weights in another order differ by their rounding."""
+    return np.minimum((1.0 + mass) / (1.0 + total), 1.0)
+
+
 class ScoreWindow:
     """The last scores of a stream, and the p-values that they give.
 
@@ -113,7 +118,7 @@ class ScoreWindow:
         oldest = self.n_seen % size if held == size else 0
         turn = size - oldest  # the ages of places 0, 1, ... begin here
         mass = fade[size - held:turn] @ above[oldest:] + fade[turn:] @ above[:oldest]
-        return float((1.0 + mass) / (1.0 + totals[held]))
+        return min(float((1.0 + mass) / (1.0 + totals[held])), 1.0)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Return the p-value of each score, (n,)."""
@@ -124,7 +129,7 @@ class ScoreWindow:
             return (1.0 + mass_above(scores, kept)) / (1.0 + len(kept))
         age = 1 + (self.n_seen - 1 - np.arange(len(kept))) % len(self.scores)
         weight = np.exp2(-age / self.half_life)
-        return (1.0 + mass_above(scores, kept, weight)) / (1.0 + weight.sum())
+        return share(mass_above(scores, kept, weight), weight.sum())
 
     # -- state -------------------------------------------------------------------------------------
 

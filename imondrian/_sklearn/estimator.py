@@ -352,7 +352,8 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
-        with np.errstate(over="ignore"):  # a value too large for float32 is refused as infinite, in one voice
+        # A value too large for float32 is refused as infinite, in one voice; sums of finite ones may leave the range.
+        with np.errstate(over="ignore", invalid="ignore"):
             return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
 
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:

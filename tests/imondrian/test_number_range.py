@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from cases.forest_cases import states
 from hypothesis import given, settings
@@ -177,6 +178,23 @@ def test_the_ends_of_the_type_as_sentinels(score, dtype, scale):
         feature = forest.forest_.columns["feature"]
         assert (feature[:, :forest.forest_.n_leaves.max() - 1] == 1).all()  # the other has no side
         assert np.isfinite(forest.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tables_whose_sums_no_number_holds(dtype):
+    """Through scikit-learn's validation, too, which adds everything up: the filter above makes its warnings errors."""
+    most = np.finfo(dtype).max
+    X = np.where(np.random.default_rng(0).random((64, 3)) < 0.5, most, -most).astype(dtype)
+    frame = pd.DataFrame(X)
+    expected = IsolationMondrianForest(5, random_state=0).fit(X).score_samples(X)
+    for rows in (np.asfortranarray(X), X[:, ::-1][:, ::-1], frame):
+        forest = IsolationMondrianForest(5, random_state=0).fit(rows)
+        np.testing.assert_array_equal(forest.score_samples(rows), expected)
+        forest.partial_fit(rows).forget(rows).forest_.check()
+    forest = IsolationMondrianForest(5, random_state=0).fit(X)
+    dask_array, dask_forest = pytest.importorskip("dask.array"), pytest.importorskip("imondrian.dask")
+    blocks = dask_array.from_array(np.asfortranarray(X), chunks=(16, 3))
+    np.testing.assert_array_equal(dask_forest.score_samples(forest, blocks).compute(scheduler="synchronous"), expected)
 
 
 NAN = float("nan")

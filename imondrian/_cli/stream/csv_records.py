@@ -121,7 +121,9 @@ class CsvRecords:
         cells = [line.split(self._delimiter) for line in text.split("\n")]
         if set(map(len, cells)) != {self._width} or not self._have_keys(cells):
             return None
-        flat: Any = chain.from_iterable(columns_of(cells, self._places))
+        flat: Any = list(chain.from_iterable(columns_of(cells, self._places)))
+        if self._missing and not self._missing.isdisjoint(map(str.strip, flat)):
+            return None
         if self._decimal != ".":
             flat = [cell.replace(self._decimal, ".") for cell in flat]
         try:

@@ -24,6 +24,7 @@ from .reading import NUMBER, TEXT, TRUTH, Reading, errors_of, kind_of, unique
 _CODECS = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _HEAD = 1 << 16
 _BLOCK = 1 << 20
+_BLANKS = dialect.blanks_beside("")
 
 
 class CsvTable:
@@ -36,7 +37,10 @@ class CsvTable:
         lines, longest, passed = self._lines()
         separator = dialect.separator_of(lines[0])
         if separator is not None and len(lines) > 1:
-            passed, lines = passed + 1, lines[1:]
+            blank = _blank_at(lines[1:])
+            passed, lines = passed + 1 + blank, lines[1 + blank:]
+            if not lines:
+                raise Failure(f"{path}: has a header, but no rows")
         self.delimiter = reading.delimiter or separator or dialect.delimiter_of(lines[0])
         if reading.decimal == reading.delimiter is not None:
             raise Failure(f"{path}: the delimiter and the decimal mark cannot both be {self.delimiter!r}")
@@ -51,9 +55,15 @@ class CsvTable:
         self._check_end()
         self.missing = frozenset(reading.missing)
         self._null_values = dialect.spellings(reading.missing)
+        self._blank_lines = len(self.names) == 1 and self._has_blank_lines()
+        # pyarrow strips a cell of blanks after it has compared it with what is missing.
+        self._by_cell = self._blank_lines or any(map(self._is_number, reading.missing))
         self.kinds = self._kinds()
 
     def batches(self, numbers: Sequence[str], verbatim: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        if self._by_cell:
+            yield from self._cell_by_cell(numbers, verbatim, 0)
+            return
         types = {name: pa.bool_() if self.kinds[name] == TRUTH else pa.float64() for name in numbers}
         wrong: list[Any] = []
         done = 0
@@ -106,6 +116,9 @@ class CsvTable:
     def _read(self, types: dict[str, Any], wrong: list[Any]) -> Iterator[pa.RecordBatch]:
         with errors_of(self.path, (pa.ArrowInvalid,)), self._reader(types, wrong) as reader:
             for batch in reader:
+                if self._blank_lines:  # rows to pyarrow, where a row is one cell
+                    batch = batch.filter(pa.array([not cell or bool(cell.strip(_BLANKS))
+                                                   for cell in batch.column(0).to_pylist()], pa.bool_()))
                 if len(batch):
                     yield batch
 
@@ -147,10 +160,22 @@ class CsvTable:
             raise Failure(f"--encoding: {error}") from error
         lines = list(io.StringIO(text, newline=""))  # splitlines would part them at other characters, too
         lines = lines if ended or len(lines) == 1 else lines[:-1]
-        passed = next((i for i, line in enumerate(lines) if line.strip()), None)
-        if passed is None:
+        passed = _blank_at(lines)
+        if passed == len(lines):
             raise Failure(f"{self.path}: holds blank lines only")
         return lines[passed:], max(len(line.encode("utf-8", "replace")) for line in lines), passed
+
+    def _has_blank_lines(self) -> bool:
+        """Tell whether a line behind the first row's has blanks, and nothing else."""
+        with stream_of(self.source) as raw:
+            text = io.TextIOWrapper(raw, encoding=self.reading.encoding, errors="replace", newline="")
+            return any(not line.strip(_BLANKS) and line.strip("\r\n") for line in islice(text, self._passed, None))
+
+    def _is_number(self, text: str) -> bool:
+        try:
+            return not math.isnan(dialect.number_of(text, self.decimal))
+        except ValueError:
+            return False
 
     def _check_end(self) -> None:
         """Raise Failure where the last line ends within a quotation, which pyarrow would close by itself."""
@@ -196,7 +221,7 @@ class CsvTable:
                 raise Failure(f"{self.path}: has a header, but no rows") from error
             with errors_of(self.path):
                 raise
-        if len(batch) == 0:
+        if len(batch) == 0 or (self._blank_lines and next(self._read({self.names[0]: pa.string()}, []), None) is None):
             raise Failure(f"{self.path}: has a header, but no rows")
         kinds = {name: kind_of(batch.schema.field(name).type) for name in self.names}
         for name, kind in kinds.items():
@@ -246,6 +271,11 @@ class CsvTable:
                    f"(--decimal says which)"
         kind = "neither true nor false" if self.kinds[name] == TRUTH else "not a number"
         return Failure(f"{self.path}: row {row}, column {name!r}: {cell[:60]!r} is {kind}{hint}")
+
+
+def _blank_at(lines: Sequence[str]) -> int:
+    """Return how many lines of blanks are at the beginning."""
+    return next((i for i, line in enumerate(lines) if line.strip(_BLANKS)), len(lines))
 
 
 def stream_of(path: Path) -> Any:

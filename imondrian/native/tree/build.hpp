@@ -183,8 +183,13 @@ NK_INLINE void sum_masses(Tree<T>& tree) {
   }
 }
 
+// Give nodes the sums of their leaves' clean masses. Those of the leaves were added up in another order than their
+// masses, so that rounding may have put them above.
 template <class T>
 NK_INLINE void sum_clean(Tree<T>& tree) {
+  for (std::int32_t s = 0; s < tree.header[kLeafMark]; ++s) {
+    tree.leaf_clean[s] = std::min(tree.leaf_clean[s], tree.leaf_mass[s]);
+  }
   for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
     tree.clean[v] = tree.clean_of(tree.child[2 * std::int64_t{v}]) + tree.clean_of(tree.child[2 * std::int64_t{v} + 1]);
   }

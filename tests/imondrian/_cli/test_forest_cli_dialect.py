@@ -127,6 +127,16 @@ def test_cells_that_are_neither(tmp_path, delimiter):
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
+@pytest.mark.parametrize("spelling", ["{}", " {} ", '"{}"', '" {}"'])
+@pytest.mark.parametrize("sentinel", ["-999", "7", "1e30", "true", "0.125", "x", "-", "NaN"])
+def test_what_is_said_to_be_missing_may_be_a_number(tmp_path, sentinel, spelling, delimiter):
+    for cells in ([spelling.format(sentinel), "4"], ["4", spelling.format(sentinel), "5"]):
+        X = both(tmp_path, table(cells, delimiter), missing=(sentinel, "?"))[1]
+        expected = [3, *(NAN if sentinel in cell else float(cell) for cell in cells)]
+        np.testing.assert_array_equal(X[:, 0], expected)
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
 def test_decimal_commas(tmp_path, delimiter):
     """Where commas part cells, numbers with one are quoted."""
     def cell(text):
@@ -353,3 +363,24 @@ def test_standard_input(tmp_path, data):
     (tmp_path / "in").write_bytes(data)
     assert start("-", stdin=data) == start("in", stdin=b"")
     assert sorted(os.listdir(tmp_path)) == ["in"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("blank", [" ", "\t", " \t ", "\x0b", "\x0c", ""])
+@pytest.mark.parametrize("head", ["a", "1", "sep=;"])
+def test_lines_of_blanks_among_those_of_a_single_column(tmp_path, head, blank, end):
+    for at in range(1, 6):
+        rows = [head, "1", "2.5", "NA", '""']
+        rows.insert(at, blank)
+        names, X = both(tmp_path, end.join(rows) + end)
+        found = [1, 2.5, NAN, NAN]
+        np.testing.assert_array_equal(X[:, 0], [1, *found] if head == "1" else found)
+        assert names == (("a",) if head == "a" else ("0",))
+    assert both(tmp_path, f"{head}{end}{blank}{end}", header=True) is None  # no rows
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\x1c", "\x85", "\u2003"])
+def test_only_what_is_a_blank_in_ascii_is_passed_over(tmp_path, blank):
+    for text in (f"{blank}\na\n1\n", f"\n{blank}\n1\n2\n"):
+        found = both(tmp_path, text)
+        assert found is None or found[0] == ("",)

@@ -169,6 +169,26 @@ def test_another_score_after_fitting(normal):
 # -- law -------------------------------------------------------------------------------------------------
 
 
+def test_p_values_of_weighted_rows_are_never_above_one():
+    """Nor by rounding: all the rows resemble each other, and their weights are added up in two orders."""
+    for seed in range(12):
+        weight = np.random.default_rng(seed).uniform(0, 5, 40)
+        forest = IsolationMondrianForest(1, random_state=seed).fit(np.zeros((40, 2)), sample_weight=weight)
+        p = forest.p_values(np.zeros((3, 2)))
+        assert (p <= 1).all()
+        assert_allclose(p, 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize("half_life", [0.3, 3.0, 77.7])
+def test_fading_p_values_are_never_above_one(half_life):
+    window = ScoreWindow(100, half_life)
+    for _ in range(150):
+        window.push(np.array([0.5]))
+        p = np.array([window.p_value(0.5), *window.p_values(np.array([0.5, 0.4]))])
+        assert (p <= 1).all()
+        assert_allclose(p, 1, rtol=1e-14)
+
+
 def p_values_of_new_rows(n, params, n_runs):
     for seed in range(n_runs):
         X = np.random.default_rng(seed).standard_t(4, size=(n + 150, 3))

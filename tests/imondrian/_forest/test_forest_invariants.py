@@ -9,6 +9,7 @@ from cases.forest_cases import CASES, case, empty, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imondrian import IsolationMondrianForest
 from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -165,6 +166,21 @@ def test_new_features_between_rows(memory):
             forest.learn(rng.normal(size=(5, d)))
             forest.check()
         restored(forest)
+
+
+@pytest.mark.parametrize("door", ["fit", "partial_fit"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_clean_mass_of_repeated_rows_is_no_larger_than_their_mass(door, dtype):
+    """Both are sums of the same weights, in other orders: a model whose sums differ could not be loaded again."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X, weight = np.round(rng.normal(size=(200, 2))).astype(dtype), rng.uniform(0, 5, 200)
+        model = getattr(IsolationMondrianForest(10, random_state=seed), door)(X, sample_weight=weight)
+        for more in (X, X + 10, 3 * X):  # which also renews scales
+            model = pickle.loads(pickle.dumps(model)).partial_fit(more.astype(dtype), sample_weight=weight)
+            columns = model.forest_.columns
+            assert (columns["leaf_clean"] <= columns["leaf_mass"]).all()
+            model.forest_.check()
 
 
 def test_weights_add_up_over_a_long_stream():

@@ -30,7 +30,7 @@ from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 N_FILES = int(os.environ.get("IMONDRIAN_FUZZ_FILES", "4000"))
 CLASSES = {"estimator": IsolationMondrianForest, "online": OnlineIsolationMondrianForest}
 ROOM = 3 << 20  # bytes beside a multiple of the file's, for what is there in any case
