@@ -37,6 +37,12 @@ def not_held(n_absent: int, n: int, first: int) -> ValueError:
                       f"row {first}; nothing was forgotten")
 
 
+def _blank_rows(X: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows that have no value at all."""
+    places = np.flatnonzero(np.isnan(X[:, 0]))
+    return places[np.isnan(X[places]).all(axis=1)]
+
+
 class Forest(ForestColumns):
     """Mondrian trees over shared points; the parameters are those of :class:`ForestColumns`."""
 
@@ -148,7 +154,15 @@ class Forest(ForestColumns):
             self._ensure_boxes(n_threads)
         if score == "spacing":
             self._require_spaced()
-        return _core.score(self._view, X, SCORES[score], n_threads)
+        blank = _blank_rows(X)
+        if len(blank) < 2:
+            return _core.score(self._view, X, SCORES[score], n_threads)
+        told_once = np.ones(len(X), bool)  # what rows without any value get does not depend on the row
+        told_once[blank[1:]] = False
+        measured = np.empty(len(X))
+        measured[told_once], norm = _core.score(self._view, X[told_once], SCORES[score], n_threads)
+        measured[blank] = measured[blank[0]]
+        return measured, norm
 
     def drawn_ways(self, score: str) -> tuple[np.ndarray, np.ndarray]:
         """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.utils import get_tags
 from test_forest_laws import ACCEPT, columns_of, p_values
 
-from imondrian import IsolationMondrianForest
+from imondrian import IsolationMondrianForest, _core
 from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -215,6 +215,18 @@ def test_neither_order_nor_copies_matter_to_fit():
             weighted.set_params(score=score)
             other.set_params(score=score)
             assert_array_equal(other.score_samples(X), weighted.score_samples(X))
+
+
+@pytest.mark.parametrize("score", [*SCORES, "spacing"])
+def test_rows_without_any_value_are_scored_once(score, monkeypatch):
+    forest = IsolationMondrianForest(**SMALL, score=score).fit(holed(200, 3, share=0.2)).forest_
+    X = holed(90, 3, share=0.3, seed=5)
+    X[10:80] = np.nan
+    one_by_one = [forest.depths(row[None], score)[0][0] for row in X]
+    asked, real = [], _core.score
+    monkeypatch.setattr(_core, "score", lambda view, rows, *rest: asked.append(len(rows)) or real(view, rows, *rest))
+    assert_array_equal(forest.depths(X, score)[0], one_by_one)
+    assert asked == [len(X) - int(np.isnan(X).all(axis=1).sum()) + 1]
 
 
 @pytest.mark.parametrize("window", WINDOWS)
