@@ -180,7 +180,7 @@ void Shipper::ship_anyhow() {
       while (demand_[static_cast<std::size_t>(j)] == 0) ++j;
       const std::int64_t mass =
           std::min(supply_[static_cast<std::size_t>(i)], demand_[static_cast<std::size_t>(j)]);
-      shipments_.add(i, j, pair_cost(s_.tree, s_.cost, s_.row(i), j), mass);
+      shipments_.add(i, j, pair_cost(s_.tree, s_.row(i), j), mass);
       supply_[static_cast<std::size_t>(i)] -= mass;
       demand_[static_cast<std::size_t>(j)] -= mass;
     }
