@@ -115,11 +115,12 @@ std::vector<double> extended_prices(State& solved, const double* columns, std::i
   rows.set_prices(minus_duals.data());
   std::vector<double> prices(static_cast<std::size_t>(n));
   share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
+    Hits found;
     for (std::int32_t j = first; j < last; ++j) {
       nativekit::stop_if_asked();
       double low = kInfinity, sum = 0.0;
       const double* point = columns + static_cast<std::int64_t>(j) * solved.d;
-      Hits found;
+      update_hits(rows, point, found);
       smallest(rows, point, 12, kInfinity, found);
       for (std::int32_t h = 0; h < found.count; ++h) low = std::min(low, found.hit[h].value);
       for (std::int32_t h = 0; h < found.count; ++h) sum += std::exp((low - found.hit[h].value) / temperature);

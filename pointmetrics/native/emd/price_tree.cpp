@@ -192,6 +192,14 @@ void smallest(const PriceTree& tree, const double* point, std::int32_t k, double
   core().queries.of[tree.cost() == Cost::squared][d == 2 ? 0 : d == 3 ? 1 : 2](tree, point, k, below, hits);
 }
 
+void update_hits(const PriceTree& tree, const double* point, Hits& hits) {
+  for (std::int32_t h = 0; h < hits.count; ++h) {
+    Hit& hit = hits.hit[h];
+    hit.cost = pair_cost(tree, point, hit.column);
+    hit.value = hit.cost + tree.price(hit.column);
+  }
+}
+
 double pair_cost(const PriceTree& tree, const double* point, std::int32_t j) {
   const std::vector<double>& points = tree.levels()[0].lower;
   double sum = 0.0;

@@ -100,6 +100,9 @@ struct Queries {
 
 void smallest(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits);
 
+// The hits of another point, as those of this one: near points have much the same.
+void update_hits(const PriceTree& tree, const double* point, Hits& hits);
+
 // Cost between a point and column j, with the same bits as in a hit.
 double pair_cost(const PriceTree& tree, const double* point, std::int32_t j);
 

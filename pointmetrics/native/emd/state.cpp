@@ -44,11 +44,19 @@ void State::unmatch(std::int32_t i) {
 }
 
 void State::fill(std::int32_t i) {
+  Hits found;
+  fill(i, found);
+}
+
+void State::fill(std::int32_t i, Hits& found) {
   nativekit::stop_if_asked();
   Candidate* list = &lists[static_cast<std::size_t>(i) * static_cast<std::size_t>(k)];
   const std::int32_t size = list_sizes[static_cast<std::size_t>(i)];
-  Hits found;
-  found.count = size;
+  if (size == 0) {
+    update_hits(tree, row(i), found);
+  } else {
+    found.count = size;
+  }
   for (std::int32_t s = 0; s < size; ++s) found.hit[s] = {list[s].cost + tree.price(list[s].column), list[s].cost, list[s].column};
   smallest(tree, row(i), k, kInfinity, found);
   for (std::int32_t s = 0; s < found.count; ++s) list[s] = {found.hit[s].cost, found.hit[s].column};
@@ -86,7 +94,8 @@ Best State::best(std::int32_t i) {
 
 void State::fill_all(int n_threads) {
   share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
-    for (std::int32_t i = first; i < last; ++i) fill(i);
+    Hits found;
+    for (std::int32_t i = first; i < last; ++i) fill(i, found);
   });
 }
 

@@ -52,6 +52,8 @@ struct State {
   void unmatch(std::int32_t i);
   // Refill the list at today's prices; rows are independent, so threads may share them out.
   void fill(std::int32_t i);
+  // The same with hits of a row nearby, which are replaced by those of row i.
+  void fill(std::int32_t i, Hits& found);
   void fill_all(int n_threads);
   Best peek(std::int32_t i) const;  // best of the list; exact while value <= rests[i]
   Best best(std::int32_t i);        // exact best and a bound for the second; may refill
