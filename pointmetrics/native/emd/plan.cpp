@@ -141,7 +141,7 @@ std::vector<double> coarse_prices(const double* rows, const double* columns, std
   const double spread = typical_spread(state);
   if (!(spread > 0.0)) return std::vector<double>(static_cast<std::size_t>(n), 0.0);
   run_auctions(state, kCoarseSchedule, spread, 0.0);
-  return extended_prices(state, columns, n, 2.0 * spread, n_threads);
+  return extended_prices(state, columns, n, spread, n_threads);
 }
 
 }  // namespace pointmetrics::emd
