@@ -40,6 +40,9 @@ struct Pack {
   friend NK_INLINE Pack operator*(const Pack& a, const Pack& b) {
     return each([&](int k) { return S::mul(a.v[k], b.v[k]); });
   }
+  friend NK_INLINE Pack root(const Pack& a) {
+    return each([&](int k) { return S::root(a.v[k]); });
+  }
   // The larger or smaller; the second where either is NaN.
   friend NK_INLINE Pack larger(const Pack& a, const Pack& b) {
     return each([&](int k) { return S::larger(a.v[k], b.v[k]); });
@@ -71,6 +74,22 @@ struct Pack {
     unsigned mask = 0;
     for (int k = 0; k < kParts; ++k) mask |= S::bits(S::le(a.v[k], b.v[k])) << (k * kWidth);
     return mask;
+  }
+
+  // With another value in one lane.
+  NK_INLINE Pack with(int lane, T value) const {
+#if NK_X86 && NK_LEVEL == 2
+    if constexpr (kWidth * sizeof(T) == 64) {
+      const unsigned bit = 1u << lane;
+      return each([&](int k) {
+        return S::pick(static_cast<typename S::Mask>(bit >> (k * kWidth)), S::of(value), v[k]);
+      });
+    }
+#endif
+    alignas(64) T all[kLanes];
+    store(all);
+    all[lane] = value;
+    return load(all);
   }
 
   // Whether something holds in any lane.
@@ -112,13 +131,14 @@ struct Pack {
   }
   // The largest lane; no lane is NaN.
   NK_INLINE T largest() const {
+    typename S::V most = v[0];
+    for (int k = 1; k < kParts; ++k) most = S::larger(most, v[k]);
 #if NK_X86 && NK_LEVEL == 2
-    if constexpr (kParts * kWidth * sizeof(T) == 64) return reduce(v[0]);
-    if constexpr (kWidth * sizeof(T) == 64 && kParts == 2) return reduce(S::larger(v[0], v[1]));
+    if constexpr (kWidth * sizeof(T) == 64) return reduce(most);
 #endif
-    alignas(64) T lane[kLanes];
-    store(lane);
-    for (int half = kLanes / 2; half > 0; half /= 2) {
+    alignas(64) T lane[kWidth];
+    S::store(lane, most);
+    for (int half = kWidth / 2; half > 0; half /= 2) {
       for (int k = 0; k < half; ++k) lane[k] = lane[k] < lane[k + half] ? lane[k + half] : lane[k];
     }
     return lane[0];

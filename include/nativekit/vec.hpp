@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cmath>
 #include <cstring>
 
 #include "nativekit/isa.hpp"
@@ -30,6 +31,7 @@ struct Vec<T, 1> {
   static NK_INLINE V add(V a, V b) { return a + b; }
   static NK_INLINE V sub(V a, V b) { return a - b; }
   static NK_INLINE V mul(V a, V b) { return a * b; }
+  static NK_INLINE V root(V a) { return std::sqrt(a); }
   static NK_INLINE V larger(V a, V b) { return a > b ? a : b; }
   static NK_INLINE V smaller(V a, V b) { return a < b ? a : b; }
   static NK_INLINE Mask lt(V a, V b) { return a < b; }
@@ -55,6 +57,7 @@ struct Vec<float, 4> {
   static NK_INLINE V add(V a, V b) { return _mm_add_ps(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm_sub_ps(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm_mul_ps(a, b); }
+  static NK_INLINE V root(V a) { return _mm_sqrt_ps(a); }
   static NK_INLINE V larger(V a, V b) { return _mm_max_ps(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm_min_ps(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm_cmplt_ps(a, b); }
@@ -79,6 +82,7 @@ struct Vec<double, 2> {
   static NK_INLINE V add(V a, V b) { return _mm_add_pd(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm_sub_pd(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm_mul_pd(a, b); }
+  static NK_INLINE V root(V a) { return _mm_sqrt_pd(a); }
   static NK_INLINE V larger(V a, V b) { return _mm_max_pd(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm_min_pd(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm_cmplt_pd(a, b); }
@@ -103,6 +107,7 @@ struct Vec<float, 8> {
   static NK_INLINE V add(V a, V b) { return _mm256_add_ps(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm256_sub_ps(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static NK_INLINE V root(V a) { return _mm256_sqrt_ps(a); }
   static NK_INLINE V larger(V a, V b) { return _mm256_max_ps(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm256_min_ps(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
@@ -127,6 +132,7 @@ struct Vec<double, 4> {
   static NK_INLINE V add(V a, V b) { return _mm256_add_pd(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm256_sub_pd(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm256_mul_pd(a, b); }
+  static NK_INLINE V root(V a) { return _mm256_sqrt_pd(a); }
   static NK_INLINE V larger(V a, V b) { return _mm256_max_pd(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm256_min_pd(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
@@ -153,6 +159,7 @@ struct Vec<float, 16> {
   static NK_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm512_sub_ps(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  static NK_INLINE V root(V a) { return _mm512_sqrt_ps(a); }
   static NK_INLINE V larger(V a, V b) { return _mm512_max_ps(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm512_min_ps(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
@@ -179,6 +186,7 @@ struct Vec<double, 8> {
   static NK_INLINE V add(V a, V b) { return _mm512_add_pd(a, b); }
   static NK_INLINE V sub(V a, V b) { return _mm512_sub_pd(a, b); }
   static NK_INLINE V mul(V a, V b) { return _mm512_mul_pd(a, b); }
+  static NK_INLINE V root(V a) { return _mm512_sqrt_pd(a); }
   static NK_INLINE V larger(V a, V b) { return _mm512_max_pd(a, b); }
   static NK_INLINE V smaller(V a, V b) { return _mm512_min_pd(a, b); }
   static NK_INLINE Mask lt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
@@ -207,6 +215,7 @@ struct Vec<float, 4> {
   static NK_INLINE V add(V a, V b) { return vaddq_f32(a, b); }
   static NK_INLINE V sub(V a, V b) { return vsubq_f32(a, b); }
   static NK_INLINE V mul(V a, V b) { return vmulq_f32(a, b); }
+  static NK_INLINE V root(V a) { return vsqrtq_f32(a); }
   static NK_INLINE V larger(V a, V b) { return pick(lt(b, a), a, b); }  // vmaxq would spread NaN
   static NK_INLINE V smaller(V a, V b) { return pick(lt(a, b), a, b); }
   static NK_INLINE Mask lt(V a, V b) { return vcltq_f32(a, b); }
@@ -234,6 +243,7 @@ struct Vec<double, 2> {
   static NK_INLINE V add(V a, V b) { return vaddq_f64(a, b); }
   static NK_INLINE V sub(V a, V b) { return vsubq_f64(a, b); }
   static NK_INLINE V mul(V a, V b) { return vmulq_f64(a, b); }
+  static NK_INLINE V root(V a) { return vsqrtq_f64(a); }
   static NK_INLINE V larger(V a, V b) { return pick(lt(b, a), a, b); }  // vmaxq would spread NaN
   static NK_INLINE V smaller(V a, V b) { return pick(lt(a, b), a, b); }
   static NK_INLINE Mask lt(V a, V b) { return vcltq_f64(a, b); }

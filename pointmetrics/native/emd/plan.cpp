@@ -62,14 +62,12 @@ Bounds make_bounds(double upper, double lower, double size) {
 std::vector<double> row_minima(const State& state, const std::vector<double>& known, int n_threads) {
   std::vector<double> minima(known);
   share_rows(state.n, n_threads, [&](std::int32_t first, std::int32_t last) {
-    QueryScratch memory;
     for (std::int32_t i = first; i < last; ++i) {
       nativekit::stop_if_asked();
-      double rest;
       double& minimum = minima[static_cast<std::size_t>(i)];
-      if (smallest(state.tree, state.cost, state.row(i), 1, minimum, memory, &rest) > 0) {
-        minimum = memory.hits[0].value;
-      }
+      Hits found;
+      smallest(state.tree, state.row(i), 1, minimum, found);
+      if (found.count > 0) minimum = found.hit[0].value;
     }
   });
   return minima;
@@ -113,18 +111,19 @@ std::vector<double> extended_prices(State& solved, const double* columns, std::i
                                     double temperature, int n_threads) {
   std::vector<double> minus_duals(static_cast<std::size_t>(solved.n));
   for (std::int32_t i = 0; i < solved.n; ++i) minus_duals[static_cast<std::size_t>(i)] = -solved.best(i).value;
-  PriceTree rows(solved.rows, solved.n, solved.d);
+  PriceTree rows(solved.rows, solved.n, solved.d, solved.cost);
   rows.set_prices(minus_duals.data());
   std::vector<double> prices(static_cast<std::size_t>(n));
   share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
-    QueryScratch memory;
+    Hits found;
     for (std::int32_t j = first; j < last; ++j) {
       nativekit::stop_if_asked();
-      double rest, low = kInfinity, sum = 0.0;
+      double low = kInfinity, sum = 0.0;
       const double* point = columns + static_cast<std::int64_t>(j) * solved.d;
-      const std::int32_t count = smallest(rows, solved.cost, point, 12, kInfinity, memory, &rest);
-      for (std::int32_t h = 0; h < count; ++h) low = std::min(low, memory.hits[h].value);
-      for (std::int32_t h = 0; h < count; ++h) sum += std::exp((low - memory.hits[h].value) / temperature);
+      update_hits(rows, point, found);
+      smallest(rows, point, 12, kInfinity, found);
+      for (std::int32_t h = 0; h < found.count; ++h) low = std::min(low, found.hit[h].value);
+      for (std::int32_t h = 0; h < found.count; ++h) sum += std::exp((low - found.hit[h].value) / temperature);
       prices[static_cast<std::size_t>(j)] = temperature * std::log(sum) - low;
     }
   });

@@ -2,137 +2,214 @@
 
 namespace pointmetrics::emd::NK_ISA {
 
-template <bool kPoints>
-NK_INLINE double gap(double lower, double upper, double p) {
-  if (kPoints) return lower - p;
-  // Rounding is monotone, so no computed cost of a point inside is below that of its box.
-  const double under = lower - p, over = p - upper;
-  const double outside = under > over ? under : over;
-  return outside > 0.0 ? outside : 0.0;
-}
+using Rough = nativekit::NK_ISA::Pack<float, kFan>;
+using Exact = nativekit::NK_ISA::Pack<double, kMostHits>;
 
-// Costs and values of 16 boxes, or of 16 points (then upper is not read). One loop over the lanes
-// for each fixed dimension: that is the form compilers turn into vector instructions.
-template <int D, bool kSquared, bool kPoints>
-NK_INLINE void values_of_16(const double* NK_RESTRICT lower, const double* NK_RESTRICT upper,
-                            const double* NK_RESTRICT price, const double* NK_RESTRICT point, int d,
-                            double* NK_RESTRICT cost, double* NK_RESTRICT value) {
-  if (D == 2 || D == 3) {
-    const double p0 = point[0], p1 = point[1], p2 = D == 3 ? point[2] : 0.0;
-    for (int l = 0; l < kFan; ++l) {
-      const double g0 = gap<kPoints>(lower[l], upper[l], p0);
-      const double g1 = gap<kPoints>(lower[kFan + l], upper[kFan + l], p1);
-      double sum = g0 * g0 + g1 * g1;
-      if (D == 3) {
-        const double g2 = gap<kPoints>(lower[2 * kFan + l], upper[2 * kFan + l], p2);
-        sum += g2 * g2;
-      }
-      const double c = kSquared ? sum : std::sqrt(sum);
-      cost[l] = c;
-      value[l] = c + price[l];
+// The k best hits so far, at first those that came with the question. A full set always: places that no column has yet
+// hold the bound asked for.
+class Best {
+ public:
+  NK_INLINE Best(std::int32_t k, double below, Hits& out) : below_(below), k_(k), out_(out) {
+    alignas(64) double value[kMostHits], column[kMostHits];
+    for (std::int32_t l = out.count; l < k; ++l) out.hit[l] = {below, 0.0, -1};
+    for (std::int32_t l = 0; l < kMostHits; ++l) {
+      value[l] = l < k ? out.hit[l].value : -kInfinity;
+      column[l] = l < k ? out.hit[l].column : -1;
     }
-    return;
+    values_ = Exact::load(value);
+    given_ = Exact::load(column);
+    n_given_ = out.count;
+    below_ = values_.largest();
   }
-  for (int l = 0; l < kFan; ++l) cost[l] = 0.0;
-  for (int a = 0; a < d; ++a) {
-    const double p = point[a];
-    for (int l = 0; l < kFan; ++l) {
-      const double g = gap<kPoints>(lower[a * kFan + l], upper[a * kFan + l], p);
-      cost[l] += g * g;
+
+  NK_INLINE double below() const { return below_; }
+  NK_INLINE bool given(std::int32_t column) const {
+    const Exact all = Exact::of(column);
+    return n_given_ > 0 && (le_mask(all, given_) & le_mask(given_, all)) != 0;
+  }
+
+  // value < below(): it takes the place of the worst.
+  NK_INLINE void take(double value, double cost, std::int32_t column) {
+    if (k_ == 1) {
+      out_.hit[0] = {value, cost, column};
+      below_ = value;
+      return;
     }
+    const int at = nativekit::lowest_bit(le_mask(Exact::of(below_), values_));
+    out_.hit[at] = {value, cost, column};
+    values_ = values_.with(at, value);
+    below_ = values_.largest();
   }
-  for (int l = 0; l < kFan; ++l) {
-    const double c = kSquared ? cost[l] : std::sqrt(cost[l]);
-    cost[l] = c;
-    value[l] = c + price[l];
+
+  NK_INLINE void finish() {
+    std::int32_t count = 0;
+    for (std::int32_t l = 0; l < k_; ++l) {
+      if (out_.hit[l].column >= 0) out_.hit[count++] = out_.hit[l];
+    }
+    out_.count = count;
+    out_.rest = below_;
   }
+
+ private:
+  Exact values_, given_;  // the columns given: found again, they are no news
+  double below_;
+  std::int32_t k_, n_given_;
+  Hits& out_;
+};
+
+NK_INLINE bool more_than_three(unsigned mask) {
+  for (int k = 0; k < 3; ++k) mask &= mask - 1;
+  return mask != 0;
 }
 
-NK_INLINE double lowest_of_16(const double* value) {
-  double low[kFan / 2];
-  for (int l = 0; l < 8; ++l) low[l] = value[l] < value[l + 8] ? value[l] : value[l + 8];
-  for (int l = 0; l < 4; ++l) low[l] = low[l] < low[l + 4] ? low[l] : low[l + 4];
-  low[0] = low[0] < low[2] ? low[0] : low[2];
-  low[1] = low[1] < low[3] ? low[1] : low[3];
-  return low[0] < low[1] ? low[0] : low[1];
-}
-
-// Move the k smallest of hits[0, count) to the front and return the largest value among them.
-// Equal values at the border: first come, first kept (the order of visits is determined).
-double keep_smallest(Hit* hits, double* values, std::int32_t count, std::int32_t k) {
-  for (std::int32_t h = 0; h < count; ++h) values[h] = hits[h].value;
-  std::nth_element(values, values + (k - 1), values + count);
-  const double border = values[k - 1];
-  std::int32_t n_below = 0;
-  for (std::int32_t h = 0; h < k; ++h) n_below += values[h] < border;
-  std::int32_t n_ties = k - n_below, kept = 0;
-  for (std::int32_t h = 0; h < count; ++h) {
-    const Hit hit = hits[h];
-    const bool tie = hit.value == border && n_ties > 0;
-    n_ties -= tie;
-    hits[kept] = hit;
-    kept += tie || hit.value < border;
+template <int D, bool kSquared>
+class Query {
+ public:
+  NK_INLINE Query(const PriceTree& tree, const double* point, float* ends)
+      : tree_(tree), point_(point), ends_(ends), d_(D > 0 ? D : tree.dimension()) {
+    for (int a = 0; a < d_; ++a) {
+      const double p = (point[a] - tree.centre()[a]) * tree.scale();
+      ends_[2 * a] = rounded_up(p);
+      ends_[2 * a + 1] = rounded_down(p);
+      const float size = ends_[2 * a] > -ends_[2 * a + 1] ? ends_[2 * a] : -ends_[2 * a + 1];
+      if (reach_ < size) reach_ = size;
+    }
+    keep_ = 1.0f - static_cast<float>(d_ + 8) * 0x1p-23f;  // what rounding of d squares may take
   }
-  return border;
-}
+
+  // Bounds of 16 boxes or points, not above their values in units of the tree.
+  NK_INLINE Rough bounds(const float* block) const {
+    Rough sum = Rough::zero();
+    for (int a = 0; a < d_; ++a) {
+      const Rough under = Rough::load(block + 2 * a * kFan) - Rough::of(ends_[2 * a]);
+      const Rough over = Rough::of(ends_[2 * a + 1]) - Rough::load(block + (2 * a + 1) * kFan);
+      const Rough gap = larger(larger(under, over), Rough::zero());
+      sum = sum + gap * gap;
+    }
+    sum = smaller(sum, Rough::of(std::numeric_limits<float>::max() / 4));
+    return (kSquared ? sum : root(sum)) * Rough::of(keep_) + Rough::load(block + 2 * d_ * kFan);
+  }
+
+  // No bound of something below `below` is above this. Squares that underflow are off by less than the addend.
+  NK_INLINE float limit(double below) const {
+    const float up = rounded_up(below * tree_.value_scale() + 0x1p-60);
+    return up < std::numeric_limits<float>::max() ? up : std::numeric_limits<float>::max();
+  }
+  // Whether float32 can not tell a bound from the limit.
+  NK_INLINE bool close(float bound, float limit) const {
+    return bound > limit - 0x1p-17f * (reach_ + (limit < 0 ? -limit : limit));
+  }
+
+  NK_INLINE const float* block(const BoxLevel& level, std::int32_t group) const {
+    return &level.rough[static_cast<std::size_t>(group) * static_cast<std::size_t>(2 * d_ + 1) * kFan];
+  }
+
+  NK_INLINE double point_cost(const double* points) const {
+    double sum = 0.0;
+    for (int a = 0; a < d_; ++a) {
+      const double delta = points[a * kFan] - point_[a];
+      sum += delta * delta;
+    }
+    return kSquared ? sum : std::sqrt(sum);
+  }
+
+  // The costs of 16 points, with the same bits.
+  NK_INLINE Exact point_costs(const double* points) const {
+    Exact sum = Exact::zero();
+    for (int a = 0; a < d_; ++a) {
+      const Exact delta = Exact::load(points + a * kFan) - Exact::of(point_[a]);
+      sum = sum + delta * delta;
+    }
+    return kSquared ? sum : root(sum);
+  }
+
+  // Rounding is monotone, so no computed value of a point inside is below that of its box.
+  NK_INLINE double box_value(const BoxLevel& level, std::int32_t node) const {
+    const std::size_t first = static_cast<std::size_t>(node / kFan) * static_cast<std::size_t>(d_) * kFan;
+    double sum = 0.0;
+    for (int a = 0; a < d_; ++a) {
+      const std::size_t at = first + static_cast<std::size_t>(a * kFan + node % kFan);
+      const double under = level.lower[at] - point_[a], over = point_[a] - level.upper[at];
+      const double outside = under > over ? under : over;
+      if (outside > 0.0) sum += outside * outside;
+    }
+    return (kSquared ? sum : std::sqrt(sum)) + level.price[static_cast<std::size_t>(node)];
+  }
+
+ private:
+  const PriceTree& tree_;
+  const double* point_;
+  float* ends_;  // of each axis: the point rounded up, then down
+  int d_;
+  float keep_, reach_ = 0.0f;
+};
 
 struct Pending {
-  double bound;
+  float bound;
   std::int32_t level, group;
 };
 
 template <int D, bool kSquared>
-NK_INLINE std::int32_t search(const PriceTree& tree, const double* point, std::int32_t k, double below,
-                              Hit* hits, double* values, double* rest) {
-  const std::vector<BoxLevel>& levels = tree.levels();
-  const int d = tree.dimension();
-  const std::int32_t capacity = 2 * k + 2 * kFan;
-  std::int32_t count = 0;
+NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below, Hits& hits) {
+  const BoxLevel* levels = tree.levels().data();
+  const Query<D, kSquared> query(tree, point, ends);
+  const std::size_t d = static_cast<std::size_t>(tree.dimension());
+  Best best(k, below, hits);
+  float limit = query.limit(best.below());
   Pending stack[10 * kFan];  // 16^10 points are more than an int32 counts
   int depth = 0;
-  stack[depth++] = {-kInfinity, static_cast<std::int32_t>(levels.size()) - 1, 0};
-  alignas(64) double cost[kFan];
-  alignas(64) double value[kFan];
+  const std::int32_t top = static_cast<std::int32_t>(tree.levels().size()) - 1;
+  stack[depth++] = {-std::numeric_limits<float>::infinity(), top, 0};
+  alignas(64) float value[kFan];
   while (depth > 0) {
     const Pending here = stack[--depth];
-    if (!(here.bound < below)) continue;
-    const BoxLevel& level = levels[static_cast<std::size_t>(here.level)];
-    const std::size_t base = static_cast<std::size_t>(here.group) * kFan;
-    const double* lower = &level.lower[base * static_cast<std::size_t>(d)];
-    const double* price = &level.price[base];
+    if (!(here.bound <= limit)) continue;
+    if (query.close(here.bound, limit) && !(query.box_value(levels[here.level + 1], here.group) < best.below())) continue;
+    const BoxLevel& level = levels[here.level];
+    const Rough bounds = query.bounds(query.block(level, here.group));
+    unsigned mask = le_mask(bounds, Rough::of(limit));
+    const std::int32_t first = here.group * kFan;
     if (here.level == 0) {
-      values_of_16<D, kSquared, true>(lower, lower, price, point, d, cost, value);
-      if (!(lowest_of_16(value) < below)) continue;
-      for (int lane = 0; lane < kFan; ++lane) {  // written always, kept if below: no branch to guess
-        hits[count] = {value[lane], cost[lane], static_cast<std::int32_t>(base) + lane};
-        count += value[lane] < below;
+      const double* points = &level.lower[static_cast<std::size_t>(first) * d];
+      const double* price = &level.price[static_cast<std::size_t>(first)];
+      // Many at once: most of them may be ties, which only their exact values tell from better ones.
+      if (more_than_three(mask)) {
+        const Exact costs = query.point_costs(points), values = costs + Exact::load(price);
+        mask &= ~le_mask(Exact::of(best.below()), values);
       }
-      if (count > capacity - kFan) {
-        below = keep_smallest(hits, values, count, k);
-        count = k;
+      for (; mask != 0; mask &= mask - 1) {
+        const int lane = nativekit::lowest_bit(mask);
+        const double cost = query.point_cost(points + lane);
+        const double exact = cost + price[lane];
+        if (exact < best.below() && !best.given(first + lane)) best.take(exact, cost, first + lane);
       }
+      limit = query.limit(best.below());
       continue;
     }
-    values_of_16<D, kSquared, false>(lower, &level.upper[base * static_cast<std::size_t>(d)], price, point, d,
-                                     cost, value);
-    if (!(lowest_of_16(value) < below)) continue;
+    bounds.store(value);
     const int bottom = depth;
-    for (int lane = 0; lane < kFan; ++lane) {
-      if (!(value[lane] < below)) continue;
+    for (; mask != 0; mask &= mask - 1) {
+      const int lane = nativekit::lowest_bit(mask);
       int at = depth++;
       for (; at > bottom && stack[at - 1].bound < value[lane]; --at) stack[at] = stack[at - 1];
-      stack[at] = {value[lane], here.level - 1, static_cast<std::int32_t>(base) + lane};
+      stack[at] = {value[lane], here.level - 1, first + lane};
     }
   }
-  if (count > k) {
-    below = keep_smallest(hits, values, count, k);
-    count = k;
-  }
-  *rest = below;
-  return count;
+  best.finish();
 }
 
-constexpr Queries kQueries = {{{search<2, false>, search<3, false>, search<0, false>},
-                               {search<2, true>, search<3, true>, search<0, true>}}};
+template <int D, bool kSquared>
+void query(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits) {
+  if constexpr (D > 0) {
+    float ends[2 * D];
+    search<D, kSquared>(tree, point, ends, k, below, hits);
+  } else {
+    std::vector<float> ends(2 * static_cast<std::size_t>(tree.dimension()));
+    search<D, kSquared>(tree, point, ends.data(), k, below, hits);
+  }
+}
+
+constexpr Queries kQueries = {{{query<2, false>, query<3, false>, query<0, false>},
+                               {query<2, true>, query<3, true>, query<0, true>}}};
 
 }  // namespace pointmetrics::emd::NK_ISA

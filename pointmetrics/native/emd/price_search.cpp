@@ -82,10 +82,11 @@ void Search::expand(std::int32_t i) {
   nativekit::stop_if_asked();
   const std::size_t row = static_cast<std::size_t>(i);
   const double below = nearest_free_ - offset_[row];
-  double rest;
+  Hits free;
   // Where many columns tie, one of them is often free, and then the others need not be seen.
-  if (smallest(free_columns_, s_.cost, s_.row(i), 1, below, s_.scratch, &rest) > 0) {
-    relax(i, s_.scratch.hits[0].column, s_.scratch.hits[0].cost);
+  smallest(free_columns_, s_.row(i), 1, below, free);
+  if (free.count > 0) {
+    relax(i, free.hit[0].column, free.hit[0].cost);
     if (done(now_)) return;
   }
   if (fresh_[row] != stamp_) {
@@ -94,14 +95,15 @@ void Search::expand(std::int32_t i) {
     relax_list(i);
     return;
   }
-  const std::int32_t count = smallest(open_columns_, s_.cost, s_.row(i), s_.k, below, s_.scratch, &rest);
+  Hits found;
+  smallest(open_columns_, s_.row(i), s_.k, below, found);
   bool waiting = false;  // a column that the queue will settle before it asks again: rounding cannot keep us here
-  for (std::int32_t k = 0; k < count; ++k) {
-    const std::int32_t j = s_.scratch.hits[k].column;
-    relax(i, j, s_.scratch.hits[k].cost);
+  for (std::int32_t k = 0; k < found.count; ++k) {
+    const std::int32_t j = found.hit[k].column;
+    relax(i, j, found.hit[k].cost);
     waiting |= reached_[static_cast<std::size_t>(j)] == stamp_;
   }
-  if (waiting && count == s_.k) push_rest(i, rest);
+  if (waiting && found.count == s_.k) push_rest(i, found.rest);
 }
 
 std::int32_t Search::next() {

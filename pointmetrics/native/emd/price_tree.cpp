@@ -79,7 +79,27 @@ std::vector<std::int32_t> kd_order(const double* points, std::int32_t n, int d) 
   return order;
 }
 
-PriceTree::PriceTree(const double* points, std::int32_t n, int d) : n_(n), d_(d) {
+namespace {
+
+// A power of two that brings the extent of the points near one: products by it are exact.
+double scale_of(const BoxLevel& top, int d, const double* centre) {
+  const std::vector<double>& upper = top.upper.empty() ? top.lower : top.upper;
+  double extent = 0.0;
+  for (std::int32_t node = 0; node < top.n_nodes; ++node) {
+    for (int a = 0; a < d; ++a) {
+      const std::size_t at = static_cast<std::size_t>(a) * kFan + static_cast<std::size_t>(node);
+      extent = std::max({extent, std::abs(top.lower[at] - centre[a]), std::abs(upper[at] - centre[a])});
+    }
+  }
+  // Squares of scales and their inverses must be numbers too.
+  return extent > 0.0 ? std::ldexp(1.0, std::clamp(-std::ilogb(extent), -500, 500)) : 1.0;
+}
+
+}  // namespace
+
+PriceTree::PriceTree(const double* points, std::int32_t n, int d, Cost cost)
+    : n_(n), d_(d), cost_(cost), centre_(points + static_cast<std::int64_t>(n / 2) * d,
+                                         points + static_cast<std::int64_t>(n / 2 + 1) * d) {
   levels_.emplace_back();
   BoxLevel& base = levels_.back();
   base.n_nodes = n;
@@ -97,17 +117,46 @@ PriceTree::PriceTree(const double* points, std::int32_t n, int d) : n_(n), d_(d)
     make_parents(levels_.back(), d, above);
     levels_.push_back(std::move(above));
   }
+  scale_ = scale_of(levels_.back(), d, centre_.data());
+  value_scale_ = cost == Cost::squared ? scale_ * scale_ : scale_;
+  for (BoxLevel& level : levels_) make_rough(level);
   const std::vector<double> zero(static_cast<std::size_t>(n), 0.0);
   set_prices(zero.data());
 }
 
+void PriceTree::make_rough(BoxLevel& level) const {
+  const std::vector<double>& upper = level.upper.empty() ? level.lower : level.upper;
+  const std::size_t block = static_cast<std::size_t>(2 * d_ + 1) * kFan;
+  level.rough.assign(level.price.size() / kFan * block, std::numeric_limits<float>::infinity());
+  for (std::size_t g = 0; g * kFan < level.price.size(); ++g) {
+    for (int a = 0; a < d_; ++a) {
+      float* to = &level.rough[g * block + static_cast<std::size_t>(a) * 2 * kFan];
+      const std::size_t from = (g * static_cast<std::size_t>(d_) + static_cast<std::size_t>(a)) * kFan;
+      const double middle = centre_[static_cast<std::size_t>(a)];
+      for (std::size_t l = 0; l < kFan; ++l) {
+        to[l] = rounded_down((level.lower[from + l] - middle) * scale_);
+        to[kFan + l] = rounded_up((upper[from + l] - middle) * scale_);
+      }
+    }
+  }
+}
+
+void PriceTree::put_price(BoxLevel& level, std::size_t node, double price) const {
+  // Far from overflow, so that the sum with a cost is a number.
+  constexpr float most = std::numeric_limits<float>::max() / 4;
+  level.price[node] = price;
+  const std::size_t d = static_cast<std::size_t>(d_);
+  level.rough[((node / kFan) * (2 * d + 1) + 2 * d) * kFan + node % kFan] =
+      price < kInfinity ? std::min(most, rounded_down(price * value_scale_)) : std::numeric_limits<float>::infinity();
+}
+
 void PriceTree::set_prices(const double* prices) {
-  std::copy(prices, prices + n_, levels_[0].price.begin());
+  for (std::size_t j = 0; j < static_cast<std::size_t>(n_); ++j) put_price(levels_[0], j, prices[j]);
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     const std::vector<double>& below = levels_[l - 1].price;
     for (std::int32_t node = 0; node < levels_[l].n_nodes; ++node) {
       const double* first = &below[static_cast<std::size_t>(node) * kFan];
-      levels_[l].price[static_cast<std::size_t>(node)] = *std::min_element(first, first + kFan);
+      put_price(levels_[l], static_cast<std::size_t>(node), *std::min_element(first, first + kFan));
     }
   }
 }
@@ -115,46 +164,43 @@ void PriceTree::set_prices(const double* prices) {
 void PriceTree::raise(std::int32_t j, double price) {
   std::size_t node = static_cast<std::size_t>(j);
   double old = levels_[0].price[node];
-  levels_[0].price[node] = price;
+  put_price(levels_[0], node, price);
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     node /= kFan;
-    double& stored = levels_[l].price[node];
+    const double stored = levels_[l].price[node];
     if (stored < old) return;
     const double* first = &levels_[l - 1].price[node * kFan];
     const double lowest = *std::min_element(first, first + kFan);
     if (lowest == stored) return;
     old = stored;
-    stored = lowest;
+    put_price(levels_[l], node, lowest);
   }
 }
 
 void PriceTree::lower(std::int32_t j, double price) {
   std::size_t node = static_cast<std::size_t>(j);
-  levels_[0].price[node] = price;
+  put_price(levels_[0], node, price);
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     node /= kFan;
-    double& stored = levels_[l].price[node];
-    if (!(price < stored)) return;
-    stored = price;
+    if (!(price < levels_[l].price[node])) return;
+    put_price(levels_[l], node, price);
   }
 }
 
-std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std::int32_t k,
-                      double below, QueryScratch& scratch, double* rest) {
-  const std::size_t needed = 2 * static_cast<std::size_t>(k) + 2 * kFan;
-  if (scratch.hits.size() < needed) {
-    scratch.hits.resize(needed);
-    scratch.values.resize(needed);
-  }
-  Hit* hits = scratch.hits.data();
-  double* values = scratch.values.data();
+void smallest(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits) {
   const int d = tree.dimension();
-  const Queries& queries = core().queries;
-  const Queries::Query query = queries.of[cost == Cost::squared][d == 2 ? 0 : d == 3 ? 1 : 2];
-  return query(tree, point, k, below, hits, values, rest);
+  core().queries.of[tree.cost() == Cost::squared][d == 2 ? 0 : d == 3 ? 1 : 2](tree, point, k, below, hits);
 }
 
-double pair_cost(const PriceTree& tree, Cost cost, const double* point, std::int32_t j) {
+void update_hits(const PriceTree& tree, const double* point, Hits& hits) {
+  for (std::int32_t h = 0; h < hits.count; ++h) {
+    Hit& hit = hits.hit[h];
+    hit.cost = pair_cost(tree, point, hit.column);
+    hit.value = hit.cost + tree.price(hit.column);
+  }
+}
+
+double pair_cost(const PriceTree& tree, const double* point, std::int32_t j) {
   const std::vector<double>& points = tree.levels()[0].lower;
   double sum = 0.0;
   for (int a = 0; a < tree.dimension(); ++a) {
@@ -162,7 +208,7 @@ double pair_cost(const PriceTree& tree, Cost cost, const double* point, std::int
     const double delta = points[(group + static_cast<std::size_t>(a)) * kFan + j % kFan] - point[a];
     sum += delta * delta;
   }
-  return cost == Cost::squared ? sum : std::sqrt(sum);
+  return tree.cost() == Cost::squared ? sum : std::sqrt(sum);
 }
 
 }  // namespace pointmetrics::emd

@@ -3,9 +3,11 @@
 // One question is asked of it, millions of times: which columns j have the smallest cost(x, y_j) +
 // price_j? A box answers "none below distance(x, box) + lowest price", so whole boxes are skipped.
 // Sixteen siblings are stored together, coordinate by coordinate, so that one pass of vector
-// instructions bounds all of them.
+// instructions bounds all of them: in float32, rounded so that no bound is too high. What passes is
+// judged by its exact value.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -29,15 +31,32 @@ struct Hit {
 struct BoxLevel {
   std::int32_t n_nodes = 0;
   std::vector<double> lower, upper, price;
+  // The same in units of the tree, rounded outward and prices down; a group after the other: for each axis 16 lower
+  // and 16 upper ends, then 16 prices.
+  std::vector<float> rough;
 };
+
+// x in float32, or the next that is not above (not below) it.
+inline float rounded_down(double x) {
+  constexpr double most = std::numeric_limits<float>::max();
+  if (x > most) return std::numeric_limits<float>::max();
+  if (x < -most) return -std::numeric_limits<float>::infinity();
+  return static_cast<float>(x - std::abs(x) * 0x1p-22 - 0x1p-140);
+}
+inline float rounded_up(double x) { return -rounded_down(-x); }
 
 class PriceTree {
  public:
   // points: (n, d) row-major, already in the order given by kd_order.
-  PriceTree(const double* points, std::int32_t n, int d);
+  PriceTree(const double* points, std::int32_t n, int d, Cost cost);
 
   std::int32_t size() const { return n_; }
   int dimension() const { return d_; }
+  Cost cost() const { return cost_; }
+  // Rough coordinates are (x - centre) * scale, rough prices and values are price * value_scale.
+  const double* centre() const { return centre_.data(); }
+  double scale() const { return scale_; }
+  double value_scale() const { return value_scale_; }
   double price(std::int32_t j) const { return levels_[0].price[static_cast<std::size_t>(j)]; }
   const double* prices() const { return levels_[0].price.data(); }
   const std::vector<BoxLevel>& levels() const { return levels_; }
@@ -48,33 +67,43 @@ class PriceTree {
   void set_prices(const double* prices);
 
  private:
+  void make_rough(BoxLevel& level) const;
+  void put_price(BoxLevel& level, std::size_t node, double price) const;
+
   std::int32_t n_;
   int d_;
+  Cost cost_;
+  double scale_ = 1.0, value_scale_ = 1.0;
+  std::vector<double> centre_;
   std::vector<BoxLevel> levels_;
 };
 
 // Order in which any aligned run of 16 or 256 points is a kd cell: order[k] is the row at place k.
 std::vector<std::int32_t> kd_order(const double* points, std::int32_t n, int d);
 
-// smallest(), as compiled for one instruction set; hits and values have room for 2 k + 2 kFan.
+// The most columns that can be asked for at once.
+constexpr std::int32_t kMostHits = 16;
+
+// The at most k smallest hits with value < below, unsorted; every column that is not among them has a value of at
+// least `rest`. A question may come with hits known already, at most k: they save the search from what is worse.
+struct Hits {
+  std::int32_t count = 0;
+  double rest = kInfinity;
+  Hit hit[kMostHits];
+};
+
+// smallest(), as compiled for one instruction set.
 struct Queries {
-  using Query = std::int32_t (*)(const PriceTree& tree, const double* point, std::int32_t k, double below, Hit* hits,
-                                 double* values, double* rest);
+  using Query = void (*)(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits);
   Query of[2][3];  // [squared][2, 3 or any number of axes]
 };
 
-// Reusable memory of a query; one per thread.
-struct QueryScratch {
-  std::vector<Hit> hits;
-  std::vector<double> values;
-};
+void smallest(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits);
 
-// The at most k smallest hits with value < below, unsorted, in scratch.hits[0, count); every column
-// that is not among them has a value of at least `*rest`.
-std::int32_t smallest(const PriceTree& tree, Cost cost, const double* point, std::int32_t k,
-                      double below, QueryScratch& scratch, double* rest);
+// The hits of another point, as those of this one: near points have much the same.
+void update_hits(const PriceTree& tree, const double* point, Hits& hits);
 
 // Cost between a point and column j, with the same bits as in a hit.
-double pair_cost(const PriceTree& tree, Cost cost, const double* point, std::int32_t j);
+double pair_cost(const PriceTree& tree, const double* point, std::int32_t j);
 
 }  // namespace pointmetrics::emd

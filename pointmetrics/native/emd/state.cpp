@@ -20,7 +20,7 @@ State::State(const double* rows_, std::int32_t n_rows, const double* columns, st
       cost(cost_),
       k(std::min(kListLength, n_columns)),
       rows(rows_),
-      tree(columns, n_columns, d_) {
+      tree(columns, n_columns, d_, cost_) {
   const std::size_t size = static_cast<std::size_t>(n);
   lists.resize(size * static_cast<std::size_t>(k));
   list_sizes.assign(size, 0);
@@ -43,22 +43,25 @@ void State::unmatch(std::int32_t i) {
   column_of[static_cast<std::size_t>(i)] = kFree;
 }
 
-void State::fill(std::int32_t i, QueryScratch& memory) {
+void State::fill(std::int32_t i) {
+  Hits found;
+  fill(i, found);
+}
+
+void State::fill(std::int32_t i, Hits& found) {
   nativekit::stop_if_asked();
   Candidate* list = &lists[static_cast<std::size_t>(i) * static_cast<std::size_t>(k)];
   const std::int32_t size = list_sizes[static_cast<std::size_t>(i)];
-  // The old list already shows k columns: none of the k smallest is above their maximum.
-  double below = kInfinity;
-  if (size == k) {
-    below = -kInfinity;
-    for (std::int32_t s = 0; s < k; ++s) below = std::max(below, list[s].cost + tree.price(list[s].column));
-    below = std::nextafter(below, kInfinity);
+  if (size == 0) {
+    update_hits(tree, row(i), found);
+  } else {
+    found.count = size;
   }
-  double rest;
-  const std::int32_t count = smallest(tree, cost, row(i), k, below, memory, &rest);
-  for (std::int32_t s = 0; s < count; ++s) list[s] = {memory.hits[s].cost, memory.hits[s].column};
-  list_sizes[static_cast<std::size_t>(i)] = count;
-  rests[static_cast<std::size_t>(i)] = rest;
+  for (std::int32_t s = 0; s < size; ++s) found.hit[s] = {list[s].cost + tree.price(list[s].column), list[s].cost, list[s].column};
+  smallest(tree, row(i), k, kInfinity, found);
+  for (std::int32_t s = 0; s < found.count; ++s) list[s] = {found.hit[s].cost, found.hit[s].column};
+  list_sizes[static_cast<std::size_t>(i)] = found.count;
+  rests[static_cast<std::size_t>(i)] = found.rest;
 }
 
 Best State::peek(std::int32_t i) const {
@@ -91,8 +94,8 @@ Best State::best(std::int32_t i) {
 
 void State::fill_all(int n_threads) {
   share_rows(n, n_threads, [&](std::int32_t first, std::int32_t last) {
-    QueryScratch memory;
-    for (std::int32_t i = first; i < last; ++i) fill(i, memory);
+    Hits found;
+    for (std::int32_t i = first; i < last; ++i) fill(i, found);
   });
 }
 

@@ -14,7 +14,7 @@
 namespace pointmetrics::emd {
 
 constexpr std::int32_t kFree = -1;
-constexpr std::int32_t kListLength = 16;
+constexpr std::int32_t kListLength = kMostHits;
 
 struct Candidate {
   double cost;
@@ -42,7 +42,6 @@ struct State {
   std::vector<double> rests;             // (n,)
   std::vector<std::int32_t> column_of, row_of;
   std::vector<double> matched_cost;      // of (row, column_of[row])
-  QueryScratch scratch;
 
   const double* row(std::int32_t i) const { return rows + static_cast<std::int64_t>(i) * d; }
   // The value of the row's own column; rows without one have none.
@@ -52,8 +51,9 @@ struct State {
   void match(std::int32_t i, std::int32_t j, double c);
   void unmatch(std::int32_t i);
   // Refill the list at today's prices; rows are independent, so threads may share them out.
-  void fill(std::int32_t i) { fill(i, scratch); }
-  void fill(std::int32_t i, QueryScratch& memory);
+  void fill(std::int32_t i);
+  // The same with hits of a row nearby, which are replaced by those of row i.
+  void fill(std::int32_t i, Hits& found);
   void fill_all(int n_threads);
   Best peek(std::int32_t i) const;  // best of the list; exact while value <= rests[i]
   Best best(std::int32_t i);        // exact best and a bound for the second; may refill

@@ -180,7 +180,7 @@ void Shipper::ship_anyhow() {
       while (demand_[static_cast<std::size_t>(j)] == 0) ++j;
       const std::int64_t mass =
           std::min(supply_[static_cast<std::size_t>(i)], demand_[static_cast<std::size_t>(j)]);
-      shipments_.add(i, j, pair_cost(s_.tree, s_.cost, s_.row(i), j), mass);
+      shipments_.add(i, j, pair_cost(s_.tree, s_.row(i), j), mass);
       supply_[static_cast<std::size_t>(i)] -= mass;
       demand_[static_cast<std::size_t>(j)] -= mass;
     }
@@ -218,7 +218,8 @@ std::vector<double> slot_prices(const std::vector<double>* sorted, const std::ve
   const double spread = typical_spread(state);
   if (!(spread > 0.0)) return std::vector<double>(static_cast<std::size_t>(n_columns), 0.0);
   run_auctions(state, kFineSchedule, spread, 0.0);
-  return extended_prices(state, sorted[1].data(), n_columns, kFineSchedule.last * spread, n_threads);
+  // Slots share a point and part its price between them: much smoothing leaves shorter paths than little.
+  return extended_prices(state, sorted[1].data(), n_columns, 16.0 * spread, n_threads);
 }
 
 // Sort one side and leave out points without mass; order keeps their places in the caller's cloud.

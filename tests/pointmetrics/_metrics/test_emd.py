@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import pointmetrics as pm
+from pointmetrics import _core
 
 COSTS = ("euclidean", "squared")
 
@@ -186,3 +187,40 @@ def test_bad_types_are_named(change, message):
     arguments = {"x": np.zeros((4, 3)), "y": np.zeros((4, 3))} | change
     with pytest.raises(TypeError, match=message):
         pm.earth_movers_distance(**arguments)
+
+
+def placed(where, rng, n):
+    """Clouds whose coordinates float32 can hardly or not at all tell apart, or not hold."""
+    x, y = rng.random((2, n, 3))
+    if where == "far from the origin":
+        return x + 1e9, y + 1e9
+    if where == "far from each other":
+        return x + 1e6, y
+    if where == "one far point":
+        x[0], y[1] = 1e12, -1e11
+        return x, y
+    if where == "tiny beside wide":
+        return x, 1e-8 * y
+    if where == "two far places":
+        x[::2] += 1e7
+        y[1::2] += 1e7
+        return x, y
+    return float(where) * x, float(where) * y
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("where", ["far from the origin", "far from each other", "one far point", "tiny beside wide",
+                                   "two far places", "1e-100", "1e-42", "1e-20", "1e25", "1e42", "1e100"])
+def test_exact_where_float32_ends(where, level, cost):
+    x, y = placed(where, np.random.default_rng(7), 300)
+    best = _core.limit_instruction_set(2)
+    try:
+        if _core.limit_instruction_set(level) != level:
+            pytest.skip("this machine lacks the instruction set")
+        result = details(x, y, cost=cost)
+    finally:
+        _core.limit_instruction_set(best)
+    check_certificate(x, y, result, cost)
+    assert result.converged
+    assert result.value == pytest.approx(exact_assignment(x, y, cost), rel=1e-9, abs=0)
