@@ -246,10 +246,12 @@ def _info(layout: str) -> int:
 
 
 @app.command("demo")
+@click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True,
+              help="Folder for the report and the picture.")
 @_debug
-def _demo() -> int:
-    """Show the metrics of two clouds, and a stream of scans watched for anomalies."""
+def _demo(output: Path) -> int:
+    """Show the metrics of two clouds, with a report, and a stream of scans watched for anomalies."""
     from . import demo as _demo
 
-    _demo.run()
+    _demo.run(output)
     return 0
