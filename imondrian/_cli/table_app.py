@@ -127,10 +127,10 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
 @click.option("-k", "--keep", multiple=True, metavar="A,B", help="Columns to copy to the output; those that "
               "hold no numbers are then no features.")
 @_fitting
-@click.option("--fdr", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE", help="Call outliers "
-              "those rows of which at most this share is expected to be usual ones, instead of all above a threshold: "
-              "Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a --model of usual ones: those a "
-              "forest was fitted to are their own measure, and hardly any is called.")
+@click.option("--fdr", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="Call outliers those rows of which at most this share is expected to be usual ones, instead of all "
+                   "above a threshold: Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a "
+                   "--model of usual ones: of those a forest was fitted to hardly any is called.")
 @click.option("--save", type=_FILE, metavar="FILE", help="Save the forest, for --model and for Python.")
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there, whole or not at all: .csv, .parquet, "
               ".arrow or .feather. Without it: CSV to standard output, or a table of the most anomalous rows where "
