@@ -1,14 +1,14 @@
 """Build the two native cores; everything else is declared in pyproject.toml.
 
-The wheel is portable: nothing is compiled for the building machine. Hot kernels pick their
-instruction set when they run (see ``include/nativekit/simd.hpp``). Threads come from the C++
+The wheel is portable: nothing is compiled for the building machine. Hot loops are compiled for several
+instruction sets, of which one is picked when they run (see ``include/nativekit/isa.hpp``). Threads come from the C++
 standard library, so no OpenMP runtime is needed or loaded. ``NATIVE_SANITIZE=address,undefined``
 builds instrumented cores.
 """
 
 import os
 import sys
-from glob import glob
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
@@ -32,13 +32,17 @@ else:
 
 def core(package: str) -> Extension:
     """Describe ``package._core``: one Cython file over the C++ sources of ``package/native``."""
-    sources = sorted(glob(f"{package}/native/**/*.cpp", recursive=True))
-    patterns = (f"{package}/native/**/*.hpp", f"{package}/native/**/*.inc", "include/nativekit/*.hpp")
-    headers = sorted(header for pattern in patterns for header in glob(pattern, recursive=True))
+    native = Path(package, "native")
+    # What level.hpp includes is compiled there, once for every instruction set.
+    level = (native / "isa" / "level.hpp").read_text(encoding="utf-8")
+    files = sorted(native.rglob("*.?pp"))
+    sources = [path for path in files if path.suffix == ".cpp"
+               and f'"{path.relative_to(native).as_posix()}"' not in level]
+    depends = [*(path for path in files if path not in sources), *sorted(Path("include", "nativekit").iterdir())]
     return Extension(
         f"{package}._core",
-        [f"{package}/_core.pyx", *sources],
-        depends=headers,
+        [f"{package}/_core.pyx", *(path.as_posix() for path in sources)],
+        depends=[path.as_posix() for path in depends],
         include_dirs=[numpy.get_include(), "include", f"{package}/native"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=compile_args,
@@ -49,6 +53,7 @@ def core(package: str) -> Extension:
 
 directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
 setup(
-    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], compiler_directives=directives),
+    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], include_path=["include"],
+                          compiler_directives=directives),
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -15,8 +15,8 @@ from sklearn.ensemble import IsolationForest
 import imondrian
 import pointmetrics as pm
 from imondrian import IsolationMondrianForest
+from imondrian._kit.kernel_source import Instance, kernel_files
 from imondrian.river import OnlineIsolationMondrianForest
-from pointmetrics._backends.cuda.kernel_source import Instance, kernel_files
 
 source = Path(imondrian.__file__).resolve()
 assert "site-packages" in source.parts, f"imported from {source}, not from an installation"
@@ -49,8 +49,9 @@ assert np.isclose(pm.chamfer_distance(x, y, convention="pcn"), (distance.min(1).
 certified = pm.earth_movers_distance(x, y, return_details=True)
 assert certified.converged
 assert np.isclose(distance[np.arange(300), certified.assignment].mean(), certified.lower)
-assert "nearest" in kernel_files()
-assert all("__global__" in Instance(file, np.dtype(np.float32), 3).source for file in kernel_files())
+for package, file in (("imondrian", "spacing"), ("pointmetrics", "nearest")):
+    assert file in kernel_files(package)
+    assert all("__global__" in Instance(package, file, np.dtype(np.float32)).source for file in kernel_files(package))
 for program in ("imondrian", "pointmetrics"):
     for command in ([str(Path(sysconfig.get_path("scripts")) / program)], [sys.executable, "-m", program]):
         printed = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout

@@ -111,7 +111,7 @@ def seconds_to_compile(sources: list[tuple[str, str]], options: tuple[str, ...])
 
 def measured(instances: list[Any], arch: int, rounds: int) -> list[float]:
     """Return the median seconds of each instance, over processes of their own."""
-    from pointmetrics._backends.cuda.kernel_source import OPTIONS
+    from imondrian._kit.kernel_source import OPTIONS
 
     sources = [(instance.file, instance.source) for instance in instances]
     context = multiprocessing.get_context("spawn")

@@ -62,6 +62,8 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double* leaf_clean
         double* recent
         void* points
+        double* mean_depth
+        double* mean_spacing
         int memory
         double decay
         int64_t window
@@ -75,16 +77,18 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
 
     double hidden_depth_of(double mass)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
+    cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
                                   int)
     Status c_draw_rows "imondrian::draw_rows"(const View&, int64_t, const double*, int64_t, int)
     void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
-    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t)
+    Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t, const int32_t*)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
     Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
                                       double*, int64_t*, int)
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
+    Status c_drawn_ways "imondrian::drawn_ways"(const View&, cbool, Score, int32_t*, double*)
     Status c_explain "imondrian::explain"(const View&, cbool, const void*, int64_t, Score, double*, double*, double*,
                                           int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
@@ -113,6 +117,8 @@ cdef extern from "Python.h":
     int PyErr_CheckSignals()  # declared without `except`: the error stays set until the native call has ended
     unsigned long PyThread_get_thread_ident() nogil
 
+
+include "nativekit/isa.pxi"
 
 HEADER_SIZE = 6
 PACK_BYTES = 32
@@ -195,12 +201,17 @@ cdef void* pointer(dict columns, str name, object dtype, tuple shape, bint optio
 
 
 cdef class ForestView:
-    """The native view of a forest's columns. Keeps them alive; never owns or copies them."""
+    """The native view of a forest's columns. Keeps them alive; never owns or copies them.
+
+    Owns what follows from them that rows with missing values need, from the first such row on, if ``keeps_means``.
+    """
 
     cdef View view
     cdef cbool is64
     cdef readonly dict columns
     cdef readonly object dtype
+    cdef object means
+    cdef public cbool keeps_means
 
     def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
         self.columns = columns
@@ -212,7 +223,7 @@ cdef class ForestView:
         t, k = feature.shape
         rows, width = points.shape
         lanes = PACK_BYTES // points.dtype.itemsize
-        if n_features < 1 or width != -(-n_features // lanes) * lanes or t < 1 or k < 1:
+        if n_features < 1 or width < n_features or width % lanes or t < 1 or k < 1:
             raise ValueError(f"a forest of {t} trees, {k} slots and {n_features} features cannot have rows of {width}")
         kind = self.dtype = points.dtype
         self.is64 = kind == np.float64
@@ -259,6 +270,30 @@ cdef class ForestView:
         self.view.refs = <int32_t*>pointer(columns, "refs", np.int32, (rows,), True)
         self.view.free_rows = <int32_t*>pointer(columns, "free_rows", np.int32, (rows,), True)
         self.view.n_free_rows = <int64_t*>pointer(columns, "n_free_rows", np.int64, (1,), True)
+
+    @property
+    def means_bytes(self):
+        """Bytes of the means, or those that they would take."""
+        return self.view.n_trees * self.view.capacity * (8 if self.view.clean == NULL else 16)
+
+    @property
+    def means_held(self):
+        """Bytes of the means that are there."""
+        return 0 if self.means is None else self.means.nbytes
+
+    cdef int see(self, cnp.ndarray X) except -1:
+        """Make room for means if rows with missing values ask for them."""
+        if self.means is not None or not self.keeps_means:
+            return 0
+        if not c_any_missing(self.is64, cnp.PyArray_DATA(X), X.size):
+            return 0
+        kinds = 1 if self.view.clean == NULL else 2
+        means = np.full((kinds, self.view.n_trees, self.view.capacity), np.nan)
+        self.view.mean_depth = <double*>cnp.PyArray_DATA(<cnp.ndarray>means)
+        if kinds == 2:
+            self.view.mean_spacing = self.view.mean_depth + self.view.n_trees * self.view.capacity
+        self.means = means
+        return 0
 
 
 cdef const void* rows_of(ForestView forest, cnp.ndarray X) except? NULL:
@@ -379,11 +414,19 @@ def draw_rows(ForestView forest, int64_t n, weight, drawn, int n_threads):
     raise_status(status)
 
 
-def draw_bags(ForestView forest, int64_t known):
-    """Draw which features every other tree sees; again when features beyond the first ``known`` have come."""
+def draw_bags(ForestView forest, int64_t known, order=None):
+    """Draw which features every other tree sees; again when features beyond the first ``known`` have come.
+
+    ``order`` (n_features,), int32: the features in that order, if it is not that of their places.
+    """
     if forest.view.bag == NULL:
         raise ValueError("the forest has no bags")
-    raise_status(c_draw_bags(forest.view, forest.is64, known))
+    cdef int64_t n = forest.view.n_features
+    if order is None:
+        order = np.arange(n, dtype=np.int32)
+    if order.dtype != np.int32 or not order.flags.c_contiguous or not np.array_equal(np.sort(order), np.arange(n)):
+        raise ValueError(f"order must name {n} features")
+    raise_status(c_draw_bags(forest.view, forest.is64, known, <const int32_t*>cnp.PyArray_DATA(<cnp.ndarray>order)))
 
 
 def fill_boxes(ForestView forest, int n_threads):
@@ -409,6 +452,8 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef double* norm_out = <double*>weights_of(norm, n)
     if (depth_out == NULL) != (norm_out == NULL) or forest.view.lower == NULL or forest.view.refs == NULL:
         raise ValueError("the forest is not ready to learn")
+    if depth is not None or forest.view.clean != NULL:
+        forest.see(X)
     cdef Status status
     cdef int64_t learnt = 0
     cdef Watch watch
@@ -455,6 +500,7 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
         raise ValueError("the insertion score needs boxes")
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
+    forest.see(X)
     cdef Status status
     cdef Watch watch
     watch.open(asker())
@@ -462,6 +508,21 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
         status = c_score(forest.view, forest.is64, x, n, <Score>score, out, &norm, n_threads)
     raise_status(status)
     return depth, norm
+
+
+def drawn_ways(ForestView forest, int score):
+    """Return the child that rows without a value take from each node (trees, k), and what that gains on average."""
+    shape = (forest.view.n_trees, forest.view.capacity)
+    child, gain = np.zeros(shape, np.int32), np.zeros(shape)
+    cdef int32_t* children = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>child)
+    cdef double* gains = <double*>cnp.PyArray_DATA(<cnp.ndarray>gain)
+    if score == <int>Score.kSpacing and forest.view.clean == NULL:
+        raise ValueError("the spacing score needs clean masses")
+    cdef Status status
+    with nogil:
+        status = c_drawn_ways(forest.view, forest.is64, <Score>score, children, gains)
+    raise_status(status)
+    return child, gain
 
 
 def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):

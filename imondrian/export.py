@@ -71,8 +71,8 @@ def to_onnx(forest: IsolationMondrianForest, *, dtype: Literal["float32", "float
     ``score_samples`` (sums run in another order, and the runtime has its own power of 2); with 3 depths are within
     a relative 2 ** -24 (n_estimators + 1). ``predict`` can differ for scores as close as that to ``offset_``.
 
-    A forest sends a row with a missing value (NaN) both ways, which no ONNX tree can: such a row has the score NaN
-    and the label 0. So has a row with an infinite value, which the forest refuses.
+    A forest corrects the depth of a row with a missing value (NaN) by means that no ONNX tree has: such a row has the
+    score NaN and the label 0. So has a row with an infinite value, which the forest refuses.
 
     Examples
     --------
@@ -128,8 +128,8 @@ def to_treelite(forest: IsolationMondrianForest, *,
     -----
     A row of the forest's precision ends in the same leaves as in the forest (with ``dtype="float32"``: every float32
     row), and its score is within a relative 1e-13; in float32 the mean exponent is within a relative 2 ** -24
-    (n_estimators + 1). A missing value (NaN) goes to the heavier child, ties to the left: the forest sends it both
-    ways, so scores of such rows **differ**.
+    (n_estimators + 1). A missing value (NaN) goes to the heavier child, ties to the left: the forest draws a
+    side and corrects for it, so scores of such rows **differ**.
 
     Examples
     --------

@@ -23,7 +23,8 @@ def decision_map(detector: Any, X: np.ndarray, *, ax: Any = None, resolution: in
     ----------
     detector : fitted scikit-learn outlier detector over two features
     X : array-like of shape (n, 2)
-        Points to draw, coloured by ``detector.predict``.
+        Points to draw, coloured by ``detector.predict``. One that lacks a value (NaN) is drawn at the median of the
+        others' (0 where there are none), and judged without it.
     ax : matplotlib Axes, optional
     resolution : int, default=200
         Cells along each side.
@@ -36,7 +37,8 @@ def decision_map(detector: Any, X: np.ndarray, *, ax: Any = None, resolution: in
     if X.ndim != 2 or X.shape[1] != 2:
         raise ValueError(f"X must have shape (n, 2), got {X.shape}")
     ax = plt.subplots(figsize=(6.4, 5.2), layout="constrained")[1] if ax is None else ax
-    low, high = X.min(axis=0), X.max(axis=0)
+    shown = _filled(X)
+    low, high = shown.min(axis=0), shown.max(axis=0)
     margin = 0.15 * (high - low)
     xs, ys = (np.linspace(low[j] - margin[j], high[j] + margin[j], resolution) for j in range(2))
     cells = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
@@ -46,10 +48,19 @@ def decision_map(detector: Any, X: np.ndarray, *, ax: Any = None, resolution: in
     if values.min() < 0 < values.max():
         ax.contour(xs, ys, values, levels=[0.0], colors=_ANOMALY, linewidths=1.5)
     outlier = detector.predict(X) < 0
-    ax.scatter(*X[~outlier].T, s=8, color="white", edgecolors=_NORMAL, linewidths=0.6, label="inlier")
-    ax.scatter(*X[outlier].T, s=22, color=_ANOMALY, marker="x", linewidths=1.2, label="outlier")
+    ax.scatter(*shown[~outlier].T, s=8, color="white", edgecolors=_NORMAL, linewidths=0.6, label="inlier")
+    ax.scatter(*shown[outlier].T, s=22, color=_ANOMALY, marker="x", linewidths=1.2, label="outlier")
     ax.legend(loc="upper left", framealpha=0.9)
     return ax
+
+
+def _filled(X: np.ndarray) -> np.ndarray:
+    """Return X with each feature's median for missing values."""
+    filled = X.copy()
+    for column in filled.T:
+        missing = np.isnan(column)
+        column[missing] = 0.0 if missing.all() else np.median(column[~missing])
+    return filled
 
 
 def score_timeline(detector: Any = None, X: Any = None, anomalous: Any = None, *, alarms: np.ndarray | None = None,

@@ -66,11 +66,13 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
     complex numbers, categories and whatever else are a TypeError that names the key or column, in every method;
     infinite values, and numbers too large for a float, are a ValueError. The model is unchanged then.
 
-    A missing value separates its point from nothing; in
-    scoring the point goes both ways at a cut that asks for it, in proportion to the points there, and in
-    learning to the side where more of them are. A key that was never seen before widens the
-    forest; nothing is forgotten. When a new key would need a wider forest, or one key too many, keys that no
-    stored point has a value for any more are dropped first (never without a window): no cut can use them, and if
+    A missing value separates its point from nothing; in scoring the point goes to one side at a cut that asks for it,
+    drawn in proportion to the points there, and what that changes on average is taken off (in expectation, it goes
+    both ways); in learning it goes to the side where more of them are.
+
+    A key that was never seen before widens the forest; nothing is forgotten. When a new key would need a wider
+    forest, or one key too many, keys that no stored point has a value for any more are dropped first (never without
+    a window), as many as there are new ones, or all if they are a quarter of the keys: no cut can use them, and if
     they come back they are new. The order of keys means nothing.
 
     Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1142 + 8 d) + (t w + 512) (8 + 8 d) + 16416`` bytes, for t

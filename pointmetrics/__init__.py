@@ -28,22 +28,55 @@ from ._backends.conventions import Convention, conventions
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
+from ._metrics.completion import (
+    consistency,
+    fidelity,
+    total_mutual_difference,
+    unidirectional_hausdorff_distance,
+)
 from ._metrics.dcd import density_aware_chamfer_distance
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
 from ._metrics.f_score import FScore, f_score
 from ._metrics.hausdorff import hausdorff_distance
+from ._metrics.hyper_cd import hyperbolic_chamfer_distance
+from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
+from ._metrics.normals import estimate_normals
+from ._metrics.presets import Column, Preset, measure_preset, presets
+from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
+from ._metrics.reconstruction import (
+    Reconstruction,
+    accuracy_completeness,
+    tanks_and_temples,
+    thin_points,
+    voxel_downsample,
+)
+from ._metrics.sampling import Balls, ball_query, farthest_points
+from ._metrics.scans import (
+    M3C2,
+    RayErrors,
+    cloud_to_cloud,
+    m3c2,
+    near_field_chamfer_distance,
+    ray_depth_errors,
+)
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
+from ._metrics.uniformity import uniformity
+from ._metrics.volume import volumetric_iou
 from ._version import __version__ as __version__
 
 _old_names.look_up()
 __all__ = [
+    "M3C2",
+    "Balls",
     "ChamferResult",
+    "Column",
     "Comparison",
     "Convention",
+    "Distortion",
     "EmdApproximation",
     "EmdAudit",
     "EmdResult",
@@ -54,22 +87,48 @@ __all__ = [
     "Neighbors",
     "Plan",
     "PreparedCloud",
+    "Preset",
+    "RayErrors",
+    "Reconstruction",
+    "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
+    "ball_query",
     "chamfer_distance",
+    "cloud_to_cloud",
     "compare",
+    "consistency",
     "conventions",
     "density_aware_chamfer_distance",
     "earth_movers_distance",
+    "estimate_normals",
     "f_score",
+    "farthest_points",
+    "fidelity",
     "hausdorff_distance",
+    "hyperbolic_chamfer_distance",
     "info",
+    "info_chamfer_distance",
+    "m3c2",
+    "measure_preset",
     "msn_auction_emd",
+    "near_field_chamfer_distance",
     "nearest_neighbors",
     "normal_consistency",
     "point_to_mesh_distance",
+    "presets",
+    "psnr_d1",
+    "psnr_d2",
+    "ray_depth_errors",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "tanks_and_temples",
+    "thin_points",
+    "total_mutual_difference",
+    "unidirectional_hausdorff_distance",
+    "uniformity",
+    "volumetric_iou",
+    "voxel_downsample",
 ]
 
 # Loaded when first asked for: each may need a package that is not installed, or time.

@@ -201,7 +201,8 @@ def write_points(path: _Path, points: Any) -> None:
 
     Notes
     -----
-    :func:`read_points` reads the same numbers: text has as many digits as that takes.
+    :func:`read_points` reads the same numbers: text has as many digits as that takes, so those of a float32 cloud are
+    the same once they are made float32 again.
 
     Examples
     --------

@@ -2,14 +2,16 @@
 
 The metrics themselves know nothing of torch. One autograd function computes value and gradients together,
 keeps the gradients, and scales them in the backward pass. There is no second derivative: a backward pass
-with ``create_graph=True`` raises. Gradients reach x and y alone; weights and normals are constants.
+with ``create_graph=True`` raises, and so do forward mode and the transforms of ``torch.func``. Gradients
+reach x and y alone; weights and normals are constants.
 
 Under ``torch.autocast`` half-precision tensors are computed in float32, and the value is float32; elsewhere
 they are refused. ``torch.compile`` leaves these calls as they are: the graph breaks around them, and new
 shapes or values recompile nothing on their account.
 
-Tensors on a CUDA device need CuPy, which they share their memory with; nothing of torch is compiled. Calls
-can be recorded in a graph of torch.cuda after one call outside it; values are then not checked for NaN.
+Tensors on a CUDA device need CuPy, which works on torch's current stream and in torch's memory; nothing of torch is
+compiled. Calls can be recorded in a graph of torch.cuda after one call outside it, on any stream, with clouds of the
+same sizes; values are then not checked for NaN, and a distance is NaN where one came in.
 """
 
 from __future__ import annotations
@@ -25,14 +27,20 @@ except ImportError as error:
 
 import pointmetrics as _pm
 
+from ._clouds.libraries import refuse_transformed
+
 __all__ = [
     "ChamferLoss",
     "DensityAwareChamferLoss",
     "HausdorffLoss",
+    "HyperbolicChamferLoss",
+    "InfoChamferLoss",
     "chamfer_distance",
     "density_aware_chamfer_distance",
     "earth_movers_distance",
     "hausdorff_distance",
+    "hyperbolic_chamfer_distance",
+    "info_chamfer_distance",
 ]
 
 _Metric = Callable[..., Any]
@@ -81,6 +89,9 @@ class _ValueAndGrad(torch.autograd.Function):
 
 @_eager  # too: torch.compile of a function itself takes such a wrapper off
 def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Tensor:
+    for name, clouds in (("x", x), ("y", y)):
+        for place, t in _tensors(clouds):
+            refuse_transformed(t, name if place is None else f"{name}[{place}]")
     x, y = _prepare(x), _prepare(y)
     options = {name: _prepare(value) for name, value in options.items()}
     tensors = [t for clouds in (x, y) for _, t in _tensors(clouds)]
@@ -250,6 +261,46 @@ def hausdorff_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
     return _apply(_pm.hausdorff_distance, x, y, options)
 
 
+@_eager
+def hyperbolic_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
+    """Compute the hyperbolic Chamfer distance (HyperCD) of tensors, with autograd to both clouds.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
+    **options
+        Those of :func:`pointmetrics.hyperbolic_chamfer_distance` except ``return_grad``.
+
+    Returns
+    -------
+    Tensor
+        0-dimensional, or ``(b,)``.
+    """
+    return _apply(_pm.hyperbolic_chamfer_distance, x, y, options)
+
+
+@_eager
+def info_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
+    """Compute the contrastive Chamfer distance (InfoCD) of tensors, with autograd to both clouds.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) or (b, n, d), or list of Tensor (n_i, d)
+        float32 or float64 (under autocast also half precision), on the CPU or a CUDA device (there on torch's
+        current stream).
+    **options
+        Those of :func:`pointmetrics.info_chamfer_distance` except ``return_grad``.
+
+    Returns
+    -------
+    Tensor
+        0-dimensional, or ``(b,)``.
+    """
+    return _apply(_pm.info_chamfer_distance, x, y, options)
+
+
 class _Loss(nn.Module):
     """Call a metric with fixed options; the batch is averaged unless said otherwise."""
 
@@ -316,3 +367,31 @@ class HausdorffLoss(_Loss):
     """
 
     _metric = staticmethod(hausdorff_distance)
+
+
+class HyperbolicChamferLoss(_Loss):
+    """Average the hyperbolic Chamfer distance (HyperCD) over a batch.
+
+    Parameters
+    ----------
+    batch_reduction : {"mean", "sum", None}, default="mean"
+        How the pairs of a batch are put together.
+    **options
+        Those of :func:`pointmetrics.hyperbolic_chamfer_distance`.
+    """
+
+    _metric = staticmethod(hyperbolic_chamfer_distance)
+
+
+class InfoChamferLoss(_Loss):
+    """Average the contrastive Chamfer distance (InfoCD) over a batch.
+
+    Parameters
+    ----------
+    batch_reduction : {"mean", "sum", None}, default="mean"
+        How the pairs of a batch are put together.
+    **options
+        Those of :func:`pointmetrics.info_chamfer_distance`.
+    """
+
+    _metric = staticmethod(info_chamfer_distance)

@@ -25,7 +25,7 @@ ASKED = [
     ("matplotlib", "import pointmetrics.plot", "pip install 'imondrian[plot]'"),
     ("torch", "import pointmetrics.torch", "pip install 'imondrian[torch]'"),
     ("cupy", "from imondrian._kit.device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
-    ("cupy", "from pointmetrics._backends.cuda.device import import_cupy; import_cupy()",
+    ("cupy", "from pointmetrics._backends.cuda.backend import import_cupy; import_cupy()",
      "pip install 'imondrian[cuda]'"),
     ("cupy", "import imondrian; raise ImportError(imondrian.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),

@@ -1,7 +1,8 @@
-"""A directive that draws `pointmetrics.conventions()` as a table: what stands there is what the code computes."""
+"""Directives that draw `pointmetrics.conventions()` and `presets()`: what stands there is what the code computes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -31,18 +32,43 @@ def _powers(text: str) -> str:
     return text.replace("^2", "²")
 
 
-class ConventionsTable(SphinxDirective):
-    """``{conventions-table}``: no arguments, no content."""
+PRESETS_HEADER = ("name", "paper", "columns", "calls")
+
+
+def preset_rows() -> list[tuple[str, str, str, str]]:
+    """Return a row of cells, in Markdown, for each table of a paper."""
+    return [(f"`{preset.name}`", preset.paper, "<br>".join(column.title for column in preset.columns),
+             "<br>".join(f"`{column.call}`" for column in preset.columns)) for preset in pm.presets().values()]
+
+
+class _Table(SphinxDirective):
+    """No arguments, no content."""
+
+    header: tuple[str, ...]
+    cells: Callable[[], list[tuple[str, ...]]]
 
     def run(self) -> list[nodes.Node]:
-        lines = [HEADER, ("---",) * len(HEADER), *rows()]
+        lines = [self.header, ("---",) * len(self.header), *type(self).cells()]
         markdown = StringList([f"| {' | '.join(cells)} |" for cells in lines], source=__file__)
         holder = nodes.container()
         self.state.nested_parse(markdown, self.content_offset, holder)
         return holder.children
 
 
+class ConventionsTable(_Table):
+    """``{conventions-table}``."""
+
+    header, cells = HEADER, staticmethod(rows)
+
+
+class PresetsTable(_Table):
+    """``{presets-table}``."""
+
+    header, cells = PRESETS_HEADER, staticmethod(preset_rows)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("conventions-table", ConventionsTable)
+    app.add_directive("presets-table", PresetsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

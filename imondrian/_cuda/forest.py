@@ -19,13 +19,13 @@ from .packed_forest import PackedForest, hidden_depths, pack
 # By what share the CPU's scores of what a kernel measured may be off those of what the CPU measured.
 _ERROR = {"depth": 0.0, "insertion": 1e-13, "spacing": 1e-12}
 
+# The kernels of the scores that walk along boxes or points.
+_WALKS = {"insertion": ("depth_score", "insertion_depths"), "spacing": ("spacing", "log_spacings")}
+
 _THREADS = 256  # of a block of kernels/leaf_depth.cu
 _PATH_THREADS = 128  # of a block of kernels/depth_score.cu
 _ROWS_BYTES = 40 * 1024  # shared memory that a block's rows may take
 _BLOCK_BYTES = 56 * 1024  # shared memory of a block of which four are to run side by side
-_FORKED_BLOCKS = 4  # a multiprocessor, for rows with missing values
-_FORKED_BYTES = 1 << 28  # scratch for their ways
-_WAY_BYTES = 44  # one int32, five float64
 
 _COLUMNS = {  # what each kernel file calls COLUMNS
     "depth_score": ("header", "feature", "threshold", "child", "time", "mass", "leaf_mass", "hidden_depth",
@@ -61,6 +61,7 @@ class DeviceForest:
         self.norm = float(forest.depths(np.empty((0, forest.n_features), forest.dtype), "depth")[1])
         self._forest = proxy(forest)  # copies are kept as long as their forest, which must not be kept by them
         self._columns: dict[str, Any] = {}
+        self._ways: dict[str, tuple[Any, ...]] = {}  # of rows with missing values, by score
         self._packed: PackedForest | None = None
         self._words: Any = None
         self._starts: Any = None
@@ -99,8 +100,8 @@ class DeviceForest:
         if score == "depth":
             instance = self._leaf_depths(x, measured, missing, counts)
         else:
-            file, entry = ("spacing", "log_spacings") if score == "spacing" else ("depth_score", "insertion_depths")
-            instance = Instance(file, self.dtype)
+            file, entry = _WALKS[score]
+            instance = Instance("imondrian", file, self.dtype)
             self.device.launch(
                 Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
                 (*self._column_args(file), x, np.int64(len(x)), measured, missing, counts),
@@ -109,7 +110,7 @@ class DeviceForest:
         if n_infinite:
             raise ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.")
         if n_missing:
-            self._fork(x, missing, n_missing, score, measured)
+            self._measure_missing(x, missing, n_missing, score, measured)
         return measured, instance
 
     def _usual(self) -> tuple[float, float]:
@@ -128,7 +129,7 @@ class DeviceForest:
         if plan not in self._groups:
             self._groups[plan] = self._upload(plan.groups(packed.tree_bytes))
         groups = self._groups[plan]
-        instance = Instance("leaf_depth", self.dtype, (
+        instance = Instance("imondrian", "leaf_depth", self.dtype, (
             ("WIDE", int(packed.wide)), ("ROWS", plan.rows), ("SHARED_ROWS", int(plan.rows_bytes > 0)),
             ("SHARED_TREES", int(plan.trees_bytes > 0))))
         self.device.launch(
@@ -139,19 +140,16 @@ class DeviceForest:
         )
         return instance
 
-    def _fork(self, x: Any, missing: Any, n_missing: int, score: str, measured: Any) -> None:
+    def _measure_missing(self, x: Any, missing: Any, n_missing: int, score: str, measured: Any) -> None:
         """Measure the rows that lack values, whose number and places are given."""
-        xp = self.device.xp
-        ways = self._pack().height + 1
-        most = min(_FORKED_BYTES // (ways * _WAY_BYTES * _PATH_THREADS), _FORKED_BLOCKS * self.device.n_multiprocessors)
-        n_blocks = max(1, min(most, -(-n_missing // _PATH_THREADS)))
-        n_ways = ways * n_blocks * _PATH_THREADS
-        file, entry, numbers, flags = ("spacing", "forked_spacings", 1, ()) if score == "spacing" else \
-            ("depth_score", "forked_depths", 5, (np.int32(score == "insertion"),))
+        file, entry, flags = ("spacing", "mended_spacings", ()) if score == "spacing" else \
+            ("depth_score", "mended_depths", (np.int32(score == "insertion"),))
+        if score not in self._ways:
+            self._ways[score] = tuple(map(self._upload, self._forest.drawn_ways(score)))
         self.device.launch(
-            Kernel(Instance(file, self.dtype), entry), (n_blocks,), (_PATH_THREADS,),
+            Kernel(Instance("imondrian", file, self.dtype), entry), (-(-n_missing // _PATH_THREADS),), (_PATH_THREADS,),
             (*self._column_args(file, boxes=score != "depth"), x, missing, np.int64(n_missing), *flags,
-             xp.empty(n_ways, dtype=np.int32), xp.empty(numbers * n_ways, dtype=np.float64), measured),
+             *self._ways[score], measured),
         )
 
     def _pack(self) -> PackedForest:

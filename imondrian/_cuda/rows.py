@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,8 @@ class DeviceRows:
 
     def _in_parts(self, forest: Forest, score: str, compute: Callable[[DeviceForest, Any], Any]) -> list[Any]:
         """Compute on all rows in the forest's dtype at once, or on as many as there is memory for."""
-        from imondrian._kit.device import in_parts, open_device
+        from imondrian._kit.device import open_device
+        from imondrian._kit.device_memory import in_parts
 
         from .forest import device_forest
 
@@ -131,19 +132,12 @@ def device_rows(estimator: Any, X: Any, dtype: Any) -> Iterator[DeviceRows]:
         yield rows
 
 
-@contextmanager
-def _device_of(X: Any) -> Iterator[None]:
-    from imondrian._kit.device import check_driver, foreign_stream, import_cupy
-
-    cupy = import_cupy()
+def _device_of(X: Any) -> AbstractContextManager[Any]:
     if _is_cupy(X):
-        with cupy.cuda.Device(X.device.id):
-            yield
-        return
-    check_driver(cupy)
-    stream = sys.modules["torch"].cuda.current_stream(X.device)
-    with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
-        yield
+        return sys.modules["cupy"].cuda.Device(X.device.id)
+    from imondrian._kit.torch_stream import torch_stream
+
+    return torch_stream(sys.modules["torch"], X.device)
 
 
 def _is_cupy(X: Any) -> bool:

@@ -15,12 +15,15 @@ import numpy as np
 from imondrian import _core
 
 from .footprint import Layout
+from .places import keeps_places, move_values, new_places, order_of, room_for
 from .undo import Undo
 
 UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
+UNKNOWN = -1
 _NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
 _LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
 _PADDED = ("lower", "upper", "rate", "points")
+_DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
 _DERIVED = ("refs", "free_rows", "n_free_rows")
 _TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
@@ -59,6 +62,7 @@ class ForestColumns:
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
+    _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
     _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
@@ -138,14 +142,17 @@ class ForestColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns."""
-        return sum(column.nbytes for column in self.columns.values())
+        """Bytes of all columns, and of what is kept for rows with missing values."""
+        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
         """What decides the size of the columns."""
+        return self._layout_of(self.columns)
+
+    def _layout_of(self, columns: dict[str, np.ndarray]) -> Layout:
         return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
-                      "lower" in self.columns, "refs" in self.columns)
+                      "lower" in columns, "refs" in columns)
 
     def info(self) -> dict[str, Any]:
         """Return what the forest holds, and its size."""
@@ -165,10 +172,22 @@ class ForestColumns:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
-        return _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view.keeps_means = self._means_fit(view)
+        return view
 
     def _renew_view(self) -> None:
         self._view = self._view_of(self.columns)
+
+    def _means_fit(self, view: _core.ForestView) -> bool:
+        """Return whether ``view`` may keep means for rows with missing values, within the bytes that were promised.
+
+        They take the place of what is bounded but not there yet: stored points, boxes. Else they last for one call.
+        """
+        limit = self._most_bytes(view.columns)
+        if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
+            limit = self._max_bytes
+        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
 
     def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
@@ -219,6 +238,7 @@ class ForestColumns:
         old = self.columns["feature"].shape[1]
         slots = max(old, int(self.n_leaves.max()) + n_more)
         most = self._max_rows = None
+        self._limit_bytes(max_bytes)
         if max_bytes is not None:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
@@ -229,6 +249,12 @@ class ForestColumns:
             self._max_rows = rows + most - slots
         if slots > old:
             self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
+
+    def _limit_bytes(self, max_bytes: int | None) -> None:
+        """Note the most bytes that the columns of an unbounded forest may take."""
+        if max_bytes != self._max_bytes:
+            self._max_bytes = max_bytes
+            self._view.keeps_means = self._means_fit(self._view)
 
     def _referenced(self) -> np.ndarray:
         """Return which stored rows some tree holds."""
@@ -258,54 +284,103 @@ class ForestColumns:
             n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
-        columns = {}
+        columns = self._narrowed(self._width_for_rows(n_rows - old))
         for name in ("points", "refs", "free_rows"):
-            column = self.columns[name]
+            column = columns.get(name, self.columns[name])
             columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
             grown[:old] = column
         self._replace(columns)
 
-    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> None:
-        """Append features that no point so far has a value for; leave out those of ``drop``, which are silent."""
-        self.__dict__ = self.widened(n_more, drop).__dict__
+    def _width_for_rows(self, n_more: int) -> int:
+        """Return the width of rows that leaves bytes for ``n_more`` of them: room for features is given up."""
+        width, most = self.columns["points"].shape[1], self._most_bytes(self.columns)
+        if width > self.padded and most is not None:
+            held = sum(column.nbytes for column in self.columns.values())
+            if held + n_more * (width * self.dtype.itemsize + 8) > most:
+                return self.padded
+        return width
 
-    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> Self:
-        """Return the forest with features as after ``add_features``, in the place of this one.
+    def _narrowed(self, width: int) -> dict[str, np.ndarray]:
+        """Return the columns that change if rows are to have ``width``."""
+        if width == self.columns["points"].shape[1]:
+            return {}
+        stay = np.arange(self.n_features, dtype=np.int32)
+        return {name: self._at_width(name, width, stay) for name in _PADDED if name in self.columns}
 
-        With ``own`` it shares no column with this one, which then stays as it is.
-        """
-        kept = [j for j in range(self.n_features) if j not in set(drop)]
-        old, new = len(kept), len(kept) + n_more
+    @property
+    def padded(self) -> int:
+        """Features that fit in the whole packs that rows need; they may have room for more."""
+        return self._packs(self.n_features)
+
+    def _packs(self, n_features: int) -> int:
         lanes = _core.PACK_BYTES // self.dtype.itemsize
-        width = -(-new // lanes) * lanes
-        columns = {}
-        for name in _PADDED:
-            if name not in self.columns or (not drop and width == self.columns[name].shape[-1] and name != "rate"):
-                continue  # padding is missing values: it need not be made
-            column = self.columns[name]
-            wide = np.full((*column.shape[:-1], width), 0 if name == "rate" else np.nan, self.dtype)
-            wide[..., :old] = column[..., kept]
-            if name == "rate":
-                wide[..., old:new] = 0 if self.scaled else 1
-            columns[name] = wide
-        if drop:
-            places = np.full(self.n_features, -1, np.int32)
-            places[kept] = np.arange(old, dtype=np.int32)
-            for name in ("feature", "bag"):
-                if name in self.columns:
-                    column = self.columns[name]
-                    columns[name] = np.where(column >= 0, places[column], column)
-        if self.spaced:
-            for name in ("bag", "rate", "stream", "rng"):  # what the draw writes to
-                columns.setdefault(name, self.columns[name].copy())
-        kept_columns = {name: column.copy() for name, column in self.columns.items()} if own else self.columns
-        columns = {**kept_columns, **columns}
+        return -(-n_features // lanes) * lanes
+
+    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> tuple[np.ndarray, list[int]]:
+        """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
+
+        Returns the place that each old feature has now (-1: none), and the places of the new ones.
+        """
+        twin, places, new = self.widened(n_more, drop)
+        self.__dict__ = twin.__dict__
+        return places, new
+
+    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> tuple[Self, np.ndarray, list[int]]:
+        """Return the forest with features as after ``add_features``, in the place of this one, and what that returns.
+
+        Nothing is written to this one's columns. With ``own`` the new one shares none of them, so that this one stays
+        as it is; else it shares those that need not change, boxes and points among them while they have room.
+        """
+        places, new = new_places(self.n_features, n_more, drop)
         twin = type(self).__new__(type(self))
-        twin.__dict__ = {**self.__dict__, "columns": columns, "n_features": new, "n_updates": self.n_updates + 1}
+        twin.__dict__ = {**self.__dict__, "n_features": self.n_features - len(drop) + n_more,
+                         "n_updates": self.n_updates + 1}
+        width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
+        columns = {}
+        for name, column in self.columns.items():
+            if name in _PADDED and (own or moved or name == "rate" or width != column.shape[-1]):
+                columns[name] = twin._at_width(name, width, places)
+            elif drop and name in ("feature", "bag"):
+                columns[name] = np.where(column >= 0, places[column], column)
+            else:
+                columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
+        columns["rate"][:, new] = 0 if self.scaled else 1
+        twin.columns = columns
         twin._renew_view()
         if self.spaced:
-            _core.draw_bags(twin._view, old)
-        return twin
+            _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
+        return twin, places, new
+
+    def _best_width(self) -> int:
+        """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""
+        width, needed = self.columns["points"].shape[1], self.padded
+        most = self._most_bytes(self.columns)
+        held = sum(column.nbytes for column in self.columns.values())
+        if width >= needed and (width == needed or most is None or held <= most):
+            return width
+        padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
+        lanes = _core.PACK_BYTES // self.dtype.itemsize
+        pack = padded // width * lanes
+        spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
+        return room_for(needed, lanes, pack, spare)
+
+    def _at_width(self, name: str, width: int, places: np.ndarray) -> np.ndarray:
+        """Return a copy of a padded column with rows of ``width``, in which features have gone to their ``places``."""
+        column = self.columns[name]
+        used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
+        wide = np.zeros((*column.shape[:-1], width), self.dtype)
+        rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
+        move_values(rows, old, places, self.n_features, 0 if name == "rate" else np.nan)
+        return wide
+
+    def _most_bytes(self, columns: dict[str, np.ndarray]) -> int | None:
+        """Return the bytes that ``columns`` may take: what the layout of windows promises, or ``max_bytes``."""
+        if self.memory != UNBOUNDED:
+            layout = self._layout_of(columns)._replace(boxes=True, updates=True)
+            return layout.window_size(columns["member_leaf"].shape[1])
+        if self._max_bytes is None:
+            return None
+        return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
     def silent_features(self) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""

@@ -150,6 +150,10 @@ class Forest(ForestColumns):
             self._require_spaced()
         return _core.score(self._view, X, SCORES[score], n_threads)
 
+    def drawn_ways(self, score: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""
+        return _core.drawn_ways(self._view, SCORES[score])
+
     def spacing_excess(self, spacing: np.ndarray) -> np.ndarray:
         """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""
         return _core.spacing_excess(self._view, spacing)

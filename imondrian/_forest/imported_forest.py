@@ -31,7 +31,8 @@ class ImportedForest(Forest):
     """Cuts and masses of isolation trees, in the columns of a forest that keeps no points.
 
     The nodes of a tree are numbered from its root, parents before children, and leaves from 0; the columns
-    ``time``, ``points``, ``rate``, ``leaf_point`` and ``rng`` mean nothing here.
+    ``points``, ``rate``, ``leaf_point`` and ``rng`` mean nothing here, and ``time`` only numbers the cuts, so that
+    rows with missing values take ways of their own through each tree.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ class ImportedForest(Forest):
         self.sample_size = sample_size
         for name in _CUTS:
             self.columns[name][...] = cuts[name]
+        # Spread over the leading bits, which the ways are drawn from.
+        self.columns["time"][...] = np.random.RandomState(0).uniform(1.0, 2.0, (n_trees, capacity))
         header = self.columns["header"]
         header[:, _ROOT] = np.where(n_leaves > 1, 0, ~0)
         header[:, _LEAVES] = header[:, _LEAF_MARK] = n_leaves

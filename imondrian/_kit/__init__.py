@@ -1,1 +1,4 @@
-"""What both packages need: devices, kernel sources, terminals, old names. Imports nothing of either but the version."""
+"""What both packages need: devices, their memory, kernel sources and their compiler, terminals, old names.
+
+Imports nothing of either but the version.
+"""

@@ -17,7 +17,9 @@ class Info(dict[str, str]):
 def info() -> Info:
     """Tell what is installed and usable.
 
-    Imports CuPy where it is installed, and looks for a device; nothing is compiled.
+    Imports CuPy where it is installed, and looks for a device; nothing is compiled. The instruction set is the
+    level that hot loops run at (``baseline``, ``avx2`` or ``avx512``), and the vectors it has; the environment
+    variable ``IMONDRIAN_ISA``, read at the import, names the highest level to use.
 
     Returns
     -------
@@ -31,12 +33,19 @@ def info() -> Info:
     >>> imondrian.info()["imondrian"] == imondrian.__version__
     True
     """
+    from imondrian._core import instruction_set
     from imondrian._version import __version__
 
-    from .device import cuda_state  # only here, so that importing the package stays quick
-
     return Info({"imondrian": __version__, "Python": f"{platform.python_version()} on {platform.platform()}",
-                 **{package: _version(package) for package in _PACKAGES}, "CUDA": cuda_state()})
+                 "instruction set": "{} ({})".format(*instruction_set()),
+                 **{package: _version(package) for package in _PACKAGES}, "CUDA": _cuda()})
+
+
+def _cuda() -> str:
+    from .cuda_status import cuda_status  # only here, so that importing the package stays quick
+
+    status = cuda_status()
+    return f"usable: {status.device}, CuPy {status.cupy}" if status.usable else f"not usable: {status.reason}"
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""Kernels are files: find their source, put their header into it, and name one instance of it."""
+"""Kernels are files: find their source, put their headers into it, and name one instance of it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from importlib.resources import files
 
 import numpy as np
 
-# No contraction: arithmetic rounds as it is written, as on the CPU.
+# No contraction: arithmetic rounds as it is written, as on the CPU (ties would differ otherwise).
 OPTIONS = ("-std=c++17", "-fmad=false")
 
-_INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
+_INCLUDE = re.compile(r'^\s*#include "([\w.]+)"\s*$', re.MULTILINE)
+_ENTRY = re.compile(r'extern "C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(')
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A kernel file with its macros: what is compiled, and cached, as one."""
+    """A kernel file of a package with its macros: what is compiled, and cached, as one."""
 
+    package: str
     file: str
     dtype: np.dtype
     defines: tuple[tuple[str, int], ...] = ()
@@ -29,12 +31,15 @@ class Instance:
         """The whole source, to be compiled without any include path."""
         bits = self.dtype.itemsize * 8
         macros = {"REAL": "float" if bits == 32 else "double", "REAL_BITS": bits, **dict(self.defines)}
-        return "\n".join([*(f"#define {name} {value}" for name, value in macros.items()), _expanded(self.file)])
+        lines = [f"#define {name} {value}" for name, value in macros.items()]
+        return "\n".join([*lines, _expanded(self.package, f"{self.file}.cu")])
 
     @property
     def name(self) -> str:
-        """A readable name that differs where the source does."""
-        return f"{self.file}-{self.dtype.name}-{hashlib.sha256(self.source.encode()).hexdigest()[:16]}"
+        """A readable name that differs where the source or the options do."""
+        digest = hashlib.sha256(repr((OPTIONS, self.source)).encode()).hexdigest()[:16]
+        macros = (f"{name}{value}".lower() for name, value in self.defines)
+        return "-".join([self.file, self.dtype.name, *macros, digest])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +50,34 @@ class Kernel:
     entry: str
 
 
+def entries(package: str, file: str) -> list[str]:
+    """Return the names of the kernels in a file."""
+    return _ENTRY.findall(_expanded(package, f"{file}.cu"))
+
+
+def kernel_files(package: str) -> list[str]:
+    """Return the names of all kernel files of a package, without their ending."""
+    folder = files(package).joinpath("kernels")
+    return sorted(path.name[:-3] for path in folder.iterdir() if path.name.endswith(".cu"))
+
+
 @cache
-def _expanded(file: str) -> str:
-    """Return a kernel file with its headers in it; ``#line`` keeps messages pointing at the files."""
-    def text(name: str) -> str:
-        return f'#line 1 "{name}"\n' + files("imondrian").joinpath("kernels", name).read_text(encoding="utf-8")
+def _expanded(package: str, name: str) -> str:
+    """Return a file with its headers in it, each once; ``#line`` keeps messages pointing at the files."""
+    seen: set[str] = set()
 
-    source = text(f"{file}.cu")
+    def expand(file: str) -> str:
+        seen.add(file)
+        out, number = [f'#line 1 "{file}"'], 0
+        text = files(package).joinpath("kernels", file).read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            include = _INCLUDE.match(line)
+            if include is None:
+                out.append(line)
+            elif include[1] not in seen:
+                out += [expand(include[1]), f'#line {number + 1} "{file}"']
+            else:
+                out.append("")
+        return "\n".join(out) + "\n"
 
-    def header(match: re.Match[str]) -> str:
-        line = source[: match.start()].count("\n")
-        return text(match[1]) + f'#line {line + 1} "{file}.cu"'
-
-    return _INCLUDE.sub(header, source)
+    return expand(name)

@@ -39,6 +39,8 @@ from imondrian._persist.model_file import SavedModel, is_key
 if TYPE_CHECKING:
     from imondrian._sklearn.estimator import IsolationMondrianForest
 
+_MANY_SILENT = 0.25  # of all keys
+
 
 class OnlineForest(SavedModel):
     """Isolation Mondrian forest for endless streams.
@@ -477,22 +479,30 @@ class OnlineForest(SavedModel):
             forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
                                        spaced=self._score == "spacing")
         else:
-            forest = self._forest.widened(len(new), [self._keys[key] for key in silent], n_rows > 1)
+            dropped = [self._keys[key] for key in silent]
+            forest, places, added = self._forest.widened(len(new), dropped, n_rows > 1)
+            moved = {int(places[self._keys[key]]): key for key in known} | dict(zip(added, new, strict=True))
+            known, new = [moved[place] for place in range(len(moved))], []
         # Together: a signal that came in between would leave keys that do not go with the forest.
         self._forest, self._keys = forest, {key: place for place, key in enumerate([*known, *new])}
         self._n_ignored += n_ignored
         self._n_dropped += len(silent)
 
     def _silent_keys(self, n_new: int) -> set[Any]:
-        """Return the keys to drop for ``n_new`` others; none unless that saves room or width."""
+        """Return the keys to drop for ``n_new`` others; none unless that saves room or width.
+
+        Others take the places of as many as they are. More are dropped only where they are many: features move then,
+        so that all boxes and points are copied.
+        """
         forest, n_keys = self._forest, len(self._keys)
         if forest is None or self._retention.points is None:
             return set()
-        if n_keys + n_new <= min(self._max_features, forest.columns["points"].shape[1]):
+        if n_keys + n_new <= min(self._max_features, forest.padded):
             return set()
         forest._ensure_boxes(self._n_threads)  # a file leaves them out; a loaded model must drop the same keys
         names = list(self._keys)
-        return {names[place] for place in forest.silent_features()}
+        silent = forest.silent_features()
+        return {names[place] for place in (silent if len(silent) >= _MANY_SILENT * n_keys else silent[:n_new])}
 
     def _reserved(self, n_features: int) -> int:
         """Return the most bytes that the model takes beside its forest."""

@@ -119,10 +119,12 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     in the root mean square over the features, or of 2 in any) it is built anew from the points it holds.
 
     NaN means missing. A missing value separates a row from nothing and widens no box. In scoring the row goes
-    both ways at a cut whose value it lacks, in proportion to the masses there: the score is the exact
-    expectation. In ``fit`` it goes where most rows that have the value went (ties: left), in
-    ``partial_fit`` to the heavier child. Rows that agree wherever both have values may share a leaf; it is
-    represented by the one with the most values, in ``partial_fit`` by the last that had one it lacked.
+    to one side at a cut whose value it lacks, drawn in proportion to the masses there, and what that changes for
+    the stored points on average is taken off: in expectation over the trees as if it went both ways, at the cost
+    of a full row. One without any value gets the mean over the stored points. In ``fit`` it goes where most rows
+    that have the value went (ties: left), in ``partial_fit`` to the heavier child. Rows that agree wherever both
+    have values may share a leaf; it is represented by the one with the most values, in ``partial_fit`` by the last
+    that had one it lacked.
 
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and

@@ -17,7 +17,7 @@ typedef unsigned long long u64;
 #define REAL_INFINITY __longlong_as_double(0x7ff0000000000000LL)
 #endif
 
-// Sums that no fast one can hold: the twin of native/wide.hpp, step for step.
+// Sums that no fast one can hold: the twin of native/base/wide.hpp, step for step.
 #if REAL_BITS == 32
 #define PLAIN_LEAST 0x1p-90
 #define PLAIN_MOST 0x1p120

@@ -130,78 +130,45 @@ insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64
   depth[i] = sum / n_trees;
 }
 
-// Ways that are still to be gone: entry e of thread k at [e * n_threads + k], so that a warp's lie together.
-struct Ways {
-  int* node;
-  double* number;  // share, depth, born, hazard, expected: five rows of an entry
-  i64 n_threads;
-  i64 thread;
-  int height;
-
-  __device__ __forceinline__ void push(const Walk& walk, double share) {
-    const i64 entry = height++;
-    node[entry * n_threads + thread] = walk.node;
-    double* to = number + 5 * entry * n_threads + thread;
-    to[0] = share;
-    to[n_threads] = walk.depth;
-    to[2 * n_threads] = walk.born;
-    to[3 * n_threads] = walk.hazard;
-    to[4 * n_threads] = walk.expected;
-  }
-  __device__ __forceinline__ Walk pop(double* share) {
-    const i64 entry = --height;
-    const double* from = number + 5 * entry * n_threads + thread;
-    *share = from[0];
-    return {node[entry * n_threads + thread], from[n_threads], from[2 * n_threads], from[3 * n_threads],
-            from[4 * n_threads]};
-  }
-};
-
-// At a cut whose value x lacks it goes both ways, in proportion to their masses, the left one first.
-__device__ __forceinline__ double forked_depth(const Tree& tree, const real* x, bool insertion, Ways& ways) {
-  double total = 0;
-  ways.push({tree.header[0], 0, 0, 0, 0}, 1);
-  while (ways.height > 0) {
-    double share;
-    Walk walk = ways.pop(&share);
-    while (walk.node >= 0 && !walk.gone()) {
-      const i64 v = walk.node;
-      if (insertion) walk.pass(tree, x);
-      walk.depth += 1;
+// Depth of a row that lacks values: from v it goes on to way_child[v] then, and pays way_gain[v] (native/score/means.hpp).
+__device__ __forceinline__ double mended_depth(const Tree& tree, const real* x, const int* way_child,
+                                               const double* way_gain, bool insertion) {
+  Walk walk = {tree.header[0], 0, 0, 0, 0};
+  double gain = 0;
+  while (walk.node >= 0) {
+    const i64 v = walk.node;
+    if (insertion) {
+      walk.pass(tree, x);
+      if (walk.gone()) return walk.expected;
       walk.born = tree.time[v];
-      const real value = x[tree.feature[v]];
-      const int left = tree.child[2 * v];
-      const int right = tree.child[2 * v + 1];
-      if (value == value) {
-        walk.node = value > tree.threshold[v] ? right : left;
-        continue;
-      }
-      const double goes_left = tree.mass_of(left) / (tree.mass_of(left) + tree.mass_of(right));
-      walk.node = right;
-      ways.push(walk, share * (1 - goes_left));
-      walk.node = left;
-      share *= goes_left;
     }
-    total += share * (insertion ? walk.end(tree, x) : walk.depth + tree.hidden_depth[~walk.node]);
+    walk.depth += 1;
+    const real value = x[tree.feature[v]];
+    if (value == value) {
+      walk.node = tree.child[2 * v + (value > tree.threshold[v])];
+      continue;
+    }
+    walk.node = way_child[v];
+    if (insertion) {
+      walk.expected -= exp(-walk.hazard) * way_gain[v];
+    } else {
+      gain += way_gain[v];
+    }
   }
-  return total;
+  return insertion ? walk.end(tree, x) : walk.depth + tree.hidden_depth[~walk.node] - gain;
 }
 
-// Either depth of the rows that `missing` names. The scratch has room for as many ways a thread as the highest
-// tree has levels, plus one.
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
-forked_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, int* way_node,
-              double* way_number, double* depth) {
-  const i64 n_threads = static_cast<i64>(gridDim.x) * THREADS;
-  const i64 thread = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
-  Ways ways = {way_node, way_number, n_threads, thread, 0};
-  for (i64 k = thread; k < n_missing; k += n_threads) {
-    const real* row = x + missing[k] * d;
-    double sum = 0;
-    for (i64 t = 0; t < n_trees; ++t) {
-      const Tree tree = TREE(t);
-      if (!tree.empty()) sum += forked_depth(tree, row, insertion != 0, ways);
-    }
-    depth[missing[k]] = sum / n_trees;
+// Either depth of the rows that `missing` names.
+extern "C" __global__ void __launch_bounds__(THREADS)
+mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, const int* way_child,
+              const double* way_gain, double* depth) {
+  const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
+  if (k >= n_missing) return;
+  const real* row = x + missing[k] * d;
+  double sum = 0;
+  for (i64 t = 0; t < n_trees; ++t) {
+    const Tree tree = TREE(t);
+    if (!tree.empty()) sum += mended_depth(tree, row, way_child + t * capacity, way_gain + t * capacity, insertion != 0);
   }
+  depth[missing[k]] = sum / n_trees;
 }

@@ -137,62 +137,35 @@ log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* 
   spacing[i] = (log(mantissa) + static_cast<double>(exponent) * LN_2) / n_present;
 }
 
-// The rows that `missing` names, which go both ways at a cut whose value they lack, in proportion to the masses.
-// Entry e of thread k of the ways still to be gone is at [e * n_threads + k]; there is room for one more than
-// the highest tree has levels.
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
-forked_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, int* way_node, double* way_share,
-                double* spacing) {
-  const i64 n_threads = static_cast<i64>(gridDim.x) * THREADS;
-  const i64 thread = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
-  for (i64 k = thread; k < n_missing; k += n_threads) {
-    const real* row = x + missing[k] * d;
-    double sum = 0;
-    int n_present = 0;
-    for (i64 t = 0; t < n_trees; ++t) {
-      const Tree tree = TREE(t);
-      if (tree.empty()) continue;
-      ++n_present;
-      const int root = tree.header[0];
-      const double needed = tree.clean_needed();
-      if (tree.clean_of(root) < needed) {
-        sum += log(stretched_extent(tree, root, row));
-        continue;
-      }
-      double total = 0;
-      i64 height = 1;
-      way_node[thread] = root;
-      way_share[thread] = 1;
-      while (height > 0) {
-        --height;
-        const int v = way_node[height * n_threads + thread];
-        const double here = way_share[height * n_threads + thread];
-        if (v < 0) {
-          total += here * log(stretched_extent(tree, v, row));
-          continue;
-        }
-        const real value = row[tree.feature[v]];
-        const bool lacks = value != value;
-        const int goes = value > tree.threshold[v];
-        const int* children = tree.child + 2 * static_cast<i64>(v);
-        const double both = tree.mass_of(children[0]) + tree.mass_of(children[1]);
-        for (int side = 1; side >= 0; --side) {
-          if (!lacks && side != goes) continue;
-          const int next = children[side];
-          const double share = lacks ? here * (tree.mass_of(next) / both) : here;
-          if (tree.clean_of(next) < needed) {
-            total += share * log(stretched_extent(tree, v, row));
-          } else {
-            way_node[height * n_threads + thread] = next;
-            way_share[height * n_threads + thread] = share;
-            ++height;
-          }
-        }
-      }
-      sum += total;
+// The rows that `missing` names: for want of a value they go on from v to way_child[v], and pay way_gain[v]
+// (native/score/means.hpp).
+extern "C" __global__ void __launch_bounds__(THREADS)
+mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const int* way_child,
+                const double* way_gain, double* spacing) {
+  const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
+  if (k >= n_missing) return;
+  const real* row = x + missing[k] * d;
+  double sum = 0;
+  int n_present = 0;
+  for (i64 t = 0; t < n_trees; ++t) {
+    const Tree tree = TREE(t);
+    if (tree.empty()) continue;
+    ++n_present;
+    int v = tree.header[0];
+    const double needed = tree.clean_needed();
+    double gain = 0;
+    while (v >= 0 && tree.clean[v] >= needed) {
+      const real value = row[tree.feature[v]];
+      const bool lacks = value != value;
+      const int next = lacks ? way_child[t * capacity + v]
+                             : tree.child[2 * static_cast<i64>(v) + (value > tree.threshold[v])];
+      if (lacks) gain += way_gain[t * capacity + v];
+      if (tree.clean_of(next) < needed) break;
+      v = next;
     }
-    spacing[missing[k]] = sum / n_present;
+    sum += log(stretched_extent(tree, v, row)) - gain;
   }
+  spacing[missing[k]] = sum / n_present;
 }
 
 // sign / (1 + 4 ** -excess) in place, the excess being 0 where the unusual begins and -1 at the middle.

@@ -6,19 +6,13 @@
 #include <limits>
 #include <vector>
 
+#include "core.hpp"
 #include "tree/feature_subset.hpp"
 #include "tree/box.hpp"
 #include "score/depth_score.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
-
-// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
-struct Fault {
-  int invariant = 0;
-  std::int64_t tree = -1;
-  std::int64_t slot = 0;
-};
+namespace imondrian::NK_ISA {
 
 template <class T>
 class Auditor {
@@ -256,4 +250,4 @@ class Auditor {
   Fault fault_;
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -4,8 +4,6 @@
 
 #include <cstdint>
 
-#include "audit.hpp"
-#include "score/depth_score.hpp"
 #include "base/view.hpp"
 
 namespace imondrian {
@@ -13,11 +11,23 @@ namespace imondrian {
 // kInterrupted: the caller's watch (nativekit/interrupt.hpp) said stop. What the call was to write is half written.
 enum class Status : int { kOk = 0, kNoMemory = 1, kNoRoom = 2, kInterrupted = 3 };
 
+enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
+
+// Which invariant (1-13) fails, in which tree, at which slot (nodes >= 0, leaves ~slot).
+struct Fault {
+  int invariant = 0;
+  std::int64_t tree = -1;
+  std::int64_t slot = 0;
+};
+
 // c(n), the expected depth a leaf of mass n hides.
 double hidden_depth_of(double mass);
 
 // Whether all n values of x are finite or missing.
 bool no_infinity(bool is64, const void* x, std::int64_t n, int n_threads);
+
+// Whether any of n values of x is missing.
+bool any_missing(bool is64, const void* x, std::int64_t n);
 
 // Build every tree from `x` (n, d): `n_sample` rows a tree without replacement (all when
 // n_sample >= n), in proportion to `weight` where given. own_rows: points hold each tree's sample,
@@ -30,8 +40,9 @@ Status fit(const ForestView& forest, bool is64, const void* x, std::int64_t n, c
 // Write the numbers of the rows, n_sample of n, that each tree's generator draws, as fit() would, to forest.drawn.
 Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight, std::int64_t n_sample, int n_threads);
 
-// Draw the bags of every other tree; again when features beyond the first `known` have come.
-Status draw_bags(const ForestView& forest, bool is64, std::int64_t known);
+// Draw the bags of every other tree; again when features beyond the first `known` have come. `order`: the places of
+// all features, the known ones first.
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order);
 
 // Fill lower and upper of a forest that kept none.
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads);
@@ -53,6 +64,9 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
 Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
              double* depth, double* norm, int n_threads);
 
+// Where rows without a value go on from each live node, (t, k), and what that gains on average (means.hpp).
+Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain);
+
 // How far mean log spacings are above the usual, in units of the usual spread (score/score_window.hpp).
 void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out);
 
@@ -63,5 +77,23 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
                double* value, double* expected, int n_threads);
 
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads);
+
+// All of these, as compiled for one instruction set.
+struct Core {
+  decltype(&imondrian::hidden_depth_of) hidden_depth_of;
+  decltype(&imondrian::no_infinity) no_infinity;
+  decltype(&imondrian::any_missing) any_missing;
+  decltype(&imondrian::fit) fit;
+  decltype(&imondrian::draw_rows) draw_rows;
+  decltype(&imondrian::draw_bags) draw_bags;
+  decltype(&imondrian::fill_boxes) fill_boxes;
+  decltype(&imondrian::learn) learn;
+  decltype(&imondrian::forget) forget;
+  decltype(&imondrian::score) score;
+  decltype(&imondrian::drawn_ways) drawn_ways;
+  decltype(&imondrian::spacing_excess) spacing_excess;
+  decltype(&imondrian::explain) explain;
+  decltype(&imondrian::audit) audit;
+};
 
 }  // namespace imondrian

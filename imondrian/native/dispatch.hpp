@@ -9,8 +9,9 @@
 #include "core.hpp"
 #include "nativekit/interrupt.hpp"
 #include "score/spacing.hpp"
+#include "score/ways.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 template <class T>
 void copy_padded(T* to, const T* from, std::int64_t n_features, std::int64_t width) {
@@ -30,22 +31,6 @@ Status guarded(const Body& body) {
   }
 }
 
-// The body of a clone that may throw: no exception may leave one (nativekit/interrupt.hpp). To be read with resume().
-#define IMONDRIAN_GUARDED(statement)            \
-  try {                                         \
-    statement;                                  \
-  } catch (const std::bad_alloc&) {             \
-    return Status::kNoMemory;                   \
-  } catch (const nativekit::Interrupted&) {     \
-    return Status::kInterrupted;                \
-  }                                             \
-  return Status::kOk;
-
-inline void resume(Status status) {
-  if (status == Status::kNoMemory) throw std::bad_alloc();
-  if (status == Status::kInterrupted) throw nativekit::Interrupted();
-}
-
 // The same as guarded(), on x in the forest's precision.
 template <class Body>
 Status dispatch(bool is64, const void* x, const Body& body) {
@@ -53,12 +38,17 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 }
 
 // Add the insertion depth of each padded row of x (n, width) to out.
-void insertion_depths(const Tree<float>& tree, const float* x, std::int64_t n, double* out);
-void insertion_depths(const Tree<double>& tree, const double* x, std::int64_t n, double* out);
+template <class T>
+void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out);
 
-// Depth of a padded row with missing values (score/depth_score.hpp).
-double depth_with_missing(const Tree<float>& tree, const float* x, Score score, std::vector<Fork>& forks);
-double depth_with_missing(const Tree<double>& tree, const double* x, Score score, std::vector<Fork>& forks);
+// Leaf depth of a row with missing values (score/depth_score.hpp).
+template <class T>
+double depth_with_missing(const Tree<T>& tree, const T* x);
+
+// Where rows of x (n, stride) with missing values end, and what they gain on the way (ways.hpp).
+template <class T>
+void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride,
+                      std::int32_t* end, double* gain);
 
 // Mean log spacing of each row of x (n, n_features) over the trees.
 template <class T>
@@ -70,13 +60,43 @@ template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
 // What a padded row without missing values, whose leaves are known, sees in a group of trees (score/spacing.hpp).
-void look_across(TreeGroup<float>& group, const float* x, double* extent);
-void look_across(TreeGroup<double>& group, const double* x, double* extent);
+template <class T>
+void look_across(TreeGroup<T>& group, const T* x, double* extent);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
-double spacing_with_missing(const Tree<float>& tree, const float* x, const Sight<float>& sight, BoxScratch<float>& scratch,
-                            std::vector<Way>& ways);
-double spacing_with_missing(const Tree<double>& tree, const double* x, const Sight<double>& sight, BoxScratch<double>& scratch,
-                            std::vector<Way>& ways);
+template <class T>
+double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch);
 
-}  // namespace imondrian
+// The same, and the depth of its leaf.
+template <class T>
+double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+                         double& depth);
+
+// Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
+template <class T>
+void prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch);
+
+// What rows with missing values need of a forest (means.hpp), its own or made for the while.
+class WithMeans {
+ public:
+  explicit WithMeans(const ForestView& forest) : forest_(forest) {}
+  WithMeans(const WithMeans&) = delete;
+
+  const ForestView& forest() const { return forest_; }
+  void make_depth() {
+    if (!forest_.mean_depth) own(depth_, forest_.mean_depth);
+  }
+  void make_spacing() {
+    if (!forest_.mean_spacing) own(spacing_, forest_.mean_spacing);
+  }
+
+ private:
+  void own(std::vector<double>& means, double*& place) {
+    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity), std::numeric_limits<double>::quiet_NaN());
+    place = means.data();
+  }
+  ForestView forest_;
+  std::vector<double> depth_, spacing_;
+};
+
+}  // namespace imondrian::NK_ISA

@@ -1,125 +1,135 @@
-// A 32-byte SIMD pack with a fixed number of lanes, so that sums round alike on every processor.
-//
-// GCC and Clang lower it to whatever the function's target offers; elsewhere plain loops do.
+// Some numbers at once, in as many registers of the instruction set as it takes: the same results on each.
 #pragma once
 
-#include <cstring>
-
-#include "simd.hpp"
+#include "nativekit/vec.hpp"
 
 namespace nativekit {
+namespace NK_ISA {
 
-template <class T>
+template <class T, int kCount>
 struct Pack {
-  static constexpr int kLanes = 32 / static_cast<int>(sizeof(T));
-#if defined(__GNUC__)
-  typedef T Lanes __attribute__((vector_size(32)));
-  Lanes v;
-  static NK_INLINE Pack load(const T* from) {
-    Pack p;
-    std::memcpy(&p.v, from, sizeof p.v);
-    return p;
+  static constexpr int kLanes = kCount;
+  static constexpr int kWidth = register_width<T>(kLanes * static_cast<int>(sizeof(T)));
+  static constexpr int kParts = kLanes / kWidth;
+  static_assert(kParts * kWidth == kLanes, "a pack fills whole registers");
+  using S = Vec<T, kWidth>;
+  typename S::V v[kParts];
+
+  template <class F>
+  static NK_INLINE Pack each(const F& part) {
+    Pack out;
+    for (int k = 0; k < kParts; ++k) out.v[k] = part(k);
+    return out;
   }
-  NK_INLINE void store(T* to) const { std::memcpy(to, &v, sizeof v); }
-  static NK_INLINE Pack zero() { return {Lanes{}}; }
-  static NK_INLINE Pack of(T value) { return {Lanes{} + value}; }
-  friend NK_INLINE Pack operator+(Pack a, Pack b) { return {a.v + b.v}; }
-  friend NK_INLINE Pack operator-(Pack a, Pack b) { return {a.v - b.v}; }
-  friend NK_INLINE Pack operator*(Pack a, Pack b) { return {a.v * b.v}; }
+  static NK_INLINE Pack load(const T* from) {
+    return each([&](int k) { return S::load(from + k * kWidth); });
+  }
+  NK_INLINE void store(T* to) const {
+    for (int k = 0; k < kParts; ++k) S::store(to + k * kWidth, v[k]);
+  }
+  static NK_INLINE Pack of(T value) {
+    return each([&](int) { return S::of(value); });
+  }
+  static NK_INLINE Pack zero() { return of(T(0)); }
+  friend NK_INLINE Pack operator+(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::add(a.v[k], b.v[k]); });
+  }
+  friend NK_INLINE Pack operator-(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::sub(a.v[k], b.v[k]); });
+  }
+  friend NK_INLINE Pack operator*(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::mul(a.v[k], b.v[k]); });
+  }
   // The larger or smaller; the second where either is NaN.
-  friend NK_INLINE Pack larger(Pack a, Pack b) { return {a.v > b.v ? a.v : b.v}; }
-  friend NK_INLINE Pack smaller(Pack a, Pack b) { return {a.v < b.v ? a.v : b.v}; }
-  // `nan` where a lane is `value`.
-  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
-    return {a.v == (Lanes{} + value) ? Lanes{} + nan : a.v};
+  friend NK_INLINE Pack larger(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::larger(a.v[k], b.v[k]); });
+  }
+  friend NK_INLINE Pack smaller(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::smaller(a.v[k], b.v[k]); });
+  }
+  // a < b ? x : y.
+  friend NK_INLINE Pack where_lt(const Pack& a, const Pack& b, const Pack& x, const Pack& y) {
+    return each([&](int k) { return S::pick(S::lt(a.v[k], b.v[k]), x.v[k], y.v[k]); });
+  }
+  // `other` where a lane is `value`.
+  friend NK_INLINE Pack unless_equal(const Pack& a, T value, T other) {
+    return each([&](int k) { return S::pick(S::eq(a.v[k], S::of(value)), S::of(other), a.v[k]); });
   }
   // `value` where a lane is NaN.
-  friend NK_INLINE Pack unless_nan(Pack a, T value) { return {a.v == a.v ? a.v : (Lanes{} + value)}; }
+  friend NK_INLINE Pack unless_nan(const Pack& a, T value) {
+    return each([&](int k) { return S::pick(S::eq(a.v[k], a.v[k]), a.v[k], S::of(value)); });
+  }
   // The smaller or larger of two where NaN means "none": NaN only where both are.
-  friend NK_INLINE Pack least(Pack a, Pack b) { return {a.v != a.v ? b.v : (b.v < a.v ? b.v : a.v)}; }
-  friend NK_INLINE Pack most(Pack a, Pack b) { return {a.v != a.v ? b.v : (b.v > a.v ? b.v : a.v)}; }
-  // A yes or no for every lane.
+  friend NK_INLINE Pack least(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::pick(S::eq(a.v[k], a.v[k]), S::smaller(b.v[k], a.v[k]), b.v[k]); });
+  }
+  friend NK_INLINE Pack most(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::pick(S::eq(a.v[k], a.v[k]), S::larger(b.v[k], a.v[k]), b.v[k]); });
+  }
+  // Bit i is set where a[i] <= b[i].
+  friend NK_INLINE unsigned le_mask(const Pack& a, const Pack& b) {
+    unsigned mask = 0;
+    for (int k = 0; k < kParts; ++k) mask |= S::bits(S::le(a.v[k], b.v[k])) << (k * kWidth);
+    return mask;
+  }
+
+  // Whether something holds in any lane.
   struct Flags {
-    typedef long long Words __attribute__((vector_size(32)));
-    Words v = {};
-    friend NK_INLINE Flags operator|(Flags a, Flags b) { return {a.v | b.v}; }
-    NK_INLINE bool any() const { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
+    typename S::Mask yes = {};
+    friend NK_INLINE Flags operator|(const Flags& a, const Flags& b) { return {S::either(a.yes, b.yes)}; }
+    NK_INLINE bool any() const { return S::any(yes); }
   };
+  template <class F>
+  static NK_INLINE Flags any_part(const F& part) {
+    Flags out{part(0)};
+    for (int k = 1; k < kParts; ++k) out.yes = S::either(out.yes, part(k));
+    return out;
+  }
   // Whether x has a value and [lo, hi] does not contain it.
-  static NK_INLINE Flags not_inside(Pack x, Pack lo, Pack hi) {
-    return {(typename Flags::Words)((x.v == x.v) & ~((lo.v <= x.v) & (x.v <= hi.v)))};
+  static NK_INLINE Flags not_inside(const Pack& x, const Pack& lo, const Pack& hi) {
+    return any_part([&](int k) {
+      const auto inside = S::both(S::le(lo.v[k], x.v[k]), S::le(x.v[k], hi.v[k]));
+      return S::but_not(S::eq(x.v[k], x.v[k]), inside);
+    });
   }
   // Whether b has a value where a has none.
-  static NK_INLINE Flags lacks(Pack a, Pack b) { return {(typename Flags::Words)((a.v != a.v) & (b.v == b.v))}; }
-  // Whether a and b differ in any bit.
-  static NK_INLINE Flags differ(Pack a, Pack b) { return {(typename Flags::Words)a.v ^ (typename Flags::Words)b.v}; }
-#else
-  T v[kLanes];
-  static NK_INLINE Pack load(const T* from) {
-    Pack p;
-    std::memcpy(p.v, from, sizeof p.v);
-    return p;
-  }
-  NK_INLINE void store(T* to) const { std::memcpy(to, v, sizeof v); }
-  static NK_INLINE Pack zero() { return Pack{}; }
-  static NK_INLINE Pack of(T value) {
-    Pack p;
-    for (T& lane : p.v) lane = value;
-    return p;
-  }
-  template <class F>
-  static NK_INLINE Pack map(const Pack& a, const Pack& b, F f) {
-    Pack p;
-    for (int k = 0; k < kLanes; ++k) p.v[k] = f(a.v[k], b.v[k]);
-    return p;
-  }
-  friend NK_INLINE Pack operator+(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x + y; }); }
-  friend NK_INLINE Pack operator-(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x - y; }); }
-  friend NK_INLINE Pack operator*(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x * y; }); }
-  friend NK_INLINE Pack larger(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x > y ? x : y; }); }
-  friend NK_INLINE Pack smaller(Pack a, Pack b) { return map(a, b, [](T x, T y) { return x < y ? x : y; }); }
-  friend NK_INLINE Pack unless_equal(Pack a, T value, T nan) {
-    return map(a, a, [value, nan](T x, T) { return x == value ? nan : x; });
-  }
-  friend NK_INLINE Pack unless_nan(Pack a, T value) {
-    return map(a, a, [value](T x, T) { return x == x ? x : value; });
-  }
-  friend NK_INLINE Pack least(Pack a, Pack b) {
-    return map(a, b, [](T x, T y) { return y < x || x != x ? y : x; });
-  }
-  friend NK_INLINE Pack most(Pack a, Pack b) {
-    return map(a, b, [](T x, T y) { return y > x || x != x ? y : x; });
-  }
-  struct Flags {
-    bool yes = false;
-    friend NK_INLINE Flags operator|(Flags a, Flags b) { return {a.yes || b.yes}; }
-    bool any() const { return yes; }
-  };
-  template <class F>
-  static NK_INLINE Flags any_of(F f) {
-    bool any = false;
-    for (int k = 0; k < kLanes; ++k) any |= f(k);
-    return {any};
-  }
-  static NK_INLINE Flags not_inside(const Pack& x, const Pack& lo, const Pack& hi) {
-    return any_of([&](int k) { return (x.v[k] == x.v[k]) & !((lo.v[k] <= x.v[k]) & (x.v[k] <= hi.v[k])); });
-  }
   static NK_INLINE Flags lacks(const Pack& a, const Pack& b) {
-    return any_of([&](int k) { return (a.v[k] != a.v[k]) & (b.v[k] == b.v[k]); });
+    return any_part([&](int k) { return S::but_not(S::eq(b.v[k], b.v[k]), S::eq(a.v[k], a.v[k])); });
   }
+  // Whether a and b differ in any bit.
   static NK_INLINE Flags differ(const Pack& a, const Pack& b) {
-    return {std::memcmp(a.v, b.v, sizeof a.v) != 0};
+    return any_part([&](int k) { return S::differ(a.v[k], b.v[k]); });
   }
-#endif
+
   // Halves are added until one lane is left: the same order everywhere.
   NK_INLINE T sum() const {
-    T lane[kLanes];
+    alignas(64) T lane[kLanes];
     store(lane);
     for (int half = kLanes / 2; half > 0; half /= 2) {
       for (int k = 0; k < half; ++k) lane[k] += lane[k + half];
     }
     return lane[0];
   }
+  // The largest lane; no lane is NaN.
+  NK_INLINE T largest() const {
+#if NK_X86 && NK_LEVEL == 2
+    if constexpr (kParts * kWidth * sizeof(T) == 64) return reduce(v[0]);
+    if constexpr (kWidth * sizeof(T) == 64 && kParts == 2) return reduce(S::larger(v[0], v[1]));
+#endif
+    alignas(64) T lane[kLanes];
+    store(lane);
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) lane[k] = lane[k] < lane[k + half] ? lane[k + half] : lane[k];
+    }
+    return lane[0];
+  }
+
+#if NK_X86 && NK_LEVEL == 2
+ private:
+  static NK_INLINE float reduce(__m512 a) { return _mm512_reduce_max_ps(a); }
+  static NK_INLINE double reduce(__m512d a) { return _mm512_reduce_max_pd(a); }
+#endif
 };
 
+}  // namespace NK_ISA
 }  // namespace nativekit

@@ -1,17 +1,8 @@
-// Run-time choice of the instruction set, and the inlining it depends on.
+// What compilers spell differently.
 #pragma once
 
-// NK_CLONES before a function compiles it for AVX-512, AVX2 and the baseline, and lets the loader
-// choose; what it calls must be NK_INLINE or it stays at the baseline. It needs ifunc (GCC with
-// glibc); elsewhere the baseline is all there is.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define NK_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define NK_CLONES
-#endif
-
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
 #define NK_INLINE __forceinline
 #define NK_RARE __declspec(noinline)
 #define NK_RESTRICT __restrict
@@ -22,3 +13,18 @@
 #define NK_RESTRICT __restrict__
 #define NK_PREFETCH(address) __builtin_prefetch(address)
 #endif
+
+namespace nativekit {
+
+// The place of the lowest bit that is set, of one at least.
+NK_INLINE int lowest_bit(unsigned mask) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long at;
+  _BitScanForward(&at, mask);
+  return static_cast<int>(at);
+#else
+  return __builtin_ctz(mask);
+#endif
+}
+
+}  // namespace nativekit

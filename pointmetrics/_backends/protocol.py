@@ -40,6 +40,12 @@ class Backend(Protocol):
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         """Sum ``(total,)`` values over each cloud, in float64 ``(b,)`` and in a fixed order."""
 
+    def sum_both_ways(
+        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> Array:
+        """Return ``factor`` times the sums, or means, of both sides' distances, or squared ones, float64 ``(b,)``."""
+
     def counts(self, rows: Array, size: int) -> Array:
         """Count how often each of ``0 .. size - 1`` occurs, int64 ``(size,)``."""
 
@@ -63,6 +69,18 @@ class Backend(Protocol):
 
         Neighbours count as fixed. Coefficients are float64, or None where a direction is left out. Sums
         run in index order in float64; results have the points' dtype.
+        """
+
+    def farthest(self, points: Array, offsets: np.ndarray, k: int, start: int, n_threads: int) -> Array:
+        """Return k points of each cloud, int64 ``(b, k)``: ``start``, then always the farthest from all before it.
+
+        Distances as in :meth:`nearest`; of equally far points the lowest id, and none twice.
+        """
+
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        """Return the ids of one cloud's points within a radius of each centre, int64 and rising, and their offsets.
+
+        Squares of distances, as in :meth:`nearest`, are compared with ``sq_radii`` (float64) in float64.
         """
 
     def pairwise(

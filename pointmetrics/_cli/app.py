@@ -14,8 +14,22 @@ import click
 from imondrian._kit.grouped_help import GroupedCommand
 from pointmetrics import __version__, sets
 from pointmetrics._clouds.arrays import thread_count
+from pointmetrics._metrics.presets import presets as table_presets
 
-from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, audit, compare, info, measure, set_metrics
+from . import (
+    DEFECT,
+    FAILED,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    USAGE,
+    Failure,
+    audit,
+    compare,
+    info,
+    measure,
+    presets,
+    set_metrics,
+)
 from .clouds import NORMALISATIONS, Options
 from .output import PipeClosed
 
@@ -170,6 +184,10 @@ _AUDIT_GROUPS = {"Numbers": ["--value", "--tolerance", "--limit"], "Clouds": _CL
 @click.option("--normalise", "--normalize", "normalise", type=click.Choice(list(NORMALISATIONS)), default="none",
               show_default=True, help="Before metrics are taken. " + "; ".join(f"{name}: {text}" for name, text in
                                                                                NORMALISATIONS.items()) + ".")
+@click.option("--preset", type=click.Choice(list(table_presets())), metavar="NAME",
+              help=f"Print the columns of a paper's table instead: {', '.join(table_presets())}.")
+@click.option("--peak", type=float, default=1023.0, show_default=True, help="Of PSNR, for --preset mpeg-ctc.")
+@click.option("--references", type=_FILE, metavar="FOLDER", help="Complete cars, for the MMD of --preset pcn-kitti.")
 @_reading
 @click.option("--strict", is_flag=True, help="A file without a partner in the other folder is an error.")
 @click.option("--sort-by", metavar="NAME", help="Metric that says which pairs are worst (the first one reported).")
@@ -181,14 +199,21 @@ _AUDIT_GROUPS = {"Numbers": ["--value", "--tolerance", "--limit"], "Clouds": _CL
 @_quiet
 @_debug
 def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: float, n_lambda: float, emd: bool,
-             to_mesh: bool, sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None,
-             drop_invalid: bool, seed: int, **settings: Any) -> int:
+             to_mesh: bool, preset: str | None, peak: float, references: Path | None, sample_mesh: int | None,
+             max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool, seed: int,
+             **settings: Any) -> int:
     """Compare cloud A with the reference B.
 
     A and B are two files, or two folders whose files are matched by their path without its suffix. Formats: ply,
     pcd, obj, off, xyz, txt, csv, asc, pts, npy, npz, bin (KITTI), most of them also with .gz, and stl, glb (trimesh),
     las, laz (laspy); binary ply and npy are the fastest to read, ascii ones take tens of times longer.
     """
+    options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
+    if preset is not None:
+        given = {"--metric": metrics, "--emd": emd, "--to-mesh": to_mesh, "--html": settings["html"],
+                 "--sort-by": settings["sort_by"], "--normalise": settings["normalise"] != "none"}
+        return _fill_table(given, thresholds, preset=preset, peak=peak, references=references, options=options, **{
+            name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")})
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
     names = [*(named or measure.DEFAULTS), *(["emd"] if emd else []),
              *(["point-to-mesh", "point-to-mesh:max"] if to_mesh else [])]
@@ -196,8 +221,16 @@ def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: flo
         chosen = measure.read_metrics(names, thresholds, alpha, n_lambda)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return compare.run(compare.Settings(metrics=chosen, thresholds=thresholds, options=Options(
-        sample_mesh, max_points, drop_invalid, seed, columns), **settings))
+    return compare.run(compare.Settings(metrics=chosen, thresholds=thresholds, options=options, **settings))
+
+
+def _fill_table(given: dict[str, Any], thresholds: tuple[float, ...], **settings: Any) -> int:
+    clash = [name for name, value in given.items() if value]
+    if clash:
+        raise click.UsageError(f"--preset says which columns there are: leave {', '.join(clash)} out")
+    if len(thresholds) != 1:
+        raise click.UsageError(f"--preset takes one --threshold, got {len(thresholds)}")
+    return presets.run(presets.Settings(threshold=thresholds[0], **settings))
 
 
 @app.command("sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=[

@@ -60,7 +60,7 @@ def run(settings: Settings) -> int:
     output.check_writable(settings.html, (settings.a, settings.b, *([settings.output] if settings.output else [])))
     ranking = _ranking(settings)
     matched = match(settings.a, settings.b)
-    _check_unmatched(matched, settings)
+    check_unmatched(matched, settings.a, settings.b, settings.strict, settings.quiet)
     results = []
     with terminal.progress("comparing", "pairs", settings.quiet or not matched.folders) as report:
         for result in _results(matched, settings):
@@ -96,15 +96,16 @@ def _ranking(settings: Settings) -> Metric:
     raise Failure(f"--sort-by must be one of the metrics reported ({names}), got {settings.sort_by!r}", 2)
 
 
-def _check_unmatched(matched: Matched, settings: Settings) -> None:
-    for only, folder in ((matched.only_a, settings.a), (matched.only_b, settings.b)):
+def check_unmatched(matched: Matched, a: Path, b: Path, strict: bool, quiet: bool) -> None:
+    """Tell of files that have no partner; where ``strict``, refuse them."""
+    for only, folder in ((matched.only_a, a), (matched.only_b, b)):
         if not only:
             continue
         listed = ", ".join(only[:10]) + (f" and {len(only) - 10} more" if len(only) > 10 else "")
         message = f"{len(only)} of the files are only in {folder}: {listed}"
-        if settings.strict:
+        if strict:
             raise Failure(message)
-        terminal.note(message, settings.quiet)
+        terminal.note(message, quiet)
 
 
 def _results(matched: Matched, settings: Settings) -> Iterator[Result]:

@@ -10,6 +10,8 @@ from pointmetrics._clouds.arrays import Pair, check_number
 from pointmetrics._metrics import dcd as _dcd
 from pointmetrics._metrics import emd as _emd
 from pointmetrics._metrics import features as _features
+from pointmetrics._metrics import hyper_cd as _hyper
+from pointmetrics._metrics import info_cd as _info
 from pointmetrics._metrics.mesh import MeshDistances, point_to_mesh_distance
 from pointmetrics._metrics.neighbors import Found
 
@@ -23,6 +25,21 @@ _MESH = {"point-to-mesh": "mean distance from the points of A to the surface of 
          "point-to-mesh:max": "largest distance from the points of A to the surface of B"}
 _EMD = {"emd": ("euclidean", "length", "least mean of |x - y| over all plans"),
         "emd-squared": ("squared", "length^2", "least mean of |x - y|^2 over all plans")}
+
+
+def _hyper_cd(measured: Measured) -> float:
+    return float(_hyper.value_and_grad(measured.pair, measured.found, alpha=1.0, need_grad=False)[0][0])
+
+
+def _info_cd(measured: Measured) -> float:
+    return float(_info.value_and_grad(measured.pair, measured.found, tau=2.0, power=1e-7, mean=False,
+                                      need_grad=False)[0][0])
+
+
+_LOSSES: dict[str, tuple[str, Callable[[Measured], float]]] = {
+    "hyper-cd": ("mean arcosh(1 + a^2) + mean arcosh(1 + b^2)", _hyper_cd),
+    "info-cd": ("contrastive Chamfer distance, tau 2, power 1e-7, summed over points", _info_cd),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +67,8 @@ class Metric:
 
 def known_names() -> str:
     """List what may be asked for."""
-    return (f"{', '.join(conventions())}, dcd, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at every "
-            f"--threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}")
+    return (f"{', '.join([*conventions(), 'dcd', *_LOSSES])}, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at "
+            f"every --threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}")
 
 
 def read_metrics(names: Sequence[str], thresholds: Sequence[float], alpha: float, n_lambda: float) -> list[Metric]:
@@ -71,6 +88,8 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
     if name in _MESH:
         at_most = name.endswith("max")
         return Metric(name, "length", _MESH[name], lambda m: _to_mesh(m, at_most))
+    if name in _LOSSES:
+        return Metric(name, "1", *_LOSSES[name])
     if name == "dcd":
         alpha, n_lambda = check_number(alpha, "--alpha", 0), check_number(n_lambda, "--n-lambda", 0)
         return Metric(name, "1", f"density-aware Chamfer distance, alpha {alpha:g}, lambda {n_lambda:g}",

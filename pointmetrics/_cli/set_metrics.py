@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,18 @@ class Settings:
     quiet: bool = False
 
 
+class _Reads(Protocol):
+    """What settings say about reading."""
+
+    @property
+    def options(self) -> clouds.Options:
+        """How files become clouds."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether progress is not shown."""
+
+
 def run(settings: Settings) -> int:
     """Evaluate, write, and return the exit code."""
     for path in (settings.output, settings.matrices, settings.checkpoint):
@@ -60,7 +72,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def read_set(path: Path, settings: Settings, side: int) -> list[np.ndarray]:
+def read_set(path: Path, settings: _Reads, side: int) -> list[np.ndarray]:
     """Read a folder of files, a batch ``(b, n, d)`` in an npy or npz file, or an npz file of one array a cloud."""
     if not path.exists():
         raise Failure(f"there is no file or folder {path}")

@@ -6,12 +6,12 @@ import platform
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from pointmetrics._core import limit_instruction_set
+from pointmetrics._core import instruction_set
 
 from .arrays import thread_count
 
 if TYPE_CHECKING:
-    from pointmetrics._backends.cuda.device import CudaStatus
+    from imondrian._kit.cuda_status import CudaStatus
 
 # Name -> the extra that brings it, "" where it comes along anyway. CuPy has another name for each CUDA version.
 _PACKAGES = {"numpy": "", "scipy": "", "scikit-learn": "", "river": "river", "torch": "torch", "open3d": "open3d",
@@ -30,7 +30,9 @@ class Info(dict[str, str]):
 def info() -> Info:
     """Tell what is installed and usable.
 
-    Imports CuPy where it is installed, and looks for a device; nothing is compiled.
+    Imports CuPy where it is installed, and looks for a device; nothing is compiled. The instruction set is the
+    level that hot loops run at (``baseline``, ``avx2`` or ``avx512``), and the vectors it has; the environment
+    variable ``IMONDRIAN_ISA``, read at the import, names the highest level to use.
 
     Returns
     -------
@@ -45,14 +47,14 @@ def info() -> Info:
     >>> pm.info()["pointmetrics"] == pm.__version__
     True
     """
-    from pointmetrics._backends.cuda.device import cuda_status  # only here, so that importing the package stays quick
+    from imondrian._kit.cuda_status import cuda_status  # only here, so that importing the package stays quick
     from pointmetrics._version import __version__
 
     status = cuda_status()
     found = Info({
         "pointmetrics": __version__,
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "instruction set": ("baseline", "AVX2", "AVX-512")[limit_instruction_set(2)],
+        "instruction set": "{} ({})".format(*instruction_set()),
         "threads": str(thread_count(None)),
         **{package: _version(package, extra) for package, extra in _PACKAGES.items()},
         "CUDA": "usable" if status.usable else f"not usable: {status.reason}",

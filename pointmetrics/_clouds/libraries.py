@@ -65,7 +65,7 @@ def to_native(x: Any, name: str) -> tuple[Array, Library]:
     refuse_masked(x, name)
     try:
         return np.asarray(x), NUMPY
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # that of tensors which require grad, deeper in lists
         raise ValueError(f"{name} must have {SHAPES}, but cannot be made an array: {error}") from error
 
 
@@ -107,6 +107,7 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         raise TypeError(f"{name} is a tensor on {x.device}; tensors on cpu and cuda devices can be used")
     if x.dtype in (torch.float16, torch.bfloat16):
         raise TypeError(half_message(name, str(x.dtype).removeprefix("torch.")))
+    refuse_transformed(x, name)
     if x.requires_grad:
         raise _GradientDroppedError(name)
     library = Library("torch", x.device)
@@ -122,6 +123,18 @@ def _from_torch(x: Any, name: str, torch: ModuleType) -> tuple[Array, Library]:
         raise TypeError(f"{name} is a {type(x).__name__} that cannot be read as an array: {error}") from error
 
 
+def refuse_transformed(x: Any, name: str) -> None:
+    """Refuse a tensor with a tangent of torch's forward mode, which would be lost, or within one of torch.func."""
+    torch = sys.modules["torch"]
+    if torch.autograd.forward_ad.unpack_dual(x).tangent is not None:
+        raise TypeError(f"{name} carries a tangent of torch's forward mode, and the metrics have gradients of the "
+                        f"backward mode alone: use torch.autograd.grad, or pass the primal of unpack_dual")
+    is_wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
+    if is_wrapped is not None and is_wrapped(x):
+        raise TypeError(f"{name} is a tensor within a transform of torch.func (vmap, grad, jacrev), which the metrics "
+                        f"cannot be put through: pass batches, and use torch.autograd.grad")
+
+
 def loaded(module: str) -> ModuleType | None:
     """Return an array library if it was imported: else no array of it can exist, and nothing is imported."""
     found = sys.modules.get(module)
@@ -130,7 +143,8 @@ def loaded(module: str) -> ModuleType | None:
 
 
 # What pointmetrics.torch has a function of the same name for.
-_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance")
+_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance",
+                   "hyperbolic_chamfer_distance", "info_chamfer_distance")
 
 
 class _GradientDroppedError(ValueError):
@@ -140,6 +154,9 @@ class _GradientDroppedError(ValueError):
         super().__init__(f"{argument} requires grad, which this function would drop: use the function of the "
                          f"same name in pointmetrics.torch, or pass {argument}.detach()")
         self.argument = argument
+
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes hand their errors on as pickles
+        return type(self), (self.argument,)
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -174,7 +191,7 @@ def on_callers_device(function: _F) -> _F:
 def _explain(error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Raise, where a device's memory did not suffice, an error that says so with the sizes."""
     # Only here, so that the CPU needs nothing of it.
-    from pointmetrics._backends.cuda.device_memory import explained, is_out_of_memory
+    from imondrian._kit.device_memory import explained, is_out_of_memory
 
     if is_out_of_memory(error):
         raise explained(error, function, args, options) from error
@@ -188,7 +205,7 @@ def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
         if cupy is not None and isinstance(x, cupy.ndarray):
             return cupy.cuda.Device(x.device.id)
         if torch is not None and isinstance(x, torch.Tensor) and x.device.type == "cuda":
-            from pointmetrics._backends.cuda.backend import torch_stream
+            from imondrian._kit.torch_stream import torch_stream
 
             return torch_stream(torch, x.device)
     return nullcontext()

@@ -26,6 +26,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # as well as a decimal comm
 _GROUPED = re.compile(r"(?:[+-]?[1-9]\d{0,2},\d{3}(?:\.\d*)?(?:,|$))+")
 _PADDED = re.compile(r",0\d")
 _BLANKS = "\u00a0\u2007\u2009\u202f"  # that group digits
+_BREAKS = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")  # which split() takes for blanks, and some for line ends
 _REMARKS = 20  # comments before the first row that may be its heading
 _LOOKED_AT = 1000  # rows whose writing says what the commas between them are
 
@@ -58,6 +59,8 @@ def read(data: bytes, columns: Columns | None = None) -> tuple[np.ndarray, Polyg
     points = _read_plain(text, lines, layout)
     if points is None:
         points = _read_rows(lines, layout)
+    if not layout.headed:
+        _check_first(lines, layout)
     if layout.delimiter == "," and not layout.headed:
         _check_commas(text, lines, layout)
     if layout.count is not None and layout.count != len(points):
@@ -91,6 +94,9 @@ def _lay_out(lines: list[str], columns: Columns | None) -> _Layout | None:
         if names is None and (heading := _heading(text, columns)) is not None:
             names = heading
             continue
+        if found := _BREAKS.search(text):  # rows after it are as wide, or errors
+            raise ValueError(f"line {i + 1}: {text[:80]!r} has the character {found[0]!r}, which may end a line: end "
+                             "lines by line feeds")
         delimiter = _delimiter(text, i, names)
         cells = _split(text, delimiter)
         width = len(cells) - (len(cells) > 1 and cells[-1] == "" and (names is None or len(names) < len(cells)))
@@ -270,7 +276,7 @@ def _read_rows(lines: list[str], layout: _Layout) -> np.ndarray:
 def _check_tabs(text: str, i: int) -> None:
     """Refuse a tab after a tab, except where there are two between all columns."""
     cells = [cell.strip() for cell in text.split("\t")]
-    if any(cells[1::2]) or not all(cells[::2]):
+    if any(cells[1::2]) or not all(cells[::2]) or len(cells) == 3:  # x, nothing and z
         raise ValueError(f"line {i}: {text[:80]!r} may have an empty cell between two tabs")
 
 
@@ -284,7 +290,7 @@ def _row(cells: list[str], i: int) -> list[float]:
 
 
 def _check_commas(text: str, lines: list[str], layout: _Layout) -> None:
-    """Refuse rows without a heading whose commas may be no separators, and a first row that may be a heading."""
+    """Refuse rows without a heading whose commas may be no separators."""
     rows = [row for row in map(_strip, lines[:_LOOKED_AT]) if row]
     advice = "separate columns by semicolons or blanks, or name them in a heading"
     for match in _PADDED.finditer(text) if layout.width > 2 else ():  # a fraction such as 05
@@ -295,9 +301,17 @@ def _check_commas(text: str, lines: list[str], layout: _Layout) -> None:
                              f"grouped thousands: {advice}")
     if layout.width % 2 == 0 and layout.width > 2 and all(_GROUPED.fullmatch(row) for row in rows):
         raise ValueError(f"line {layout.first + 1}: {rows[0][:80]!r} may have thousands grouped by commas: {advice}")
-    head, rest = rows[0].split(","), [cell for row in rows[1:] for cell in row.split(",")]
+
+
+def _check_first(lines: list[str], layout: _Layout) -> None:
+    """Refuse a first row that may be the numbers pandas gives to nameless columns."""
     numbered = [str(k) for k in range(layout.width)]
-    # pandas numbers nameless columns, and never writes a float without a point, an exponent or a name.
-    if head == ["", *numbered[:-1]] or (rest and head == numbered and all(re.search(r"[.en]", cell) for cell in rest)):
-        raise ValueError(f"line {layout.first + 1}: {rows[0][:80]!r} may be a heading or a point: leave it out, or "
-                         "write it as x,y,z or with decimal points")
+    head = [cell.strip('"') for cell in _split(_strip(lines[0]), layout.delimiter)]
+    if head not in (numbered, ["", *numbered[:-1]]):
+        return
+    rest = [row for row in map(_strip, lines[1:_LOOKED_AT]) if row]
+    # pandas never writes a float without a point (or decimal comma), an exponent or a name.
+    mark = re.compile(r"[.en]" if layout.delimiter == "," else r"[.,en]")
+    if not head[0] or (rest and all(mark.search(cell) for row in rest for cell in _split(row, layout.delimiter))):
+        raise ValueError(f"line {layout.first + 1}: {lines[0].strip()[:80]!r} may be a heading or a point: leave it "
+                         "out, or write it as x,y,z or with decimal points")

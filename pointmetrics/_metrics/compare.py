@@ -97,7 +97,7 @@ def compare(
 
     for name in _CHAMFER:
         options = _chamfer.read_options(pair, name, None, "both", None)
-        add(name, _chamfer.total(*_chamfer.directions(pair, found, options), options), look_up(name).units)
+        add(name, _chamfer.value_of(pair, found, options), look_up(name).units)
     dcd, _ = _dcd.value_and_grad(pair, found, alpha=alpha, n_lambda=n_lambda, need_grad=False)
     add("dcd", dcd, "1")
     for quantile in (1.0, *quantiles):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,21 +37,17 @@ def parse_metric(name: str) -> _Measure:
         parameter = float(number) if number else None
     except ValueError as error:
         raise ValueError(f"the metric {name!r} has {number!r} where a number is expected") from error
+    # Partial functions of this module, as lambdas could not be pickled.
     if stem in conventions() and parameter is None:
-        return lambda pair, found: _chamfer_value(pair, found, stem, direction)
+        return partial(_chamfer_value, name=stem, direction=direction)
     if stem == "dcd" and parameter is None and direction == "both":
-        return lambda pair, found: float(
-            _dcd.value_and_grad(pair, found, alpha=1000.0, n_lambda=1.0, need_grad=False)[0][0]
-        )
+        return _dcd_value
     if stem == "hausdorff":
         quantile = 1.0 if parameter is None else check_number(parameter, f"the quantile of {name!r}", 0, 1)
-        return lambda pair, found: float(
-            _hausdorff.value_and_grad(pair, found, quantile=quantile, direction=direction, need_grad=False)[0][0]
-        )
+        return partial(_hausdorff_value, quantile=quantile, direction=direction)
     if stem in ("f-score", "precision", "recall") and parameter is not None and direction == "both":
-        thresholds = _fscore.read_thresholds(parameter)
-        at = ("f-score", "precision", "recall").index(stem)
-        return lambda pair, found: float(_fscore.rates(pair, found, thresholds)[at][0, 0])
+        return partial(_rate, thresholds=_fscore.read_thresholds(parameter),
+                       at=("f-score", "precision", "recall").index(stem))
     raise ValueError(
         f"metric must be dcd, hausdorff, f-score@t, precision@t, recall@t or one of {', '.join(conventions())}, "
         f"got {name!r}"
@@ -59,7 +56,19 @@ def parse_metric(name: str) -> _Measure:
 
 def _chamfer_value(pair: Pair, found: Found, name: str, direction: str) -> float:
     options = _chamfer.read_options(pair, name, None, direction, None)
-    return float(_chamfer.total(*_chamfer.directions(pair, found, options), options)[0])
+    return float(_chamfer.value_of(pair, found, options)[0])
+
+
+def _dcd_value(pair: Pair, found: Found) -> float:
+    return float(_dcd.value_and_grad(pair, found, alpha=1000.0, n_lambda=1.0, need_grad=False)[0][0])
+
+
+def _hausdorff_value(pair: Pair, found: Found, quantile: float, direction: str) -> float:
+    return float(_hausdorff.value_and_grad(pair, found, quantile=quantile, direction=direction, need_grad=False)[0][0])
+
+
+def _rate(pair: Pair, found: Found, thresholds: Any, at: int) -> float:
+    return float(_fscore.rates(pair, found, thresholds)[at][0, 0])
 
 
 class Features:

@@ -73,7 +73,8 @@ def value_and_grad(
         return xp.maximum(forth, back) if direction == "both" else forth if direction == "x_to_y" else back, None
     forth, share_x = _order_statistics(pair.x, found.sq_x, quantile)
     back, share_y = _order_statistics(pair.y, found.sq_y, quantile)
-    use_x = forth >= back if direction == "both" else xp.full(len(pair), direction == "x_to_y")
+    # NaN, which only what is recorded in a graph can hold, is more than anything.
+    use_x = (forth >= back) | xp.isnan(forth) if direction == "both" else xp.full(len(pair), direction == "x_to_y")
     values = xp.where(use_x, forth, back)
     coef_x = root_coef(found.sq_x, share_x * pair.x.spread(use_x), xp)
     coef_y = root_coef(found.sq_y, share_y * pair.y.spread(~use_x), xp)

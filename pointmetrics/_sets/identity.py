@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from operator import attrgetter
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy as np
 
 from pointmetrics._clouds.libraries import loaded
 
+_PACKAGE = __name__.partition(".")[0]
+# Made in C with the class, whose name stands for them.
+_NATIVE = (ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
+           WrapperDescriptorType)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 
 
@@ -81,6 +100,9 @@ class _Walk:
     def _dict(self, value: dict[Any, Any]) -> None:
         self._unordered(value.items())
 
+    def _ordered_dict(self, value: dict[Any, Any]) -> None:
+        self._sequence(list(value.items()))
+
     def _array(self, value: np.ndarray) -> None:
         if value.dtype.hasobject:
             self._parts(value.shape, value.tolist())
@@ -99,10 +121,13 @@ class _Walk:
         self._parts(value.co_code, value.co_names, value.co_varnames, value.co_freevars, value.co_consts)
 
     def _function(self, value: FunctionType) -> None:
-        if value.__module__ is not None and value.__module__.partition(".")[0] == __package__ and _is_found(value):
+        if (value.__module__ or "").partition(".")[0] == _PACKAGE and _is_found(value, value.__qualname__):
             self._named(value)
             return
         self._parts(value.__code__, value.__defaults__, value.__kwdefaults__)
+        attributes = {name: part for name, part in vars(value).items() if name != "__wrapped__"}
+        if attributes:
+            self._parts("attributes", attributes)
         for cell in value.__closure__ or ():
             try:
                 self._parts("cell", cell.cell_contents)
@@ -123,14 +148,16 @@ class _Walk:
         self._named(value)
         for base in value.__mro__:
             if base.__module__ == value.__module__ and base.__module__ != "builtins":
-                self._dict(dict(_members(base)))
+                for name, part in sorted(_members(base).items()):
+                    self._parts(name)
+                    self._global(part, base.__module__)
 
     def _by_name(self, value: Any, name: str) -> None:
         """Trust the name of what has no parts to look at, where it is found under it."""
         if isinstance(getattr(value, "__wrapped__", None), FunctionType):
             self._parts(value.__wrapped__)  # as functools.cache makes them
-        elif getattr(sys.modules.get(value.__module__), name, None) is value:
-            self._parts(value.__module__, name)
+        elif _is_found(value, getattr(value, "__qualname__", name)):
+            self._parts(value.__module__, getattr(value, "__qualname__", name))
         else:
             raise TypeError(f"{value!r} is not found by its name")
 
@@ -158,21 +185,20 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(part)
 
 
-def _members(kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield what a class itself defines: methods, properties and constants, but not what every class has."""
-    for name, part in vars(kind).items():
-        if isinstance(part, (staticmethod, classmethod)):
-            yield name, (type(part).__name__, part.__func__)
-        elif isinstance(part, property):
-            yield name, part.fget
-        elif isinstance(part, FunctionType) or (
-            not name.startswith("__") and (type(part) in _PLAIN or isinstance(part, (list, tuple, dict, np.ndarray)))
-        ):
-            yield name, part
+def _members(kind: type) -> dict[str, Any]:
+    """Return what a class itself defines: methods, properties, constants, whatever its instances may look up in it."""
+    return {name: part for name, part in vars(kind).items()
+            # Beside methods, names with two underscores are the interpreter's records: documentation, annotations.
+            if not isinstance(part, _NATIVE) and name != "_abc_impl" and (
+                not name.startswith("__") or callable(part) or isinstance(part, (staticmethod, classmethod)))}
 
 
-def _is_found(function: FunctionType) -> bool:
-    return getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
+def _is_found(value: Any, name: str) -> bool:
+    """Tell whether a module has a value under its (qualified) name."""
+    try:
+        return attrgetter(name)(sys.modules.get(value.__module__)) is value
+    except AttributeError:  # such as of what is local to a function
+        return False
 
 
 _TAKERS: list[tuple[Any, Callable[[_Walk, Any], None]]] = [
@@ -183,6 +209,13 @@ _TAKERS: list[tuple[Any, Callable[[_Walk, Any], None]]] = [
     (CodeType, _Walk._code),
     (ModuleType, lambda walk, m: walk._parts(m.__name__)),
     (type, _Walk._class),
+    ((staticmethod, classmethod), lambda walk, m: walk._parts(m.__func__)),
+    (property, lambda walk, p: walk._parts(p.fget)),
+    (functools.cached_property, lambda walk, p: walk._parts(p.func)),
+    (functools.partialmethod, lambda walk, p: walk._parts(p.func, p.args, p.keywords)),
+    (re.Pattern, lambda walk, p: walk._parts(p.pattern, p.flags)),
+    (OrderedDict, _Walk._ordered_dict),
+    (MappingProxyType, lambda walk, m: walk._dict(dict(m))),
     (np.ndarray, _Walk._array),
     (np.generic, lambda walk, v: walk._array(np.asarray(v))),
     (np.ufunc, _Walk._ufunc),

@@ -118,6 +118,13 @@ __device__ __forceinline__ real squared_distance(const real* a, const real* b, i
   return sum;
 }
 
+// A query or targets that are not finite have no nearest target, and are looked at by nobody while a graph is recorded:
+// the distance is NaN then, and the index one that may be followed.
+__device__ __forceinline__ int found_or_first(int id) { return id == NO_POINT ? 0 : id; }
+__device__ __forceinline__ real found_or_nan(real sq_dist) {
+  return sq_dist < REAL_INFINITY ? sq_dist : REAL_INFINITY - REAL_INFINITY;
+}
+
 // The lowest index within the group at `first` whose squared distance is `sq_dist`.
 __device__ __forceinline__ int place_in_group(const real* query, const real* targets, int first, i64 n_targets, int d,
                                               real sq_dist) {

@@ -10,7 +10,8 @@
 // on the size of the block nor on timing. Each row keeps the columns of the two smallest values (cost +
 // price) among those of every lane, and in `rest` a bound below all others': prices only rise, so `rest`
 // stays a bound, and a bid looks at 64 columns instead of n until its best value passes it. Most rounds
-// have a few bidders only: then a list is filled by several warps, to the same end.
+// have a few bidders only: then a list is filled by several warps, to the same end. While there is but one
+// bidder and its list is good, one warp goes on from owner to owner, and the block waits once for all of that.
 
 #include "common.cuh"
 #include "emd.cuh"
@@ -20,11 +21,14 @@
 #define INFINITE __int_as_float(0x7f800000)  // float32, whatever the clouds are
 #define SHRINK 0.2f       // epsilon from phase to phase
 #define TEAM 8            // most warps that fill one list
-#if IN_SHARED
+#if IN_SHARED && DIM > 0
 #define MAX_THREADS 1024
+#elif IN_SHARED
+#define MAX_THREADS 768   // with any number of coordinates 1,024 threads have too few registers on sm_90
 #else
 #define MAX_THREADS 512   // addresses in global memory take more registers
 #endif
+#define MAX_ROUNDS (1 << 18)  // a second or two: what is left open then is matched along shortest paths
 #define FIRST_BIDS 64     // bids a row, on average, before the first epsilon counts as too small
 #define FIXED 17179869184.0  // 2^34: sums are kept in fixed point, in which order does not matter
 
@@ -188,18 +192,51 @@ struct Tally {
   unsigned highest_price;
   u64 cost, slack, n_scans;
   i64 n_rounds, n_phases;
+  int n_alone;  // rounds that one warp has just gone on by itself
 };
 
-// Bid for the best column of row i, the k-th of the queue; the whole warp takes part.
-__device__ void bid(const Market& m, int k, int i, const Best& best, float epsilon) {
-  if (lane_id() != 0) return;
+// The price and the bidder of row i's bid for its best column, as one word.
+__device__ __forceinline__ u64 word_of(const Market& m, int i, const Best& best, float epsilon) {
   const float price = price_of(m, best.column);
   const float rise = best.second < INFINITE ? best.second - best.value : 0.0f;
   float offer = price + (rise + epsilon);
   if (!(offer > price)) offer = __uint_as_float(__float_as_uint(price) + 1);
+  return static_cast<u64>(__float_as_uint(offer)) << 32 | (0xffffffffu - static_cast<unsigned>(i));
+}
+
+// Bid for the best column of row i, the k-th of the queue; the whole warp takes part.
+__device__ void bid(const Market& m, int k, int i, const Best& best, float epsilon) {
+  if (lane_id() != 0) return;
   wanted_by(m, k) = best.column;
-  atomicMax(&m.words[best.column],
-            static_cast<u64>(__float_as_uint(offer)) << 32 | (0xffffffffu - static_cast<unsigned>(i)));
+  atomicMax(&m.words[best.column], word_of(m, i, best, epsilon));
+}
+
+// Rounds of one bidder, by one warp: *queue is who bids, and in the end who would bid next. Stops where nobody is
+// left, the list of who bids is to be filled, or `most` rounds are done.
+__device__ void bid_alone(const Market& m, int* queue, int most, float epsilon, Tally* tally, int now) {
+  int i = *queue, n_rounds = 0;
+  for (; i != FREE && n_rounds < most; ++n_rounds) {
+    const Best best = peek(m, i);
+    if (!is_exact(m, i, best)) break;
+    int loser = FREE;
+    if (lane_id() == 0) {
+      const int j = best.column;
+      const u64 word = m.words[j] = word_of(m, i, best, epsilon);  // more than any bid before
+      loser = owner_of(m, j);
+      owner_of(m, j) = i;
+      m.column_of[i] = j;
+      price_of(m, j) = __uint_as_float(static_cast<unsigned>(word >> 32));
+      if (loser != FREE) m.column_of[loser] = FREE;
+    }
+    i = __shfl_sync(FULL_MASK, loser, 0);
+    __syncwarp();
+  }
+  if (lane_id() == 0) {
+    *queue = i;
+    tally->n_queued[now] = i != FREE;
+    tally->n_rounds += n_rounds;
+    tally->n_alone = n_rounds;
+  }
 }
 
 // The bids of a round with few rows: a team of warps for each, of which the first bids and all fill its list.
@@ -282,7 +319,7 @@ __device__ void measure(const Market& m, Tally* tally, int* n_scans) {
 __device__ void open(const Market& m, const float* y, Tally* tally) {
   const int width = dimension(m.d) + 1, padded = (m.n + 31) / 32 * 32;
   const int me = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
-  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1};
+  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1, 0};
   __syncthreads();
   u64 sum = 0;
   for (int j = me; j < padded; j += step) {
@@ -308,7 +345,8 @@ __device__ void open(const Market& m, const float* y, Tally* tally) {
 // tolerance: the gap, relative to the cost, at which to stop. Scratch, packed like the points: columns
 // (d + 1 floats each, 32 places more a pair) and words, which are used where shared memory has no room for
 // them (IN_SHARED 0); 64 lists, 2 floats and 4 ints a point. work[4 * pair] counts rounds, bids, scans and
-// phases. A row that the budget of bids has left free has column -1.
+// phases. A row that the budget of bids has left free has column -1; so has every row, and NaN for a price, where
+// the pair's scale is NaN.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
 auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
         float tolerance, int max_bids, float* columns, u64* words, int* lists, float* floats, int* ints,
@@ -320,6 +358,10 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
   const i64 first = offsets[blockIdx.x];
   const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
   const int me = static_cast<int>(threadIdx.x), n_threads = static_cast<int>(blockDim.x), n_warps = n_threads / 32;
+  if (scales[blockIdx.x] != scales[blockIdx.x]) {
+    for (int j = me; j < n; j += n_threads) column_of[first + j] = FREE, prices[first + j] = scales[blockIdx.x];
+    return;
+  }
   const Market m = {
       x + first * d,
 #if IN_SHARED
@@ -335,15 +377,30 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
   const float reach = squared ? 4.0f * dimension(d) : 2.0f * sqrtf(static_cast<float>(dimension(d)));
   float epsilon = max(1e-6f, 0.1f * static_cast<float>(static_cast<double>(tally.cost) / FIXED / n));
   i64 n_bids = 0;
-  int n_scans = 0, now = 0;
+  int n_scans = 0, now = 0, n_rounds = 0;
   bool is_first = true;
   for (;; is_first = false) {
     __syncthreads();
     int n_free = tally.n_queued[now];
-    while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n) {
+    while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n && n_rounds < MAX_ROUNDS) {
       // Prices that have far to go take larger steps first.
       if (is_first && n_bids > static_cast<i64>(FIRST_BIDS) * n) epsilon = max(epsilon, 0.1f * reach);
-      n_bids += n_free;
+      if (n_free == 1) {
+        // Up to where the next round would be another's, or of another epsilon.
+        i64 most = min(static_cast<i64>(MAX_ROUNDS) - n_rounds, static_cast<i64>(max_bids) * n - n_bids);
+        if (is_first && n_bids <= static_cast<i64>(FIRST_BIDS) * n) {
+          most = min(most, static_cast<i64>(FIRST_BIDS) * n + 1 - n_bids);
+        }
+        if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally, now);
+        __syncthreads();
+        n_bids += tally.n_alone, n_rounds += tally.n_alone;
+        if (tally.n_alone > 0) {
+          n_free = tally.n_queued[now];
+          __syncthreads();  // before it is written anew
+          continue;
+        }
+      }
+      n_bids += n_free, ++n_rounds;
       const int* bidders = queue_of(m, now);
       int team = 1;
       while (team < TEAM && 2 * team * n_free <= n_warps) team *= 2;

@@ -6,6 +6,7 @@
 #include "emd.cuh"
 
 #define FREE -1
+#define MAX_THREADS 768  // with 1,024 and their 64 registers up to 32 bytes were spilled on sm_100
 
 namespace {
 
@@ -125,32 +126,50 @@ __device__ int augment_from(const Problem& p, int source, double rounding, int* 
 
 }  // namespace
 
-// Pairs that are done already are left alone. max_steps bounds the steps of all searches of a pair,
-// per row; where it is spent, rows stay free (column -1). work[pair] counts searches and steps.
-extern "C" __global__ void __launch_bounds__(1024, 1)
-augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps,
+// Pairs that are done already are left alone. max_steps bounds the steps of all searches of a pair, per row; where it
+// is spent, rows stay free (column -1). A launch takes launch_steps of them, or what its last search needs: a device
+// that draws a screen ends what runs for seconds. The first launch of several has `resume` 0; progress[2 * pair] is
+// the row that the next goes on with, then how many steps there were. work[2 * pair] counts searches and steps.
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
+augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps, i64 launch_steps, int resume,
         const unsigned char* done, double* distance, int* stamp, int* from, int* row_of, int* best,
-        int* column_of, double* prices, i64* work) {
+        double* roundings, i64* progress, int* column_of, double* prices, i64* work) {
   __shared__ u64 largest;
-  if (done[blockIdx.x]) return;
-  const i64 first = offsets[blockIdx.x];
-  const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
+  __shared__ int n_searches;  // not a register, of which none is left
+  const i64 pair = blockIdx.x;
+  if (done[pair]) return;
+  const i64 first = offsets[pair];
+  const int n = static_cast<int>(offsets[pair + 1] - first);
+  if (prices[first] != prices[first]) return;  // of clouds that are not finite
   const Problem p = {x + first * d, y + first * d, prices + first, distance + first, stamp + first,
                      from + first, column_of + first, row_of + first, n, d, squared};
-  if (threadIdx.x == 0) largest = 0;
-  __syncthreads();
-  keep_the_happy(p, best + first, &largest);
-  for (int j = static_cast<int>(threadIdx.x); j < n; j += static_cast<int>(blockDim.x)) {
-    atomicMax(&largest, bits_of_double(p.prices[j]));
+  if (!resume) {
+    if (threadIdx.x == 0) largest = 0;
+    __syncthreads();
+    keep_the_happy(p, best + first, &largest);
+    for (int j = static_cast<int>(threadIdx.x); j < n; j += static_cast<int>(blockDim.x)) {
+      atomicMax(&largest, bits_of_double(p.prices[j]));
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      roundings[pair] = 8 * 2.220446049250313e-16 * double_of_bits(largest);
+      progress[2 * pair] = progress[2 * pair + 1] = 0;
+    }
+    __syncthreads();
   }
-  __syncthreads();
-  const double rounding = 8 * 2.220446049250313e-16 * double_of_bits(largest);
-  i64 n_searches = 0, n_steps = 0;
-  int round = 0;
-  for (int i = 0; i < n && n_steps < static_cast<i64>(max_steps) * n; ++i) {
+  const double rounding = roundings[pair];
+  const i64 left = static_cast<i64>(max_steps) * n - progress[2 * pair + 1];
+  const int most = static_cast<int>(min(left, launch_steps));
+  int i = static_cast<int>(progress[2 * pair]), n_steps = 0, round = 0;
+  if (threadIdx.x == 0) n_searches = 0;
+  __syncthreads();  // everybody has read what the first thread is to write
+  for (; i < n && n_steps < most; ++i) {
     if (p.column_of[i] != FREE) continue;
     n_steps += augment_from(p, i, rounding, &round);
-    ++n_searches;
+    if (threadIdx.x == 0) ++n_searches;
   }
-  if (threadIdx.x == 0) work[2 * blockIdx.x] += n_searches, work[2 * blockIdx.x + 1] += n_steps;
+  if (threadIdx.x == 0) {
+    progress[2 * pair] = i, progress[2 * pair + 1] += n_steps;
+    work[2 * pair] += n_searches, work[2 * pair + 1] += n_steps;
+  }
 }

@@ -80,6 +80,10 @@ bounds(const real* x, const real* y, const i64* offsets, int d, int squared, dou
   dual = block_sum(dual, of_warp);
   size = block_sum(size, of_warp);
   if (threadIdx.x != 0) return;
+  if (size != size) {  // of clouds that are not finite
+    upper[blockIdx.x] = lower[blockIdx.x] = size;
+    return;
+  }
   // A cost is rounded d + 4 times, a sum of costs once a term of a thread and 5 + 8 times in the block.
   const double rounding = (d + 24.0 + static_cast<double>((n + TILE - 1) / TILE)) * 1.1102230246251566e-16;
   const double above = cost / n * (1 + rounding);
@@ -100,7 +104,9 @@ gradients(const real* x, const real* y, const i64* offsets, int n_tiles, int d, 
   const i64 first = offsets[pair], n = offsets[pair + 1] - first;
   const i64 i = static_cast<i64>(blockIdx.x % n_tiles) * TILE + threadIdx.x;
   if (i >= n) return;
-  const i64 row = (first + i) * d, column = (first + column_of[first + i]) * d;
+  const int partner = column_of[first + i];
+  if (partner < 0) return;  // what has no partner keeps what it was filled with
+  const i64 row = (first + i) * d, column = (first + partner) * d;
   const double length = exact_cost(x + row, y + column, d, 0);
   const double share = 1.0 / static_cast<double>(n);
   const double factor = squared ? 2.0 * share : length > 0 ? share / length : 0.0;

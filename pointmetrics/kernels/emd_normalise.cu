@@ -3,11 +3,22 @@
 #include "common.cuh"
 
 // One block a pair. scales[pair] is the half-width that 1 stands for, a power of two, so that no digit is
-// lost.
+// lost; NaN where a coordinate is not finite, and nothing is written then.
 extern "C" __global__ void __launch_bounds__(256)
 normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
   __shared__ double lowest[8], highest[8];
+  __shared__ int is_finite;
   const i64 first = offsets[blockIdx.x] * d, last = offsets[blockIdx.x + 1] * d;
+  if (threadIdx.x == 0) is_finite = 1;
+  __syncthreads();
+  for (i64 k = first + threadIdx.x; k < last; k += blockDim.x) {
+    if (!(x[k] - x[k] == 0) || !(y[k] - y[k] == 0)) atomicAnd(&is_finite, 0);
+  }
+  __syncthreads();
+  if (!is_finite) {
+    if (threadIdx.x == 0) scales[blockIdx.x] = __longlong_as_double(0x7ff8000000000000LL);
+    return;
+  }
   double reach = 0;
   // Twice the axes: once for the reach of the widest, then to write; the centre is found anew.
   for (int pass = 0; pass < 2; ++pass) {

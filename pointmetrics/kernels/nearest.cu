@@ -14,9 +14,12 @@
 
 #include "tiles.cuh"
 
+// With any number of coordinates eight blocks leave too few registers: up to 20 bytes were spilled on sm_86 and sm_100.
+#define BLOCKS_AT_ONCE (DIM == 0 && REAL_BITS == 32 ? 6 : MIN_BLOCKS)
+
 // first_block (2 n_pairs): for the pairs x to y, then y to x, the first block (of n_splits each) of their
 // queries. With n_splits > 1 part s of the targets writes its results at [s * total]; join_splits joins.
-extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS_AT_ONCE)
 nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const int* first_block, int n_pairs,
         int n_items, int d_any, int tile, int n_splits, real* sq_x, int* id_x, real* sq_y, int* id_y) {
   DYNAMIC_SHARED(memory);
@@ -76,8 +79,9 @@ nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets
         group = other_group;
       }
     }
-    sq[q_first + q] = least;
-    id[q_first + q] = place_in_group(queries + (q_first + q) * d, targets, group, n_targets, d, least);
+    const int found = place_in_group(queries + (q_first + q) * d, targets, group, n_targets, d, least);
+    sq[q_first + q] = n_splits > 1 ? least : found_or_nan(least);
+    id[q_first + q] = n_splits > 1 ? found : found_or_first(found);  // a part may have none where another has
   }
 }
 
@@ -95,6 +99,6 @@ join_splits(const real* sq_parts, const int* id_parts, i64 n, int n_splits, real
       nearest_id = id_parts[s * n + i];
     }
   }
-  sq[i] = least;
-  id[i] = nearest_id;
+  sq[i] = found_or_nan(least);
+  id[i] = found_or_first(nearest_id);
 }

@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 pull_scan(const real* own, const i64* own_offsets, const real* other, const i64* other_offsets,
           const int* first_block, int n_pairs, int d_any, int has_own, const int* id_own, const double* coef_own,
           int has_other, const int* id_other, const double* coef_other, real* grad) {
-  __shared__ int ids[TILE];
+  __shared__ __align__(16) int ids[TILE];  // read four at a time
   const int d = dimension(d_any);
   const int pair = find_pair(first_block, n_pairs, static_cast<int>(blockIdx.x));
   const i64 a0 = own_offsets[pair];

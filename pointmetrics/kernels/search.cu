@@ -15,13 +15,13 @@
 
 // frame: the lower corner of the cloud's box, then the number of cells a unit.
 __device__ __forceinline__ u64 curve_key(const real* point, const real* frame, int d) {
-  const real most = static_cast<real>((1u << CURVE_BITS) - 1);
+  const unsigned most = (1u << CURVE_BITS) - 1;  // no float32 where there are 31 bits: the nearest one is 1 more
   unsigned cell[AXES];
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
     const real scaled = (point[a] - frame[a]) * frame[d];
-    cell[a] = static_cast<unsigned>(min(max(scaled, static_cast<real>(0)), most));
+    cell[a] = min(static_cast<unsigned>(min(max(scaled, static_cast<real>(0)), static_cast<real>(most))), most);
   }
   u64 key = 0;
   for (int bit = CURVE_BITS - 1; bit >= 0; --bit) {
@@ -67,6 +67,51 @@ __device__ __forceinline__ real warp_max(real value) {
 __device__ __forceinline__ real warp_min(real value) {
   for (int by = 16; by > 0; by /= 2) value = min(value, __shfl_xor_sync(FULL_MASK, value, by));
   return value;
+}
+
+__device__ __forceinline__ void store_box(real low, real high, int a, int d, real* box) {
+  low = warp_min(low), high = warp_max(high);
+  if (lane_id() == 0) box[a] = low, box[d + a] = high;
+}
+
+// One warp a tile: 32 points that follow each other along the curve (order; past its end, the last one again), by
+// ascending id, with their box. Equally near points of a tile are then met lowest id first.
+extern "C" __global__ void __launch_bounds__(256)
+make_tiles(const real* points, i64 n, int d_any, const i64* order, const u64* keys, i64 n_tiles, real* tiles, int* ids,
+           real* boxes, int* min_ids, u64* first_keys) {
+  const int d = dimension(d_any), lane = lane_id();
+  const i64 tile = static_cast<i64>(blockIdx.x) * 8 + warp_id();
+  if (tile >= n_tiles) return;
+  int id = static_cast<int>(order[min(tile * 32 + lane, n - 1)]);
+  if (lane == 0) first_keys[tile] = keys[id];
+  for (int size = 2; size <= 32; size *= 2) {  // a bitonic sort over the lanes
+    for (int by = size / 2; by > 0; by /= 2) {
+      const int other = __shfl_xor_sync(FULL_MASK, id, by);
+      id = ((lane & by) == 0) == ((lane & size) == 0) ? min(id, other) : max(id, other);
+    }
+  }
+  ids[tile * 32 + lane] = id;
+  if (lane == 0) min_ids[tile] = id;
+  for (int a = 0; a < d; ++a) {
+    const real value = points[static_cast<i64>(id) * d + a];
+    tiles[(tile * d + a) * 32 + lane] = value;
+    store_box(value, value, a, d, boxes + tile * 2 * d);
+  }
+}
+
+// One warp a node: the box and the lowest id of the 32 nodes from first_child + 32 * node on, at first_node + node.
+extern "C" __global__ void __launch_bounds__(256)
+make_nodes(i64 first_child, i64 first_node, i64 n_nodes, int d_any, real* boxes, int* min_ids) {
+  const int d = dimension(d_any);
+  const i64 node = static_cast<i64>(blockIdx.x) * 8 + warp_id();
+  if (node >= n_nodes) return;
+  const i64 child = first_child + node * 32 + lane_id();
+  for (int a = 0; a < d; ++a) {
+    store_box(boxes[child * 2 * d + a], boxes[(child * 2 + 1) * d + a], a, d, boxes + (first_node + node) * 2 * d);
+  }
+  int least = min_ids[child];
+  for (int by = 16; by > 0; by /= 2) least = min(least, __shfl_xor_sync(FULL_MASK, least, by));
+  if (lane_id() == 0) min_ids[first_node + node] = least;
 }
 
 // Squared distance between a box and the box of the warp's queries.
@@ -212,7 +257,7 @@ nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* poi
   // Copies of the last point lie side by side among the ascending ids: one of them answers.
   const int at = query_ids[q_tile * 32 + lane_id()];
   if (lane_id() == 0 || query_ids[q_tile * 32 + lane_id() - 1] != at) {
-    sq[at] = s.best;
-    id[at] = s.id;
+    sq[at] = found_or_nan(s.best);
+    id[at] = found_or_first(s.id);
   }
 }

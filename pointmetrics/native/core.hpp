@@ -5,6 +5,7 @@
 
 #include "mesh/mesh.hpp"
 #include "nearest/nearest.hpp"
+#include "nearest/sampling.hpp"
 #include "status.hpp"
 
 namespace pointmetrics {

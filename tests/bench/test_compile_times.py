@@ -4,7 +4,8 @@ import compile_times
 import numpy as np
 import pytest
 
-from pointmetrics._backends.cuda.kernel_source import OPTIONS, Instance
+from imondrian._kit.kernel_source import OPTIONS
+from pointmetrics._backends.cuda.kernel_source import instance_of
 
 
 @pytest.mark.parametrize("name", compile_times.calls(np))
@@ -15,7 +16,7 @@ def test_calls_run(name):
 
 
 def test_the_table_tells_what_takes_too_long():
-    instances = [Instance("segments", np.dtype(np.float32), 3), Instance("search", np.dtype(np.float32), 0)]
+    instances = [instance_of("segments", np.dtype(np.float32), 3), instance_of("search", np.dtype(np.float32), 0)]
     text = compile_times.table({"quick": instances, "slow": instances}, {"quick": [0.5, 1.0], "slow": [0.25, 2.8]})
     quick, slow = (line.split("|")[2:-1] for line in text.splitlines()[2:])
     assert [cell.strip() for cell in quick] == ["2", "1.50 s", "search 1.00 s", "yes"]
@@ -28,6 +29,6 @@ def test_sources_are_compiled_one_by_one():
         nvrtc.getVersion()
     except RuntimeError as error:
         pytest.skip(f"needs NVRTC: {error}")
-    instance = Instance("segments", np.dtype(np.float32), 3)
+    instance = instance_of("segments", np.dtype(np.float32), 3)
     seconds = compile_times.seconds_to_compile([("segments", instance.source)] * 2, (*OPTIONS, "-arch=sm_90"))
     assert len(seconds) == 2 and min(seconds) > 0

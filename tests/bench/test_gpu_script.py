@@ -1,4 +1,4 @@
-"""The script for machines with a GPU: what fails is recorded, what follows still runs, time is kept."""
+"""The script for machines with a GPU: it runs, what fails or hangs costs its own item, and what was done is on disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
+import gpu_items
+import kernel_instances
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "gpu"
@@ -31,120 +32,172 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def test_a_failure_is_recorded_and_the_rest_still_runs(script, monkeypatch, tmp_path, capsys):
-    def broken(run):
-        raise OSError("no such thing")
-
-    monkeypatch.setattr(script, "STEPS", {
-        "build": lambda run: run.step("build", python("print('fine')")),
-        "test": lambda run: run.step("test", python("print('1 failed'); raise SystemExit(1)")),
-        "memcheck": broken,
-        "racecheck": lambda run: run.note("racecheck", "left out", "not on PATH"),
-        "benchmark": lambda run: run.step("benchmark", python("print('9 passed')")),
-    })
-    monkeypatch.setattr(sys, "argv", ["gpu", str(tmp_path / "out")])
-    assert script.main() == 1
-    steps = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [(s["name"], s["state"], s["note"]) for s in steps] == [
-        ("build", "passed", "fine"), ("test", "failed", "1 failed"), ("memcheck", "failed", "OSError: no such thing"),
-        ("racecheck", "left out", "not on PATH"), ("benchmark", "passed", "9 passed")]
-    assert (tmp_path / "out" / "test.log").read_text() == "1 failed\n"
-    assert "| memcheck | failed |" in (tmp_path / "out" / "summary.md").read_text()
-    assert "| memcheck | failed |" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["gpu", str(tmp_path / "out"), "--only", "build", "racecheck"])
-    assert script.main() == 0
-
-
-def test_steps_end_in_time(script, monkeypatch, tmp_path):
-    monkeypatch.setitem(script.LIMITS, "test", 2)
-    run = script.Run(tmp_path, time.monotonic() + 300)
-    assert not run.step("test", python("import time; print('begun', flush=True); time.sleep(60)"))
-    assert run.steps[-1].note == "signal 9; stopped after 2 s; begun" and run.steps[-1].seconds < 30
-    run.deadline = time.monotonic() + 0.5
-    assert not run.step("test", python(""))
-    assert run.steps[-1].note == "no time was left"
-
-
-def test_tests_that_skip_for_want_of_a_device_are_a_failure(script, monkeypatch, tmp_path):
-    monkeypatch.setattr(script, "pytest", lambda *arguments: python("print('SKIPPED [3] a.py: needs a CUDA device')"))
-    run = script.Run(tmp_path, time.monotonic() + 300)
-    script.test(run)
-    assert run.steps[0].state == "failed" and "tests skipped: no device" in run.steps[0].note
-    script.benchmark(run)
-    assert run.steps[1].state == "failed" and "nothing was measured" in run.steps[1].note
-
-
-def on_path(folder, name, text):
-    """Put a program on PATH in the place of one that machines with a GPU have."""
-    folder.mkdir(exist_ok=True)
-    program = folder / name
-    program.write_text(text)
-    program.chmod(0o755)
-
-
 @pytest.fixture
-def tools(monkeypatch, tmp_path):
-    """Stand-ins for nvidia-smi and compute-sanitizer, which runs what it is given."""
-    folder = tmp_path / "bin"
-    on_path(folder, "nvidia-smi", "#!/bin/sh\necho 'A device, 570.00, 8192 MiB'\n")
-    on_path(folder, "compute-sanitizer", """#!/bin/sh
-while [ "${1#--}" != "$1" ]; do shift; done
-"$@" || exit 9
-echo '========= ERROR SUMMARY: 0 errors'
+def run(script, tmp_path):
+    return script.Run(tmp_path, time.monotonic() + 300)
+
+
+def read(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_whole_script_on_an_emulated_device(script, tmp_path, capsys):
+    import host_build
+
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    out = tmp_path / "out"
+    assert script.main([str(out), "--emulated"]) == 0
+    found = read(out)
+    assert [group for group in script.GROUPS if any(item["group"] == group for item in found)] == list(script.GROUPS)
+    assert {item["state"] for item in found if item["group"] != "torch"} == {"passed"}
+    assert all(item["state"] == "left out" and "torch" in item["note"] for item in found if item["group"] == "torch")
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == len(found)
+    timed = [item["row"] for item in found if item["row"]]
+    assert len(timed) >= 9 and all(row["call_s"] > 0 and row["kernel_s"] is None for row in timed)
+    text = (out / "results.md").read_text()
+    assert "no time here is a device's" in text and "| Chamfer, 2 x 20 x 3 |" in text
+    assert len(list(out.iterdir())) <= 6
+    # The tests that a sanitizer is to run exist, and so do those of all that needs a device.
+    notes = {item["group"]: item["note"] for item in found}
+    assert notes["memcheck"].startswith("10 tests collected") and notes["racecheck"].startswith("10 tests collected")
+
+
+def worker(tmp_path, script, monkeypatch, code):
+    """Put another program in the place of the one that runs items."""
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "gpu_items.py").write_text(
+        "import json, os, sys, time\nfirst = int(sys.argv[2])\n"
+        "def begin(name): print(json.dumps(dict(begun=True, group='emd', name=name)), flush=True)\n"
+        "def end(name, state='passed', **more): print(json.dumps(dict(group='emd', name=name, state=state, note='', "
+        "seconds=0.1, row=None, **more)), flush=True)\n" + code)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+
+
+ITEMS = """
+for k, name in enumerate('abcd'):
+    if k < first: continue
+    begin(name)
+    {what}
+    end(name)
+print(json.dumps(dict(name='')), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("what", "note"), [
+    ("if name == 'b': os.abort()", "exit status -6"),
+    ("if name == 'b': print('Traceback\\nCUDA gave up', file=sys.stderr); sys.exit(3)", "exit status 3; CUDA gave up"),
+    ("if name == 'b': time.sleep(60)", "it took too long"),
+], ids=["crashes", "exits", "hangs"])
+def test_what_breaks_costs_its_own_item(script, run, tmp_path, monkeypatch, what, note):
+    monkeypatch.setattr(script, "ITEM_LIMIT", 2.0)
+    worker(tmp_path, script, monkeypatch, ITEMS.format(what=what))
+    script.work(run, ["emd"], 0.0)
+    assert [(item.name, item.state) for item in run.items] == [
+        ("a", "passed"), ("b", "failed"), ("c", "passed"), ("d", "passed")]
+    assert note in run.items[1].note and [item["name"] for item in read(tmp_path)] == list("abcd")
+
+
+def test_an_item_that_broke_the_device_is_the_last_of_its_process(script, run, tmp_path, monkeypatch):
+    worker(tmp_path, script, monkeypatch, """
+for k, name in enumerate('abc'):
+    if k < first: continue
+    begin(name)
+    if name == 'b' : end(name, 'failed', broken=True); time.sleep(60)
+    end(name)
+print(json.dumps(dict(name='')), flush=True)
 """)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    script.work(run, ["emd"], 0.0)
+    assert [(item.name, item.state) for item in run.items] == [("a", "passed"), ("b", "failed"), ("c", "passed")]
 
 
-REPORT = {
-    "machine_info": {"cpu": {"brand_raw": "A processor"}, "python_version": "3.11"}, "datetime": "2026-01-01T00:00:00",
-    "benchmarks": [{"name": "test_it", "group": "CUDA: chamfer, 32 x 2048 x 3, float32", "params": None, "fullname": "",
-                    "extra_info": {"library": name, "items": 1},
-                    "stats": {"median": median, "min": median, "iqr": 0.0, "rounds": 50}}
-                   for name, median in (("pointmetrics", 1e-4), ("torch brute force", 4e-4))]}
+def test_without_a_device_the_start_fails_and_nothing_is_repeated(script, run, tmp_path, monkeypatch):
+    worker(tmp_path, script, monkeypatch, "raise RuntimeError('no CUDA driver is loaded')")
+    script.work(run, ["emd"], 0.0)
+    assert [(item.name, item.state) for item in run.items] == [("start", "failed")]
+    assert "no CUDA driver is loaded" in run.items[0].note
 
 
-def test_one_call_tests_measures_and_writes_the_tables(script, tools, monkeypatch, tmp_path, capsys):
-    """The whole script as on a machine with a GPU, with stand-ins for what only such a machine can run."""
-    def pytest_stand_in(*arguments):
-        report = next((a.partition("=")[2] for a in arguments if a.startswith("--benchmark-json=")), None)
-        write = f"open({report!r}, 'w').write({json.dumps(REPORT)!r}); " if report else ""
-        return python(f"{write}print('== 7 passed in 1.00s ==')")
-
-    monkeypatch.setattr(script, "pytest", pytest_stand_in)
-    monkeypatch.setattr(sys, "argv", ["gpu", str(tmp_path / "out")])
-    assert script.main() == 0
-    steps = {s["name"]: s for s in json.loads((tmp_path / "out" / "summary.json").read_text())}
-    assert list(steps) == ["build", "describe", "test", "benchmark", "memcheck", "racecheck"]
-    assert steps["describe"]["note"].startswith("A device, 570.00, 8192 MiB")
-    assert steps["memcheck"]["note"] == "ERROR SUMMARY: 0 errors"
-    tables = (tmp_path / "out" / "benchmarks.md").read_text()
-    assert "CUDA: chamfer, 32 x 2048 x 3, float32" in tables and "4.00x" in tables
-    assert tables in (tmp_path / "out" / "summary.md").read_text() and "4.00x" in capsys.readouterr().out
-    log = (tmp_path / "out" / "describe.log").read_text()
-    assert "CUDA: " in log and "pointmetrics: " in log
+def test_what_was_done_is_on_disk_when_the_time_is_up(script, run, tmp_path, monkeypatch):
+    worker(tmp_path, script, monkeypatch, ITEMS.format(what="time.sleep(0.1 if name == 'a' else 60)"))
+    run.deadline = time.monotonic() + 3
+    script.work(run, ["emd"], 0.0)
+    names = [(item["name"], item["state"]) for item in read(tmp_path)]
+    assert names == [("a", "passed"), ("b", "failed"), ("the rest", "failed")]
 
 
-@pytest.mark.parametrize("tool", ["memcheck", "racecheck"])
-def test_a_sanitizer_that_saw_no_device_is_a_failure(script, tools, monkeypatch, tmp_path, tool):
-    monkeypatch.setattr(script, "pytest", lambda *arguments: python("print('SKIPPED [3] a.py: needs a CUDA device')"))
-    run = script.Run(tmp_path, time.monotonic() + 300)
-    script.sanitize(run, tool)
-    assert run.steps[0].state == "failed" and "0 errors; tests skipped: no device" in run.steps[0].note
-    monkeypatch.setattr(script, "pytest", lambda *arguments: python("raise SystemExit(1)"))
-    script.sanitize(run, tool)
-    assert run.steps[1].state == "failed"
+def test_steps_end_in_time_and_tell_what_they_have(script, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(script.LIMITS, "pytest", 3.0)
+    code = ("import time\ntry: print('begun', flush=True); time.sleep(60)\n"
+            "except KeyboardInterrupt: print('1 failed, 3 passed')")
+    script.step(run, "pytest", [sys.executable, "-c", code])
+    assert run.items[-1].state == "failed" and run.items[-1].note == "stopped after 3 s; 1 failed, 3 passed"
+    run.deadline = time.monotonic() + 0.5
+    script.step(run, "pytest", [sys.executable, "-c", ""])
+    assert run.items[-1].note == "no time was left"
 
 
-def test_the_sanitizers_tests_exist(script):
-    """What -k chooses must match something of each kind: it would pass over a test that was renamed."""
-    text = "".join(path.read_text() for path in (SCRIPT.parents[1] / "tests").glob("**/test_*cuda*.py"))
-    for part in script.SANITIZED.split(" or "):
-        assert re.search(rf"def test_\w*{part}", text), part
+def test_tests_that_skip_for_want_of_a_device_are_a_failure(script, run):
+    script.step(run, "memcheck", [sys.executable, "-c", "print('SKIPPED [3] a.py: needs a CUDA device')"])
+    assert run.items[-1].state == "failed" and "tests skipped: no device" in run.items[-1].note
 
 
-def test_what_is_missing_is_named(script):
-    assert script.missing({"json": "json", "no_such_module_here": "its-package"}) == ["its-package"]
+def test_the_limits_add_up_to_the_budget(script):
+    assert sum(script.LIMITS.values()) <= 0.5 * 300.0
+
+
+def test_what_was_importable_stays_so(script, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"/somewhere{os.pathsep}/else")
+    assert script.environment()["PYTHONPATH"].split(os.pathsep) == [str(script.ROOT), "/somewhere", "/else"]
+    monkeypatch.delenv("PYTHONPATH")
+    assert script.environment(IMONDRIAN_CUDA_POOL="0")["PYTHONPATH"] == str(script.ROOT)
+
+
+def test_nothing_but_what_is_said_is_needed(script, tmp_path):
+    """Neither the items nor the tests that need a device, with every other package that the project knows of away."""
+    import subprocess
+
+    absent = ("river", "polars", "pandas", "hypothesis", "pytest_benchmark", "matplotlib", "rich", "click", "pyspark",
+              "dask", "trimesh", "plyfile", "open3d", "ot", "onnx", "treelite", "pyarrow", "torch")
+    code = ("import importlib.abc, sys\n"
+            "class Absent(importlib.abc.MetaPathFinder):\n"
+            "    def find_spec(self, name, path, target=None):\n"
+            f"        if name.partition('.')[0] in {absent!r}: raise ModuleNotFoundError(name, name=name)\n"
+            "sys.meta_path.insert(0, Absent())\n"
+            "import pytest\nsys.path.insert(0, 'bench')\nimport gpu_items\n"
+            f"sys.exit(pytest.main({script.pytest_command('-m', 'gpu', '--collect-only', *script.TESTED)[3:]!r}))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=script.ROOT, capture_output=True, text=True, check=False,
+                          env=script.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    collected = int(done.stdout.strip().splitlines()[-1].strip("= ").split("/")[0])
+    assert collected > 200
+
+
+def test_every_instance_of_the_public_calls_is_loaded():
+    """Held against what calls of all kinds launch on the emulated device."""
+    import compile_times
+    import host_build
+
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    known = set(kernel_instances.every())
+    assert len(known) == len(kernel_instances.every())
+    used = {instance for instances in compile_times.instances_needed().values() for instance in instances}
+    assert used <= known
+
+
+def test_items_have_names_of_their_own():
+    import host_build
+
+    if reason := host_build.missing():
+        pytest.skip(reason)
+
+    class Device:
+        xp = None
+
+    place = gpu_items.Place(None, Device(), False)
+    names = [(item.group, item.name) for group in gpu_items.GROUPS.values() for item in group(place)]
+    assert len(set(names)) == len(names) > 50
+    assert {group for group, _ in names} == set(gpu_items.GROUPS)

@@ -81,3 +81,13 @@ def test_the_table_of_conventions_is_what_the_code_computes():
             convention = pm.conventions()[name]
             assert formula.replace("²", "^2") == convention.formula and units.replace("²", "^2") == convention.units
             assert used_by == convention.used_by
+
+
+def test_the_table_of_papers_is_what_the_code_computes():
+    table = pytest.importorskip("conventions_table", reason="the table is drawn by Sphinx")
+    import pointmetrics as pm
+
+    for (name, paper, titles, calls), preset in zip(table.preset_rows(), pm.presets().values(), strict=True):
+        assert (name.strip("`"), paper) == (preset.name, preset.paper)
+        assert titles.split("<br>") == [column.title for column in preset.columns]
+        assert [call.strip("`") for call in calls.split("<br>")] == [column.call for column in preset.columns]

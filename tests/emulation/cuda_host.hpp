@@ -42,7 +42,7 @@
 #define __forceinline__ inline
 #define __noinline__
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))  // may stand behind `static`, as alignas may not
 #define __shared__ static
 #define __constant__ static const
 #define __grid_constant__

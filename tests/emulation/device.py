@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 import subprocess
 from collections import Counter
 from functools import cache
 from typing import Any
 
+import elf
 import fake_cupy
 import host_build
 import numpy as np
 
-from pointmetrics._backends.cuda.device import Extent, check_args
-from pointmetrics._backends.cuda.kernel_source import Instance, Kernel
+from imondrian._kit.device import Extent, allow_shared, check_args
+from imondrian._kit.kernel_source import Instance, Kernel
 
 _TYPES = {"f4": np.float32, "f8": np.float64, "i1": np.int8, "u1": np.uint8, "i4": np.int32, "u4": np.uint32,
           "i8": np.int64, "u8": np.uint64}
@@ -39,6 +41,24 @@ class EmulatedDevice:
         self.sanitizer, self.edit, self.reverse = sanitizer, edit, reverse
         self.launches: Counter[str] = Counter()
         self.key = id(self)
+        self._functions: dict[Kernel, EmulatedFunction] = {}
+
+    def function(self, kernel: Kernel) -> EmulatedFunction:
+        """Return what CuPy would have loaded."""
+        if kernel not in self._functions:
+            self._functions[kernel] = EmulatedFunction(kernel, self.shared_bytes)
+        return self._functions[kernel]
+
+    def dynamic_shared_bytes(self, kernel: Kernel) -> int:
+        return self.shared_bytes - self.function(kernel).shared_size_bytes
+
+    def _give_shared(self, kernel: Kernel, shared: int) -> None:
+        """Refuse what a device would, unless the code that launches on devices has asked for it."""
+        function = self.function(kernel)
+        allow_shared(function, shared)
+        if shared > function.max_dynamic_shared_size_bytes:
+            raise RuntimeError(f"{kernel.entry}: CUDA_ERROR_INVALID_VALUE: {shared} bytes of shared memory, beside its "
+                               f"own {function.shared_size_bytes}, and nothing asked for more than 48 KiB")
 
     def synchronize(self) -> None: ...
 
@@ -55,6 +75,8 @@ class EmulatedDevice:
             source = self.edit(source)
         raw = [arg._array if isinstance(arg, fake_cupy.ndarray) else arg for arg in args]
         extents = (*_three(grid), *_three(block), shared, int(self.reverse))
+        if shared and not self.sanitizer:
+            self._give_shared(kernel, shared)
         if 0 in extents[:6]:
             raise ValueError(f"{kernel.entry}: a grid and a block have at least one of each, got {grid}, {block}")
         self.launches[kernel.entry] += 1
@@ -64,6 +86,43 @@ class EmulatedDevice:
             library = _library(source)
             _check_types(kernel.entry, _signature(library, kernel.entry), raw)
             _run_here(library, kernel.entry, extents, raw)
+
+
+class EmulatedFunction:
+    """The attributes of a loaded kernel that speak of shared memory, as the driver keeps them."""
+
+    def __init__(self, kernel: Kernel, most: int) -> None:
+        self.entry, self._most = kernel.entry, most
+        self.shared_size_bytes = static_shared(kernel)
+        self._dynamic = 48 * 1024 - self.shared_size_bytes
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self._dynamic
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, wanted: int) -> None:
+        if wanted + self.shared_size_bytes > self._most:
+            raise RuntimeError(f"{self.entry}: CUDA_ERROR_INVALID_VALUE: {wanted} bytes of shared memory, and its own "
+                               f"{self.shared_size_bytes}; a block has at most {self._most // 1024} KiB")
+        self._dynamic = wanted
+
+
+@cache
+def static_shared(kernel: Kernel) -> int:
+    """Return the bytes of a kernel's own variables in shared memory, as the host's compiler lays them out.
+
+    Those of functions that several kernels call count for each kernel of the file.
+    """
+    found = 0
+    for name, size in elf.objects_of(host_build.build(_source(kernel.instance)).read_bytes()).items():
+        owner = re.match(r"_ZZ(?:N12_GLOBAL__N_1|L)?(\d+)", name)  # a variable of a function; of which
+        if owner is None or "cuda_host" in name:
+            continue
+        function = name[owner.end() : owner.end() + int(owner[1])]
+        if function == kernel.entry or function not in host_build.entries(_source(kernel.instance)):
+            found += -(-size // 16) * 16
+    return found
 
 
 def _three(extent: Extent) -> tuple[int, int, int]:

@@ -207,8 +207,9 @@ def make() -> ModuleType:
     module.ascontiguousarray = lambda a, dtype=None: wrap(  # type: ignore[attr-defined]
         np.ascontiguousarray(unwrap(asarray(a)), dtype=dtype))
     runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDevice=lambda: 0, memGetInfo=_memory)
+    allocator = SimpleNamespace(malloc=None)
     module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
         Device=_Null, get_current_stream=_Null, Stream=_Null, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        runtime=runtime)
+        runtime=runtime, using_allocator=_Null, PythonFunctionAllocator=lambda allocate, free: allocator)
     module.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=_release)  # type: ignore[attr-defined]
     return module

@@ -57,6 +57,11 @@ def folder() -> Path:
     return path
 
 
+def entries(source: str) -> list[str]:
+    """Return the names of the kernels in a source."""
+    return _ENTRY.findall(source)
+
+
 @cache
 def build(source: str, sanitizer: str = "") -> Path:
     """Return a shared library of the kernels in ``source``; under a sanitizer or "apart", a program.
@@ -64,13 +69,13 @@ def build(source: str, sanitizer: str = "") -> Path:
     The library exports ``launch_<kernel>`` and ``signature_<kernel>``; the program reads one launch
     from its standard input and writes the arrays back (see ``device.py``).
     """
-    names = _ENTRY.findall(source)
+    names = entries(source)
     digest = hashlib.sha256((source + sanitizer).encode()).hexdigest()[:16]
     unit, target = folder() / f"{digest}.cpp", folder() / f"{digest}{'.run' if sanitizer else '.so'}"
-    entries = "\n".join(f"CUDA_HOST_ENTRY({name})" for name in names)
+    launchers = "\n".join(f"CUDA_HOST_ENTRY({name})" for name in names)
     table = ", ".join(f'{{"{name}", launch_{name}}}' for name in names)
     runner = f'#define KERNEL_TABLE {table}\n#include "runner.hpp"\n' if sanitizer else ""
-    unit.write_text(f'#include "cuda_host.hpp"\n{source}\n#line 1 "entries"\n{entries}\n{runner}')
+    unit.write_text(f'#include "cuda_host.hpp"\n{source}\n#line 1 "entries"\n{launchers}\n{runner}')
     kind = ["-pthread"] if sanitizer else ["-shared", "-fPIC", "-pthread"]
     result = _run([COMPILER, *FLAGS, *sanitizer_flags(sanitizer), *kind, f"-I{HERE}", str(unit), "-o", str(target)])
     if result.returncode != 0:

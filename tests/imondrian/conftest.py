@@ -1,11 +1,11 @@
-"""Make the emulated device importable, and put it in the place of CuPy's where a test asks for it."""
+"""Make the drivers' builds and the emulated device importable; put it in the place of CuPy's where a test asks."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "emulation"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("emulation", "native")]
 
 
 @pytest.fixture(scope="session")

@@ -126,3 +126,28 @@ def test_an_explanation_is_of_one_point(point, error, message):
         plot.plot_explanation(forest, point)
     with pytest.raises(TypeError, match="needs a detector and X, or contributions"):
         plot.plot_explanation()
+
+
+def test_a_decision_map_draws_points_that_lack_values_over_a_plane_of_numbers():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    X[3, 0] = X[4, 1] = X[5, 0] = X[5, 1] = np.nan
+    forest = IsolationMondrianForest(8, random_state=0).fit(X)
+    asked = []
+
+    class Detector:
+        predict = staticmethod(forest.predict)
+
+        @staticmethod
+        def decision_function(cells):
+            asked.append(cells)
+            return forest.decision_function(cells)
+
+    ax = plot.decision_map(Detector, X, resolution=20)
+    assert np.isfinite(asked[0]).all()
+    assert sum(len(dots.get_offsets()) for dots in ax.collections if len(dots.get_offsets()) and dots.get_label() in
+               ("inlier", "outlier")) == 60
+    drawn = np.concatenate([np.asarray(dots.get_offsets()) for dots in ax.collections
+                            if dots.get_label() in ("inlier", "outlier")])
+    assert np.isfinite(drawn).all()
+    X[:, 1] = np.nan
+    plot.decision_map(IsolationMondrianForest(8, random_state=0).fit(X), X, resolution=10)

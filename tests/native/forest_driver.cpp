@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core.hpp"
+#include "nativekit/isa.hpp"
 #include "base/rwlock.hpp"
 #include "score/score_window.hpp"
 
@@ -381,9 +382,7 @@ void share() {
   }
 }
 
-}  // namespace
-
-int main() {
+void run_all() {
   run<float>();
   run<double>();
   for (unsigned seed = 0; seed < 24; ++seed) {
@@ -393,6 +392,15 @@ int main() {
   }
   share<float>();
   share<double>();
+}
+
+}  // namespace
+
+int main() {
+  for (int level = 0; level <= static_cast<int>(nativekit::best_level()); ++level) {
+    nativekit::limit_level(level);
+    run_all();
+  }
   std::puts("forest_driver: ok");
   return 0;
 }

@@ -1,4 +1,4 @@
-"""Make the oracles and the emulated device importable, and name the folder of optional real data."""
+"""Make the oracles, the emulated device and the drivers' builds importable; name the folder of optional real data."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "reference"), str(ROOT / "tests" / "emulation")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("reference", "emulation", "native")]
 
 
 @pytest.fixture(scope="session")

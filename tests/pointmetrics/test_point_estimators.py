@@ -1,5 +1,7 @@
 """CloudDistances for scikit-learn and river, and a stream of scans watched end to end."""
 
+import copy
+import pickle
 import re
 from importlib.util import find_spec
 
@@ -41,6 +43,12 @@ class TestSklearn:
         for i, cloud in enumerate(clouds):
             others = [*references, clouds[max(i - 1, 0)]]
             np.testing.assert_array_equal(features[i], np.concatenate([expected_row(cloud, o) for o in others]))
+
+    def test_a_fitted_one_is_pickled_and_copied(self):
+        clouds = scans()
+        fitted = pm.sklearn.CloudDistances(scans(2, seed=1), METRICS, previous=True).fit()
+        for twin in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+            np.testing.assert_array_equal(twin.transform(clouds), fitted.transform(clouds))
 
     def test_clones_and_joins_pipelines(self):
         from sklearn.base import clone
@@ -89,6 +97,13 @@ class TestRiver:
         for cloud, row in zip(clouds, batch, strict=True):
             np.testing.assert_array_equal(list(stream.transform_one({"scan": cloud}).values()), row)
             stream.learn_one({"scan": cloud})
+
+    def test_a_pickled_one_goes_on_where_it_was(self):
+        clouds = scans()
+        transformer = pm.river.CloudDistances(scans(1, seed=1)[0], METRICS, previous=True)
+        transformer.learn_one(clouds[0])
+        for twin in (pickle.loads(pickle.dumps(transformer)), copy.deepcopy(transformer)):
+            assert twin.transform_one(clouds[1]) == transformer.transform_one(clouds[1])
 
     def test_joins_pipelines_and_clones(self):
         from river import anomaly, compose, preprocessing

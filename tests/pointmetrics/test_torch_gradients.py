@@ -1,6 +1,7 @@
 """pointmetrics.torch: gradients of every kind of argument against autograd of plain torch formulas."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -60,6 +61,27 @@ def dcd(x, y):
     return total / 2
 
 
+def hyperbolic(x, y):
+    forth, back = distances(x, y)
+    return torch.arccosh(1 + 3.0 * forth).mean() + torch.arccosh(1 + 3.0 * back).mean()
+
+
+def info(x, y):
+    total = 0.0
+    for sq_dist in distances(x, y):
+        near = torch.exp(-sq_dist.sqrt() / 0.3)
+        total = total - torch.log(near / near.sum() ** 0.4).sum()
+    return total / 2
+
+
+def info_mean(x, y):
+    total = 0.0
+    for sq_dist in distances(x, y):
+        near = torch.exp(-sq_dist.sqrt() / 2)
+        total = total - torch.log(near / (near + 1e-7).sum() ** 1e-7).mean()
+    return total / 2
+
+
 def emd(x, y):
     """Repeat points until both clouds have equally many, and keep the plan of scipy's fixed."""
     shared = np.lcm(len(x), len(y))
@@ -74,6 +96,9 @@ METRICS = {
     "dcd": (pmt.density_aware_chamfer_distance, {"alpha": 2.0}, dcd),
     "hausdorff": (pmt.hausdorff_distance, {}, hausdorff),
     "hausdorff-quantile": (pmt.hausdorff_distance, {"quantile": 0.8}, hausdorff_quantile),
+    "hyperbolic": (pmt.hyperbolic_chamfer_distance, {"alpha": 3.0}, hyperbolic),
+    "info": (pmt.info_chamfer_distance, {"tau": 0.3, "power": 0.4}, info),
+    "info-mean": (pmt.info_chamfer_distance, {"point_reduction": "mean", "reference_eps": True}, info_mean),
     "emd": (pmt.earth_movers_distance, {}, emd),
 }
 KINDS = ("batch", "padded", "list")
@@ -152,6 +177,8 @@ LOSSES = [
     (lambda how: pmt.ChamferLoss(batch_reduction=how), chamfer),
     (lambda how: pmt.DensityAwareChamferLoss(batch_reduction=how, alpha=2.0), dcd),
     (lambda how: pmt.HausdorffLoss(batch_reduction=how), hausdorff),
+    (lambda how: pmt.HyperbolicChamferLoss(batch_reduction=how, alpha=3.0), hyperbolic),
+    (lambda how: pmt.InfoChamferLoss(batch_reduction=how, tau=0.3, power=0.4), info),
 ]
 
 
@@ -279,3 +306,44 @@ def test_tensors_that_are_no_arrays_are_refused_by_name():
     negated = torch.complex(y, y).conj().imag
     assert negated.is_neg()
     assert pmt.chamfer_distance(negated, -y) == 0
+
+
+FUNCTIONS = (pmt.chamfer_distance, pmt.density_aware_chamfer_distance, pmt.earth_movers_distance,
+             pmt.hausdorff_distance, pm.chamfer_distance, pm.sliced_wasserstein_distance)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch warns of itself
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("metric", FUNCTIONS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
+def test_forward_mode_loses_no_tangent_in_silence(metric, side, as_list):
+    clouds = [seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1)]
+    with torch.autograd.forward_ad.dual_level():
+        clouds[side] = torch.autograd.forward_ad.make_dual(clouds[side], torch.ones(2, 4, 3, dtype=torch.float64))
+        with pytest.raises(TypeError, match=rf"^{'xy'[side]}.* carries a tangent of torch's forward mode"):
+            metric(*(list(part) for part in clouds) if as_list else clouds)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch warns of itself
+@pytest.mark.parametrize("transform", ["grad", "jacrev", "vmap"])
+@pytest.mark.parametrize("metric", FUNCTIONS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
+def test_transforms_of_torch_func_are_refused_by_name(metric, transform):
+    function = getattr(torch.func, transform)(metric)
+    x, y = (seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1)) if transform == "vmap" else (
+        seeded(4, 3, seed=0), seeded(4, 3, seed=1))
+    with pytest.raises(TypeError, match=r"x is a tensor within a transform of torch\.func"):
+        function(x, y)
+
+
+def test_tensors_deeper_in_lists_are_an_error_that_names_the_argument():
+    x, y = [[seeded(4, 3, seed=0).requires_grad_()]], seeded(1, 4, 3, seed=1)
+    for metric in FUNCTIONS:
+        with pytest.raises(ValueError, match=r"x must have shape .* cannot be made an array"):
+            metric(x, y)
+
+
+def test_errors_survive_being_pickled():
+    x = seeded(4, 3, seed=0).requires_grad_()
+    with pytest.raises(ValueError, match="x requires grad, which this function would drop") as caught:
+        pm.chamfer_distance(x, seeded(4, 3, seed=1))
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -77,13 +77,13 @@ def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray
         if v < 0:
             return
         feature, threshold, _, _ = slow.cut(v, columns, t)
-        for child, part in slow.ways(columns, t, v, x):
-            if not math.isnan(x[feature]):
-                parts[feature, int(x[feature] > threshold)] += share * (mean(child) - mean(v))
-            if score == "spacing" and spacing.clean_of(columns, t, child) < spacing.needed_in(columns, t):
-                end(v, share * part)
-            else:
-                walk(child, share * part, depth + 1, born)
+        child = slow.way(columns, t, v, x)
+        if not math.isnan(x[feature]):
+            parts[feature, int(x[feature] > threshold)] += share * (mean(child) - mean(v))
+        if score == "spacing" and spacing.clean_of(columns, t, child) < spacing.needed_in(columns, t):
+            end(v, share)
+        else:
+            walk(child, share, depth + 1, born)
 
     def end(v: int, share: float) -> None:
         without = math.log(spacing.extent(columns, t, v, [math.nan] * d))

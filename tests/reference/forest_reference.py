@@ -6,15 +6,18 @@ lifetime and a leaf for every distinct point; ``remove`` is their restriction to
 
 A coordinate that is NaN is missing. It extends no box and decides no side: a point that is built or
 inserted follows the side with more points (in a build, of those that have the value; ties: left), and
-a point that is scored goes both ways, in proportion. Points that agree wherever both have a value may
-share a leaf, which shows the fullest of them in a build, else the last that had a value it lacked.
+a point that is scored goes one way, drawn in proportion, and what that gains on average is taken off.
+Points that agree wherever both have a value may share a leaf, which shows the fullest of them in a
+build, else the last that had a value it lacked.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 Point = tuple[float, ...]
 
@@ -246,18 +249,52 @@ def leaf_depth(columns: dict, t: int, x: Point) -> float:
     def below(v: int, depth: int) -> float:
         if v < 0:
             return depth + hidden_depth(float(columns["leaf_mass"][t, ~v]))
-        return sum(share * below(child, depth + 1) for child, share in ways(columns, t, v, x))
+        child = way(columns, t, v, x)
+        return below(child, depth + 1) - gain(columns, t, v, x, child, mean_levels)
 
     return below(int(columns["header"][t, 0]), 0)
 
 
-def ways(columns: dict, t: int, v: int, x: Point) -> list[tuple[int, float]]:
-    """Where x goes from node v: one child, or, for want of a value, both, in proportion to their masses."""
+def mass_of(columns: dict, t: int, v: int) -> float:
+    return float(columns["mass"][t, v] if v >= 0 else columns["leaf_mass"][t, ~v])
+
+
+def way(columns: dict, t: int, v: int, x: Point) -> int:
+    """Where x goes from node v; for want of a value, to a child drawn in proportion to the masses."""
     feature, threshold, left, right = cut(v, columns, t)
     if not math.isnan(x[feature]):
-        return [(left if x[feature] <= threshold else right, 1.0)]
-    masses = [float(columns["mass"][t, c] if c >= 0 else columns["leaf_mass"][t, ~c]) for c in (left, right)]
-    return [(left, masses[0] / sum(masses)), (right, masses[1] / sum(masses))]
+        return left if x[feature] <= threshold else right
+    return left if cut_number(columns, t, v) * mass_of(columns, t, v) < mass_of(columns, t, left) else right
+
+
+def cut_number(columns: dict, t: int, v: int) -> float:
+    """The number in [0, 1) of a cut: a hash of its time, without the 40 bits that rounding might touch."""
+    wrap = (1 << 64) - 1
+    z = ((int(np.float64(columns["time"][t, v]).view(np.uint64)) >> 40) + 0x9E3779B97F4A7C15) & wrap
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & wrap
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & wrap
+    return ((z ^ (z >> 31)) >> 11) * 2.0 ** -53
+
+
+def gain(columns: dict, t: int, v: int, x: Point, child: int, mean_below: Callable) -> float:
+    """What points stored below that child of v have more than those below v, if x came there for want of a value."""
+    if not math.isnan(x[int(columns["feature"][t, v])]):
+        return 0.0
+    children = columns["child"][t, v].tolist()
+    mass = [mass_of(columns, t, c) for c in children]
+    counts = [mean_below(columns, t, v, c) for c in children]
+    return counts[children.index(child)] - (mass[0] * counts[0] + mass[1] * counts[1]) / (mass[0] + mass[1])
+
+
+def mean_levels(columns: dict, t: int, v: int, child: int) -> float:
+    """How far below v the points stored below its child are, on average over their masses, c included."""
+    def total(at: int, level: int) -> float:
+        if at < 0:
+            mass = float(columns["leaf_mass"][t, ~at])
+            return mass * (level + hidden_depth(mass))
+        return math.fsum(total(c, level + 1) for c in columns["child"][t, at].tolist())
+
+    return total(child, 1) / mass_of(columns, t, child)
 
 
 def insertion_depth(columns: dict, t: int, x: Point) -> float:
@@ -271,7 +308,8 @@ def insertion_depth(columns: dict, t: int, x: Point) -> float:
         outside = _distance(x, columns["lower"][t, v].tolist(), columns["upper"][t, v].tolist(), columns["rate"][t])
         time = float(columns["time"][t, v])
         separates = -math.expm1(-outside * (time - born)) if outside > 0 else 0.0
-        on = sum(share * below(child, depth + 1, time) for child, share in ways(columns, t, v, x))
+        child = way(columns, t, v, x)
+        on = below(child, depth + 1, time) - gain(columns, t, v, x, child, mean_levels)
         return separates * (depth + 1) + (1.0 - separates) * on
 
     return below(int(columns["header"][t, 0]), 0, 0.0)

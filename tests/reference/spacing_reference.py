@@ -59,15 +59,30 @@ def extent(columns: dict, t: int, v: int, x: Row) -> float:
 
 
 def spacing(columns: dict, t: int, x: Row) -> float:
-    """Log extent of the smallest box on x's way with enough clean mass; in expectation, for want of a value."""
+    """Log extent of the smallest box on x's way with enough clean mass; less what that way gains for want of values."""
     def below(v: int) -> float:
         if v < 0:
             return math.log(extent(columns, t, v, x))
-        return sum(share * (below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x)))
-                   for c, share in slow.ways(columns, t, v, x))
+        c = slow.way(columns, t, v, x)
+        value = below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x))
+        return value - slow.gain(columns, t, v, x, c, lambda columns, t, v, c: mean_size(columns, t, v, c, len(x)))
 
     root, needed = int(columns["header"][t, 0]), needed_in(columns, t)
     return below(root) if clean_of(columns, t, root) >= needed else math.log(extent(columns, t, root, x))
+
+
+def mean_size(columns: dict, t: int, v: int, child: int, d: int) -> float:
+    """Log size of the box that a point stored below that child of v gets itself, on average over their masses."""
+    needed = needed_in(columns, t)
+
+    def total(up: int, at: int) -> float:
+        if clean_of(columns, t, at) < needed:
+            return slow.mass_of(columns, t, at) * math.log(extent(columns, t, up, [math.nan] * d))
+        if at < 0:
+            return slow.mass_of(columns, t, at) * math.log(FLOOR)
+        return math.fsum(total(at, c) for c in children(columns, t, at))
+
+    return total(v, child) / slow.mass_of(columns, t, child)
 
 
 def mean_spacing(columns: dict, x: Row) -> float:

@@ -20,7 +20,9 @@
 //   I12 clean[node] = clean(left) + clean(right); 0 <= clean <= mass.
 //   I13 recent scores are finite, and their sorted copy agrees.
 //
-// A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child.
+//
+// A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child in learning (in
+// scoring: means.hpp).
 // A box that has seen no value of a feature holds NaN there.
 #pragma once
 
@@ -31,6 +33,8 @@ namespace imondrian {
 constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a free leaf slot
 constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
 constexpr int kPackBytes = 32;        // rows are padded to this many bytes
+
+constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
 
 constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
 
@@ -70,6 +74,9 @@ struct ForestView {
   double* leaf_clean;        // (t, k)
   double* recent;            // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
   void* points;              // (n_rows, width) T; shared by all trees
+  // Derived, for rows with missing values (means.hpp); null until the first of them comes.
+  double* mean_depth;        // (t, k)
+  double* mean_spacing;      // (t, k); of a forest with clean masses
   // Streams only (null or zero otherwise).
   int memory;
   double decay;               // how fast a reservoir forgets, or a sliding window is thinned
@@ -104,6 +111,8 @@ struct Tree {
   std::int32_t* bag;
   double* clean;
   double* leaf_clean;
+  double* mean_depth;
+  double* mean_spacing;
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
@@ -118,6 +127,8 @@ struct Tree {
         rng(f.rng + t * 4), rate(static_cast<T*>(f.rate) + t * width),
         bag(f.bag ? f.bag + t * kBagSize : nullptr), clean(f.clean ? f.clean + t * capacity : nullptr),
         leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
+        mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
+        mean_spacing(f.mean_spacing ? f.mean_spacing + t * capacity : nullptr),
         points(static_cast<const T*>(f.points)) {}
 
   static bool is_leaf(std::int32_t v) { return v < 0; }

@@ -7,21 +7,45 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;     // points a thread scores before it asks for more
 constexpr double kNoise = 2.0;            // standard errors that depths may be apart and still be equal
 constexpr std::int64_t kLookedAt = 1024;  // points that show what usual ones score
 
+struct Seen {
+  double spacing, depth;
+};
+
+// A point where it ends in a tree.
+template <class T>
+struct Look {
+  Ending end;
+  const T* x;
+  Seen* seen;
+
+  void write(double extent) const { seen->spacing = std::log(extent) - end.gain; }
+};
+
+// The looks, sorted by the nodes where they end.
+template <class T>
+void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin, const Look<T>* end) {
+  const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; };
+  const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
+    const Look<T>* at = std::lower_bound(begin, end, v, before);
+    for (; at != end && at->end.box == v; ++at) at->write(sight.extent_in(lo, hi, at->x));
+  };
+  BoxSweep<T>(tree, sight).run(visit);
+}
+
 template <class T>
 class Trimmer {
  public:
   Trimmer(const ForestView& forest, const Samples& samples, int n_threads)
-      : forest_(forest), samples_(samples), n_threads_(n_threads),
+      : with_means_(forest), forest_(with_means_.forest()), samples_(samples), n_threads_(n_threads),
         flagged_(static_cast<std::size_t>(samples.n_points), 0),
         depth_(flagged_.size()) {
     if (samples.weight) {
@@ -31,6 +55,13 @@ class Trimmer {
   }
 
   void run() {
+    for (std::int64_t p = 0; p < samples_.n_points; ++p) {
+      missing_.push_back(has_missing(point(p), forest_.n_features));
+    }
+    if (std::find(missing_.begin(), missing_.end(), 1) != missing_.end()) {
+      with_means_.make_depth();
+      with_means_.make_spacing();
+    }
     sum_depths();
     flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data());
     spare_like_points();
@@ -78,14 +109,12 @@ class Trimmer {
     const bool everywhere = samples_.all_in_all(trees);
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
-      std::vector<Fork> forks;
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
         held[i] = held_depth(tree, i);
         if (everywhere) continue;
         nativekit::stop_if_asked();
-        const T* x = point(samples_.point[i]);
-        held[i] -= has_missing(x, forest_.n_features) ? depth_with_missing(tree, x, Score::kDepth, forks)
-                                                      : held_depth(tree, i, 0.0);
+        const std::int32_t p = samples_.point[i];
+        held[i] -= missing_[p] ? depth_with_missing(tree, point(p)) : held_depth(tree, i, 0.0);
       }
     });
     if (!everywhere) sum_all_depths();
@@ -107,13 +136,12 @@ class Trimmer {
       for (std::int64_t i = 0; i < n; ++i) copy_row(rows.data() + i * width, point(begin + i), width);
       double* out = depth_.data() + begin;
       for (const PackedTree<T>& pack : packs) scan(pack, rows.data(), n, width, forest_.n_features, out);
-      std::vector<Fork> forks;
       for (std::int64_t i = 0; i < n; ++i) {
-        if (!has_missing(point(begin + i), forest_.n_features)) continue;
+        if (!missing_[begin + i]) continue;
         nativekit::stop_if_asked();
         out[i] = 0.0;
         for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
-          out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i), Score::kDepth, forks);
+          out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i));
         }
       }
     });
@@ -170,29 +198,52 @@ class Trimmer {
   }
   double grains(std::size_t p) const { return std::nearbyint(depth_[p] / kGrain); }
 
-  struct Seen {
-    double spacing, depth;
-  };
-
-  // One tree's view of points that it does not hold.
+  // What one tree makes of points, `n` of them added one by one.
   class Looker {
    public:
-    explicit Looker(const Tree<T>& tree) : tree_(tree) { sight_.look_at(tree); }
-    double log_extent(std::int32_t box, const T* x) { return std::log(sight_.extent(tree_, box, x, scratch_)); }
-    double spacing(const T* x, bool missing) {
-      if (missing) return spacing_with_missing(tree_, x, sight_, scratch_, ways_);
-      return log_extent(clean_box(tree_, leaf_under(tree_, x)), x);
+    Looker(const Tree<T>& tree, std::int64_t n) : tree_(tree) {
+      sight_.look_at(tree);
+      looks_.reserve(static_cast<std::size_t>(n));
     }
-    double depth(const T* x, bool missing) {
-      return missing ? depth_with_missing(tree_, x, Score::kDepth, forks_) : leaf_depth(tree_, x);
+    // See a point that the tree holds in that box.
+    void see_held(std::int32_t box, const T* x, double depth, Seen* seen) { add({box, 0.0}, x, depth, seen); }
+    void see(const T* x, bool missing, Seen* seen) {
+      if (missing) {
+        prepare_tree_means(tree_, sight_, scratch_);
+        double depth = 0.0;
+        const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
+        return add(end, x, depth, seen);
+      }
+      add({clean_box(tree_, leaf_under(tree_, x)), 0.0}, x, leaf_depth(tree_, x), seen);
+    }
+    // Measure the boxes, each of them found once.
+    void finish() {
+      if (tree_.lower) {
+        for (Look<T>& look : looks_) {
+          nativekit::stop_if_asked();
+          look.write(sight_.extent(tree_, look.end.box, look.x, scratch_));
+        }
+        return;
+      }
+      std::sort(looks_.begin(), looks_.end(), [](const Look<T>& a, const Look<T>& b) { return a.end.box < b.end.box; });
+      std::size_t n_leaves = 0;
+      for (; n_leaves < looks_.size() && looks_[n_leaves].end.box < 0; ++n_leaves) {
+        nativekit::stop_if_asked();
+        looks_[n_leaves].write(sight_.extent(tree_, looks_[n_leaves].end.box, looks_[n_leaves].x, scratch_));
+      }
+      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size());
     }
 
    private:
+    void add(Ending end, const T* x, double depth, Seen* seen) {
+      seen->depth = depth;
+      looks_.push_back({end, x, seen});
+    }
+
     const Tree<T>& tree_;
     Sight<T> sight_;
     BoxScratch<T> scratch_;
-    std::vector<Way> ways_;
-    std::vector<Fork> forks_;
+    std::vector<Look<T>> looks_;
   };
 
   // What trees make of points spread over the batch (of all, where every tree holds all), each without its
@@ -213,17 +264,17 @@ class Trimmer {
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
         if (const std::int32_t at = place[samples_.point[i]]; at >= 0) held[at] = i;
       }
-      Looker looker(tree);
+      Looker looker(tree, n);
       for (std::int64_t i = 0; i < n; ++i) {
         nativekit::stop_if_asked();
         const T* x = point(looked[i]);
-        const bool missing = has_missing(x, forest_.n_features);
         if (held[i] >= 0) {
-          seen[t * n + i] = {looker.log_extent(held_box(tree, held[i]), x), held_depth(tree, held[i])};
+          looker.see_held(held_box(tree, held[i]), x, held_depth(tree, held[i]), &seen[t * n + i]);
         } else {
-          seen[t * n + i] = {looker.spacing(x, missing), looker.depth(x, missing)};
+          looker.see(x, missing_[looked[i]], &seen[t * n + i]);
         }
       }
+      looker.finish();
     });
     write_recent(seen, looked);
   }
@@ -258,9 +309,11 @@ class Trimmer {
     Recent(forest_.recent).fill(spacing);
   }
 
+  WithMeans with_means_;
   const ForestView& forest_;
   const Samples& samples_;
   int n_threads_;
+  std::vector<char> missing_;  // by point: whether it lacks values
   std::vector<char> flagged_;
   std::vector<double> depth_, mass_;
 };
@@ -271,7 +324,5 @@ template <class T>
 void trim(const ForestView& forest, const Samples& samples, int n_threads) {
   Trimmer<T>(forest, samples, n_threads).run();
 }
-template void trim<float>(const ForestView&, const Samples&, int);
-template void trim<double>(const ForestView&, const Samples&, int);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -14,7 +14,7 @@
 #include "tree/build.hpp"
 #include "score/spacing.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr double kFlagged = 0.2;         // of the points, at most
 constexpr double kGrain = 0x1.0p-20;     // levels
@@ -73,4 +73,4 @@ void set_clean(Tree<T>& tree, const Samples& samples, std::int64_t t, const std:
   sum_clean(tree);
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

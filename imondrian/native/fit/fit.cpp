@@ -7,29 +7,27 @@
 #include "tree/build.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "base/sample.hpp"
 #include "tree/scale.hpp"
 #include "fit/clean_mass.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES Status build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, \
-                              BuildScratch<T>& scratch) {                                          \
-    IMONDRIAN_GUARDED(build_tree(tree, rows, n, mass, scratch))                                    \
-  }                                                                                                \
-  NK_CLONES Status find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n,        \
-                                   const double* weight, ScaleScratch<T>& scratch) {               \
-    const Rows<T> found{tree.points, tree.width, rows, n, weight};                                 \
-    IMONDRIAN_GUARDED(find_rates(found, tree, tree.rate, scratch))                                 \
-  }                                                                                                \
-  NK_CLONES void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void build_rows(Tree<T>& tree, std::int32_t* rows, std::int32_t n, const double* mass, BuildScratch<T>& scratch) {
+  build_tree(tree, rows, n, mass, scratch);
+}
+
+template <class T>
+void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n, const double* weight,
+                     ScaleScratch<T>& scratch) {
+  const Rows<T> found{tree.points, tree.width, rows, n, weight};
+  find_rates(found, tree, tree.rate, scratch);
+}
+
+template <class T>
+void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
 
 // Draw which k of n rows tree t gets, from its own generator.
 void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::int64_t k, const double* weight,
@@ -46,8 +44,8 @@ void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::in
 // Build tree t from the rows of x that it draws, or that forest.drawn names (already_drawn), or from all; samples,
 // where there are any, learn which rows it holds, and which of x those are.
 template <class T>
-void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, bool already_drawn, std::int64_t t, Samples* samples) {
+void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double* weight, std::int64_t n_sample,
+              bool own_rows, bool already_drawn, std::int64_t t, Samples* samples) {
   Tree<T> tree(forest, t);
   const std::int64_t k = std::min(n, n_sample);
   const bool sampled = already_drawn || k < n;
@@ -67,7 +65,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
   }
   if (forest.scaled && sampled) {
     ScaleScratch<T> scale;
-    resume(find_tree_rates(tree, rows.data(), k, nullptr, scale));
+    find_tree_rates(tree, rows.data(), k, nullptr, scale);
   }
   BuildScratch<T> build;
   if (samples) {
@@ -77,7 +75,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     for (std::int64_t i = 0; i < k; ++i) samples->point[t * k + i] = static_cast<std::int32_t>(sampled ? drawn[i] : i);
   }
   // A subsampled row counts once: its weight has already decided how likely it was to be drawn.
-  resume(build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build));
+  build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build);
   for (std::int64_t i = t * k; samples && i < (t + 1) * k; ++i) {
     samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
   }
@@ -104,7 +102,7 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
   std::iota(rows.begin(), rows.end(), 0);
   ScaleScratch<T> scratch;
   Tree<T> first(forest, 0);
-  resume(find_tree_rates(first, rows.data(), n, weight, scratch));
+  find_tree_rates(first, rows.data(), n, weight, scratch);
   for (std::int64_t t = 1; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
     for (std::int64_t j = 0; j < tree.n_features; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
@@ -112,8 +110,8 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
 }
 
 template <class T>
-Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-              std::int64_t n_sample, bool own_rows, bool already_drawn, int n_threads) {
+Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight, std::int64_t n_sample,
+              bool own_rows, bool already_drawn, int n_threads) {
   std::atomic<bool> no_memory{false};
   if (!own_rows) {
     T* points = static_cast<T*>(forest.points);
@@ -147,13 +145,15 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
 }
 
 template <class T>
-Status bags_as(const ForestView& forest, std::int64_t known) {
+Status bags_as(const ForestView& forest, std::int64_t known, const std::int32_t* order) {
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
-    const bool changed = t % 2 == 1 && draw_bag(tree, known);
+    const bool changed = t % 2 == 1 && draw_bag(tree, known, order);
     if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
     const std::int64_t from = tree.empty() ? 0 : known;
-    for (std::int64_t j = from; j < tree.n_features && !forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, T(1));
+    for (std::int64_t k = from; k < tree.n_features && !forest.scaled; ++k) {
+      tree.rate[order[k]] = rate_in(tree, order[k], T(1));
+    }
   }
   return Status::kOk;
 }
@@ -195,12 +195,12 @@ Status draw_rows(const ForestView& forest, std::int64_t n, const double* weight,
   });
 }
 
-Status draw_bags(const ForestView& forest, bool is64, std::int64_t known) {
-  return is64 ? bags_as<double>(forest, known) : bags_as<float>(forest, known);
+Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const std::int32_t* order) {
+  return is64 ? bags_as<double>(forest, known, order) : bags_as<float>(forest, known, order);
 }
 
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
   return guarded([&] { return is64 ? boxes_as<double>(forest, n_threads) : boxes_as<float>(forest, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

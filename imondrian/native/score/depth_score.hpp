@@ -6,9 +6,11 @@
 #include <optional>
 #include <vector>
 
+#include "core.hpp"
 #include "tree/box.hpp"
+#include "score/means.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // c(n): the mean depth of an unsuccessful search in a binary search tree of n keys, the expected
 // depth that a leaf of mass n hides (Liu, Ting and Zhou 2008, equation 1). Straight line from
@@ -20,14 +22,11 @@ inline double hidden_depth(double n) {
   return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
 }
 
-enum class Score : int { kDepth = 0, kInsertion = 1, kSpacing = 2 };
-
 constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
 
 // Where a walk from the root stands: at `node`, whose parent was cut at `born`.
 struct Walk {
   std::int32_t node;
-  double depth = 0.0;     // depth score: levels passed
   double born = 0.0;
   double hazard = 0.0;    // insertion score: the chance of getting here uncut is exp(-hazard),
   double expected = 0.0;  // and these chances, summed over the levels above, are the depth so far
@@ -68,82 +67,81 @@ NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
   return depth_at(tree, v, levels);
 }
 
+// Levels below a node, on average over the points stored there.
+struct LevelsBelow {
+  template <class T>
+  bool needs(const Tree<T>&, std::int32_t) const { return true; }
+  template <class T>
+  NK_INLINE double operator()(const Means<T, LevelsBelow>& means, std::int32_t, std::int32_t child) const {
+    return 1.0 + (child < 0 ? hidden_depth(means.tree().leaf_mass[~child]) : means.at(child));
+  }
+};
+
+template <class T>
+using DepthMeans = Means<T, LevelsBelow>;
+
+template <class T>
+DepthMeans<T> depth_means(const Tree<T>& tree) { return {tree, tree.mean_depth, LevelsBelow{}}; }
+
 // Expected depth of x if it were inserted: at a node reached with probability p and left at
 // distance eta for its lifetime, x separates with probability 1 - exp(-eta * lifetime) and would
-// hang one below. A point that is already stored keeps its leaf: depth + c(mass).
+// hang one below. A point that is already stored keeps its leaf: depth + c(mass). For missing values see means.hpp.
 template <class T>
 NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   const std::int64_t width = tree.width;
   Walk walk{tree.root()};
   while (walk.node >= 0) {
-    const std::int64_t at = walk.node * width;
-    walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width),
-              tree.time[walk.node] - walk.born);
+    const std::int32_t v = walk.node;
+    const std::int64_t at = v * width;
+    walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width), tree.time[v] - walk.born);
     if (walk.gone()) return walk.expected;
-    walk.born = tree.time[walk.node];
-    walk.node = tree.next(walk.node, x);
+    walk.born = tree.time[v];
+    const Step step = step_from(tree, v, x);
+    walk.node = step.child;
+    if (step.missing) walk.expected -= std::exp(-walk.hazard) * depth_means(tree).gain(v, step.child);
   }
   const T* held = tree.lower_of(walk.node);
   const bool at_point = !(separation_rate(x, held, held, tree.rate, width) > 0.0);
   return walk.end(at_point, tree.leaf_mass[~walk.node]);
 }
 
-// One way that a point with missing values may take, and the share of it that does.
-struct Fork {
-  Walk walk;
-  double share;
-};
-
 template <class T>
 NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
-  bool any = false;
+  bool any = false;  // no branches: rows are short, or scanned once
   for (std::int64_t j = 0; j < n_features; ++j) any |= x[j] != x[j];
   return any;
 }
 
-// Either depth of a point with missing values: at a cut whose value it lacks it goes both ways, in
-// proportion to their masses. Exact, in time of the order of the leaves it may end in.
+// Follows a row with missing values (means.hpp) from node to node to its leaf.
 template <class T>
-NK_INLINE double forked_depth(const Tree<T>& tree, const T* x, Score score, std::vector<Fork>& forks) {
-  double total = 0.0;
-  forks.assign(1, Fork{Walk{tree.root()}, 1.0});
-  while (!forks.empty()) {
-    auto [walk, share] = forks.back();
-    forks.pop_back();
-    while (walk.node >= 0 && !walk.gone()) {
-      const std::int64_t v = walk.node, at = v * tree.width;
-      if (score == Score::kInsertion) {
-        walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, tree.width),
-                  tree.time[v] - walk.born);
-      }
-      walk.depth += 1.0;
-      walk.born = tree.time[v];
-      const T value = x[tree.feature[v]];
-      const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
-      if (value == value) {
-        walk.node = value > tree.threshold[v] ? right : left;
-        continue;
-      }
-      const double goes_left = tree.mass_of(left) / (tree.mass_of(left) + tree.mass_of(right));
-      walk.node = right;
-      forks.push_back({walk, share * (1.0 - goes_left)});
-      walk.node = left;
-      share *= goes_left;
-    }
-    if (score == Score::kDepth) {
-      total += share * (walk.depth + hidden_depth(tree.leaf_mass[~walk.node]));
-    } else if (walk.gone()) {
-      total += share * walk.expected;
-    } else {
-      const T* held = tree.lower_of(walk.node);
-      const bool at_point = !(separation_rate(x, held, held, tree.rate, tree.width) > 0.0);
-      total += share * walk.end(at_point, tree.leaf_mass[~walk.node]);
-    }
-  }
-  return total;
-}
+class DepthWalk {
+ public:
+  explicit DepthWalk(const Tree<T>& tree) : tree_(tree), node_(tree.root()) {}
 
-constexpr int kTreesAbreast = 8;
+  std::int32_t node() const { return node_; }
+  NK_INLINE void pass(std::int32_t child, bool missing) {
+    if (missing) gain_ += depth_means(tree_).gain(node_, child);
+    node_ = child;
+    ++levels_;
+  }
+  // Leaf depth + c(leaf mass).
+  double depth() const { return depth_at(tree_, node_, levels_) - gain_; }
+
+ private:
+  const Tree<T>& tree_;
+  std::int32_t node_, levels_ = 0;
+  double gain_ = 0.0;
+};
+
+template <class T>
+NK_INLINE double mended_depth(const Tree<T>& tree, const T* x) {
+  DepthWalk<T> walk(tree);
+  while (walk.node() >= 0) {
+    const Step step = step_from(tree, walk.node(), x);
+    walk.pass(step.child, step.missing);
+  }
+  return walk.depth();
+}
 
 // Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
 template <class T>
@@ -230,4 +228,4 @@ class Abreast {
   std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -7,10 +7,10 @@
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kChunk = 64;              // rows a thread explains before it asks for more
+constexpr std::int64_t kExplainChunk = 64;              // rows a thread explains before it asks for more
 constexpr std::int64_t kTableBytes = 16 << 20;   // of explainers at a time, or one
 
 template <class T>
@@ -33,8 +33,8 @@ class ForestExplainer {
         present += trees_[t - first]->empty() ? 0.0 : 1.0;
         *expected += explainers_[t - first]->expected();
       }
-      for_each((n + kChunk - 1) / kChunk, [&](std::int64_t c) {
-        const std::int64_t begin = c * kChunk, count = std::min(kChunk, n - begin);
+      for_each((n + kExplainChunk - 1) / kExplainChunk, [&](std::int64_t c) {
+        const std::int64_t begin = c * kExplainChunk, count = std::min(kExplainChunk, n - begin);
         explain_chunk(x + begin * forest_.n_features, count, out + begin * size, value + begin);
       });
     }
@@ -103,4 +103,4 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
   });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -3,8 +3,8 @@
 // V(v) is the mean, over the points stored below v, of what they get themselves. A point's value less V(root)
 // telescopes over its walk: a step from v to its child c is worth V(c) - V(v), and goes to the feature
 // cut at v, on the side taken. A point that is cut off outside a box, or stretches it, owes the rest of its
-// value to the features in which it is outside, in proportion to how far. For want of a value both children are taken by
-// their masses, whose V average to V(v): a missing value contributes nothing.
+// value to the features in which it is outside, in proportion to how far. For want of a value the row goes the way that
+// its score does (means.hpp), which leaves out what that step is worth: a missing value contributes nothing.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,7 @@
 #include "score/depth_score.hpp"
 #include "score/spacing.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kSides = 2;  // below, above
 
@@ -82,10 +82,15 @@ class TreeExplainer {
     for (std::size_t i = 0; i < order.size(); ++i) {
       for (int side = 0; side < 2; ++side) reach(tree_.child[2 * std::int64_t{order[i]} + side], depth[order[i]] + 1.0);
     }
+    if (score_ == Score::kSpacing && !tree_.lower) {
+      BoxSweep<T>(tree_, sight_).run([&](std::int32_t v, const T* lo, const T* hi) {
+        box_[v] = std::log(sight_.extent_in(lo, hi, nothing.data()));
+      });
+    }
     for (std::size_t i = order.size(); i-- > 0;) {
       const std::int32_t v = order[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
-      if (score_ == Score::kSpacing && (falls_short(left) || falls_short(right))) {
+      if (score_ == Score::kSpacing && tree_.lower && (falls_short(left) || falls_short(right))) {
         box_[v] = std::log(sight_.extent(tree_, v, nothing.data(), scratch));
       }
       node_[v] = (tree_.mass_of(left) * below(v, left) + tree_.mass_of(right) * below(v, right)) /
@@ -100,9 +105,10 @@ class TreeExplainer {
 
   static void add(double* out, std::int64_t j, bool above, double amount) { out[kSides * j + above] += amount; }
 
-  // Go on from a node, whatever the score; each child's step is worth value(child) - value(node).
+  // Go on from a node, whatever the score; each child's step is worth value(child) - value(node). Returns what
+  // is to be added to the value: for want of a value, the step does not count.
   template <class Enter>
-  void go_on(const T* x, const Step& step, double* out, const Enter& enter) const {
+  double go_on(const T* x, const Step& step, double* out, const Enter& enter) const {
     const std::int32_t v = step.node;
     const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
     const T at = x[tree_.feature[v]];
@@ -111,11 +117,11 @@ class TreeExplainer {
       const std::int32_t child = above ? right : left;
       add(out, tree_.feature[v], above, step.share * (below(v, child) - node_[v]));
       enter(child, step.share);
-      return;
+      return 0.0;
     }
-    const double mass = tree_.mass_of(left) + tree_.mass_of(right);
-    enter(right, step.share * (tree_.mass_of(right) / mass));
-    enter(left, step.share * (tree_.mass_of(left) / mass));
+    const std::int32_t child = drawn_side(tree_, v) ? right : left;
+    enter(child, step.share);
+    return -step.share * (below(v, child) - node_[v]);
   }
 
   // Levels, of leaves or under virtual insertion (score/depth_score.hpp).
@@ -137,10 +143,9 @@ class TreeExplainer {
     }
     if (v < 0) return value + step.share * leaf_[~v];
     if (step.share == 0.0) return value;
-    go_on(x, step, out, [&](std::int32_t child, double share) {
+    return value + go_on(x, step, out, [&](std::int32_t child, double share) {
       scratch.steps.push_back({child, share, step.depth + 1.0, tree_.time[v]});
     });
-    return value;
   }
 
   double pass_spacing(const T* x, const Step& step, double* out, Scratch& scratch) const {
@@ -148,14 +153,14 @@ class TreeExplainer {
     if (v < 0) return stretch(x, v, step.share, std::log(kFloor), out, scratch);
     if (falls_short(v)) return stretch(x, v, step.share, node_[v], out, scratch);  // the root
     double value = 0.0;
-    go_on(x, step, out, [&](std::int32_t child, double share) {
+    const double left_out = go_on(x, step, out, [&](std::int32_t child, double share) {
       if (falls_short(child)) {
         value += stretch(x, v, share, box_[v], out, scratch);
       } else {
         scratch.steps.push_back({child, share, 0.0, 0.0});
       }
     });
-    return value;
+    return value + left_out;
   }
 
   // End in a box: what x adds to its log size.
@@ -209,4 +214,4 @@ class TreeExplainer {
   std::vector<double> node_, leaf_, box_;  // V, and the log sizes of boxes where walks end
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

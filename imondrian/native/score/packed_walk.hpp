@@ -15,7 +15,7 @@
 
 #include "score/depth_score.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kBlockNodes = 7;
 
@@ -47,6 +47,7 @@ class LeafEnds {
     value_[~v] = depth + hidden_depth(tree_.leaf_mass[~v]);
     return ~v;
   }
+  static std::int32_t place(std::int32_t, std::int32_t v) { return ~v; }
   std::vector<double> take_values() { return std::move(value_); }
 
  private:
@@ -168,4 +169,4 @@ using PackedScan = void (*)(const PackedTree<T>&, const T* x, std::int64_t n, st
 template <class T, class Out>
 PackedScan<T, Out> choose_scan(std::int64_t n_features);
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -5,23 +5,24 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
+#include "score/ways.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
-// One clone an instruction set. T is spelled out: clones cannot be templates.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {  \
-    for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);      \
-  }                                                                                                \
-  NK_CLONES double depth_with_missing(const Tree<T>& tree, const T* x, Score score,                \
-                                      std::vector<Fork>& forks) {                                  \
-    return forked_depth(tree, x, score, forks);                                                    \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);
+}
+
+template <class T>
+double depth_with_missing(const Tree<T>& tree, const T* x) { return mended_depth(tree, x); }
+
+template <class T>
+void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
+                      double* gain) {
+  walk_ways(tree, x, n, stride, end, gain);
+}
 
 namespace {
 
@@ -38,6 +39,7 @@ double mean_norm(const ForestView& forest) {
 template <class T>
 void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
     Abreast<T> trees(forest, first);
     for (std::int64_t i = 0; i < n; ++i) {
       trees.find_leaves(x + i * forest.n_features, false);
@@ -46,55 +48,95 @@ void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, doubl
   }
 }
 
-// Score again the rows of x (n, stride) that lack a value: they go both ways.
+// A tree as many rows see it; the ways only where some lack values.
 template <class T>
-void score_missing(const ForestView& forest, const T* x, std::int64_t n, std::int64_t stride, Score score,
-                   double* depth) {
-  std::vector<Fork> forks;
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (!has_missing(x + i * stride, forest.n_features)) continue;
+struct PackedDepths {
+  PackedTree<T> walk;
+  PackedWays<T> ways;
+};
+
+// Add up the leaf depths of rows (n, n_features) that all lack a value, or that all lack none.
+template <class T>
+void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing,
+                const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
+  const std::int64_t d = forest.n_features;
+  if (packs.empty() && !missing) return add_leaf_depths(forest, x, n, out);
+  std::vector<std::int32_t> end(missing ? static_cast<std::size_t>(n) : 0);
+  std::vector<double> gain(end.size());
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    const Tree<T> tree(forest, t);
+    if (tree.empty()) continue;
     nativekit::stop_if_asked();
-    depth[i] = 0.0;
-    for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-      const Tree<T> tree(forest, t);
-      if (!tree.empty()) depth[i] += depth_with_missing(tree, x + i * stride, score, forks);
+    if (!missing) {
+      scan(packs[t].walk, x, n, d, d, out);
+    } else if (packs.empty()) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        nativekit::stop_if_asked();
+        out[i] += depth_with_missing(tree, x + i * d);
+      }
+    } else {
+      walk_packed_ways(packs[t].ways, x, n, d, end.data(), gain.data());
+      for (std::int64_t i = 0; i < n; ++i) out[i] += packs[t].walk.value[end[i]] - gain[i];
     }
+  }
+}
+
+// Summed leaf depths of n rows of x (n, n_features), whether they lack values or not.
+template <class T>
+void sum_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, const std::vector<PackedDepths<T>>& packs,
+                     PackedScan<T, double> scan, double* out) {
+  const std::int64_t d = forest.n_features;
+  if (!has_missing(x, n * d)) return add_depths(forest, x, n, false, packs, scan, out);
+  for (const bool missing : {false, true}) {
+    std::vector<std::int64_t> which;
+    std::vector<T> rows;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (has_missing(x + i * d, d) != missing) continue;
+      which.push_back(i);
+      rows.insert(rows.end(), x + i * d, x + (i + 1) * d);
+    }
+    std::vector<double> sums(which.size(), 0.0);
+    const std::int64_t m = static_cast<std::int64_t>(which.size());
+    if (m > 0) add_depths(forest, rows.data(), m, missing, packs, scan, sums.data());
+    for (std::size_t k = 0; k < which.size(); ++k) out[which[k]] = sums[k];
+  }
+}
+
+template <class T>
+void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+  const std::int64_t d = forest.n_features, width = forest.width;
+  std::vector<T> padded(static_cast<std::size_t>(n * width));
+  for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    const Tree<T> tree(forest, t);
+    if (tree.empty()) continue;
+    nativekit::stop_if_asked();
+    insertion_depths(tree, padded.data(), n, out);
   }
 }
 
 // Mean depth of n rows of x (n, n_features): on packed trees where there are any.
 template <class T>
 void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
-                 const std::vector<PackedTree<T>>& packs, PackedScan<T, double> scan, double* out) {
-  const std::int64_t d = forest.n_features, width = forest.width;
-  std::vector<T> padded;
+                 const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
   std::fill(out, out + n, 0.0);
   if (score == Score::kInsertion) {
-    padded.resize(static_cast<std::size_t>(n * width));
-    for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
-  } else if (packs.empty()) {
-    add_leaf_depths(forest, x, n, out);
+    sum_insertion_depths(forest, x, n, out);
+  } else {
+    sum_leaf_depths(forest, x, n, packs, scan, out);
   }
-  for (std::int64_t t = 0; t < forest.n_trees && !(packs.empty() && padded.empty()); ++t) {
-    const Tree<T> tree(forest, t);
-    if (tree.empty()) continue;
-    nativekit::stop_if_asked();
-    if (padded.empty()) {
-      scan(packs[t], x, n, d, d, out);
-    } else {
-      insertion_depths(tree, padded.data(), n, out);
-    }
-  }
-  score_missing(forest, padded.empty() ? x : padded.data(), n, padded.empty() ? d : width, score, out);
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(forest.n_trees);
 }
 
 template <class T>
-Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score score, double* depth,
-                int n_threads) {
+Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score, double* depth, int n_threads) {
+  WithMeans with_means(given);
+  const ForestView& forest = with_means.forest();
   const std::int64_t d = forest.n_features, trees = forest.n_trees;
+  const bool missing = has_missing(x, n * d);
+  if (missing) with_means.make_depth();
   const bool packed = score == Score::kDepth && n >= kPackFrom;
-  std::vector<PackedTree<T>> packs(packed ? static_cast<std::size_t>(trees) : 0);
+  std::vector<PackedDepths<T>> packs(packed ? static_cast<std::size_t>(trees) : 0);
   std::atomic<bool> no_memory{false};
   const PackedScan<T, double> scan = choose_scan<T, double>(d);
   if (packed) {
@@ -103,7 +145,8 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
         const Tree<T> tree(forest, t);
         if (tree.empty()) return;
         LeafEnds<T> ends(tree);
-        packs[t] = pack_blocks(tree, ends);
+        packs[t].walk = pack_blocks(tree, ends);
+        if (missing) packs[t].ways = pack_ways(tree, ends, depth_means(tree));
       } catch (const std::bad_alloc&) {
         no_memory = true;
       }
@@ -122,7 +165,45 @@ Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score scor
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
+template <class T>
+Status ways_as(const ForestView& given, Score score, std::int32_t* child, double* gain) {
+  WithMeans with_means(given);
+  const bool spacing = score == Score::kSpacing;
+  if (spacing) {
+    with_means.make_spacing();
+  } else {
+    with_means.make_depth();
+  }
+  for (std::int64_t t = 0; t < given.n_trees; ++t, child += given.capacity, gain += given.capacity) {
+    const Tree<T> tree(with_means.forest(), t);
+    if (tree.empty()) continue;
+    nativekit::stop_if_asked();
+    Sight<T> sight;
+    sight.look_at(tree);
+    BoxScratch<T> scratch;
+    if (spacing) prepare_tree_means(tree, sight, scratch);
+    for (std::int32_t v = 0; v < tree.header[kNodeMark]; ++v) {
+      if (tree.feature[v] == kFree) continue;
+      child[v] = tree.child[2 * std::int64_t{v} + drawn_side(tree, v)];
+      const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
+      if (!spacing) {
+        gain[v] = depth_means(tree).gain(v, child[v]);
+      } else if (tree.clean_of(left) >= clean_needed(tree) || tree.clean_of(right) >= clean_needed(tree)) {
+        gain[v] = spacing_means(tree, sight, scratch).gain(v, child[v]);
+      }
+    }
+  }
+  return Status::kOk;
+}
+
 }  // namespace
+
+double hidden_depth_of(double mass) { return hidden_depth(mass); }
+
+Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain) {
+  return is64 ? dispatch(true, nullptr, [&](auto) { return ways_as<double>(forest, score, child, gain); })
+              : dispatch(false, nullptr, [&](auto) { return ways_as<float>(forest, score, child, gain); });
+}
 
 void spacing_excess(const ForestView& forest, const double* spacing, std::int64_t n, double* out) {
   const Usual usual(Recent(forest.recent));
@@ -134,11 +215,11 @@ Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n,
   if (kind == Score::kSpacing) {
     *norm = 1.0;
     const Status status = dispatch(is64, x, [&](auto rows) { return spacings_as(forest, rows, n, depth, n_threads); });
-    spacing_excess(forest, depth, n, depth);
+    NK_ISA::spacing_excess(forest, depth, n, depth);
     return status;
   }
   *norm = mean_norm(forest);
   return dispatch(is64, x, [&](auto rows) { return score_as(forest, rows, n, kind, depth, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -7,14 +7,13 @@
 #include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kScoreChunk = 512;        // rows a thread scores before it asks for more
-constexpr std::int64_t kPackFrom = 256;          // rows from which packing the trees pays
+constexpr std::int64_t kSpacingChunk = 512;        // rows a thread scores before it asks for more
+constexpr std::int64_t kSpacingPackFrom = 256;          // rows from which packing the trees pays
 constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
@@ -22,18 +21,24 @@ template <class T>
 class CleanBoxEnds {
  public:
   explicit CleanBoxEnds(const Tree<T>& tree)
-      : tree_(tree), needed_(clean_needed(tree)), place_(static_cast<std::size_t>(tree.header[kNodeMark]), kNobody) {}
+      : tree_(tree), needed_(clean_needed(tree)),
+        place_(static_cast<std::size_t>(tree.header[kNodeMark]) + tree.header[kLeafMark], kNobody) {}
 
   bool goes_on(std::int32_t v) const {
     return v >= 0 && (enough(tree_.child[2 * std::int64_t{v}]) || enough(tree_.child[2 * std::int64_t{v} + 1]));
   }
-  std::int32_t end(std::int32_t parent, std::int32_t v, double) {
+  std::int32_t end(std::int32_t parent, std::int32_t v, double) { return place(parent, v); }
+  std::int32_t place(std::int32_t parent, std::int32_t v) {
     const std::int32_t box = parent == kNobody || enough(v) ? v : parent;
-    std::int32_t place = static_cast<std::int32_t>(boxes_.size());
-    if (box >= 0) place = place_[box] < 0 ? place_[box] = place : place_[box];
-    if (place == static_cast<std::int32_t>(boxes_.size())) boxes_.push_back(box);
+    std::int32_t& place = place_[box < 0 ? tree_.header[kNodeMark] + ~box : box];
+    if (place == kNobody) {
+      place = static_cast<std::int32_t>(boxes_.size());
+      boxes_.push_back(box);
+    }
     return place;
   }
+  // The place of a box where walks end, or kNobody.
+  std::int32_t place_of(std::int32_t box) const { return place_[box < 0 ? tree_.header[kNodeMark] + ~box : box]; }
   std::vector<double> take_values() const { return {}; }
   const std::vector<std::int32_t>& boxes() const { return boxes_; }
 
@@ -48,130 +53,146 @@ class CleanBoxEnds {
 template <class T>
 struct PackedSpacing {
   PackedTree<T> walk;
+  PackedWays<T> ways;  // where some rows lack values
   std::int64_t width = 0;
   bool few = false, constant = false;
   std::int32_t bag[kBagSize] = {};
   std::vector<T> rate, boxes;  // (width), (ends, 2, width)
 };
 
-#define IMONDRIAN_KERNELS(T)                                                                           \
-  NK_CLONES void write_boxes(const Tree<T>& tree, const Sight<T>& sight,                               \
-                             const std::vector<std::int32_t>& boxes, T* out) {                         \
-    const std::int64_t width = sight.width();                                                          \
-    for (const std::int32_t box : boxes) {                                                             \
-      sight.box(tree, box, out, out + width);                                                          \
-      out += 2 * width;                                                                                \
-    }                                                                                                  \
-  }                                                                                                    \
-  NK_CLONES void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end,        \
-                             std::int64_t n, LogSum* sums) {                                           \
-    const std::int64_t width = tree.width;                                                             \
-    for (std::int64_t i = 0; i < n; ++i) {                                                             \
-      const T* lo = tree.boxes.data() + end[i] * 2 * width;                                            \
-      sums[i].add_log_of(                                                                              \
-          stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));    \
-    }                                                                                                  \
-  }                                                                                                    \
-
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, T* out) {
+  const std::int64_t width = sight.width();
+  const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
+    const std::int64_t place = ends.place_of(v);
+    if (place < 0) return;
+    copy_row(out + 2 * width * place, lo, width);
+    copy_row(out + 2 * width * place + width, hi, width);
+  };
+  for (std::size_t k = 0; k < ends.boxes().size(); ++k) {
+    T* to = out + 2 * width * static_cast<std::int64_t>(k);
+    if (tree.lower || ends.boxes()[k] < 0) sight.box(tree, ends.boxes()[k], to, to + width);
+  }
+  if (tree.lower) return;
+  BoxSweep<T>(tree, sight).run(visit);
+}
 
 template <class T>
-PackedSpacing<T> pack_spacing(const Tree<T>& tree) {
+void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n, LogSum* sums) {
+  const std::int64_t width = tree.width;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* lo = tree.boxes.data() + end[i] * 2 * width;
+    sums[i].add_log_of(
+        stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));
+  }
+}
+
+template <class T>
+void add_log_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, const double* gain,
+                     const std::vector<std::int64_t>& which, double* sums) {
+  const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* lo = tree.boxes.data() + end[i] * 2 * width;
+    sums[which[i]] += std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width,
+                                         tree.constant)) - gain[i];
+  }
+}
+
+template <class T>
+PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   PackedSpacing<T> packed;
   if (tree.empty()) return packed;
   CleanBoxEnds<T> ends(tree);
   packed.walk = pack_blocks(tree, ends);
   Sight<T> sight;
   sight.look_at(tree);
+  if (missing) {
+    BoxScratch<T> scratch;
+    prepare_tree_means(tree, sight, scratch);
+    packed.ways = pack_ways(tree, ends, spacing_means(tree, sight, scratch));
+  }
   packed.few = sees_few(tree);
   packed.constant = sight.has_constants();
   if (packed.few) std::copy(tree.bag, tree.bag + kBagSize, packed.bag);
   packed.width = sight.width();
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);
   packed.boxes.resize(ends.boxes().size() * static_cast<std::size_t>(2 * packed.width));
-  write_boxes(tree, sight, ends.boxes(), packed.boxes.data());
+  write_boxes(tree, sight, ends, packed.boxes.data());
   return packed;
 }
 
 // Scratch of one thread for a chunk of rows.
 template <class T>
 struct Chunk {
-  std::vector<T> padded, few;
+  std::vector<T> whole, holed, few;   // padded rows without and with missing values
+  std::vector<std::int64_t> lacking;  // which of all are the latter
+  std::int64_t n_whole = 0;
   std::vector<std::int32_t> end;
+  std::vector<double> gain;
 
-  // Copy rows of x (n, d), padded; returns whether any value is missing.
+  // Copy rows of x (n, d).
   void load(const T* x, std::int64_t n, std::int64_t d, std::int64_t width) {
-    padded.resize(static_cast<std::size_t>(n * width));
-    for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
+    whole.resize(static_cast<std::size_t>(n * width));
+    n_whole = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      T* const row = whole.data() + n_whole * width;
+      copy_padded(row, x + i * d, d, width);
+      if (has_missing(row, d)) {
+        lacking.push_back(i);
+        holed.insert(holed.end(), row, row + width);
+      } else {
+        ++n_whole;
+      }
+    }
+    gain.resize(lacking.size());
+  }
+
+  // Of n padded rows, what a tree with a bag sees; all others see them as they are.
+  const T* seen(const PackedSpacing<T>& tree, const T* rows, std::int64_t n, std::int64_t width) {
+    if (!tree.few) return rows;
+    few.assign(static_cast<std::size_t>(n * kBagWidth), std::numeric_limits<T>::quiet_NaN());
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (int k = 0; k < kBagSize; ++k) few[i * kBagWidth + k] = rows[i * width + tree.bag[k]];
+    }
+    return few.data();
   }
 };
 
 template <class T>
-void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, std::int64_t n, std::int64_t d,
-                std::int64_t width, Chunk<T>& chunk, LogSum* sums) {
-  chunk.end.resize(static_cast<std::size_t>(n));
-  scan(tree.walk, chunk.padded.data(), n, width, d, chunk.end.data());
-  const T* rows = chunk.padded.data();
-  if (tree.few) {
-    chunk.few.assign(static_cast<std::size_t>(n * kBagWidth), std::numeric_limits<T>::quiet_NaN());
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (int k = 0; k < kBagSize; ++k) chunk.few[i * kBagWidth + k] = rows[i * width + tree.bag[k]];
-    }
-    rows = chunk.few.data();
-  }
-  add_extents(tree, rows, chunk.end.data(), n, sums);
-}
-
-// Mean log spacing of a padded row with missing values.
-template <class T>
-double mean_with_missing(const ForestView& forest, const T* x, std::int64_t n_present, BoxScratch<T>& scratch,
-                         std::vector<Way>& ways) {
-  double sum = 0.0;
-  Sight<T> sight;
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-    const Tree<T> tree(forest, t);
-    if (tree.empty()) continue;
-    sight.look_at(tree);
-    sum += spacing_with_missing(tree, x, sight, scratch, ways);
-  }
-  return sum / static_cast<double>(n_present);
-}
-
-template <class T>
-void finish_rows(const ForestView& forest, const T* x, std::int64_t n, const LogSum* sums, double* out) {
-  BoxScratch<T> scratch;
-  std::vector<Way> ways;
-  std::vector<T> row(static_cast<std::size_t>(forest.width));
-  std::int64_t n_present = 0;
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) n_present += !Tree<T>(forest, t).empty();
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T* values = x + i * forest.n_features;
-    if (has_missing(values, forest.n_features)) {
-      nativekit::stop_if_asked();
-      copy_padded(row.data(), values, forest.n_features, forest.width);
-      out[i] = mean_with_missing(forest, row.data(), n_present, scratch, ways);
-    } else {
-      out[i] = sums[i].sum() / static_cast<double>(n_present);
-    }
-  }
+void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, std::int64_t d, std::int64_t width,
+                Chunk<T>& chunk, LogSum* sums, double* log_sums) {
+  const std::int64_t n = chunk.n_whole, m = static_cast<std::int64_t>(chunk.lacking.size());
+  chunk.end.resize(static_cast<std::size_t>(n + m));
+  scan(tree.walk, chunk.whole.data(), n, width, d, chunk.end.data());
+  add_extents(tree, chunk.seen(tree, chunk.whole.data(), n, width), chunk.end.data(), n, sums);
+  if (m == 0) return;
+  walk_packed_ways(tree.ways, chunk.holed.data(), m, width, chunk.end.data(), chunk.gain.data());
+  const T* rows = chunk.seen(tree, chunk.holed.data(), m, width);
+  add_log_extents(tree, rows, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
 }
 
 // Row by row, straight on the trees.
 template <class T>
-void score_few(const ForestView& forest, const T* x, std::int64_t n, LogSum* sums) {
-  Chunk<T> chunk;
-  chunk.load(x, n, forest.n_features, forest.width);
+void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, double* log_sums) {
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
     TreeGroup<T> group(forest, first);
     double extent[kTreesAbreast];
-    for (std::int64_t i = 0; i < n; ++i) {
-      const T* row = chunk.padded.data() + i * forest.width;
+    for (std::int64_t i = 0; i < chunk.n_whole; ++i) {
+      const T* row = chunk.whole.data() + i * forest.width;
       group.find_leaves(row, false);
       look_across(group, row, extent);
       for (int k = 0; k < group.n_trees(); ++k) {
         if (!group.tree(k).empty()) sums[i].add_log_of(extent[k]);
+      }
+    }
+    for (int k = 0; k < group.n_trees() && !chunk.lacking.empty(); ++k) {
+      if (group.tree(k).empty()) continue;
+      prepare_tree_means(group.tree(k), group.sight(k), group.scratch());
+      for (std::size_t i = 0; i < chunk.lacking.size(); ++i) {
+        nativekit::stop_if_asked();
+        const T* row = chunk.holed.data() + static_cast<std::int64_t>(i) * forest.width;
+        log_sums[chunk.lacking[i]] += spacing_with_missing(group.tree(k), row, group.sight(k), group.scratch());
       }
     }
   }
@@ -179,7 +200,7 @@ void score_few(const ForestView& forest, const T* x, std::int64_t n, LogSum* sum
 
 // Trees from `first` on, packed: as many as their room allows. Returns the next tree.
 template <class T>
-std::int64_t pack_some(const ForestView& forest, std::int64_t first, int n_threads,
+std::int64_t pack_some(const ForestView& forest, std::int64_t first, bool missing, int n_threads,
                        std::vector<PackedSpacing<T>>& packs) {
   const std::int64_t bytes = forest.capacity * (forest.width * static_cast<std::int64_t>(sizeof(T)) + 64);
   const std::int64_t n = std::clamp<std::int64_t>(kPackedBytes / bytes, 1, forest.n_trees - first);
@@ -188,7 +209,7 @@ std::int64_t pack_some(const ForestView& forest, std::int64_t first, int n_threa
   packs.resize(static_cast<std::size_t>(n));
   nativekit::parallel_for(n, n_threads, [&](std::int64_t k) {
     try {
-      packs[k] = pack_spacing(Tree<T>(forest, first + k));
+      packs[k] = pack_spacing(Tree<T>(forest, first + k), missing);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }
@@ -197,60 +218,82 @@ std::int64_t pack_some(const ForestView& forest, std::int64_t first, int n_threa
   return first + n;
 }
 
+// `out`: mean log spacings of a chunk; of rows with missing values from their sums over the trees there, of the
+// others, which come one after the other, from `sums`.
+template <class T>
+void finish_rows(const T* x, std::int64_t n, std::int64_t d, double present, const LogSum* sums, double* out) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = (has_missing(x + i * d, d) ? out[i] : (sums++)->sum()) / present;
+}
+
 }  // namespace
 
 template <class T>
-Status spacings_as(const ForestView& forest, const T* x, std::int64_t n, double* out, int n_threads) {
-  const std::int64_t d = forest.n_features, n_chunks = (n + kScoreChunk - 1) / kScoreChunk;
+Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* out, int n_threads) {
+  const std::int64_t d = given.n_features, n_chunks = (n + kSpacingChunk - 1) / kSpacingChunk;
+  const bool missing = has_missing(x, n * d);
+  WithMeans with_means(given);
+  if (missing) with_means.make_spacing();
+  const ForestView& forest = with_means.forest();
   std::vector<LogSum> sums(static_cast<std::size_t>(n));
+  std::fill(out, out + n, 0.0);
   std::atomic<bool> no_memory{false};
   const auto for_chunks = [&](const auto& body) {
     nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
-      const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
+      const std::int64_t begin = c * kSpacingChunk, count = std::min(kSpacingChunk, n - begin);
       try {
-        body(x + begin * d, begin, count);
+        Chunk<T> chunk;
+        chunk.load(x + begin * d, count, d, forest.width);
+        body(chunk, sums.data() + begin, out + begin);
       } catch (const std::bad_alloc&) {
         no_memory = true;
       }
     });
   };
-  if (n < kPackFrom) {
-    for_chunks([&](const T* rows, std::int64_t begin, std::int64_t count) {
-      score_few(forest, rows, count, sums.data() + begin);
+  if (n < kSpacingPackFrom) {
+    for_chunks([&](const Chunk<T>& chunk, LogSum* products, double* logs) {
+      score_few(forest, chunk, products, logs);
     });
   } else {
     const PackedScan<T, std::int32_t> scan = choose_scan<T, std::int32_t>(d);
     std::vector<PackedSpacing<T>> packs;
     for (std::int64_t first = 0; first < forest.n_trees && !no_memory;) {
-      first = pack_some(forest, first, n_threads, packs);
-      for_chunks([&](const T* rows, std::int64_t begin, std::int64_t count) {
-        Chunk<T> chunk;
-        chunk.load(rows, count, d, forest.width);
+      first = pack_some(forest, first, missing, n_threads, packs);
+      for_chunks([&](Chunk<T>& chunk, LogSum* products, double* logs) {
         for (const PackedSpacing<T>& tree : packs) {
           nativekit::stop_if_asked();
-          if (!tree.rate.empty()) add_packed(tree, scan, count, d, forest.width, chunk, sums.data() + begin);
+          if (!tree.rate.empty()) add_packed(tree, scan, d, forest.width, chunk, products, logs);
         }
       });
     }
   }
-  for_chunks([&](const T* rows, std::int64_t begin, std::int64_t count) {
-    finish_rows(forest, rows, count, sums.data() + begin, out + begin);
-  });
+  double present = 0.0;
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) present += !Tree<T>(forest, t).empty();
+  for (std::int64_t begin = 0; begin < n; begin += kSpacingChunk) {
+    finish_rows(x + begin * d, std::min(kSpacingChunk, n - begin), d, present, sums.data() + begin, out + begin);
+  }
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
-template Status spacings_as(const ForestView&, const float*, std::int64_t, double*, int);
-template Status spacings_as(const ForestView&, const double*, std::int64_t, double*, int);
 
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void look_across(TreeGroup<T>& group, const T* x, double* extent) {                    \
-    group.look(x, extent);                                                                         \
-  }                                                                                                \
-  NK_CLONES double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight,    \
-                                        BoxScratch<T>& scratch, std::vector<Way>& ways) {          \
-    return forked_spacing(tree, x, sight, scratch, ways);                                          \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void look_across(TreeGroup<T>& group, const T* x, double* extent) {
+  group.look(x, extent);
+}
 
-}  // namespace imondrian
+template <class T>
+double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  return mended_spacing(tree, x, sight, scratch);
+}
+
+template <class T>
+double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+                         double& depth) {
+  const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);
+  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+}
+
+template <class T>
+void prepare_tree_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  prepare_means(tree, sight, scratch);
+}
+
+}  // namespace imondrian::NK_ISA

@@ -13,11 +13,12 @@
 #include <optional>
 #include <vector>
 
+#include "nativekit/interrupt.hpp"
 #include "tree/feature_subset.hpp"
 #include "tree/box.hpp"
 #include "score/depth_score.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr double kEnoughClean = 4.0;
 constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
@@ -108,7 +109,13 @@ NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& v
 // Room for a box that no tree stores.
 template <class T>
 struct BoxScratch {
-  std::vector<T> lower, upper;
+  std::vector<T> lower, upper, nothing;
+
+  // A row without any value.
+  const T* no_values(std::int64_t width) {
+    nothing.resize(static_cast<std::size_t>(width), std::numeric_limits<T>::quiet_NaN());
+    return nothing.data();
+  }
 };
 
 // What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
@@ -116,7 +123,7 @@ template <class T>
 class Sight {
  public:
   void look_at(const Tree<T>& tree) {
-    few_ = imondrian::sees_few(tree);
+    few_ = NK_ISA::sees_few(tree);
     bag_ = tree.bag;
     width_ = few_ ? kBagWidth : tree.width;
     if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
@@ -151,6 +158,11 @@ class Sight {
       grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
     });
   }
+  // kFloor + the extent of a box as the tree sees it, stretched to the padded row x.
+  NK_INLINE double extent_in(const T* lo, const T* hi, const T* x) const {
+    T seen[kBagWidth];
+    return stretched(row(x, seen), lo, hi);
+  }
   // kFloor + the extent of the box of v stretched to the padded row x.
   NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
     if (few_) {
@@ -183,6 +195,78 @@ class Sight {
   std::int64_t width_ = 0;
   const T* rate_ = nullptr;
   T rate_own_[kBagWidth] = {};
+};
+
+// Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
+// take the square of their number where trees are deep. Throws what stops a call, or for want of memory.
+template <class T>
+class BoxSweep {
+ public:
+  BoxSweep(const Tree<T>& tree, const Sight<T>& sight) : tree_(tree), sight_(sight) {}
+
+  // Call visit(v, lower, upper) for every node, children before parents.
+  template <class Visit>
+  NK_INLINE void run(const Visit& visit) {
+    if (tree_.empty() || tree_.root() < 0) return;
+    order_nodes();
+    room_of_.resize(static_cast<std::size_t>(tree_.header[kNodeMark]));
+    nativekit::Paced pace(1 << 20);
+    for (std::size_t i = order_.size(); i-- > 0;) {
+      const std::int32_t v = order_[i];
+      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      const std::int32_t inner = left >= 0 ? left : right, other = left >= 0 ? right : left;
+      const std::int32_t room = inner >= 0 ? room_of_[inner] : take_room();
+      if (inner < 0) add_leaf(inner, room);
+      if (other >= 0) {
+        unite(room, room_of_[other]);
+      } else {
+        add_leaf(other, room);
+      }
+      room_of_[v] = room;
+      pace.did(2 * sight_.width());
+      visit(v, lower(room), upper(room));
+    }
+  }
+
+ private:
+  // Parents before children, and the heavier child last: read backwards, few boxes wait at a time.
+  void order_nodes() {
+    std::vector<std::int32_t> stack{tree_.root()};
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      order_.push_back(v);
+      const std::int32_t heavy = tree_.heavier_child(v), left = tree_.child[2 * std::int64_t{v}];
+      const std::int32_t light = heavy == left ? tree_.child[2 * std::int64_t{v} + 1] : left;
+      if (heavy >= 0) stack.push_back(heavy);
+      if (light >= 0) stack.push_back(light);
+    }
+  }
+  T* lower(std::int32_t room) { return boxes_[room].data(); }
+  T* upper(std::int32_t room) { return boxes_[room].data() + sight_.width(); }
+  std::int32_t take_room() {
+    if (free_.empty()) {
+      boxes_.emplace_back(static_cast<std::size_t>(2 * sight_.width()));
+      free_.push_back(static_cast<std::int32_t>(boxes_.size()) - 1);
+    }
+    const std::int32_t room = free_.back();
+    free_.pop_back();
+    std::fill(boxes_[room].begin(), boxes_[room].end(), std::numeric_limits<T>::quiet_NaN());
+    return room;
+  }
+  NK_INLINE void add_leaf(std::int32_t v, std::int32_t room) {
+    T own[kBagWidth];
+    grow_box(lower(room), upper(room), sight_.row(tree_.lower_of(v), own), sight_.width());
+  }
+  NK_INLINE void unite(std::int32_t room, std::int32_t other) {
+    unite_boxes(lower(room), upper(room), lower(room), upper(room), lower(other), upper(other), sight_.width());
+    free_.push_back(other);
+  }
+
+  const Tree<T>& tree_;
+  const Sight<T>& sight_;
+  std::vector<std::int32_t> order_, room_of_, free_;
+  std::vector<std::vector<T>> boxes_;
 };
 
 // Trees that a row looks at together, from the leaves where it ends.
@@ -246,44 +330,119 @@ class TreeGroup : public Abreast<T> {
   BoxScratch<T> scratch_;
 };
 
-// A way that a row with missing values takes: the share of it that gets to `node`.
-struct Way {
-  std::int32_t node;
-  double share;
+// Log sizes of the clean boxes below a node, on average over the points stored there.
+template <class T>
+class SizeBelow {
+ public:
+  SizeBelow(const Sight<T>& sight, BoxScratch<T>& scratch) : sight_(&sight), scratch_(&scratch) {}
+
+  bool needs(const Tree<T>& tree, std::int32_t child) const { return tree.clean_of(child) >= clean_needed(tree); }
+  // Where a child falls short of clean mass, what is stored below it gets the size of its parent's box.
+  double operator()(const Means<T, SizeBelow>& means, std::int32_t v, std::int32_t child) const {
+    if (needs(means.tree(), child)) return child < 0 ? std::log(kFloor) : means.at(child);
+    return std::log(sight_->extent(means.tree(), v, scratch_->no_values(means.tree().width), *scratch_));
+  }
+
+ private:
+  const Sight<T>* sight_;
+  BoxScratch<T>* scratch_;
 };
 
-// Log spacing of a padded row with missing values in the tree that `sight` looks at: at a cut whose value
-// it lacks, it goes both ways in proportion to their masses.
 template <class T>
-NK_INLINE double forked_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
-                                std::vector<Way>& ways) {
-  const auto log_extent = [&](std::int32_t box) { return std::log(sight.extent(tree, box, x, scratch)); };
-  const double needed = clean_needed(tree);
-  if (tree.clean_of(tree.root()) < needed) return log_extent(tree.root());
-  double total = 0.0;
-  ways.assign(1, Way{tree.root(), 1.0});
-  while (!ways.empty()) {
-    const Way way = ways.back();
-    ways.pop_back();
-    if (way.node < 0) {
-      total += way.share * log_extent(way.node);
-      continue;
-    }
-    const std::int32_t left = tree.child[2 * std::int64_t{way.node}], right = tree.child[2 * std::int64_t{way.node} + 1];
-    const T value = x[tree.feature[way.node]];
-    const bool goes_right = value > tree.threshold[way.node], missing = value != value;
-    const double mass = tree.mass_of(left) + tree.mass_of(right);
-    for (const std::int32_t child : {right, left}) {
-      if (!missing && (child == right) != goes_right) continue;
-      const double share = missing ? way.share * (tree.mass_of(child) / mass) : way.share;
-      if (tree.clean_of(child) < needed) {
-        total += share * log_extent(way.node);
-      } else {
-        ways.push_back({child, share});
-      }
-    }
-  }
-  return total;
+using SpacingMeans = Means<T, SizeBelow<T>>;
+
+template <class T>
+SpacingMeans<T> spacing_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  return {tree, tree.mean_spacing, SizeBelow<T>(sight, scratch)};
 }
 
-}  // namespace imondrian
+// Find all means at once where the tree stores no boxes.
+template <class T>
+NK_INLINE void prepare_means(const Tree<T>& tree, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  if (tree.lower || tree.empty() || tree.root() < 0) return;
+  const double known = nativekit::atomic_get(tree.mean_spacing + tree.root());
+  if (known == known) return;
+  const SpacingMeans<T> means = spacing_means(tree, sight, scratch);
+  const T* nothing = scratch.no_values(tree.width);
+  const double needed = clean_needed(tree);
+  BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
+    if (tree.clean[v] < needed) return;
+    double below[2], size = 0.0;
+    for (int side = 0; side < 2; ++side) {
+      const std::int32_t child = tree.child[2 * std::int64_t{v} + side];
+      const bool short_of = tree.clean_of(child) < needed;
+      if (short_of && size == 0.0) size = std::log(sight.extent_in(lo, hi, nothing));
+      below[side] = short_of ? size : child < 0 ? std::log(kFloor) : means.at(child);
+    }
+    means.set(v, below[0], below[1]);
+  });
+}
+
+// Where a row with missing values gets (means.hpp), and how much that choice has gained.
+struct Ending {
+  std::int32_t box;
+  double gain;
+};
+
+// Follows a row from node to node to its clean box.
+template <class T>
+class EndingWalk {
+ public:
+  EndingWalk(const Tree<T>& tree, const SpacingMeans<T>& means)
+      : tree_(tree), means_(means), needed_(clean_needed(tree)), end_{tree.root(), 0.0} {
+    going_ = end_.box >= 0 && tree.clean[end_.box] >= needed_;
+  }
+
+  bool going() const { return going_; }
+  const Ending& end() const { return end_; }
+  // Go on from where it is to that child, for want of a value or not.
+  NK_INLINE void pass(std::int32_t child, bool missing) {
+    const std::int32_t v = end_.box;
+    const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+    const bool falls_short = tree_.clean_of(child) < needed_;
+    going_ = !falls_short && child >= 0;
+    if (falls_short && tree_.clean_of(child == left ? right : left) < needed_) return;  // whichever it takes
+    if (missing) end_.gain += means_.gain(v, child);
+    if (!falls_short) end_.box = child;
+  }
+
+ private:
+  const Tree<T>& tree_;
+  const SpacingMeans<T>& means_;
+  double needed_;
+  Ending end_;
+  bool going_;
+};
+
+template <class T>
+NK_INLINE Ending find_ending(const Tree<T>& tree, const T* x, const SpacingMeans<T>& means) {
+  EndingWalk<T> walk(tree, means);
+  while (walk.going()) {
+    const Step step = step_from(tree, walk.end().box, x);
+    walk.pass(step.child, step.missing);
+  }
+  return walk.end();
+}
+
+// Both where it ends and how deep its leaf is, in one walk.
+template <class T>
+NK_INLINE Ending find_ending(const Tree<T>& tree, const T* x, const SpacingMeans<T>& means, double& depth) {
+  EndingWalk<T> walk(tree, means);
+  DepthWalk<T> levels(tree);
+  while (levels.node() >= 0) {
+    const Step step = step_from(tree, levels.node(), x);
+    if (walk.going()) walk.pass(step.child, step.missing);
+    levels.pass(step.child, step.missing);
+  }
+  depth = levels.depth();
+  return walk.end();
+}
+
+// Log spacing of a padded row with missing values in the tree that `sight` looks at.
+template <class T>
+NK_INLINE double mended_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch));
+  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+}
+
+}  // namespace imondrian::NK_ISA

@@ -6,29 +6,28 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "nativekit/simd.hpp"
 #include "score/score_window.hpp"
 #include "stream/rescale.hpp"
 #include "stream/stream.hpp"
 #include "fit/clean_mass.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 namespace {
 
 constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
 
-// The hot loops, one clone an instruction set. T is spelled out: clones cannot be templates.
-#define IMONDRIAN_KERNELS(T)                                                                       \
-  NK_CLONES void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) { \
-    stream.learn(row, leaf, amount);                                                               \
-  }                                                                                                \
-  NK_CLONES void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }   \
-  NK_CLONES Status attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {    \
-    IMONDRIAN_GUARDED(keeper.attend(x, scratch))                                                   \
-  }
-IMONDRIAN_KERNELS(float)
-IMONDRIAN_KERNELS(double)
-#undef IMONDRIAN_KERNELS
+template <class T>
+void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) {
+  stream.learn(row, leaf, amount);
+}
+
+template <class T>
+void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }
+
+template <class T>
+void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {
+  keeper.attend(x, scratch);
+}
 
 // Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
 // enough to tell. Every group of trees judges for itself, so that none waits for another.
@@ -50,9 +49,10 @@ class Judge {
         seen[k * step] = std::numeric_limits<double>::quiet_NaN();
         continue;
       }
-      if (missing) extent[k] = spacing_with_missing(tree, x, group_.sight(k), group_.scratch(), ways_);
+      double depth = missing ? 0.0 : group_.depth(k);
+      if (missing) extent[k] = look_with_missing(tree, x, group_.sight(k), group_.scratch(), depth);
       seen[k * step] = extent[k];
-      sum += missing ? depth_with_missing(tree, x, Score::kDepth, forks_) : group_.depth(k);
+      sum += depth;
       present += 1.0;
     }
     if (present == 0.0) return false;
@@ -64,8 +64,6 @@ class Judge {
  private:
   TreeGroup<T>& group_;
   Recent recent_;
-  std::vector<Way> ways_;
-  std::vector<Fork> forks_;
 };
 
 // What learning gathers: scores from just before.
@@ -111,9 +109,9 @@ class GroupLearner {
   }
 
  private:
-  // Find the leaves of row x where they are asked for.
+  // Find the leaves of row x where they are asked for. One that lacks values is scored on other ways (means.hpp).
   void walk(const T* x, bool missing) {
-    if (judge_ || gather_ == Gather::kDepth) return group_.find_leaves(x, missing);
+    if (!missing && (judge_ || gather_ == Gather::kDepth)) return group_.find_leaves(x, missing);
     int keeping[kTreesAbreast], n = 0;
     for (int k = 0; k < group_.n_trees(); ++k) {
       if (keeps_next(forest_, first_ + k)) keeping[n++] = k;
@@ -125,7 +123,7 @@ class GroupLearner {
     if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
     if (changing_[k]->keeper.is_due(x)) {
-      resume(attend_scale(changing_[k]->keeper, x, scratch_));
+      attend_scale(changing_[k]->keeper, x, scratch_);
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
@@ -144,20 +142,10 @@ class GroupLearner {
   double score(int k, const T* x, bool missing) {
     const Tree<T>& tree = group_.tree(k);
     if (tree.empty()) return 0.0;
-    if (missing) return score_missing(tree, x);
-    if (gather_ == Gather::kDepth) return group_.depth(k);
+    if (gather_ == Gather::kDepth) return missing ? depth_with_missing(tree, x) : group_.depth(k);
     double depth = 0.0;
     insertion_depths(tree, x, 1, &depth);
     return depth;
-  }
-
-  double score_missing(const Tree<T>& tree, const T* x) {
-    try {
-      return depth_with_missing(tree, x, static_cast<Score>(gather_), forks_);
-    } catch (const std::bad_alloc&) {
-      no_memory_ = true;  // learning goes on, so that no tree is left behind
-      return 0.0;
-    }
   }
 
   // c(mass) changes only while a tree fills up: it is written for whole runs of rows.
@@ -183,7 +171,6 @@ class GroupLearner {
   std::optional<Changing> changing_[kTreesAbreast];
   std::optional<Judge<T>> judge_;
   RenewScratch<T> scratch_;
-  std::vector<Fork> forks_;
   bool no_memory_ = false;
   double mass_[kTreesAbreast] = {};
   std::int64_t from_[kTreesAbreast] = {};
@@ -245,9 +232,15 @@ void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, cons
 }
 
 template <class T>
-Status learn_as(const ForestView& forest, const T* x, std::int64_t n, const double* weight,
-                Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight, Score score, double* depth,
+                double* norm, std::int64_t* learnt, int n_threads) {
   *learnt = 0;
+  WithMeans with_means(given);
+  if ((given.clean || depth) && has_missing(x, n * given.n_features)) {
+    with_means.make_depth();
+    if (given.clean) with_means.make_spacing();
+  }
+  const ForestView& forest = with_means.forest();
   const std::int64_t trees = forest.n_trees;
   const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
   std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
@@ -341,4 +334,4 @@ Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n
   return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

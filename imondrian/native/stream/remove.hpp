@@ -10,7 +10,7 @@
 #include "score/depth_score.hpp"
 #include "tree/slots.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // How a stored point answers to x: exactly, missing values included; as one that x may have joined, for
 // it agrees wherever both have values; or not.
@@ -96,4 +96,4 @@ NK_INLINE bool remove(Tree<T>& tree, std::int32_t leaf, double mass, double clea
   return dies;
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -17,11 +17,12 @@
 #include <vector>
 
 #include "tree/build.hpp"
+#include "score/means.hpp"
 #include "nativekit/atomic.hpp"
 #include "stream/remove.hpp"
 #include "tree/scale.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr std::int64_t kFirstLook = 8;  // points
 constexpr std::int64_t kLooksEvery = 4; // windows
@@ -107,6 +108,7 @@ template <class T>
 NK_INLINE void rebuild(Tree<T>& tree, std::int32_t* refs, RenewScratch<T>& scratch) {
   const std::size_t n = scratch.leaves.size();
   const T* const store = tree.points;
+  forget_all_means(tree);
   tree.points = scratch.points.data();
   build_tree(tree, scratch.rows.data(), static_cast<std::int32_t>(n), scratch.mass.data(), scratch.build);
   tree.points = store;
@@ -215,4 +217,4 @@ class ScaleKeeper {
   std::int32_t* member_;
 };
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

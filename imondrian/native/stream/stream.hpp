@@ -19,11 +19,12 @@
 #include <vector>
 
 #include "tree/extend.hpp"
+#include "score/means.hpp"
 #include "nativekit/atomic.hpp"
 #include "score/depth_score.hpp"
 #include "stream/remove.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // Whether tree t keeps the next point.
 inline bool keeps_next(const ForestView& forest, std::int64_t t) {
@@ -53,6 +54,7 @@ class TreeStream {
   NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount) {
     const double key = memory_ == Memory::kReservoir ? draw_key() : 0.0;
     const Inserted inserted = insert(tree_, row, leaf, amount);
+    forget_means(tree_, inserted.leaf);
     if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
     if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
     if (memory_ != Memory::kUnbounded) {
@@ -87,6 +89,7 @@ class TreeStream {
  private:
   NK_INLINE void take(std::int32_t leaf, double mass, double clean) {
     const std::int32_t row = tree_.leaf_point[leaf];
+    forget_means(tree_, leaf);
     if (remove(tree_, leaf, mass, clean, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
   }
   NK_INLINE void evict(std::int32_t member) {
@@ -183,4 +186,4 @@ inline void sweep_rows(const ForestView& forest) {
   *forest.n_free_rows = n;
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -12,11 +12,13 @@
 #include "nativekit/simd.hpp"
 #include "base/rng.hpp"
 #include "base/view.hpp"
-#include "wide.hpp"
+#include "base/wide.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
-using nativekit::Pack;
+// As many numbers as rows are padded to.
+template <class T>
+using Pack = nativekit::NK_ISA::Pack<T, kPackBytes / static_cast<int>(sizeof(T))>;
 
 // Ask for the box of node v before it is needed.
 template <class T>
@@ -161,4 +163,4 @@ NK_INLINE double later(double start, double wait, double rate) {
   return time < std::numeric_limits<double>::max() ? time : std::numeric_limits<double>::max();
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

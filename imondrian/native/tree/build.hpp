@@ -12,7 +12,7 @@
 #include "nativekit/interrupt.hpp"
 #include "tree/slots.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 template <class T>
 struct BuildScratch {
@@ -299,4 +299,4 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -12,7 +12,7 @@
 #include "tree/mass.hpp"
 #include "tree/slots.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
@@ -140,4 +140,4 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, std::int32_t leaf, Am
   return join_leaf(tree, ~v, x, row, amount, grew);
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -13,7 +13,7 @@
 #include "base/rng.hpp"
 #include "base/view.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr int kBagWidth = 8;           // a bag's features as a row: whole packs in either precision
 constexpr double kOutside = 0x1.0p-60; // rate of a feature outside, against one inside
@@ -37,23 +37,24 @@ T rate_in(const Tree<T>& tree, std::int64_t j, T rate) {
 }
 
 // Bring a tree's bag, of `known` features (-1 where one has been dropped), up to all there are now: every
-// subset of a size is as likely as another. Returns whether the tree must look anew at what it sees.
+// subset of a size is as likely as another. `order` has the places of all, the known ones first. Returns whether the
+// tree must look anew at what it sees.
 template <class T>
-bool draw_bag(Tree<T>& tree, std::int64_t known) {
+bool draw_bag(Tree<T>& tree, std::int64_t known, const std::int32_t* order) {
   std::int32_t* const end = tree.bag + kBagSize;
   std::int32_t* held = std::remove(tree.bag, end, -1);
   std::fill(held, end, -1);
   Rng rng(tree.rng);
   bool changed = false;
   for (const std::int64_t n_before = std::min<std::int64_t>(kBagSize, known); held - tree.bag < n_before;) {
-    const auto j = static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(known)));
+    const std::int32_t j = order[rng.below(static_cast<std::uint64_t>(known))];
     if (std::find(tree.bag, held, j) == held) *held++ = j, changed = true;
   }
   for (std::int64_t j = known; j < tree.n_features; ++j) {  // reservoir sampling
     const std::int64_t place = j < kBagSize ? j : static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(j) + 1));
     if (place >= kBagSize) continue;
     changed |= tree.bag[place] >= 0;
-    tree.bag[place] = static_cast<std::int32_t>(j);
+    tree.bag[place] = order[j];
   }
   return changed;
 }
@@ -67,4 +68,4 @@ NK_INLINE void gather_bag(const std::int32_t* bag, const T* from, T fill, T* to)
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

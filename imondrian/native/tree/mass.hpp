@@ -4,7 +4,7 @@
 #include "nativekit/simd.hpp"
 #include "base/view.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 // What a point weighs, and how much of that is clean (fit/clean_mass.hpp).
 struct Amount {
@@ -26,4 +26,4 @@ NK_INLINE void sum_children(Tree<T>& tree, std::int32_t v) {
   if (tree.clean) tree.clean[v] = tree.clean_of(left) + tree.clean_of(right);
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

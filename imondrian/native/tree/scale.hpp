@@ -16,10 +16,9 @@
 
 #include "tree/feature_subset.hpp"
 #include "nativekit/interrupt.hpp"
-#include "nativekit/pack.hpp"
-#include "nativekit/simd.hpp"
+#include "tree/box.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 constexpr double kTail = 0.05;           // of the points beyond either percentile
 constexpr double kNormalRange = 3.29;    // a standard normal's range between them
@@ -132,7 +131,7 @@ double sorted_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratc
 // Bounds that about a seventh of the values of each feature lie beyond, from a sample of the rows.
 template <class T>
 NK_INLINE void tail_bounds(const Rows<T>& rows, ScaleScratch<T>& scratch) {
-  using P = nativekit::Pack<T>;
+  using P = Pack<T>;
   constexpr int kSample = 32, kKept = 5;
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   scratch.below.resize(static_cast<std::size_t>(rows.width));
@@ -210,4 +209,4 @@ NK_INLINE void find_rates(const Rows<T>& rows, const Tree<T>& tree, T* rate, Sca
   }
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

@@ -3,7 +3,7 @@
 
 #include "base/view.hpp"
 
-namespace imondrian {
+namespace imondrian::NK_ISA {
 
 template <class T>
 std::int32_t take_node(Tree<T>& tree) {
@@ -48,4 +48,4 @@ void clear(Tree<T>& tree) {
   tree.header[kLeaves] = tree.header[kNodeMark] = tree.header[kLeafMark] = 0;
 }
 
-}  // namespace imondrian
+}  // namespace imondrian::NK_ISA

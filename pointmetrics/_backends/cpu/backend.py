@@ -44,6 +44,14 @@ class CpuBackend:
             return values.reshape(n_clouds, -1).sum(axis=1, dtype=np.float64)
         return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(offsets.tolist())])
 
+    def sum_both_ways(
+        self, sq_x: np.ndarray, x_offsets: np.ndarray, sq_y: np.ndarray, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> np.ndarray:
+        forth, back = (self.sums(np.sqrt(sq) if root else sq, offsets) / (np.diff(offsets) if mean else 1)
+                       for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets)))
+        return factor * (forth + back)
+
     def counts(self, rows: np.ndarray, size: int) -> np.ndarray:
         return np.bincount(rows, minlength=size)
 
@@ -66,6 +74,15 @@ class CpuBackend:
         if coef_y is not None:
             _pull(y, y_offsets, x, x_offsets, id_y, coef_y, grad_y, grad_x)
         return grad_x.astype(x.dtype, copy=False), grad_y.astype(y.dtype, copy=False)
+
+    def farthest(self, points: np.ndarray, offsets: np.ndarray, k: int, start: int, n_threads: int) -> np.ndarray:
+        return _core.farthest(points, offsets, k, start, n_threads)
+
+    def balls(
+        self, points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        offsets = np.concatenate([[0], np.cumsum(_core.balls(points, centres, sq_radii, n_threads))])
+        return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
 
     def pairwise(
         self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,

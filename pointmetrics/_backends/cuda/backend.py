@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
 
+from imondrian._kit.device import Device, import_cupy, open_device
+from imondrian._kit.device_memory import in_parts
 from pointmetrics._backends.conventions import Convention
 from pointmetrics._backends.protocol import Array
 
@@ -20,6 +22,9 @@ from . import (
     nearest as _cuda_nearest,
 )
 from . import (
+    sampling as _cuda_sampling,
+)
+from . import (
     search as _cuda_search,
 )
 from . import (
@@ -28,14 +33,13 @@ from . import (
 from . import (
     sinkhorn as _cuda_sinkhorn,
 )
-from .device import Device, check_driver, foreign_stream, import_cupy, open_device
-from .device_memory import in_parts
-from .kernel_source import Kernel
+from .kernel_source import kernel_of
 
 _Arrays = TypeVar("_Arrays", bound=tuple[Array, ...])
 
 MAX_DIM = 64
 _CHUNK = 4096  # values a block sums
+_MOST_KEPT = 64  # arrays of sizes that were uploaded
 
 
 class CudaBackend:
@@ -45,7 +49,8 @@ class CudaBackend:
         self.device = device
         self.xp = device.xp
         # Offsets of equal batches come again with every call: what was uploaded is kept.
-        self._keep: Callable[[bytes, str], Array] = lru_cache(maxsize=64)(self._upload_bytes)
+        self._kept: OrderedDict[tuple[bytes, str], Array] = OrderedDict()
+        self._recorded: dict[tuple[bytes, str], Array] = {}  # what graphs go on reading, whenever they are replayed
 
     def __reduce__(self) -> tuple[Callable[[], CudaBackend], tuple[()]]:
         return backend, ()  # of the device that is current where it is unpickled, as CuPy's arrays are
@@ -57,40 +62,79 @@ class CudaBackend:
         return self.xp.asnumpy(array)
 
     def constant(self, array: Any) -> Array:
-        return array if isinstance(array, self.xp.ndarray) else self._keep(array.tobytes(), array.dtype.str)
+        if isinstance(array, self.xp.ndarray):
+            return array
+        key = array.tobytes(), array.dtype.str
+        found = self._recorded.get(key, self._kept.get(key))
+        if self.device.is_capturing:
+            if found is None:
+                raise RuntimeError("nothing can be uploaded while a graph is recorded: call the function once with "
+                                   "clouds of the same sizes before")
+            self._recorded[key] = found
+            return found
+        if found is None:
+            found = self.xp.asarray(array)
+            # Whoever uses it next may do so on another stream.
+            self.device.synchronize()
+        self._keep(key, found)
+        return found
 
-    def _upload_bytes(self, content: bytes, dtype: str) -> Array:
-        uploaded = self.xp.asarray(np.frombuffer(content, dtype=dtype))
-        # Whoever uses it next may do so on another stream.
-        self.device.synchronize()
-        return uploaded
+    def _keep(self, key: tuple[bytes, str], array: Array) -> None:
+        """Make an array the one used last, and forget the one that was not for longest."""
+        self._kept.pop(key, None)
+        self._kept[key] = array
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
 
     def max_magnitudes(self, arrays: list[Array]) -> list[float]:
         if self.device.is_capturing:
             return [1.0] * len(arrays)  # nothing can be read while a graph is recorded: the caller vouches
         most = self.xp.zeros(len(arrays), dtype=np.uint64)
-        for i, values in enumerate(arrays):
-            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-values.size // 1024)))
-            kernel = Kernel("segments", "max_magnitude", values.dtype)
-            self.device.launch(kernel, (blocks,), (256,), (values, np.int64(values.size), most, np.int32(i)))
+        first = 0
+        while first < len(arrays):  # two of a dtype in one launch
+            a = arrays[first]
+            b = next((other for other in arrays[first + 1 : first + 2] if other.dtype == a.dtype), a)
+            n_b = 0 if b is a else b.size
+            blocks = max(1, min(4 * self.device.n_multiprocessors, -(-max(a.size, n_b) // 1024)))
+            self.device.launch(kernel_of("segments", "max_magnitudes", a.dtype), (blocks, 1 if b is a else 2), (256,),
+                               (a, np.int64(a.size), b, np.int64(n_b), most, np.int32(first)))
+            first += 1 if b is a else 2
         found = self.download(most)  # the one time that a call waits
         return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
                 for bits, values in zip(found, arrays, strict=True)]
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         n_clouds = len(offsets) - 1
-        n_chunks = -(-int(np.diff(offsets).max()) // _CHUNK)
+        n_chunks = -(-_largest(offsets.tobytes()) // _CHUNK)
         out = self.xp.empty(n_clouds * n_chunks, dtype=np.float64)
         self.device.launch(
-            Kernel("segments", "segment_sums", values.dtype), (len(out),), (256,),
+            kernel_of("segments", "segment_sums", values.dtype), (len(out),), (256,),
             (values, self.constant(offsets), np.int64(_CHUNK), np.int32(n_chunks), out),
         )
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
 
+    def sum_both_ways(
+        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        factor: float,
+    ) -> Array:
+        if _largest(x_offsets.tobytes()) > _CHUNK or _largest(y_offsets.tobytes()) > _CHUNK:
+            sides = [(self.xp.sqrt(sq) if root else sq, offsets)
+                     for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets))]
+            forth, back = (self.sums(sq, offsets) / (self.constant(np.diff(offsets)) if mean else 1)
+                           for sq, offsets in sides)
+            return factor * (forth + back)
+        out = self.xp.empty(len(x_offsets) - 1, dtype=np.float64)
+        self.device.launch(
+            kernel_of("segments", "sum_both_ways", sq_x.dtype), (len(out),), (256,),
+            (sq_x, self.constant(x_offsets), sq_y, self.constant(y_offsets), np.int32(root), np.int32(mean),
+             np.float64(factor), out),
+        )
+        return out
+
     def counts(self, rows: Array, size: int) -> Array:
         # Not xp.bincount, which waits for the largest row.
         counts = self.xp.zeros(size, dtype=np.uint64)
-        kernel = Kernel("segments", "count_rows", np.dtype(np.float64))
+        kernel = kernel_of("segments", "count_rows", np.float64)
         self.device.launch(kernel, (-(-len(rows) // 256),), (256,), (rows, np.int64(len(rows)), counts))
         return counts.view(np.int64)
 
@@ -98,8 +142,7 @@ class CudaBackend:
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, n_threads: int, index: Any = None
     ) -> tuple[Array, Array, Array, Array]:
         check_dimension(x)
-        counts = zip(np.diff(x_offsets).tolist(), np.diff(y_offsets).tolist(), strict=True)
-        large = [_cuda_search.pays(n, m, x.shape[1]) for n, m in counts]
+        large = _which_are_large(x_offsets.tobytes(), y_offsets.tobytes(), x.shape[1], _cuda_search.LEAST_PAIRS)
         if not any(large):
             return _cuda_nearest.nearest(self, x, x_offsets, y, y_offsets)
         # Large pairs one by one, and what lies between them together.
@@ -126,6 +169,12 @@ class CudaBackend:
     ) -> tuple[Array, Array]:
         sides = (x, x_offsets, id_x, coef_x), (y, y_offsets, id_y, coef_y)
         return (_cuda_nearest.pull(self, *sides), _cuda_nearest.pull(self, *sides[::-1]))
+
+    def farthest(self, points: Array, offsets: np.ndarray, k: int, start: int, n_threads: int) -> Array:
+        return _cuda_sampling.farthest(self.xp, points, offsets, k, start)
+
+    def balls(self, points: Array, centres: Array, sq_radii: Array, n_threads: int) -> tuple[Array, np.ndarray]:
+        return _cuda_sampling.balls(self.xp, points, centres, sq_radii)
 
     def pairwise(
         self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
@@ -182,6 +231,21 @@ class CudaBackend:
         return tuple(self.xp.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
+# Batches of equal sizes come one after another: what follows from the sizes alone is found once.
+
+
+@lru_cache(maxsize=256)
+def _largest(offsets: bytes) -> int:
+    return int(np.diff(np.frombuffer(offsets, np.int64)).max())
+
+
+@lru_cache(maxsize=256)
+def _which_are_large(x_offsets: bytes, y_offsets: bytes, d: int, least: int) -> tuple[bool, ...]:
+    """Tell which pairs are better searched; ``least`` is what that depends on besides."""
+    counts = (np.diff(np.frombuffer(offsets, np.int64)).tolist() for offsets in (x_offsets, y_offsets))
+    return tuple(_cuda_search.pays(n, m, d) for n, m in zip(*counts, strict=True))
+
+
 def _part(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
     """Return the offsets of some of the clouds; of all, the same array."""
     if first == 0 and last == len(offsets) - 1:
@@ -210,13 +274,3 @@ def backend() -> CudaBackend:
 def from_dlpack(tensor: Any) -> Array:
     """View a tensor on a CUDA device as a CuPy array."""
     return import_cupy().from_dlpack(tensor)
-
-
-@contextmanager
-def torch_stream(torch: Any, device: Any) -> Iterator[None]:
-    """Make torch's current stream on a device that of CuPy."""
-    cupy = import_cupy()
-    check_driver(cupy)
-    stream = torch.cuda.current_stream(device)
-    with cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream):
-        yield

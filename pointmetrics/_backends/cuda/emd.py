@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imondrian._kit.kernel_source import Kernel
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array
 
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
 
+_SEARCH_THREADS = 768  # most threads of a block of kernels/emd_augment.cu
 _TILE = 256  # rows a block of the row-wise kernels
 _KEPT = 64  # columns a row's list holds
-_STATIC_SHARED = 21 * 1024  # bytes that the auction uses besides its columns
 _EXACT_START = 1e-4  # relative gap from which shortest paths are the faster way on
 _MAX_BIDS = 1024  # a row, on average; ordinary clouds take 30 to 150
 _MAX_STEPS = 128  # of all searches, a row, on average; ordinary clouds take 1 to 20
+_LAUNCH_LOOKS = 1 << 25  # of these steps, one a column: half a second of a card without fast float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,11 @@ def assign(
     upper, lower, converged = xp.empty(b, np.float64), xp.empty(b, np.float64), xp.zeros(b, np.uint8)
     minima = xp.empty(total, np.float64)
     path_work = xp.zeros((b, 2), np.int64)
-    scratch = [xp.empty(total, np.float64), *(xp.empty(total, np.int32) for _ in range(4))]
+    scratch = [xp.empty(total, np.float64), *(xp.empty(total, np.int32) for _ in range(4)), xp.empty(b, np.float64),
+               xp.empty(2 * b, np.int64)]
     for attempt in range(3):
         if attempt > 0:
-            run.pairs("emd_augment", "augment", run.block, np.int32(max_steps), converged, *scratch, column_of, prices,
-                      path_work)
+            run.augment(max_steps, converged, *scratch, column_of, prices, path_work)
         run.prove(tol, prices, minima, column_of, upper, lower, converged)
     work = Work(*auction_work.T, *path_work.T)
     found = upper, lower, converged, column_of, prices
@@ -111,11 +113,13 @@ class _Launcher:
         self.squared = np.int32(squared)
         self.total, self.d = x.shape
         self.b, self.largest = len(offsets) - 1, int(np.diff(offsets).max())
-        # Two columns a thread: more threads have more to say to each other than to compute.
-        self.block = block or min(1024, max(64, -(-self.largest // 64) * 32))
+        # Two columns a thread: more threads have more to say to each other than to compute. Where pairs wait for a
+        # multiprocessor, several small blocks on each hide one another's barriers.
+        most = 256 if self.b > self.device.n_multiprocessors else 1024
+        self.block = block or min(most, max(64, -(-self.largest // 64) * 32))
 
     def kernel(self, file: str, entry: str, dtype: Any = None) -> Kernel:
-        return Kernel(file, entry, np.dtype(dtype or self.x.dtype), specialised(self.d))
+        return kernel_of(file, entry, dtype or self.x.dtype, specialised(self.d))
 
     def pairs(self, file: str, entry: str, block: int, *args: Any) -> None:
         """One block a pair."""
@@ -127,6 +131,13 @@ class _Launcher:
         tiles = -(-self.largest // _TILE)
         self.device.launch(self.kernel(file, entry), (self.b * tiles,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(tiles), np.int32(self.d), self.squared, *args))
+
+    def augment(self, max_steps: int, *args: Any) -> None:
+        """Match what is left open along shortest paths, in launches that each end soon."""
+        steps = max(1, _LAUNCH_LOOKS // self.largest)
+        for launch in range(max(1, -(-max_steps * self.largest // steps))):
+            self.pairs("emd_augment", "augment", min(self.block, _SEARCH_THREADS), np.int32(max_steps),
+                       np.int64(steps), np.int32(launch > 0), *args)
 
     def prove(self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array,
               converged: Array) -> None:
@@ -141,12 +152,15 @@ class _Launcher:
         self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,),
                            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
-        fits = shared <= self.device.shared_bytes - _STATIC_SHARED
+        in_shared, outside_it = (kernel_of("emd_auction", "auction", np.float32, specialised(d), (("IN_SHARED", at),))
+                                 for at in (1, 0))
+        fits = shared <= self.device.shared_bytes and shared <= self.device.dynamic_shared_bytes(in_shared)
+        kernel = in_shared if fits else outside_it
+        threads = 512 if not fits else 1024 if specialised(d) else 768  # as kernels/emd_auction.cu is compiled for
         outside = 1 if fits else total + 32 * self.b
-        kernel = Kernel("emd_auction", "auction", np.dtype(np.float32), specialised(d), (("IN_SHARED", int(fits)),))
         scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
                    xp.empty((total, _KEPT), np.int32), xp.empty(2 * total, np.float32), xp.empty(4 * total, np.int32))
-        self.device.launch(kernel, (self.b,), (self.block if fits else min(self.block, 512),),
+        self.device.launch(kernel, (self.b,), (min(self.block, threads),),
                            (unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared, np.float32(tolerance),
                             np.int32(max_bids), *scratch, column_of, prices, work),
                            shared if fits else 0)
@@ -168,6 +182,7 @@ def _finish_on_host(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarra
 def assign_grad(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
                 assignment: Array) -> tuple[Array, Array]:
     """See :meth:`pointmetrics._backends.protocol.Backend.assign_grad`."""
-    grads = backend.xp.empty(x.shape, x.dtype), backend.xp.empty(x.shape, x.dtype)
+    # While a graph is recorded nothing is finished on the CPU: what has no partner then has no gradient.
+    grads = backend.xp.full(x.shape, np.nan, x.dtype), backend.xp.full(x.shape, np.nan, x.dtype)
     _Launcher(backend, x, y, offsets, squared).tiles("emd_bounds", "gradients", assignment, *grads)
     return grads

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imondrian._kit.device_memory import otherwise
 from pointmetrics._backends.protocol import Array
 
-from .device_memory import otherwise
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
@@ -32,23 +33,42 @@ def nearest(
     """Find nearest neighbours both ways by comparing all pairs, in one launch."""
     xp = backend.xp
     n_pairs, d, size = len(x_offsets) - 1, x.shape[1], x.dtype.itemsize
-    queries = queries_of(size)
-    first_block, n_blocks = _block_table(np.concatenate([np.diff(x_offsets), np.diff(y_offsets)]), queries)
-    most = int(max(np.diff(x_offsets).max(), np.diff(y_offsets).max()))
-    at_once = BLOCKS_AT_ONCE * backend.device.n_multiprocessors
-    n_splits = max(1, min(at_once // n_blocks, -(-most // _LEAST_SPLIT)))
-    tile = tile_size(d, size, queries)
+    plan = _plan(x_offsets.tobytes(), y_offsets.tobytes(), d, size, backend.device.n_multiprocessors)
+    n_splits = plan.n_splits
     parts = [xp.empty(n_splits * len(side), dtype=dtype) for side in (x, y) for dtype in (x.dtype, np.int32)]
     backend.device.launch(
-        Kernel("nearest", "nearest", x.dtype, specialised(d)), (n_blocks * n_splits,), (32 * WARPS,),
-        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(first_block),
-         np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(tile), np.int32(n_splits), *parts),
-        shared=shared_bytes(d, size, queries, tile),
+        kernel_of("nearest", "nearest", x.dtype, specialised(d)), (plan.n_blocks * n_splits,), (32 * WARPS,),
+        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(plan.first_block),
+         np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(plan.tile), np.int32(n_splits), *parts),
+        shared=plan.shared,
     )
     sq_x, id_x, sq_y, id_y = parts
     if n_splits == 1:
         return sq_x, id_x, sq_y, id_y
     return *_join(backend, sq_x, id_x, n_splits), *_join(backend, sq_y, id_y, n_splits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How pairs of given sizes are compared."""
+
+    first_block: np.ndarray
+    n_blocks: int
+    n_splits: int
+    tile: int
+    shared: int
+
+
+@lru_cache(maxsize=256)
+def _plan(x_offsets: bytes, y_offsets: bytes, d: int, size: int, n_multiprocessors: int) -> _Plan:
+    """Plan a launch; batches of equal sizes come one after another, and numpy takes longer than the device."""
+    counts = np.concatenate([np.diff(np.frombuffer(offsets, np.int64)) for offsets in (x_offsets, y_offsets)])
+    queries = queries_of(size)
+    first_block, n_blocks = _block_table(counts, queries)
+    at_once = BLOCKS_AT_ONCE * n_multiprocessors
+    n_splits = max(1, min(at_once // n_blocks, -(-int(counts.max()) // _LEAST_SPLIT)))
+    tile = tile_size(d, size, queries)
+    return _Plan(first_block, n_blocks, n_splits, tile, shared_bytes(d, size, queries, tile))
 
 
 def queries_of(size: int) -> int:
@@ -81,7 +101,7 @@ def _join(backend: CudaBackend, sq_parts: Array, id_parts: Array, n_splits: int)
     n = len(sq_parts) // n_splits
     sq, ids = backend.xp.empty(n, dtype=sq_parts.dtype), backend.xp.empty(n, dtype=np.int32)
     backend.device.launch(
-        Kernel("nearest", "join_splits", sq_parts.dtype), (-(-n // 256),), (256,),
+        kernel_of("nearest", "join_splits", sq_parts.dtype), (-(-n // 256),), (256,),
         (sq_parts, id_parts, np.int64(n), np.int32(n_splits), sq, ids),
     )
     return sq, ids
@@ -111,7 +131,7 @@ def pull_scan(backend: CudaBackend, own: Side, other: Side) -> Array:
     grad = backend.xp.empty(points.shape, dtype=points.dtype)
     first_block, n_blocks = _block_table(np.diff(offsets), 128)
     backend.device.launch(
-        Kernel("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])), (n_blocks,), (128,),
+        kernel_of("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])), (n_blocks,), (128,),
         (points, backend.constant(offsets), other[0], backend.constant(other[1]), backend.constant(first_block),
          np.int32(len(offsets) - 1), np.int32(points.shape[1]), *_direction(backend, ids, coef),
          *_direction(backend, other[2], other[3]), grad),
@@ -128,7 +148,7 @@ def pull_sorted(backend: CudaBackend, own: Side, other: Side) -> Array:
     order = xp.argsort(other_ids, kind="stable").astype(np.int64, copy=False)
     starts = xp.searchsorted(other_ids[order], xp.arange(len(points) + 1, dtype=np.int32)).astype(np.int64, copy=False)
     backend.device.launch(
-        Kernel("nearest_grad", "pull_sorted", points.dtype, specialised(points.shape[1])),
+        kernel_of("nearest_grad", "pull_sorted", points.dtype, specialised(points.shape[1])),
         (-(-len(points) // 128),), (128,),
         (points, np.int64(len(points)), other[0], np.int32(points.shape[1]), *_direction(backend, ids, coef),
          has_other, order, starts, other_coef, grad),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imondrian._kit.device_memory import in_parts, otherwise
 from pointmetrics._backends.protocol import Array
 
-from .device_memory import in_parts, otherwise
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
@@ -19,6 +19,7 @@ MAX_DIM = 8
 # Pairs of points from which sorting both clouds is quicker than comparing all.
 LEAST_PAIRS = 1 << 30
 _WARPS = 4
+_WARPS_OF_BUILD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +90,22 @@ def build(backend: CudaBackend, points: Array) -> Tree:
     n, d = points.shape
     frame = _frame(xp, points)
     keys = xp.empty(n, dtype=np.uint64)
-    kernel = Kernel("search", "curve_keys", points.dtype, specialised(d))
+    kernel = kernel_of("search", "curve_keys", points.dtype, specialised(d))
     backend.device.launch(kernel, (-(-n // 256),), (256,), (points, np.int64(n), np.int32(d), frame, keys))
-    order = xp.argsort(keys)
     n_top = -(-n // 32**3)
-    order = xp.concatenate([order, xp.repeat(order[-1:], n_top * 32**3 - n)])
-    first_keys = keys[order[::32]]
-    # Ascending ids: the first of equally near points in a tile is then the one of lowest id.
-    ids = xp.sort(order.astype(np.int32).reshape(-1, 32), axis=1)
-    tiles = xp.ascontiguousarray(points[ids].transpose(0, 2, 1))
-    low, high, least = [tiles.min(axis=2)], [tiles.max(axis=2)], [ids[:, 0]]
-    for _ in range(2):
-        low.append(low[-1].reshape(-1, 32, d).min(axis=1))
-        high.append(high[-1].reshape(-1, 32, d).max(axis=1))
-        least.append(least[-1].reshape(-1, 32).min(axis=1))
-    boxes = xp.stack([xp.concatenate(low), xp.concatenate(high)], axis=1)
-    return Tree(n, n_top, tiles, ids, boxes, xp.concatenate(least), first_keys, frame)
+    n_tiles, n_nodes = n_top * 1024, n_top * 32
+    tiles, ids = xp.empty((n_tiles, d, 32), points.dtype), xp.empty((n_tiles, 32), np.int32)
+    boxes = xp.empty((n_tiles + n_nodes + n_top, 2, d), points.dtype)
+    min_ids, first_keys = xp.empty(len(boxes), np.int32), xp.empty(n_tiles, np.uint64)
+    backend.device.launch(
+        kernel_of("search", "make_tiles", points.dtype, specialised(d)), (-(-n_tiles // _WARPS_OF_BUILD),),
+        (32 * _WARPS_OF_BUILD,), (points, np.int64(n), np.int32(d), xp.argsort(keys), keys, np.int64(n_tiles), tiles,
+                                  ids, boxes, min_ids, first_keys))
+    for child, node, count in ((0, n_tiles, n_nodes), (n_tiles, n_tiles + n_nodes, n_top)):
+        backend.device.launch(
+            kernel_of("search", "make_nodes", points.dtype, specialised(d)), (-(-count // _WARPS_OF_BUILD),),
+            (32 * _WARPS_OF_BUILD,), (np.int64(child), np.int64(node), np.int64(count), np.int32(d), boxes, min_ids))
+    return Tree(n, n_top, tiles, ids, boxes, min_ids, first_keys, frame)
 
 
 def _frame(xp: Any, points: Array) -> Array:
@@ -119,7 +120,7 @@ def search(backend: CudaBackend, queries: Tree, targets: Tree) -> tuple[Array, A
     xp, d, dtype = backend.xp, queries.points.shape[1], queries.points.dtype
     sq, ids = xp.empty(queries.n, dtype=dtype), xp.empty(queries.n, dtype=np.int32)
     backend.device.launch(
-        Kernel("search", "nearest_pruned", dtype, specialised(d)), (-(-queries.n // (32 * _WARPS)),), (32 * _WARPS,),
+        kernel_of("search", "nearest_pruned", dtype, specialised(d)), (-(-queries.n // (32 * _WARPS)),), (32 * _WARPS,),
         (queries.points, queries.ids, np.int64(queries.n), targets.points, targets.ids, targets.boxes,
          targets.min_ids, targets.first_keys, targets.frame, np.int32(targets.n_top), np.int32(d), sq, ids),
         shared=_WARPS * 64 * d * dtype.itemsize,

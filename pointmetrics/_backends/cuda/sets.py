@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pointmetrics._backends.conventions import Convention
 from pointmetrics._backends.protocol import Array
 
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 from .nearest import BLOCKS_AT_ONCE, WARPS, queries_of, query_bytes, tile_size
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _RESIDENT = 25 * 1024  # bytes of a tile of which a multiprocessor holds eight
 _MOST_PAIRS = 1 << 20  # of one launch, whose distances are kept until their minima are found: 8 MB
-_MOST_WORK = 1 << 40  # pairs of points of one launch: a fraction of a second of an H200
+_MOST_WORK = 1 << 33  # pairs of points a multiprocessor in one launch: half a second at most
 
 
 def sums_of_pairs(
@@ -30,12 +31,23 @@ def sums_of_pairs(
     work = np.diff(x_offsets)[pairs[:, 0]] * np.diff(y_offsets)[pairs[:, 1]]
     largest_first = np.argsort(-work, kind="stable")
     sums = backend.xp.empty(2 * len(pairs), dtype=np.float64)
-    run.persistent("sums_of_pairs", 2 * len(pairs), x, run.x_offsets, y, run.y_offsets,
-                   backend.upload(np.ascontiguousarray(pairs[largest_first])), np.int64(len(pairs)),
-                   *run.sizes, np.int32(power), run.counter(0), sums)
+    ordered = backend.upload(np.ascontiguousarray(pairs[largest_first]))
+    for first, last in _shares(2 * work[largest_first], run.most_work):
+        run.persistent("sums_of_pairs", 2 * (last - first), x, run.x_offsets, y, run.y_offsets, ordered[first:last],
+                       np.int64(last - first), *run.sizes, np.int32(power), run.counter(0), sums[2 * first : 2 * last])
     both = np.empty((len(pairs), 2))
     both[largest_first] = backend.download(sums).reshape(-1, 2)
     return both[:, 0], both[:, 1]
+
+
+def _shares(work: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """Cut consecutive items into launches of about ``most`` work, one item at least."""
+    before = np.concatenate([[0.0], np.cumsum(work, dtype=np.float64)])
+    ends = [0]
+    while ends[-1] < len(work):
+        last = int(np.searchsorted(before, before[ends[-1]] + most, side="right")) - 1
+        ends.append(max(last, ends[-1] + 1))
+    return list(pairwise(ends))
 
 
 def nearest_clouds(
@@ -53,7 +65,7 @@ def nearest_clouds(
     sizes = np.int64(len(x_side)), np.int64(len(y_side)), np.int32(within)
     total = len(x_side) * (len(x_side) - 1) // 2 if within else len(x_side) * len(y_side)
     work = int(np.diff(x_offsets).max()) * int(np.diff(y_offsets).max())
-    at_once = max(1, min(_MOST_PAIRS, max(_MOST_WORK // work, 8 * run.n_blocks), total))
+    at_once = max(1, min(_MOST_PAIRS, max(run.most_work // work, 8 * run.n_blocks), total))
     distances = backend.xp.empty(at_once, dtype=np.float64)
     formula = np.int32(definition.power), np.int32(definition.reduction == "mean"), np.float64(definition.factor)
     for first in range(0, total, at_once):
@@ -111,6 +123,8 @@ class _Launcher:
         self._shared = (tile + 48 // size) * d * size + WARPS * queries * size + query_bytes(d, size, queries)
         self.n_blocks = BLOCKS_AT_ONCE * 4 // size * backend.device.n_multiprocessors
         self.sizes = np.int32(d), np.int32(tile)
+        # A device that draws a screen ends what runs for seconds, and coordinates beyond three cost as much each.
+        self.most_work = _MOST_WORK * backend.device.n_multiprocessors * 3 // max(3, d)
 
     def counter(self, first: int) -> Any:
         """Return what the blocks of a persistent grid take their items from."""
@@ -118,9 +132,9 @@ class _Launcher:
 
     def persistent(self, entry: str, n_items: int, *args: Any) -> None:
         """As many blocks as run at a time, or fewer items."""
-        self._device.launch(Kernel("pairwise", entry, self._dtype, self._dim), (min(n_items, self.n_blocks),),
+        self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (min(n_items, self.n_blocks),),
                             (32 * WARPS,), args, shared=self._shared)
 
     def flat(self, entry: str, n: int, *args: Any) -> None:
         """A thread an item."""
-        self._device.launch(Kernel("pairwise", entry, self._dtype, self._dim), (-(-n // 256),), (256,), args)
+        self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (-(-n // 256),), (256,), args)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pointmetrics._backends.protocol import Array
 
-from .kernel_source import Kernel, specialised
+from .kernel_source import kernel_of, specialised
 
 if TYPE_CHECKING:
     from .backend import CudaBackend
@@ -33,7 +33,7 @@ def divergences(
     now, done = xp.empty(3 * b), xp.zeros(3 * b, np.uint8)
 
     def launch(entry: str, blocks: int, threads: int, *args: Any) -> None:
-        device.launch(Kernel("sinkhorn", entry, np.dtype(x.dtype), specialised(d)), (blocks,), (threads,), args)
+        device.launch(kernel_of("sinkhorn", entry, x.dtype, specialised(d)), (blocks,), (threads,), args)
 
     launch("first_epsilons", 3 * b, 256, *clouds, np.int32(d), np.int32(squared), np.float64(epsilon), now)
     for iteration in range(max_iter + 200):

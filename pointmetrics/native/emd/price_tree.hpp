@@ -56,6 +56,13 @@ class PriceTree {
 // Order in which any aligned run of 16 or 256 points is a kd cell: order[k] is the row at place k.
 std::vector<std::int32_t> kd_order(const double* points, std::int32_t n, int d);
 
+// smallest(), as compiled for one instruction set; hits and values have room for 2 k + 2 kFan.
+struct Queries {
+  using Query = std::int32_t (*)(const PriceTree& tree, const double* point, std::int32_t k, double below, Hit* hits,
+                                 double* values, double* rest);
+  Query of[2][3];  // [squared][2, 3 or any number of axes]
+};
+
 // Reusable memory of a query; one per thread.
 struct QueryScratch {
   std::vector<Hit> hits;

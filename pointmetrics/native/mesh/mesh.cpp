@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core.hpp"
-#include "isa/dispatch.hpp"
+#include "isa/kernels.hpp"
 #include "nativekit/parallel.hpp"
 
 namespace pointmetrics {
@@ -74,7 +74,7 @@ int nearest_on_mesh(const double* points, std::int64_t n, const Mesh& mesh, int 
       const std::int64_t last = std::min(n, (t + 1) * kPerTask);
       for (std::int64_t at = t * kPerTask; at < last; at += kPerStop) {
         nativekit::stop_if_asked();
-        mesh_search()(&tree, &mesh, points, order.data(), at, std::min(last, at + kPerStop), sq_dist, face, barycentric);
+        core().search_mesh(&tree, &mesh, points, order.data(), at, std::min(last, at + kPerStop), sq_dist, face, barycentric);
       }
     });
     return kOk;

@@ -1,7 +1,6 @@
-// The nearest triangle of a point. Included once per instruction set, in float64 only.
+// The nearest triangle of a point. Included once per instruction set (isa/level.hpp), in float64 only.
 
-namespace pointmetrics {
-namespace NK_ARCH {
+namespace pointmetrics::NK_ISA {
 
 struct OnMesh {
   double sq_dist = std::numeric_limits<double>::infinity();
@@ -97,12 +96,12 @@ inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double
         continue;
       }
       const double* boxes = tree->boxes[entry.level] + entry.node * 6 * kLanes;
-      Pack<double> sum = Pack<double>::set(0);
+      Pack<double> sum = Pack<double>::of(0);
       for (int a = 0; a < 3; ++a) {
-        const Pack<double> q = Pack<double>::set(query[a]);
-        const Pack<double> gap = max(max(Pack<double>::load(boxes + a * kLanes) - q,
+        const Pack<double> q = Pack<double>::of(query[a]);
+        const Pack<double> gap = larger(larger(Pack<double>::load(boxes + a * kLanes) - q,
                                          q - Pack<double>::load(boxes + (3 + a) * kLanes)),
-                                     Pack<double>::set(0));
+                                     Pack<double>::of(0));
         sum = sum + gap * gap;
       }
       alignas(64) double dist[kLanes];
@@ -110,8 +109,8 @@ inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double
       // Empty lanes are at infinity; a first query has no bound and must not take them for children.
       const double bound = std::min(best.sq_dist * kSlack, std::numeric_limits<double>::max());
       const int bottom = top;
-      for (unsigned mask = le_mask(sum, Pack<double>::set(bound)); mask != 0; mask &= mask - 1) {
-        const int i = lowest_bit(mask);
+      for (unsigned mask = le_mask(sum, Pack<double>::of(bound)); mask != 0; mask &= mask - 1) {
+        const int i = nativekit::lowest_bit(mask);
         int at = top++;
         for (; at > bottom && stack[at - 1].sq_dist < dist[i]; --at) stack[at] = stack[at - 1];
         stack[at] = {dist[i], entry.node * kLanes + i, entry.level - 1};
@@ -123,5 +122,4 @@ inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double
   }
 }
 
-}  // namespace NK_ARCH
-}  // namespace pointmetrics
+}  // namespace pointmetrics::NK_ISA

@@ -1,7 +1,6 @@
-// Fill a laid-out tree from points. Included once per instruction set.
+// Fill a laid-out tree from points. Included once per instruction set (isa/level.hpp).
 
-namespace pointmetrics {
-namespace NK_ARCH {
+namespace pointmetrics::NK_ISA {
 
 // Put up to 16 distinct ids in rising order by counting the lower ones of each: no branch to mispredict,
 // and no harm where both arrays are one.
@@ -84,5 +83,4 @@ void fill_levels(const Tree<T>* tree) {
   }
 }
 
-}  // namespace NK_ARCH
-}  // namespace pointmetrics
+}  // namespace pointmetrics::NK_ISA

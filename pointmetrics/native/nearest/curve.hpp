@@ -1,12 +1,11 @@
-// Put points in the order of a Hilbert curve. Included once per instruction set.
+// Put points in the order of a Hilbert curve. Included once per instruction set (isa/level.hpp).
 //
 // The curve only decides how fast a search is, never what it finds. Keys are 32 bits: coordinates are
 // cut into cells of the cloud's bounding cube, and a run of points that share one cell and do not fit a
 // leaf is ordered again within its own bounding cube. So outliers and dense spots cost another pass
 // over their points, not their neighbours' resolution.
 
-namespace pointmetrics {
-namespace NK_ARCH {
+namespace pointmetrics::NK_ISA {
 
 constexpr int kMaxCurveAxes = 8;
 constexpr int kKeyBits = 32;
@@ -173,5 +172,4 @@ void curve_order(const T* points, std::int64_t n, int d, std::int32_t* order, st
   for (std::int64_t i = 0; i < n; ++i) order[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(scratch[i]));
 }
 
-}  // namespace NK_ARCH
-}  // namespace pointmetrics
+}  // namespace pointmetrics::NK_ISA

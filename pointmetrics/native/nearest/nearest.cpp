@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core.hpp"
-#include "isa/dispatch.hpp"
+#include "isa/kernels.hpp"
 #include "nativekit/interrupt.hpp"
 #include "nativekit/parallel.hpp"
 #include "status.hpp"

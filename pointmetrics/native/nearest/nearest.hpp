@@ -27,9 +27,6 @@ struct NearestJob {
   std::int32_t* id_y;
 };
 
-// Use at most this instruction set (0 baseline, 1 AVX2, 2 AVX-512) and return what is used. For tests.
-int limit_instruction_set(int limit);
-
 template <class T>
 int nearest(const NearestJob<T>& job);
 

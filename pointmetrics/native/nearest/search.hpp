@@ -1,17 +1,18 @@
-// Exact nearest neighbours in a tree. Included once per instruction set. D is 2, 3 or 0 (any).
+// Exact nearest neighbours in a tree. Included once per instruction set (isa/level.hpp). D is 2, 3 or 0 (any).
 //
 // A box's distance is computed like a point's, and rounding is monotone, so it never exceeds the
 // computed distance of a point inside: pruning on it is exact in floating point, ties included.
 
-namespace pointmetrics {
-namespace NK_ARCH {
+#include "nearest/take_ids.hpp"
+
+namespace pointmetrics::NK_ISA {
 
 template <class T, int D>
 NK_INLINE Pack<T> leaf_sq_dist(const T* leaf, const T* query, int d) {
-  Pack<T> diff = Pack<T>::load(leaf) - Pack<T>::set(query[0]);
+  Pack<T> diff = Pack<T>::load(leaf) - Pack<T>::of(query[0]);
   Pack<T> sum = diff * diff;
   for (int a = 1; a < (D > 0 ? D : d); ++a) {
-    diff = Pack<T>::load(leaf + a * kLanes) - Pack<T>::set(query[a]);
+    diff = Pack<T>::load(leaf + a * kLanes) - Pack<T>::of(query[a]);
     sum = sum + diff * diff;
   }
   return sum;
@@ -31,16 +32,6 @@ struct Group {
   T worst;              // largest of best
 };
 
-NK_INLINE int lowest_bit(unsigned mask) {
-#if defined(_MSC_VER)
-  unsigned long at;
-  _BitScanForward(&at, mask);
-  return static_cast<int>(at);
-#else
-  return __builtin_ctz(mask);
-#endif
-}
-
 template <class T, int D>
 NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Group<T, D>* group) {
   for (int i = 0; i < kLanes; ++i) {
@@ -58,7 +49,7 @@ NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Grou
     group->upper[a] = high;
     group->centre[a] = low + (high - low) / 2;
   }
-  group->best = Pack<T>::set(std::numeric_limits<T>::infinity());
+  group->best = Pack<T>::of(std::numeric_limits<T>::infinity());
   group->worst = std::numeric_limits<T>::infinity();
 }
 
@@ -68,24 +59,24 @@ template <class T, int D>
 NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, Group<T, D>* group) {
   const int n_axes = D > 0 ? D : tree.d;
   const T* at = tree.points + leaf * n_axes * kLanes;
-  Pack<T> least = Pack<T>::set(std::numeric_limits<T>::infinity());
-  Pack<T> slot = Pack<T>::set(0);
+  Pack<T> least = Pack<T>::of(std::numeric_limits<T>::infinity());
+  Pack<T> slot = Pack<T>::of(0);
   for (int i = 0; i < kLanes; ++i) {
-    Pack<T> diff = Pack<T>::load(group->query[0]) - Pack<T>::set(at[i]);
+    Pack<T> diff = Pack<T>::load(group->query[0]) - Pack<T>::of(at[i]);
     Pack<T> sum = diff * diff;
     for (int a = 1; a < n_axes; ++a) {
-      diff = Pack<T>::load(group->query[a]) - Pack<T>::set(at[a * kLanes + i]);
+      diff = Pack<T>::load(group->query[a]) - Pack<T>::of(at[a * kLanes + i]);
       sum = sum + diff * diff;
     }
-    slot = where_lt(sum, least, Pack<T>::set(static_cast<T>(i)), slot);
-    least = min(sum, least);
+    slot = where_lt(sum, least, Pack<T>::of(static_cast<T>(i)), slot);
+    least = smaller(sum, least);
   }
   if (le_mask(least, group->best) == 0) return;
   // The last lane's leaf is where the next group starts; a tie with another leaf does as well.
   if ((le_mask(least, group->best) >> (kLanes - 1)) != 0) group->leaf = leaf;
   take_ids(least, slot, group->best, tree.ids + leaf * kLanes, group->id);
-  group->best = min(least, group->best);
-  group->worst = largest(group->best);
+  group->best = smaller(least, group->best);
+  group->worst = group->best.largest();
 }
 
 template <class T>
@@ -102,13 +93,13 @@ struct Visit {
 template <class T, int D>
 NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const Group<T, D>& group) {
   const int n_axes = D > 0 ? D : d;
-  const Pack<T> zero = Pack<T>::set(0);
+  const Pack<T> zero = Pack<T>::of(0);
   Pack<T> sum = zero;
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> q = Pack<T>::load(group.query[a]);
-    const Pack<T> below = Pack<T>::set(boxes[a * kLanes + lane]) - q;
-    const Pack<T> above = q - Pack<T>::set(boxes[(n_axes + a) * kLanes + lane]);
-    const Pack<T> diff = max(max(below, above), zero);
+    const Pack<T> below = Pack<T>::of(boxes[a * kLanes + lane]) - q;
+    const Pack<T> above = q - Pack<T>::of(boxes[(n_axes + a) * kLanes + lane]);
+    const Pack<T> diff = larger(larger(below, above), zero);
     sum = a == 0 ? diff * diff : sum + diff * diff;
   }
   unsigned mask = le_mask(sum, group.best);
@@ -116,7 +107,7 @@ NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const
   if ((mask & ~le_mask(group.best, sum)) != 0) return true;
   // Nothing can be nearer; an equally near point of lower id might be there.
   for (; mask != 0; mask &= mask - 1) {
-    if (min_id < group.id[lowest_bit(mask)]) return true;
+    if (min_id < group.id[nativekit::lowest_bit(mask)]) return true;
   }
   return false;
 }
@@ -128,24 +119,24 @@ NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t 
   const int n_axes = D > 0 ? D : tree.d;
   const T* boxes = tree.boxes[1] + node * 2 * n_axes * kLanes;
   const std::int32_t* min_ids = tree.min_id[1] + node * kLanes;
-  const Pack<T> zero = Pack<T>::set(0);
+  const Pack<T> zero = Pack<T>::of(0);
   Pack<T> sum = zero;
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
     const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
     const Pack<T> gap =
-        max(max(low - Pack<T>::set(group->upper[a]), Pack<T>::set(group->lower[a]) - high), zero);
+        larger(larger(low - Pack<T>::of(group->upper[a]), Pack<T>::of(group->lower[a]) - high), zero);
     sum = sum + gap * gap;
   }
   const unsigned inside = le_mask(sum, zero);
-  const unsigned near = le_mask(sum, Pack<T>::set(group->worst));
+  const unsigned near = le_mask(sum, Pack<T>::of(group->worst));
   for (unsigned mask = inside; mask != 0; mask &= mask - 1) {
-    const int i = lowest_bit(mask);
+    const int i = nativekit::lowest_bit(mask);
     const std::int64_t leaf = node * kLanes + i;
     if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
   }
-  for (unsigned mask = near & ~inside & le_mask(sum, Pack<T>::set(group->worst)); mask != 0; mask &= mask - 1) {
-    const int i = lowest_bit(mask);
+  for (unsigned mask = near & ~inside & le_mask(sum, Pack<T>::of(group->worst)); mask != 0; mask &= mask - 1) {
+    const int i = nativekit::lowest_bit(mask);
     const std::int64_t leaf = node * kLanes + i;
     if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
   }
@@ -156,19 +147,19 @@ NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, 
                              Visit<T>* stack, int* top) {
   const int n_axes = D > 0 ? D : tree.d;
   const T* boxes = tree.boxes[level] + node * 2 * n_axes * kLanes;
-  const Pack<T> zero = Pack<T>::set(0);
+  const Pack<T> zero = Pack<T>::of(0);
   Pack<T> sum = zero;
   Pack<T> rank = zero;
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
     const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
-    const Pack<T> gap = max(max(low - Pack<T>::set(group.upper[a]), Pack<T>::set(group.lower[a]) - high), zero);
+    const Pack<T> gap = larger(larger(low - Pack<T>::of(group.upper[a]), Pack<T>::of(group.lower[a]) - high), zero);
     sum = sum + gap * gap;
-    const Pack<T> centre = Pack<T>::set(group.centre[a]);
-    const Pack<T> far = max(max(low - centre, centre - high), zero);
+    const Pack<T> centre = Pack<T>::of(group.centre[a]);
+    const Pack<T> far = larger(larger(low - centre, centre - high), zero);
     rank = rank + far * far;
   }
-  unsigned mask = le_mask(sum, Pack<T>::set(group.worst));
+  unsigned mask = le_mask(sum, Pack<T>::of(group.worst));
   alignas(64) T dist[kLanes];
   alignas(64) T ranks[kLanes];
   sum.store(dist);
@@ -176,7 +167,7 @@ NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, 
   const std::int32_t* min_ids = tree.min_id[level] + node * kLanes;
   const int bottom = *top;
   for (; mask != 0; mask &= mask - 1) {
-    const int i = lowest_bit(mask);
+    const int i = nativekit::lowest_bit(mask);
     // Nearest on top; at equal distance the lowest id, so that a pile of duplicates is left early.
     int at = (*top)++;
     for (; at > bottom && (stack[at - 1].rank < ranks[i] ||
@@ -244,17 +235,17 @@ NK_INLINE void search_tree(const Tree<T>& tree, const T* points, const std::int3
 template <class T, int D, int kTile>
 NK_INLINE void scan_flat(const Tree<T>& tree, const T* points, const std::int64_t* rows, T* sq_dist,
                          std::int32_t* nearest) {
-  const Pack<T> inf = Pack<T>::set(std::numeric_limits<T>::infinity());
+  const Pack<T> inf = Pack<T>::of(std::numeric_limits<T>::infinity());
   Pack<T> best[kTile];
   Pack<T> block[kTile];
   for (int t = 0; t < kTile; ++t) best[t] = block[t] = inf;
   for (std::int64_t leaf = 0; leaf < tree.level_size[0]; ++leaf) {
     const T* at = tree.points + leaf * tree.d * kLanes;
-    const Pack<T> here = Pack<T>::set(static_cast<T>(leaf));
+    const Pack<T> here = Pack<T>::of(static_cast<T>(leaf));
     for (int t = 0; t < kTile; ++t) {
       const Pack<T> dist = leaf_sq_dist<T, D>(at, points + rows[t] * tree.d, tree.d);
       block[t] = where_lt(dist, best[t], here, block[t]);
-      best[t] = min(dist, best[t]);
+      best[t] = smaller(dist, best[t]);
     }
   }
   for (int t = 0; t < kTile; ++t) {
@@ -311,5 +302,4 @@ void search(const Tree<T>* tree, const T* points, const std::int32_t* order, std
   }
 }
 
-}  // namespace NK_ARCH
-}  // namespace pointmetrics
+}  // namespace pointmetrics::NK_ISA

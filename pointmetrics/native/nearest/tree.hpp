@@ -61,20 +61,4 @@ Tree<T> lay_out(char* memory, std::int64_t n, int d, bool flat, std::size_t* byt
   return tree;
 }
 
-// What is compiled once for every instruction set. `order` runs along the Hilbert curve.
-template <class T>
-struct Kernels {
-  // Fill order[0, n) from points; scratch holds 2 n 64-bit words.
-  void (*curve_order)(const T* points, std::int64_t n, int d, std::int32_t* order,
-                      std::uint64_t* scratch);
-  // Fill leaves [begin, end) of tree from points in the given order (nullptr: as they come), and,
-  // in a tree that is not flat, their boxes.
-  void (*fill_leaves)(const T* points, const std::int32_t* order, std::int64_t begin,
-                      std::int64_t end, const Tree<T>* tree);
-  void (*fill_levels)(const Tree<T>* tree);
-  // Nearest neighbour in tree of the queries points[order[begin, end)].
-  void (*search)(const Tree<T>* tree, const T* points, const std::int32_t* order, std::int64_t begin,
-                 std::int64_t end, T* sq_dist, std::int32_t* nearest);
-};
-
 }  // namespace pointmetrics

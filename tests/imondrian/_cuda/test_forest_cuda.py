@@ -15,9 +15,10 @@ from imondrian import IsolationMondrianForest
 from imondrian._cuda import forest as _cuda_forest
 from imondrian._cuda import packed_forest as _packed_forest
 from imondrian._cuda.forest import DeviceForest, Plan, device_forest
+from imondrian._forest import scoring
 from imondrian._forest.forest import SLIDING, UNBOUNDED, Forest, seed_states
 
-SCORES = ("depth", "insertion", "spacing")
+SCORES = tuple(scoring.SCORES)  # the CPU's: what one side alone has fails below
 RTOL = {"insertion": 1e-13, "spacing": 1e-12}
 
 
@@ -147,17 +148,22 @@ def test_extreme_values(emulated, dtype):
             check(emulated, forest, queries, score)
 
 
-def test_a_row_without_any_value_goes_every_way(emulated):
+def test_rows_without_any_value(emulated):
     x = np.full((3, 2), np.nan)
     for score in SCORES:
         check(emulated, batch(2, np.float64), x, score)
 
 
-def test_more_rows_with_missing_values_than_threads(emulated, monkeypatch):
-    monkeypatch.setattr(_cuda_forest, "_FORKED_BLOCKS", 1)
+def test_more_rows_with_missing_values_than_threads_of_a_block(emulated):
     x = rows(700, 3, np.float32, seed=3)
     x[:, 1] = np.nan
     check(emulated, batch(3, np.float32), x, "insertion")
+
+
+def test_both_sides_have_the_same_scores(emulated):
+    assert set(scoring.SCORES) == set(_cuda_forest._ERROR)
+    with pytest.raises(KeyError, match="another"):
+        DeviceForest(emulated, batch(2, np.float64)).measure(emulated.xp.asarray(rows(5, 2, np.float64)), "another")
 
 
 # How a block is laid out must not matter

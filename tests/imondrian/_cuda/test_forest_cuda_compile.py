@@ -6,23 +6,21 @@ import subprocess
 
 import numpy as np
 import pytest
+from cases.kernel_budgets import registers
 
 from imondrian._kit.kernel_source import OPTIONS, Instance
 
 NVCC = shutil.which("nvcc")
-# Registers a thread: 64 let four blocks of 256 threads share a multiprocessor.
-BUDGETS = {"leaf_depths": 64, "insertion_depths": 64, "forked_depths": 128, "scores_of_depths": 32,
-           "log_spacings": 64, "forked_spacings": 128, "scores_of_spacings": 40}
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def depth(dtype, rows=4, wide=False, shared=1):
     wide = int(wide or dtype == np.float64)
-    return Instance("leaf_depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared),
+    return Instance("imondrian", "leaf_depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared),
                                           ("SHARED_TREES", shared)))
 
 
-INSTANCES = [*(Instance(file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
+INSTANCES = [*(Instance("imondrian", file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
              *(depth(dtype) for dtype in DTYPES),
              depth(DTYPES[0], wide=True), depth(DTYPES[0], rows=1, shared=0)]
 
@@ -47,6 +45,6 @@ def test_instances_compile_within_their_budget(tmp_path, instance, arch):
     reports = re.findall(r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
                          result.stderr, re.DOTALL)
     assert len(reports) == instance.source.count("__global__ void __launch_bounds__")
-    for name, spilled, registers in reports:
+    for name, spilled, used in reports:
         assert (name, int(spilled)) == (name, 0)
-        assert int(registers) <= BUDGETS[name], name
+        assert int(used) <= registers(name, instance.dtype.itemsize == 8, {}), name

@@ -11,8 +11,7 @@ import pytest
 
 import imondrian
 from imondrian import IsolationMondrianForest
-from imondrian._kit import device as _device
-from imondrian._kit.kernel_source import Instance, Kernel
+from imondrian._kit import torch_stream as _torch_stream
 
 X = np.random.default_rng(0).normal(size=(300, 3))
 QUERIES = np.random.default_rng(1).normal(size=(40, 3)) * 2
@@ -154,8 +153,8 @@ def torch(cp, monkeypatch):
                                    cuda=types.SimpleNamespace(current_stream=lambda device: current))
     monkeypatch.setitem(sys.modules, "torch", module)
     monkeypatch.setattr(cp, "from_dlpack", lambda tensor: tensor.array, raising=False)
-    monkeypatch.setattr(_device, "import_cupy", lambda: cp)
-    monkeypatch.setattr(_device, "foreign_stream", lambda cupy, pointer: entered(pointer))
+    monkeypatch.setattr(_torch_stream, "import_cupy", lambda: cp)
+    monkeypatch.setattr(_torch_stream, "foreign_stream", lambda cupy, pointer: entered(pointer))
     return module
 
 
@@ -179,8 +178,9 @@ def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch, fitted, monkeypatch
     fail = failing(fake_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: too old"))
     monkeypatch.setattr(cp.cuda, "runtime", types.SimpleNamespace(
         CUDARuntimeError=fake_cupy.CUDARuntimeError, getDevice=fail, getDeviceCount=fail,
-        driverGetVersion=lambda: 12020))
-    with pytest.raises(RuntimeError, match=r"through CuPy, which is not usable: .*too old; update the driver, or"):
+        driverGetVersion=lambda: 12040, runtimeGetVersion=lambda: 13000))
+    monkeypatch.setattr(cp, "__version__", "14.2", raising=False)
+    with pytest.raises(RuntimeError, match=r"through CuPy, which cannot use it: .*CUDA 12\.4, .*update the driver"):
         fitted.score_samples(_Tensor(cp.asarray(QUERIES)))
 
 
@@ -188,8 +188,9 @@ def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch, fitted, monkeypatch
 
 
 def runtime_of(driver=12040, devices=1):
-    properties = {"name": b"A device", "major": 9, "minor": 0}
-    return types.SimpleNamespace(driverGetVersion=lambda: driver, getDeviceCount=lambda: devices, getDevice=lambda: 0,
+    properties = {"name": b"A device", "major": 9, "minor": 0, "totalGlobalMem": 2**34}
+    return types.SimpleNamespace(CUDARuntimeError=RuntimeError, runtimeGetVersion=lambda: 12040,
+                                 driverGetVersion=lambda: driver, getDeviceCount=lambda: devices, getDevice=lambda: 0,
                                  getDeviceProperties=lambda number: properties)
 
 
@@ -208,7 +209,8 @@ def failing(error):
     (runtime_of(), lambda: [75, 90], "^usable: A device, CuPy 14.2"),
 ])
 def test_info_says_what_is_missing(monkeypatch, runtime, nvrtc, said):
-    cuda = types.SimpleNamespace(runtime=runtime, nvrtc=types.SimpleNamespace(getSupportedArchs=nvrtc))
+    compiler = types.SimpleNamespace(getSupportedArchs=nvrtc, getVersion=nvrtc)
+    cuda = types.SimpleNamespace(runtime=runtime, nvrtc=compiler)
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, __version__="14.2"))
     assert re.search(said, imondrian.info()["CUDA"])
 
@@ -220,91 +222,6 @@ def test_info_without_cupy(monkeypatch, capsys):
 
     main(["info"])
     assert f"imondrian: {imondrian.__version__}\n" in capsys.readouterr().out
-
-
-class _Nvrtc:
-    """Compiles by writing down what it was asked for."""
-
-    class NVRTCError(RuntimeError):
-        pass
-
-    def __init__(self, error=None):
-        self.error, self.asked, self.destroyed = error, [], 0
-
-    def getVersion(self):
-        return 12, 4
-
-    def getSupportedArchs(self):
-        return [75, 90]
-
-    def createProgram(self, source, name, headers, names):
-        return source, name
-
-    def compileProgram(self, program, options):
-        self.asked.append(options)
-        if self.error:
-            raise self.NVRTCError(self.error)
-
-    def getProgramLog(self, program):
-        return "leaf_depth.cu(3): what went wrong"
-
-    def getCUBIN(self, program):
-        return b"cubin"
-
-    def getPTX(self, program):
-        return b"ptx"
-
-    def destroyProgram(self, program):
-        self.destroyed += 1
-
-
-def test_kernels_are_compiled_once_and_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("IMONDRIAN_CACHE_DIR", str(tmp_path / "kernels"))
-    nvrtc, instance = _Nvrtc(), Instance("depth_score", np.dtype(np.float32))
-    paths = {_device._compiled(nvrtc, instance, capability) for capability in (90, 90, 75, 100)}
-    assert {path.suffix: path.read_bytes() for path in paths} == {".cubin": b"cubin", ".ptx": b"ptx"}
-    assert [options[-1] for options in nvrtc.asked] == ["-arch=sm_90", "-arch=sm_75", "-arch=compute_90"]
-    assert all("-fmad=false" in options for options in nvrtc.asked) and nvrtc.destroyed == 3
-    assert sorted(p.name for p in (tmp_path / "kernels").iterdir()) == sorted(p.name for p in paths)
-
-
-def test_what_the_compiler_says_is_passed_on(monkeypatch, tmp_path):
-    monkeypatch.setenv("IMONDRIAN_CACHE_DIR", str(tmp_path))
-    nvrtc = _Nvrtc("NVRTC_ERROR_COMPILATION")
-    with pytest.raises(RuntimeError, match=r"could not compile depth_score-float32.*for sm_90(.|\n)*what went wrong"):
-        _device._compiled(nvrtc, Instance("depth_score", np.dtype(np.float32)), 90)
-    assert nvrtc.destroyed == 1 and not list(tmp_path.iterdir())
-
-
-def test_launches_reach_the_device_with_typed_arguments(monkeypatch, tmp_path):
-    monkeypatch.setenv("IMONDRIAN_CACHE_DIR", str(tmp_path))
-    calls = []
-
-    class Function:
-        max_dynamic_shared_size_bytes = 0
-
-        def __call__(self, *args, **options):
-            calls.append((args, options))
-
-    function = Function()
-    attributes = {"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 232448}
-    cuda = types.SimpleNamespace(
-        Device=lambda number: types.SimpleNamespace(attributes=attributes, compute_capability="90"), nvrtc=_Nvrtc(),
-        runtime=types.SimpleNamespace(getDevice=lambda: 0), get_current_stream=None)
-    cupy = types.ModuleType("cupy")
-    cupy.ndarray, cupy.cuda = np.ndarray, cuda
-    cupy.RawModule = lambda path: types.SimpleNamespace(get_function=lambda entry: function)
-    device = _device.CupyDevice(cupy, 0)
-    assert (device.n_multiprocessors, device.shared_bytes) == (132, 232448)
-    kernel = Kernel(Instance("depth_score", np.dtype(np.float32)), "scores_of_depths")
-    args = (np.zeros(1), np.int64(1), np.float64(1), np.float64(1))
-    device.launch(kernel, (1,), (256,), args, 1000)
-    assert function.max_dynamic_shared_size_bytes == 0
-    device.launch(kernel, (1,), (256,), args, 100_000)
-    assert function.max_dynamic_shared_size_bytes == 100_000 and len(calls) == 2
-    assert calls[1] == (((1,), (256,), args), {"shared_mem": 100_000})
-    with pytest.raises(TypeError, match=r"argument 1 of scores_of_depths must be .* a numpy scalar, got int"):
-        device.launch(kernel, (1,), (256,), (args[0], 1))
 
 
 # On a device

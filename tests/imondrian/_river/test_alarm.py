@@ -280,7 +280,7 @@ def test_bursts_are_told_whole(score, protect):
     model = OnlineIsolationMondrianForest(50, score=score, seed=0, calibration=None)
     called = alarms(AlarmFilter(model, rate=0.01, protect_anomaly_detector=protect),
                     (dict(enumerate(row)) for row in X.tolist()))
-    assert called[is_burst].sum() >= (43 if score == "insertion" else 38) and called.sum() <= 90
+    assert called[is_burst].sum() >= 43 and called.sum() <= 90
 
 
 def test_long_bursts_are_told_for_the_most_part():

@@ -7,35 +7,21 @@ import subprocess
 
 import numpy as np
 import pytest
+from cases.kernel_budgets import registers
 
-from pointmetrics._backends.cuda.kernel_source import OPTIONS, Instance, entries, kernel_files
+from imondrian._kit.kernel_source import OPTIONS, entries, kernel_files
+from pointmetrics._backends.cuda.kernel_source import instance_of
 
 NVCC = shutil.which("nvcc")
 ARCHS = ("75", "80", "90", "100")
-# Registers a thread, of float32 and of float64 instances: what the occupancy that a kernel counts on allows.
-BUDGETS = {
-    "nearest": (64, 128), "join_splits": (48, 48), "sums_of_pairs": (64, 128),
-    "distances_of_clouds": (64, 128), "forget_farther": (32, 32), "claim_nearest": (48, 48),
-    "pull_scan": (64, 80), "pull_sorted": (64, 80), "curve_keys": (64, 64), "nearest_pruned": (128, 128),
-    "max_magnitude": (64, 64), "segment_sums": (64, 64), "count_rows": (32, 32),
-    "normalise": (64, 64), "auction": (128, 128), "augment": (64, 64), "row_minima": (80, 80), "bounds": (80, 80),
-    "gradients": (80, 80), "first_epsilons": (48, 48), "soft_minima": (80, 80), "advance_potentials": (48, 48),
-    "divergences": (48, 48),
-}
-# What a file is compiled with besides, and the budget of float32 instances then.
+# What a file is compiled with besides.
 VARIANTS = {"emd_auction": (("IN_SHARED", 1),)}
-VARIANT_BUDGETS = {"auction": 64}  # 1024 threads a block
 # One instance of each kind in every run; all of them where asked for, which takes minutes.
 ALL = os.environ.get("POINTMETRICS_ALL_CUBINS") == "1"
-INSTANCES = [(file, dtype, dim, arch, variant) for file in kernel_files() for dtype in ("float32", "float64")
-             for dim in (0, 2, 3) for arch in ARCHS
+INSTANCES = [(file, dtype, dim, arch, variant) for file in kernel_files("pointmetrics")
+             for dtype in ("float32", "float64") for dim in (0, 2, 3) for arch in ARCHS
              for variant in ((), *([VARIANTS[file]] if file in VARIANTS else []))
              if ALL or (arch == "90" and (dtype, dim) in (("float32", 3), ("float64", 0)))]
-
-
-def test_every_kernel_has_a_budget():
-    named = {entry for file in kernel_files() for entry in entries(file)}
-    assert named == set(BUDGETS)
 
 
 @pytest.mark.parametrize("file, dtype, dim, arch, variant", INSTANCES)
@@ -46,16 +32,14 @@ def test_instances_compile_within_their_budget(tmp_path, file, dtype, dim, arch,
     if f"compute_{arch}\n" not in known:
         pytest.skip(f"needs an nvcc that compiles for sm_{arch}")
     source = tmp_path / f"{file}.cu"
-    source.write_text(Instance(file, np.dtype(dtype), dim, variant).source)
+    source.write_text(instance_of(file, np.dtype(dtype), dim, variant).source)
     result = subprocess.run([NVCC, *OPTIONS, "-cubin", f"-arch=sm_{arch}", "-Xptxas", "-v", "-Werror", "all-warnings",
                              str(source), "-o", str(tmp_path / "out.cubin")],
                             capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stderr[-4000:]
     reports = re.findall(r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
                          result.stderr, re.DOTALL)
-    assert sorted(name for name, _, _ in reports) == sorted(entries(file))
-    for name, spilled, registers in reports:
-        if name in BUDGETS:
-            assert (int(spilled), name) == (0, name)
-            budget = VARIANT_BUDGETS.get(name) if variant else None
-            assert int(registers) <= (budget or BUDGETS[name][dtype == "float64"]), name
+    assert sorted(name for name, _, _ in reports) == sorted(entries("pointmetrics", file))
+    for name, spilled, used in reports:
+        assert (int(spilled), name) == (0, name)
+        assert int(used) <= registers(name, dtype == "float64", {"DIM": dim, **dict(variant)}), name

@@ -135,21 +135,45 @@ def test_tensors_have_the_cpus_values_and_gradients(torch_cuda, dtype):
         torch.testing.assert_close(on_cuda, on_cpu, rtol=1e-6, atol=1e-9)
 
 
-def test_a_graph_of_torch_replays(torch_cuda):
+@pytest.mark.parametrize("warm_up", ["the same stream", "another", "the default one"])
+@pytest.mark.parametrize("function", ["chamfer", "chamfer with gradients", "emd", "hausdorff"])
+def test_a_graph_of_torch_replays(torch_cuda, function, warm_up):
+    """Whichever stream was used before, and whatever is computed between recording and replay."""
     torch = torch_cuda
+    call = {"chamfer": pm.chamfer_distance, "hausdorff": pm.hausdorff_distance,
+            "chamfer with gradients": lambda x, y: pm.chamfer_distance(x, y, return_grad=True)[1][0],
+            "emd": lambda x, y: pm.earth_movers_distance(x, y, tol=1e-2)}[function]
     x, y = torch.rand(2, 4, 512, 3, device="cuda")
-    side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            pm.chamfer_distance(x, y)
-    side.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=side):
-        value = pm.chamfer_distance(x, y)
-    x.add_(0.25)
-    graph.replay()
+    recording = torch.cuda.Stream()
+    before = {"the same stream": recording, "another": torch.cuda.Stream(),
+              "the default one": torch.cuda.default_stream()}[warm_up]
     torch.cuda.synchronize()
-    torch.testing.assert_close(value, pm.chamfer_distance(x, y))
+    with torch.cuda.stream(before):
+        call(x, y)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=recording):
+        value = call(x, y)
+    for n in range(1, 100):  # uses memory and sizes up that the recording has left
+        with torch.cuda.stream(recording if n % 2 else before):
+            call(*torch.rand(2, 1, 2 * n, 3, device="cuda"))
+    kept = [torch.full((1 << 20,), float("nan"), device="cuda") for _ in range(8)]
+    for _ in range(2):
+        x.add_(0.25)
+        graph.replay()
+        torch.cuda.synchronize()
+        torch.testing.assert_close(value, call(x, y))
+    assert all(bool(t.isnan().all()) for t in kept)  # a replay writes into nobody else's memory
+
+
+def test_tensors_are_computed_on_in_torchs_memory(torch_cuda, cupy_device):
+    torch = torch_cuda
+    x = torch.rand(4, 512, 3, device="cuda")
+    pm.chamfer_distance(x, x)
+    cupy_device.get_default_memory_pool().free_all_blocks()
+    before = cupy_device.get_default_memory_pool().total_bytes()
+    pm.chamfer_distance(x[:, ::2], x)
+    assert cupy_device.get_default_memory_pool().total_bytes() == before
 
 
 def test_info_names_the_device(cupy_device):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import pointmetrics as pm
+from imondrian._kit.kernel_source import kernel_files
 from pointmetrics import cli
 from pointmetrics._backends import protocol as _backend
 from pointmetrics._backends.cpu import backend as _cpu
 from pointmetrics._backends.cuda import backend as _cuda
-from pointmetrics._backends.cuda import device as _device
-from pointmetrics._backends.cuda.kernel_source import Instance, Kernel, kernel_files
+from pointmetrics._backends.cuda.kernel_source import instance_of
 
 GOOD = np.random.default_rng(0).random((5, 3))
 
@@ -108,6 +108,47 @@ def test_a_recorded_graph_does_not_wait(cp, emulated, monkeypatch):
     fake_cupy.SYNCS[0] = 0
     np.testing.assert_array_equal(cp.asnumpy(pm.chamfer_distance(x, y, return_grad=True)[0]), cp.asnumpy(expected))
     assert fake_cupy.SYNCS[0] == 2  # the two downloads of this test
+
+
+@pytest.fixture
+def own(emulated, monkeypatch):
+    """A backend that has uploaded nothing yet, and computes for the test."""
+    backend = _cuda.CudaBackend(type(emulated.device)(emulated.xp))
+    monkeypatch.setitem(sys.modules, "cupy", backend.xp)
+    monkeypatch.setattr("pointmetrics._backends.cuda.backend.backend", lambda: backend)
+    return backend
+
+
+def test_what_a_graph_reads_is_kept_for_its_replays(own):
+    sizes = [np.array([0, n]) for n in range(1, 500)]
+    first = own.constant(sizes[0])
+    own.device.is_capturing = True
+    assert own.constant(sizes[0]) is first
+    own.device.is_capturing = False
+    for other in sizes[1:]:  # more than are kept
+        own.constant(other)
+    assert own.constant(sizes[0]) is first
+    assert own.constant(sizes[-1]) is own.constant(sizes[-1]) and len(own._kept) <= 65
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: pm.chamfer_distance(x, x, return_grad=True), lambda x: pm.earth_movers_distance(x, x),
+    lambda x: pm.sinkhorn_divergence(x, x, epsilon=1.0, max_iter=1), lambda x: pm.f_score(x, x, 0.1),
+], ids=["chamfer", "emd", "sinkhorn", "f-score"])
+def test_a_graph_is_recorded_after_a_call_of_the_same_sizes(own, call):
+    x = own.xp.asarray(GOOD)
+    own.device.is_capturing = True
+    with pytest.raises(RuntimeError, match="while a graph is recorded: call the function once with clouds of the same"):
+        call(x)
+    own.device.is_capturing = False
+    expected = call(x)
+    own.device.is_capturing = True
+    fake_cupy.SYNCS[0] = 0
+    found = call(x)
+    assert fake_cupy.SYNCS[0] == 0
+    for a, b in zip(*((r if isinstance(r, tuple) else (r,)) for r in (expected, found)), strict=True):
+        if not isinstance(a, tuple):
+            np.testing.assert_array_equal(own.xp.asnumpy(b), own.xp.asnumpy(a))
 
 
 # Tensors on a CUDA device, with a torch that has them
@@ -269,114 +310,11 @@ def test_info_without_cupy(monkeypatch):
     assert "pip install 'imondrian[cuda]'" in pm.info()["CUDA"]
 
 
-class Nvrtc:
-    """An NVRTC that counts what it compiles."""
-
-    NVRTCError = RuntimeError
-
-    def __init__(self, archs=(75, 90), fails=False):
-        self.archs, self.fails, self.compiled, self.options = archs, fails, 0, ()
-
-    def getVersion(self):
-        return 13, 0
-
-    def getSupportedArchs(self):
-        return self.archs
-
-    def createProgram(self, source, name, headers, include_names):
-        return source
-
-    def compileProgram(self, program, options):
-        self.compiled += 1
-        self.options = options
-        if self.fails:
-            raise RuntimeError("NVRTC_ERROR_COMPILATION")
-
-    def getCUBIN(self, program):
-        return b"cubin"
-
-    def getPTX(self, program):
-        return b"ptx"
-
-    def getProgramLog(self, program):
-        return "line 3: error"
-
-    def destroyProgram(self, program): ...
-
-
-INSTANCE = Instance("segments", np.dtype(np.float32), 0)
-
-
-def test_what_was_compiled_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("POINTMETRICS_CACHE_DIR", str(tmp_path / "kernels"))
-    nvrtc = Nvrtc()
-    paths = [_device._cubin(nvrtc, INSTANCE, 90) for _ in range(2)]
-    assert nvrtc.compiled == 1 and paths[0] == paths[1] and paths[0].read_bytes() == b"cubin"
-    assert "-arch=sm_90" in nvrtc.options and "-fmad=false" in nvrtc.options
-    # Another architecture, another dtype: another file. Nothing else is left behind.
-    _device._cubin(nvrtc, INSTANCE, 75)
-    _device._cubin(nvrtc, Instance("segments", np.dtype(np.float64), 0), 90)
-    assert nvrtc.compiled == 3 and len(list(paths[0].parent.iterdir())) == 3
-
-
-def test_kernels_cannot_be_compiled_without_nvrtc(monkeypatch, tmp_path):
-    def fail():
-        raise RuntimeError("libnvrtc.so.13: cannot open shared object file")
-
-    monkeypatch.setenv("POINTMETRICS_CACHE_DIR", str(tmp_path))
-    nvrtc = Nvrtc()
-    nvrtc.getVersion = fail
-    with pytest.raises(RuntimeError, match=r"NVRTC, cannot be loaded \(libnvrtc.*install a CUDA toolkit, or pip"):
-        _device._cubin(nvrtc, INSTANCE, 90)
-
-
-def test_a_newer_device_gets_code_that_its_driver_translates(monkeypatch, tmp_path):
-    monkeypatch.setenv("POINTMETRICS_CACHE_DIR", str(tmp_path))
-    nvrtc = Nvrtc()
-    assert _device._cubin(nvrtc, INSTANCE, 120).read_bytes() == b"ptx"
-    assert "-arch=compute_90" in nvrtc.options
-
-
-def test_compiler_messages_are_passed_on(monkeypatch, tmp_path):
-    monkeypatch.setenv("POINTMETRICS_CACHE_DIR", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"could not compile segments-float32-any.* for sm_90[\s\S]*line 3"):
-        _device._cubin(Nvrtc(fails=True), INSTANCE, 90)
-    assert not list(tmp_path.iterdir())
-
-
 def test_sources_hold_their_headers_and_differ_by_instance():
-    for file in kernel_files():
-        sources = {Instance(file, np.dtype(dtype), dim).source for dtype in "fd" for dim in (0, 2, 3)}
+    for file in kernel_files("pointmetrics"):
+        sources = {instance_of(file, np.dtype(dtype), dim).source for dtype in "fd" for dim in (0, 2, 3)}
         assert len(sources) == 6
         assert not any('#include "' in source for source in sources)
-
-
-class _Function:
-    """Stands for a kernel that CuPy loaded."""
-
-    max_dynamic_shared_size_bytes = 48 * 1024
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, grid, block, args, shared_mem):
-        self.calls.append((grid, block, args, shared_mem))
-
-
-def test_launches_ask_for_shared_memory_and_refuse_untyped_arguments(monkeypatch):
-    function = _Function()
-    monkeypatch.setattr(_device, "_function", lambda cupy, number, kernel: function)
-    cupy = types.SimpleNamespace(ndarray=np.ndarray, cuda=types.SimpleNamespace(
-        Device=lambda number: types.SimpleNamespace(attributes={"MultiProcessorCount": 132}),
-        runtime=types.SimpleNamespace(getDevice=lambda: 0)))
-    device = _device.CupyDevice(cupy, 0)
-    assert device.n_multiprocessors == 132
-    kernel = Kernel("segments", "max_magnitude", np.dtype(np.float32))
-    device.launch(kernel, (3,), (256,), (np.zeros(2), np.int32(1)), shared=100_000)
-    assert function.max_dynamic_shared_size_bytes == 100_000
-    assert function.calls[0][0] == (3,) and function.calls[0][3] == 100_000
-    with pytest.raises(TypeError, match=r"argument 1 of max_magnitude must be .* numpy scalar, got int"):
-        device.launch(kernel, (3,), (256,), (np.zeros(2), 1))
 
 
 # With the real CuPy, and no device
@@ -388,28 +326,3 @@ def test_cupy_has_every_function_in_use():
     used = set(re.findall(r"\bxp\.(\w+)\(", sources))
     assert len(used) > 20
     assert sorted(name for name in used if not hasattr(cupy, name)) == []
-
-
-def test_a_stream_of_another_library_is_taken_over_without_a_warning():
-    cupy = pytest.importorskip("cupy", reason="needs CuPy, not a device")
-    assert _device.foreign_stream(cupy, 77).ptr == 77
-
-
-def test_nvrtc_compiles_through_cupy():
-    nvrtc = pytest.importorskip("cupy", reason="needs CuPy, not a device").cuda.nvrtc
-    try:
-        _device.nvrtc_version(nvrtc)
-    except RuntimeError as error:
-        assert "[ctk]" in str(error)
-        pytest.skip("needs NVRTC")
-    assert _device._compile(nvrtc, INSTANCE, 90)[:4] == b"\x7fELF"
-    assert b".target sm_" in _device._compile(nvrtc, INSTANCE, 9999)
-    broken = Instance("segments", np.dtype(np.float32), 0, (("REAL", "nonsense"),))  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match=r"NVRTC could not compile segments[\s\S]*nonsense"):
-        _device._compile(nvrtc, broken, 90)
-
-
-def test_cupy_without_a_device_is_told_of():
-    pytest.importorskip("cupy", reason="needs CuPy, not a device")
-    status = _device.cuda_status()
-    assert status.cupy and (status.usable or status.reason)

@@ -11,7 +11,7 @@ from emd_oracles import FAMILIES, cost_matrix, exact_assignment
 
 from pointmetrics._backends.cuda import emd as _cuda_emd
 from pointmetrics._backends.cuda.backend import CudaBackend
-from pointmetrics._backends.cuda.kernel_source import Instance
+from pointmetrics._backends.cuda.kernel_source import instance_of
 
 SIZES = (1, 2, 5, 33, 64)
 
@@ -194,6 +194,54 @@ def test_a_removed_barrier_is_reported_as_a_race(where, monkeypatch):
 
 def test_the_removed_barriers_are_there():
     files = "emd_auction", "emd_augment", "emd_bounds"
-    sources = "".join(Instance(file, np.dtype(np.float64), 3).source for file in files)
+    sources = "".join(instance_of(file, np.dtype(np.float64), 3).source for file in files)
     for old, _ in BARRIERS.values():
         assert sources.count(old) == 1
+
+
+@pytest.mark.parametrize("looks", [1, 40 * 3, 64 * 20])
+def test_searches_are_the_same_in_one_launch_and_in_many(monkeypatch, looks):
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    pairs = family("skewed", (40, 1, 64))
+    results = []
+    for budget in (1 << 25, looks):
+        monkeypatch.setattr(_cuda_emd, "_LAUNCH_LOOKS", budget)
+        device = EmulatedDevice()
+        arrays, _, found = assign(CudaBackend(device), pairs, max_bids=1, max_steps=40)
+        results.append((arrays, device.launches["augment"], device.xp.asnumpy(found.work.steps)))
+    (one, n_one, steps), (many, n_many, steps_of_many) = results
+    assert n_one == 2 and n_many == 2 * -(-40 * 64 // max(1, looks // 64))
+    assert steps.max() > 40  # several launches had something to do
+    np.testing.assert_array_equal(steps_of_many, steps)
+    for name in one:
+        np.testing.assert_array_equal(many[name], one[name], err_msg=name)
+
+
+def test_rounds_without_end_are_left_to_shortest_paths():
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    device = EmulatedDevice(edit=lambda source: source.replace("#define MAX_ROUNDS (1 << 18)", "#define MAX_ROUNDS 3"))
+    arrays, clouds, found = assign(CudaBackend(device), family("skewed", (40, 64)))
+    assert (device.xp.asnumpy(found.work.rounds) == 3).all() and found.n_on_host == 0
+    assert_proven(arrays, clouds, False, 0.0)
+
+
+@pytest.mark.parametrize("block", [32, 64, 256, None])
+@pytest.mark.parametrize("name", ["uniform", "lattice", "skewed", "duplicated"])
+def test_rounds_of_one_bidder_go_on_alone_to_the_same_end(name, block):
+    """Counts and bits are those of rounds that the whole block takes part in; the lists are filled as often."""
+    if reason := host_build.missing():
+        pytest.skip(reason)
+    pairs, results = family(name, (1, 2, 33, 90)), []
+    for edit in (None, lambda source: source.replace("if (n_free == 1) {", "if (false) {")):
+        device = EmulatedDevice(edit=edit)
+        for limits in ({}, {"max_bids": 3}):
+            arrays, _, found = assign(CudaBackend(device), pairs, block=block, **limits)
+            work = {field: device.xp.asnumpy(getattr(found.work, field))
+                    for field in ("rounds", "bids", "scans", "phases")}
+            results.append(arrays | work)
+    for alone, together in zip(results[:2], results[2:], strict=True):
+        for key in alone:
+            np.testing.assert_array_equal(alone[key], together[key], err_msg=key)
+    assert results[0]["rounds"].max() > 10

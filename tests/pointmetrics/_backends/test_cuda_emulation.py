@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from device import EmulatedDevice
 
-from pointmetrics._backends.cuda.kernel_source import Kernel
+from pointmetrics._backends.cuda.kernel_source import kernel_of
 
 COLLECTIVES = """
 extern "C" __global__ void probe(const int* values, int* out) {
@@ -58,7 +58,7 @@ def run(source, values, size, grid=(2,), block=(64,), shared=0, initial=0, **opt
         pytest.skip(reason)
     device = EmulatedDevice(edit=lambda _: source, **options)
     out = device.xp.full(size, initial, dtype=np.int32)
-    device.launch(Kernel("segments", "probe", np.float32), grid, block, (device.xp.asarray(values), out), shared)
+    device.launch(kernel_of("segments", "probe", np.float32), grid, block, (device.xp.asarray(values), out), shared)
     return device.xp.asnumpy(out)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import pointmetrics as pm
+from imondrian._kit.device_memory import in_parts, size
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.cuda import nearest as _cuda_nearest
 from pointmetrics._backends.cuda import search as _cuda_search
-from pointmetrics._backends.cuda.device_memory import in_parts, size
 
 RNG = np.random.default_rng(0)
 BATCH = RNG.random((16, 12, 3)), RNG.random((16, 12, 3))

@@ -12,7 +12,7 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.cuda import nearest as _cuda_nearest
 from pointmetrics._backends.cuda import search as _cuda_search
 from pointmetrics._backends.cuda.backend import CudaBackend
-from pointmetrics._backends.cuda.kernel_source import Kernel
+from pointmetrics._backends.cuda.kernel_source import kernel_of
 
 RNG = np.random.default_rng(0)
 
@@ -162,7 +162,7 @@ def test_a_barrier_between_two_sums_of_sinkhorn_shows_as_a_race(number):
         device = backend(sanitizer="thread", edit=edit).device
         xp = device.xp
         ends, value = xp.asarray(np.array([0, 40])), xp.empty(3)
-        kernel = Kernel("sinkhorn", "divergences" if number == 2 else "first_epsilons", np.dtype(np.float64), 2)
+        kernel = kernel_of("sinkhorn", "divergences" if number == 2 else "first_epsilons", np.dtype(np.float64), 2)
         if number == 2:
             args = ends, ends, *(xp.asarray(RNG.random(40)) for _ in range(4)), value
         else:

@@ -66,7 +66,7 @@ def tiles_scanned(points):
         for old, new in (("real worst; ", "int scanned; real worst; "),
                          ("s.worst = REAL_INFINITY;", "s.worst = REAL_INFINITY; s.scanned = 0;"),
                          ("Search& s, int d) {\n  __syncwarp();", "Search& s, int d) {\n  ++s.scanned; __syncwarp();"),
-                         ("sq[at] = s.best;", "sq[at] = s.scanned;")):
+                         ("sq[at] = found_or_nan(s.best);", "sq[at] = s.scanned;")):
             assert old in source
             source = source.replace(old, new)
         return source
@@ -105,3 +105,31 @@ def test_a_prepared_cloud_gives_the_same(cp, monkeypatch, limit):
         np.testing.assert_allclose(cp.asnumpy(found), expected, rtol=1e-15)
         back = pm.hausdorff_distance(prepared, cp.asarray(clouds))
         np.testing.assert_array_equal(cp.asnumpy(back), pm.hausdorff_distance(pm.PreparedCloud(reference), clouds))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n, d", [(1, 3), (33, 2), (700, 3), (300, 1), (32**3 + 1, 2), (500, 8)])
+def test_a_tree_is_the_sorted_cloud_with_its_boxes(emulated, dtype, n, d):
+    """Held against what numpy makes of the same order along the curve."""
+    points = np.round(np.random.default_rng(0).normal(size=(n, d)), 1).astype(dtype)
+    tree = _cuda_search.build(emulated, emulated.upload(points))
+    down, n_top = emulated.download, -(-n // 32**3)
+    ids, n_tiles = down(tree.ids), 1024 * n_top
+    assert ids.shape == (n_tiles, 32) and (np.diff(ids.astype(np.int64), axis=1) >= 0).all()
+    assert np.array_equal(np.unique(ids), np.arange(n))
+    np.testing.assert_array_equal(down(tree.points), points[ids].transpose(0, 2, 1))
+    keys = down(tree.first_keys)
+    assert (keys[1:] >= keys[:-1]).all()
+    low, high, least = [points[ids].min(1)], [points[ids].max(1)], [ids.min(1)]
+    for _ in range(2):
+        low.append(low[-1].reshape(-1, 32, d).min(1))
+        high.append(high[-1].reshape(-1, 32, d).max(1))
+        least.append(least[-1].reshape(-1, 32).min(1))
+    np.testing.assert_array_equal(down(tree.boxes), np.stack([np.concatenate(low), np.concatenate(high)], axis=1))
+    np.testing.assert_array_equal(down(tree.min_ids), np.concatenate(least))
+    # Each tile holds the next 32 along the curve; past the end, the last one again.
+    full = n // 32
+    assert all(len(np.unique(row)) == 32 for row in ids[:full])
+    if n > 32 * full:
+        assert len(np.unique(ids[full])) == n - 32 * full
+    assert (ids[full + 1 :] == ids[-1, 0]).all()

@@ -109,6 +109,13 @@ REFUSED = {
     "longitude": ("lon lat alt\n1 2 3\n", "the heading names lon, lat, alt and not x, y and z"),
     "index without x": (",0,1,2\n0,.5,.5,.5\n", "line 1: .* may be a heading or a point|line 1: an empty cell"),
     "numbers for names": ("0,1,2\n0.5,1.5,2.5\n", "line 1: '0,1,2' may be a heading or a point"),
+    "numbers for names, semicolons": ("0;1;2\n0,5;1,5;2,5\n", "line 1: '0;1;2' may be a heading"),
+    "numbers for names, tabs": ("0\t1\t2\n0.5\t1.5\t2.5\n1e3\tnan\t2.5\n", "line 1: .* may be a heading or a point"),
+    "numbers for names, blanks": ("0 1\n0.5 1.5\n", "line 1: '0 1' may be a heading or a point"),
+    "numbers for names, quoted": ('"0","1","2"\n0.5,1.5,2.5\n', "line 1: .* may be a heading or a point"),
+    "an empty cell in all rows": ("1\t\t3\n4\t\t6\n", "line 1: .* may have an empty cell between two tabs"),
+    **{f"lines that end in {mark!r}": (f"1 2 3{mark}4 5 6\n7 8 9{mark}1 2 3\n", "line 1: .* may end a line")
+       for mark in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"},
     "x and y and another": ("x,y,depth\n1,2,3\n", "the heading names x, y, depth and not x, y and z"),
     "x twice": ("x,y,z,X\n1,2,3,4\n", "the heading names x twice: x and X"),
     "prose": ("Exported by hand\n1 2 3\n", "line 2: 3 columns where the heading names 3|not x, y and z"),

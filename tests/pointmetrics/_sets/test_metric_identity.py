@@ -1,10 +1,15 @@
 """Checkpoints of matrices know their metric, whatever kind of function it is."""
 
+import enum
+import fractions
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
+import types
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +132,56 @@ def test_torch_modules_and_tensors():
     assert identify(metric(1.0), None) == identify(metric(1.0), None) != identify(metric(2.0), None)
     half = [functools.partial(lambda x, y, t: 0.0, t=torch.tensor([v], dtype=torch.bfloat16)) for v in (1.0, 1.0, 2.0)]
     assert identify(half[0], None) == identify(half[1], None) != identify(half[2], None)
+
+
+def with_attribute(value):
+    def metric(x, y):
+        return np.full(len(x), metric.value)
+
+    metric.value = value
+    return metric
+
+
+def with_member(value):
+    class Metric:
+        member = value
+
+        def __call__(self, x, y):
+            return np.full(len(x), self.member)
+
+    return Metric()
+
+
+def nested(value):
+    class Inner:
+        scale = value
+
+    return Inner
+
+
+class Reader:
+    """A descriptor."""
+
+    def __init__(self, value): self.value = value
+    def __get__(self, instance, owner): return self.value
+
+
+@pytest.mark.parametrize("make", [
+    with_attribute, with_member, *(lambda value, kind=kind: with_member(kind(value)) for kind in (
+        np.float64, lambda v: {v}, lambda v: frozenset([v]), range, lambda v: functools.partial(max, v),
+        lambda v: functools.partialmethod(max, v), lambda v: functools.cached_property(lambda self: v), nested, Reader,
+        lambda v: types.SimpleNamespace(scale=v), fractions.Fraction, lambda v: enum.Enum("E", {"A": v}).A,
+        lambda v: types.MappingProxyType({"a": v}), lambda v: re.compile(str(v)), lambda v: with_attribute(v),
+        lambda v: OrderedDict(sorted({"a": 1, "b": 2}.items(), reverse=v == 2)),
+    ))], ids=str)
+def test_whatever_a_function_or_its_class_holds_counts(make):
+    assert identify(make(1), None) == identify(make(1), None) != identify(make(2), None)
+
+
+def test_functions_of_this_package_go_by_their_names(monkeypatch):
+    before = identify(pm.chamfer_distance, None)
+    monkeypatch.setitem(pm.chamfer_distance.__wrapped__.__globals__, "read_options", print)
+    assert identify(pm.chamfer_distance, None) == before
 
 
 @pytest.mark.parametrize("make", [

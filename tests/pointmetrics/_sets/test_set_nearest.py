@@ -1,6 +1,7 @@
 """Every cloud's nearest without a matrix: on the CPU and on the emulated device, against whole matrices."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_the_largest_pairs_come_first_and_every_pair_once(emulated):
     """What a persistent grid takes from its counter: looked at through a kernel that writes its items down."""
     from device import EmulatedDevice  # after the fixture, which skips where nothing can be emulated
 
-    from pointmetrics._backends.cuda.kernel_source import Kernel
+    from pointmetrics._backends.cuda.kernel_source import kernel_of
 
     probe = """
 extern "C" __global__ void probe(i64 n, i64 rows, i64 columns, int within, i64* places) {
@@ -142,7 +143,7 @@ extern "C" __global__ void probe(i64 n, i64 rows, i64 columns, int within, i64* 
     for rows, columns, within in ((1, 1, 0), (6, 4, 0), (4, 9, 0), (1, 30, 0), (30, 1, 0), (2, 2, 1), (37, 37, 1)):
         n = rows * (rows - 1) // 2 if within else rows * columns
         places = device.xp.full(2 * n, -1, dtype=np.int64)
-        device.launch(Kernel("pairwise", "probe", np.float32, 3), (1,), (32,),
+        device.launch(kernel_of("pairwise", "probe", np.float32, 3), (1,), (32,),
                       (np.int64(n), np.int64(rows), np.int64(columns), np.int32(within), places))
         at = device.xp.asnumpy(places).reshape(-1, 2).tolist()
         assert sorted(at) == [[i, j] for i in range(rows) for j in range(i + 1 if within else 0, columns)]
@@ -181,3 +182,31 @@ def test_memory_grows_with_the_clouds_not_with_the_pairs():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n * n * 8 / 4  # of the matrix
+
+
+@pytest.mark.parametrize("most", [1, 3000, 10**9])
+def test_sums_are_the_same_in_one_launch_and_in_many(emulated, monkeypatch, most):
+    from pointmetrics._backends.cpu.backend import CPU
+    from pointmetrics._backends.cuda import sets as _cuda_sets
+
+    rng = np.random.default_rng(0)
+    sizes = np.array([30, 1, 17, 40])
+    x, offsets = rng.random((sizes.sum(), 3)), np.concatenate([[0], np.cumsum(sizes)])
+    pairs = np.ascontiguousarray(np.argwhere(np.ones((4, 4))))
+    monkeypatch.setattr(_cuda_sets, "_MOST_WORK", most)
+    before = emulated.device.launches["sums_of_pairs"]
+    up = emulated.upload
+    found = emulated.pairwise(up(x), offsets, up(x), offsets, pairs, 1, 1)
+    np.testing.assert_allclose(found, CPU.pairwise(x, offsets, x, offsets, pairs, 1, 1), rtol=1e-13, atol=1e-13)
+    launches = emulated.device.launches["sums_of_pairs"] - before
+    assert (launches == 1) if most == 10**9 else (launches == 16) if most == 1 else 1 < launches < 16
+
+
+def test_launches_hold_what_they_may():
+    from pointmetrics._backends.cuda.sets import _shares
+
+    work = np.array([50, 20, 20, 5, 5, 5, 1, 0, 0])
+    shares = _shares(work, 30)
+    assert shares[0][0] == 0 and shares[-1][1] == len(work)
+    assert all(a[1] == b[0] for a, b in pairwise(shares))
+    assert all(work[a:b].sum() <= 30 or b == a + 1 for a, b in shares)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
-
-from pointmetrics._clouds.libraries import loaded
 
 from .device import Device
 
@@ -49,14 +48,14 @@ def otherwise(device: Device, compute: Callable[[], _T], with_less: Callable[[],
 
 def is_out_of_memory(error: MemoryError) -> bool:
     """Tell whether an error is CuPy's, and not yet one of :func:`explained`."""
-    cupy = loaded("cupy")
-    return cupy is not None and isinstance(error, cupy.cuda.memory.OutOfMemoryError)
+    cupy: Any = sys.modules.get("cupy")
+    return hasattr(cupy, "ndarray") and isinstance(error, cupy.cuda.memory.OutOfMemoryError)
 
 
 def explained(error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...],
               options: dict[str, Any]) -> MemoryError:
     """Return an error that tells what was wanted, what is free, and what the function was given."""
-    cupy: Any = loaded("cupy")
+    cupy = sys.modules["cupy"]
     cupy.get_default_memory_pool().free_all_blocks()
     free, total = cupy.cuda.runtime.memGetInfo()
     wanted = getattr(error, "_size", None)  # CuPy keeps it beside the message

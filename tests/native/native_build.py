@@ -1,0 +1,53 @@
+"""Compile and run the native drivers, without Python, with whatever compiler a test asks for."""
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVERS = {"imondrian": "forest_driver", "pointmetrics": "points_driver"}
+FLAGS = ["-std=c++17", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+
+def run(command, timeout=300, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+
+
+def sources(package):
+    """Return what of a core is compiled as it is: all but what its levels include."""
+    core = ROOT / package / "native"
+    level = (core / "isa" / "level.hpp").read_text(encoding="utf-8")
+    return [path for path in sorted(core.rglob("*.cpp")) if f'"{path.relative_to(core).as_posix()}"' not in level]
+
+
+def includes(package):
+    return [f"-I{ROOT / 'include'}", f"-I{ROOT / package / 'native'}"]
+
+
+def build_driver(package, compiler, flags, folder):
+    """Build a core with its driver; returns the program."""
+    driver = ROOT / "tests" / "native" / f"{DRIVERS[package]}.cpp"
+    command = [compiler, *FLAGS, *flags, *includes(package)]
+
+    def compile_one(at):
+        number, source = at
+        target = str(folder / f"{number}.o")
+        result = run([*command, "-c", str(source), "-o", target], timeout=900)
+        assert result.returncode == 0, result.stderr[-4000:]
+        return target
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        objects = list(pool.map(compile_one, enumerate([driver, *sources(package)])))
+    program = str(folder / "driver")
+    linked = run([*command, *objects, "-o", program])
+    assert linked.returncode == 0, linked.stderr[-4000:]
+    return program
+
+
+def works(compiler, flags, folder, emulator=()):
+    """Return whether a program of these flags can be built and run, and what was said."""
+    empty = folder / "empty.cpp"
+    empty.write_text("int main() { return 0; }\n")
+    probe = run([compiler, *FLAGS, *flags, str(empty), "-o", str(folder / "empty")])
+    return probe.returncode == 0 and run([*emulator, str(folder / "empty")]).returncode == 0, probe.stderr[-200:]

@@ -1,0 +1,176 @@
+"""``pointmetrics compare --preset``: a paper's columns for two folders, from the values of each pair."""
+
+import csv
+import io
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
+pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
+
+from points_oracles import chamfer, nearest
+
+import pointmetrics as pm
+from pointmetrics import cli
+
+SQUARE = "v 0 0 0\nv 2 0 0\nv 2 2 0\nv 0 2 0\nf 1 2 3 4\n"
+NAMES = ["f1", "f2", "f10"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Predictions and truths, whose names sort otherwise as text than as numbers."""
+    rng = np.random.default_rng(0)
+    for side, n in (("A", 90), ("B", 70)):
+        (tmp_path / side).mkdir()
+        for name in NAMES:
+            np.save(tmp_path / side / f"{name}.npy", rng.random((n, 3)) - 0.5)
+    return tmp_path / "A", tmp_path / "B"
+
+
+def load(folder):
+    return [np.load(folder / f"{name}.npy") for name in NAMES]
+
+
+def run(capsys, *arguments, code=0):
+    try:
+        cli.main([str(argument) for argument in ("compare", *arguments)])
+    except SystemExit as stop:
+        assert stop.code == code
+    else:
+        assert code == 0
+    return capsys.readouterr()
+
+
+def table(capsys, *arguments):
+    return json.loads(run(capsys, *arguments, "-f", "json", "-q").out)
+
+
+@pytest.mark.parametrize("name", ["pcn", "pointr", "mpeg-ctc", "dtu", "tanks-and-temples"])
+def test_a_table_holds_the_means_of_its_pairs(capsys, folders, name):
+    found = table(capsys, *folders, "--preset", name, "--peak", 7, "-t", 0.2)
+    pairs = [pm.measure_preset(name, x, y, peak=7.0, threshold=0.2) for x, y in zip(*map(load, folders), strict=True)]
+    assert [column["title"] for column in found["columns"]] == list(pairs[0]) == list(found["values"])
+    for title, value in found["values"].items():
+        np.testing.assert_allclose(value, np.mean([pair[title] for pair in pairs]), rtol=1e-12)
+    by_name = {pair["name"]: pair["values"] for pair in found["pairs"]}
+    assert by_name == dict(zip(NAMES, pairs, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name, preset in pm.presets().items() if preset.of == "sets"])
+def test_a_table_of_sets(capsys, folders, name):
+    found = table(capsys, *folders, "--preset", name)
+    clouds = {folder: [np.load(path) for path in sorted(folder.glob("*.npy"))] for folder in folders}
+    assert found["values"] == pytest.approx(pm.sets.evaluate_preset(name, *clouds.values()))
+    assert found["pairs"] == []
+
+
+@pytest.mark.parametrize("layout", ["table", "csv"])
+@pytest.mark.parametrize("name", pm.presets())
+def test_every_preset_prints_its_columns_and_no_others(capsys, folders, name, layout):
+    meshes = folders[1]
+    if name in ("pu-gan", "apu-ldi"):
+        for path in meshes.glob("*.npy"):
+            path.unlink()
+        for file in NAMES:
+            (meshes / f"{file}.obj").write_text(SQUARE)
+            np.save(folders[0] / f"{file}.npy", np.random.default_rng(1).random((3000, 3)) * [2, 2, 0])
+    shown = run(capsys, *folders, "--preset", name, "-f", layout)
+    titles = [column.title for column in pm.presets()[name].columns]
+    if layout == "csv":
+        header, *_, mean = csv.reader(io.StringIO(shown.out))
+        assert header == ["pair", *titles, "error"]
+        assert mean[0] == "mean"
+        missing = [title for title, value in zip(titles, mean[1:-1], strict=True) if not value]
+    else:
+        heading, values = shown.out.rstrip("\n").split("\n")[-2:]
+        assert heading.split() == " ".join(titles).split()
+        assert len(values.split()) == len(titles)
+        assert pm.presets()[name].notes in shown.out
+        missing = [title for title, value in zip(titles, values.split(), strict=True) if value == "-"]
+    assert missing == (["MMD x1e3"] if name == "pcn-kitti" else [])
+
+
+def test_truth_meshes_are_sampled_and_measured_to(capsys, folders):
+    prediction, truth = folders[0] / "f1.npy", folders[1] / "square.obj"
+    truth.write_text(SQUARE)
+    points = np.random.default_rng(1).random((500, 3)) * [2, 2, 0] + [0, 0, 0.25]
+    np.save(prediction, points)
+    found = table(capsys, prediction, truth, "--preset", "apu-ldi")
+    assert found["options"]["sample_mesh"] == 8192
+    np.testing.assert_allclose(found["values"]["P2F x1e3"], 250)
+    few = table(capsys, prediction, truth, "--preset", "apu-ldi", "--sample-mesh", 50)
+    assert few["options"]["sample_mesh"] == 50
+    assert few["values"]["CD x1e3"] > found["values"]["CD x1e3"]
+
+
+def test_kitti_has_fidelity_consistency_and_mmd(capsys, folders, tmp_path):
+    outputs, inputs = map(load, folders)
+    cars = np.random.default_rng(5).random((4, 60, 3)) - 0.5
+    np.save(tmp_path / "cars.npy", cars)
+    found = table(capsys, *folders, "--preset", "pcn-kitti", "--references", tmp_path / "cars.npy")["values"]
+    fidelity = np.mean([nearest(x, y)[2].mean() for x, y in zip(outputs, inputs, strict=True)])
+    steps = np.mean([chamfer(outputs[0], outputs[1], "cd-l2"), chamfer(outputs[1], outputs[2], "cd-l2")])
+    mmd = np.mean([min(chamfer(x, car, "cd-l2") for car in cars) for x in outputs])
+    np.testing.assert_allclose(list(found.values()), [1e3 * fidelity, 1e3 * steps, 1e3 * mmd], rtol=1e-9)
+
+
+def test_a_subfolder_is_a_track_of_its_own(capsys, folders):
+    for folder in folders:
+        (folder / "f11x").mkdir()
+        for name in ("1", "2"):
+            np.save(folder / "f11x" / f"{name}.npy", np.random.default_rng(int(name)).random((40, 3)))
+        np.save(folder / "f2a.npy", np.random.default_rng(9).random((40, 3)))  # sorts behind the subfolder's name
+    found = table(capsys, *folders, "--preset", "pcn-kitti")["values"]
+    f1, f2, f10 = load(folders[0])
+    inner = [np.load(folders[0] / "f11x" / f"{name}.npy") for name in ("1", "2")]
+    outer = [f1, f2, np.load(folders[0] / "f2a.npy"), f10]
+    steps = [np.mean([chamfer(a, b, "cd-l2") for a, b in pairwise(t)]) for t in (inner, outer)]
+    np.testing.assert_allclose(found["Consistency x1e3"], 1e3 * np.mean(steps), rtol=1e-9)
+
+
+def test_what_is_missing_is_said(capsys, folders):
+    shown = run(capsys, *folders, "--preset", "apu-ldi")
+    assert "P2F x1e3: needs a mesh as truth" in shown.err
+    assert shown.out.rstrip().endswith("-")
+    shown = run(capsys, *folders, "--preset", "pcn-kitti")
+    assert "MMD x1e3: needs a folder of complete cars; --references names it" in shown.err
+
+
+def test_clouds_that_are_the_same_have_no_finite_psnr(capsys, folders):
+    assert "inf" in run(capsys, folders[0], folders[0], "--preset", "mpeg-ctc").out
+    assert table(capsys, folders[0], folders[0], "--preset", "mpeg-ctc")["values"]["D1 PSNR"] is None
+
+
+def test_a_bad_pair_is_left_out_and_told(capsys, folders):
+    (folders[0] / "f2.npy").write_bytes(b"not numpy")
+    shown = run(capsys, *folders, "--preset", "pcn", code=3)
+    assert "f2: " in shown.err
+    assert "2 pairs of" in shown.out
+    for name in NAMES:
+        (folders[0] / f"{name}.npy").write_bytes(b"not numpy")
+    assert "none of the 3 pairs could be compared" in run(capsys, *folders, "--preset", "pcn", code=1).err
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--preset", "cvpr"], "'cvpr' is not one of"), (["--preset", "pcn", "-m", "dcd"], "leave --metric out"),
+    (["--preset", "pcn", "--emd", "--sort-by", "dcd"], "leave --emd, --sort-by out"),
+    (["--preset", "pcn", "--normalise", "shape-box"], "leave --normalise out"),
+    (["--preset", "dtu", "-t", "1", "-t", "2"], "--preset takes one --threshold, got 2")])
+def test_options_that_clash_are_refused(capsys, folders, options, message):
+    assert message in run(capsys, *folders, *options, code=2).err
+
+
+def test_strict_wants_partners(capsys, folders):
+    np.save(folders[0] / "alone.npy", np.zeros((3, 3)))
+    assert "alone" in run(capsys, *folders, "--preset", "pcn").err
+    assert "alone" in run(capsys, *folders, "--preset", "pcn", "--strict", code=1).err
+
+
+def test_output_goes_to_a_file_and_never_over_an_input(capsys, folders, tmp_path):
+    run(capsys, *folders, "--preset", "pcn", "-f", "json", "-o", tmp_path / "t.json")
+    assert json.loads((tmp_path / "t.json").read_text())["preset"] == "pcn"
+    assert "cannot write" in run(capsys, *folders, "--preset", "pcn", "-o", folders[0], code=1).err
