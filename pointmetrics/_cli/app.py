@@ -151,8 +151,8 @@ _METRICS_HELP = (f"Metric to report; may be given several times or as a list wit
 
 _CLOUDS = ["--columns", "--max-points", "--sample-mesh", "--drop-invalid", "--seed"]
 _COMPARE_GROUPS = {
-    "Metrics": ["--metric", "--preset", "--threshold", "--alpha", "--n-lambda", "--emd", "--emd-max-points", "--to-mesh",
-                "--normalise"],
+    "Metrics": ["--metric", "--preset", "--threshold", "--alpha", "--n-lambda", "--emd", "--emd-max-points",
+                "--to-mesh", "--normalise"],
     "Clouds": _CLOUDS,
     "Folders": ["--strict", "--sort-by"],
     "Output": ["--format", "--output", "--html", "--report-points", "--quiet"],
