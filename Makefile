@@ -11,8 +11,9 @@ BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=med
 
 .PHONY: demo test lint docs bench quality wheels clean
 
-demo: $(VENV)/.demo  ## fit and stream real data; writes two pictures to demo-output/
+demo: $(VENV)/.demo  ## what both packages do, beside what people use today, in a minute; pictures go to demo-output/
 	$(BIN)/python -m imondrian demo
+	$(BIN)/python -m pointmetrics demo
 
 test: $(VENV)/.test  ## the whole test suite, every docstring's example, and every benchmark once, tiny
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
@@ -43,7 +44,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(NATIVE) | $(VENV)/bin/python
-	$(PIP) -e '.[river,plot,cli]'
+	$(PIP) -e '.[river,plot,cli]' 'POT>=0.9.4'
 	@touch $@
 
 $(VENV)/.test: $(NATIVE) | $(VENV)/bin/python

@@ -13,12 +13,13 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
 from ._forest.footprint import Layout
 from ._forest.numbers import record, table, values_of
+from ._forest.scoring import Score, Window
 from ._forest.validation import positive_int
 from ._keyed.cache import Held, KeyMemory
 from ._keyed.pending_points import Young
@@ -102,8 +103,8 @@ class KeyedForest:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, max_models: int = 1000,
-                 max_bytes: int | None = None, n_trees: int = 24, window: Any = 64, horizon: int = 4096,
-                 score: str = "default", scale: str | None = "robust", seed: int | None = None,
+                 max_bytes: int | None = None, n_trees: int = 24, window: Window = 64, horizon: int = 4096,
+                 score: Score = "default", scale: Literal["robust"] | None = "robust", seed: int | None = None,
                  calibration: int | None = 256, calibration_half_life: float | None = None,
                  max_features: int = 100) -> None:
         self.max_models = positive_int("max_models", max_models)

@@ -63,14 +63,20 @@ def _filled(X: np.ndarray) -> np.ndarray:
     return filled
 
 
-def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, alarms: np.ndarray | None = None,
-                   ax: Any = None, threshold: float | None = None) -> Any:
-    """Draw a stream's scores over time, with the true anomalies and the alarms marked.
+def score_timeline(detector: Any = None, X: Any = None, anomalous: Any = None, *, alarms: np.ndarray | None = None,
+                   ax: Any = None, threshold: float | None = None, scores: Any = None) -> Any:
+    """Draw scores over time, with the true anomalies and the alarms marked.
+
+    Called with scores in place of a detector, ``score_timeline(scores, anomalous)``, it draws these: those of a
+    stream, each from just before its point was learnt, for instance.
 
     Parameters
     ----------
-    scores : array-like of shape (n,)
-        High is anomalous.
+    detector : fitted detector, or array-like of shape (n,)
+        Of scikit-learn (its ``score_samples`` with the sign turned is drawn), or a model of ``imondrian.river``, which
+        scores X as it stands. An array is scores, high is anomalous.
+    X : array-like or dataframe of shape (n, n_features)
+        Points in their order.
     anomalous : array-like of bool, shape (n,), optional
         The truth, where it is known.
     alarms : array-like of bool, shape (n,), optional
@@ -78,11 +84,23 @@ def score_timeline(scores: np.ndarray, anomalous: np.ndarray | None = None, *, a
     ax : matplotlib Axes, optional
     threshold : float, optional
         Drawn as a line.
+    scores : array-like of shape (n,), optional
+        By name, in place of a detector.
 
     Returns
     -------
     matplotlib Axes
     """
+    if detector is None or not _is_detector(detector):
+        if detector is not None:
+            # A second argument behind scores is the truth.
+            scores, anomalous = detector, X if anomalous is None else anomalous
+        elif X is not None:
+            anomalous = X
+    elif X is None:
+        raise TypeError("score_timeline needs X, the points that the detector is to score")
+    else:
+        scores = -detector.score_samples(X) if hasattr(detector, "score_samples") else detector.score_many(X)
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1:
         raise ValueError(f"scores must have shape (n,), got {scores.shape}")
@@ -157,16 +175,24 @@ def _marks(name: str, marks: Any, n: int) -> np.ndarray:
     return read.astype(bool)
 
 
-def plot_explanation(contributions: Any, values: Any = None, *, feature_names: Any = None, n_features: int = 12,
-                     high_is_anomalous: bool | None = None, ax: Any = None) -> Any:
+def _is_detector(found: Any) -> bool:
+    return hasattr(found, "score_samples") or hasattr(found, "score_many")
+
+
+def plot_explanation(detector: Any = None, X: Any = None, *, feature_names: Any = None, n_features: int = 12,
+                     high_is_anomalous: bool | None = None, ax: Any = None, contributions: Any = None,
+                     values: Any = None) -> Any:
     """Draw the contributions to one score as signed bars, the largest on top.
+
+    Called with contributions in place of a detector, ``plot_explanation(contributions, values)``, it draws these.
 
     Parameters
     ----------
-    contributions : dict or array-like of shape (n_features,) or (n_features, 2)
-        As from ``explain_one``, or a row of ``explain``; with a direction, each part gets a bar of its own.
-    values : dict or array-like of shape (n_features,), optional
-        The point itself, written beside the names.
+    detector : fitted forest, dict, or array-like of shape (n_features,) or (n_features, 2)
+        What explains X. A dict or an array is contributions, as from ``explain_one`` or a row of ``explain``; with a
+        direction, each part gets a bar of its own.
+    X : dict, or array-like of shape (n_features,) or (1, n_features)
+        The point, written beside the names; behind contributions it may be left out.
     feature_names : sequence of str, optional
         Names for an array; default 0, 1, ...
     n_features : int, default=12
@@ -175,11 +201,20 @@ def plot_explanation(contributions: Any, values: Any = None, *, feature_names: A
         Sign of the score. Default: True for a dict (river), False for an array (scikit-learn). Bars that make the
         point anomalous are red.
     ax : matplotlib Axes, optional
+    contributions, values : optional
+        By name, in place of a detector and X.
 
     Returns
     -------
     matplotlib Axes
     """
+    if detector is not None and _is_detector(detector):
+        contributions, values, feature_names = _explained(detector, X, feature_names)
+    else:
+        contributions = contributions if detector is None else detector
+        values = X if values is None else values
+    if contributions is None:
+        raise TypeError("plot_explanation needs a detector and X, or contributions")
     keyed = isinstance(contributions, dict)
     names = list(contributions) if keyed else None
     parts = np.asarray(list(contributions.values()) if keyed else contributions, dtype=np.float64)
@@ -206,6 +241,24 @@ def plot_explanation(contributions: Any, values: Any = None, *, feature_names: A
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def _explained(detector: Any, X: Any, feature_names: Any) -> tuple[Any, Any, Any]:
+    """Return a detector's contributions to the score of one point, its values, and the features' names."""
+    if isinstance(X, dict):
+        return detector.explain_one(X), X, feature_names
+    shape = np.shape(X)
+    if X is None or not shape or shape not in (shape[-1:], (1, *shape[-1:])):
+        raise ValueError(f"X must be one point, of shape (n_features,) or (1, n_features), got {shape}")
+    if not hasattr(detector, "explain"):
+        raise TypeError(f"X must be a dict for a {type(detector).__name__}, got {type(X).__name__}")
+    if len(shape) == 2:
+        rows = X
+    else:
+        rows = X.to_frame().T if hasattr(X, "to_frame") else np.reshape(X, (1, -1))  # a row of a dataframe keeps names
+    if feature_names is None:
+        feature_names = getattr(rows, "columns", getattr(detector, "feature_names_in_", None))
+    return detector.explain(rows)[0], np.asarray(rows, dtype=np.float64)[0], feature_names
 
 
 def _bars(parts: np.ndarray, labels: list[str], n_most: int) -> list[tuple[str, float]]:

@@ -54,6 +54,12 @@ READ = [
     ("laspy", "from pointmetrics._io.foreign import read_las; read_las(b'LASF')", "pip install 'imondrian[formats]'"),
 ]
 
+# What the demo goes without.
+SHOWN = [
+    ("ot", "import numpy; from pointmetrics._cli.demo import _prove; _prove(numpy.eye(3), numpy.eye(3))",
+     "pip install POT"),
+]
+
 
 def python_without(module, *arguments, lines=None):
     """Run Python where ``module`` cannot be imported, on ``lines`` as its input."""
@@ -80,6 +86,12 @@ def test_an_import_error_names_the_command(module, statement, command):
 def test_a_file_that_needs_more_names_the_command(module, statement, command):
     last = python_without(module, "-c", statement).stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: ") and command in last
+
+
+@pytest.mark.parametrize(("module", "statement", "command"), SHOWN)
+def test_what_the_demo_does_without_is_told(module, statement, command):
+    ended = python_without(module, "-c", statement)
+    assert ended.returncode == 0 and command in ended.stdout
 
 
 @pytest.mark.parametrize(("module", "arguments", "command"), TYPED)
@@ -193,7 +205,7 @@ def test_every_optional_package_is_tried_here():
     found = {name for package in own for path in (ROOT / package).rglob("*.py")
              for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
     optional = found - own - REQUIRED - OF_THE_CALLER - set(sys.stdlib_module_names)
-    assert optional == {module for module, *_ in (*ASKED, *TYPED, *READ)}
+    assert optional == {module for module, *_ in (*ASKED, *TYPED, *READ, *SHOWN)}
 
 
 def test_the_commands_name_extras_that_exist():

@@ -25,16 +25,21 @@ def test_a_users_mistakes_are_found(tmp_path):
     script.write_text(
         "import numpy as np\n"
         "import pointmetrics as pm\n"
-        "from imondrian import IsolationMondrianForest\n"
+        "from imondrian import IsolationMondrianForest; from imondrian.keyed import KeyedForest\n"
         "IsolationMondrianForest(n_estimators='many')\n"
         "IsolationMondrianForest().score_samples(np.zeros((2, 2))).upper()\n"
         "pm.earth_movers_distance(1, 2, return_details=True).higher\n"
-        "pm.chamfer_distance(1, 2, conventions='pcn')\n")
+        "pm.chamfer_distance(1, 2, conventions='pcn')\n"
+        "IsolationMondrianForest(score='dept')\n"
+        "IsolationMondrianForest(window='reservoirs')\n"
+        "KeyedForest(score='space')\n"
+        "pm.chamfer_distance(1, 2, convention='pnc')\n")
     done = check.check(script)
     assert done.returncode == 1
     found = {int(line.split(":")[1]): line.rpartition("[")[2].rstrip("]")
              for line in done.stdout.splitlines() if ": error: " in line}
-    assert found == {4: "arg-type", 5: "attr-defined", 6: "attr-defined", 7: "call-overload"}, done.stdout
+    assert found == {4: "arg-type", 5: "attr-defined", 6: "attr-defined", 7: "call-overload",
+                     8: "arg-type", 9: "arg-type", 10: "arg-type", 11: "call-overload"}, done.stdout
 
 
 def test_types_are_shipped():

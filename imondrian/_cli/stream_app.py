@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from imondrian._kit.grouped_help import GroupedCommand
+
 from . import USAGE, Failure
 
 _FILE = click.Path(path_type=Path, readable=False)
@@ -48,7 +50,20 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
     return value
 
 
-@click.command("stream")
+_GROUPS = {
+    "Fields": ["--columns", "--exclude", "--keep", "--key"],
+    "How input is read": ["--read-as", "--names", "--delimiter", "--decimal", "--header", "--missing", "--strict"],
+    "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms"],
+    "Saving and resuming": ["--model", "--every", "--replay", "--no-learn", "--max-models"],
+    "The model": ["--trees", "--window", "--horizon", "--score", "--raw-units", "--seed", "--calibration",
+                  "--max-bytes", "--max-features"],
+}
+
+
+@click.command("stream", cls=GroupedCommand, groups=_GROUPS, examples=[
+    "tail -n +1 -F sensors.jsonl | imondrian stream --keep time --model sensors.model --replay",
+    """imondrian stream --reasons 3 < table.csv | grep '"alarm":true'""",
+])
 @click.option("--read-as", "format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
               help="Format of the input: an object of JSON a line, or CSV; auto looks at the first line.")
 @click.option("-c", "--columns", multiple=True, callback=_names, metavar="A,B",
@@ -110,10 +125,6 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
 
     Every record is scored before it is learnt. Its line has its number, the score (0 to 1, high is anomalous, 0 for the
     first 32), the p-value among the last scores, and whether it is an alarm.
-
-    \b
-      tail -f sensors.jsonl | imondrian stream --ignore time --keep id --model sensors.model
-      imondrian stream --reasons 3 < table.csv | grep '"alarm":true'
 
     SIGTERM and SIGINT end it between two records, with the model saved; exit codes 0 and 130. Exit code 3: some lines
     were bad, the others are done.

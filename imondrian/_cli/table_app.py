@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from imondrian._kit.grouped_help import GroupedCommand
+
 from . import USAGE, Failure
 
 _FILE = click.Path(path_type=Path, readable=False)
@@ -79,6 +81,25 @@ _fitting = _add(
 )
 
 
+_COLUMNS = ["--columns", "--exclude", "--numeric-only", "--infinite"]
+_FILES = ["--read-as", "--delimiter", "--decimal", "--encoding", "--header", "--missing"]
+_FOREST = ["--model", "--trees", "--max-samples", "--score", "--seed", "--jobs"]
+_SCORE_GROUPS = {
+    "Columns": [*_COLUMNS, "--keep", "--label", "--anomaly"],
+    "What is an outlier": ["--contamination", "--fdr"],
+    "Output": ["--output", "--format", "--top", "--reasons", "--explain-top", "--plot", "--summary", "--quiet"],
+    "The forest": [*_FOREST, "--save"],
+    "How files are read": _FILES,
+}
+_EXPLAIN_GROUPS = {
+    "Rows": ["--row", "--top"],
+    "Columns": _COLUMNS,
+    "Output": ["--format", "--features", "--output", "--plot", "--quiet"],
+    "The forest": [*_FOREST, "--contamination"],
+    "How the file is read": _FILES,
+}
+
+
 def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     """Return options under the names of the settings that they belong to."""
     from .score.detector import Fitting
@@ -91,7 +112,11 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-@click.command("score")
+@click.command("score", cls=GroupedCommand, groups=_SCORE_GROUPS, examples=[
+    "imondrian score readings.csv --numeric-only --top 20",
+    "imondrian score readings.parquet -o scores.csv --plot scores.png --save usual.forest",
+    "imondrian score today.parquet -o today.csv --model usual.forest --fdr 0.1",
+])
 @click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
 @_selection
 @click.option("-l", "--label", "--labels", metavar="NAME", help="Column that says which rows are anomalies: it is no "
@@ -102,6 +127,10 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
 @click.option("-k", "--keep", multiple=True, metavar="A,B", help="Columns to copy to the output; those that "
               "hold no numbers are then no features.")
 @_fitting
+@click.option("--fdr", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="Call outliers those rows of which at most this share is expected to be usual ones, instead of all "
+                   "above a threshold: Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a "
+                   "--model of usual ones: of those a forest was fitted to hardly any is called.")
 @click.option("--save", type=_FILE, metavar="FILE", help="Save the forest, for --model and for Python.")
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there, whole or not at all: .csv, .parquet, "
               ".arrow or .feather. Without it: CSV to standard output, or a table of the most anomalous rows where "
@@ -139,7 +168,10 @@ def score(**settings: Any) -> int:
     return run(Settings(**_grouped(settings)))
 
 
-@click.command("explain")
+@click.command("explain", cls=GroupedCommand, groups=_EXPLAIN_GROUPS, examples=[
+    "imondrian explain readings.csv --top 5",
+    "imondrian explain readings.csv --row 8 --model usual.forest --format json",
+])
 @click.argument("file", type=_FILE)
 @click.option("-r", "--row", "rows", type=click.IntRange(1), multiple=True, metavar="N", help="Explain this row, the "
               "first one being 1; may be given several times.")

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 import numpy as np
+
+# What users may ask for; a misspelling fails in their type checker.
+Score = Literal["default", "spacing", "depth", "insertion"]
+Window = int | Literal["thinned", "decayed", "reservoir"] | None
 
 _LOG_2 = np.log(2.0)
 
 SCORES = {"depth": 0, "insertion": 1, "spacing": 2}  # the core's numbers
-DEFAULT_SCORE, DEFAULT_STREAM_SCORE = "spacing", "depth"
+DEFAULT_SCORE: Score = "spacing"
+DEFAULT_STREAM_SCORE: Score = "depth"
 AUTO_OFFSET = -0.5
 
 
-def resolve_score(score: str, stream: bool = False) -> str:
+def resolve_score(score: str, stream: bool = False) -> Score:
     """Return the score that a name stands for, in a model for tables or for streams."""
     if score == "default":
         return DEFAULT_STREAM_SCORE if stream else DEFAULT_SCORE
     if score not in SCORES:
         raise ValueError(f"score must be one of {['default', *SCORES]}, got {score!r}")
-    return score
+    return cast(Score, score)
 
 
 def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:

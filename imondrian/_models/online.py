@@ -21,7 +21,7 @@ from imondrian._forest.footprint import OBJECTS, Layout
 from imondrian._forest.forest import Forest, not_held, seed_states
 from imondrian._forest.numbers import record, table, values_of
 from imondrian._forest.rwlock import Gate, gate_of, reading, updating
-from imondrian._forest.scoring import resolve_score
+from imondrian._forest.scoring import Score, Window, resolve_score
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import (
     WARM_UP,
@@ -55,8 +55,8 @@ class OnlineForest(SavedModel):
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
-    def __init__(self, n_trees: int = 100, window: int | str | None = "thinned", horizon: int = 4096,
-                 score: str = "default", scale: str | None = "robust", seed: int | None = None,
+    def __init__(self, n_trees: int = 100, window: Window = "thinned", horizon: int = 4096,
+                 score: Score = "default", scale: Literal["robust"] | None = "robust", seed: int | None = None,
                  n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
                  calibration_half_life: float | None = None, max_features: int = 1000,
                  max_bytes: int | None = None) -> None:

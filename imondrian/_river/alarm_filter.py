@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from river.base import AnomalyDetector, AnomalyFilter, DriftDetector, Wrapper
 
@@ -80,7 +80,8 @@ class AlarmFilter(AnomalyFilter):
     """
 
     def __init__(self, anomaly_detector: AnomalyDetector, rate: float = 0.05, window: int = HISTORY,
-                 step: float = STEP, protect_anomaly_detector: bool = True, mode: str = "p-value") -> None:
+                 step: float = STEP, protect_anomaly_detector: bool = True,
+                 mode: Literal["p-value", "rate"] = "p-value") -> None:
         super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
         self.rate = rate
         self.window = window

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -16,7 +16,7 @@ from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.forest import Forest
 from imondrian._forest.numbers import refuse_others
 from imondrian._forest.rwlock import gate_of, reading, updating
-from imondrian._forest.scoring import AUTO_OFFSET, lowest_share, resolve_score
+from imondrian._forest.scoring import AUTO_OFFSET, Score, Window, lowest_share, resolve_score
 from imondrian._forest.types import Floats, Integers
 from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
@@ -164,8 +164,8 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
                                          "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: str = "default",
-                 window: int | str | None = None, horizon: int = 4096, scale: str | None = "robust",
+    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: Score = "default",
+                 window: Window = None, horizon: int = 4096, scale: Literal["robust"] | None = "robust",
                  contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
                  random_state: int | np.random.RandomState | None = None) -> None:
         self.n_estimators = n_estimators

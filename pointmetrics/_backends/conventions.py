@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+ConventionName = Literal[
+    "cd-l2", "pytorch3d", "kaolin", "pointflow", "dcd-cd_t", "pointr-cdl2", "cd-l1", "pcn", "pointr-cdl1", "dcd-cd_p",
+    "occnet-l1", "open3d", "pcu", "occnet-l2", "pdal"]
 
 @dataclass(frozen=True, slots=True)
 class Convention:

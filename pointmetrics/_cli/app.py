@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from imondrian._kit.grouped_help import GroupedCommand
 from pointmetrics import __version__, sets
 from pointmetrics._clouds.arrays import thread_count
 from pointmetrics._metrics.presets import presets as table_presets
@@ -148,7 +149,27 @@ _METRICS_HELP = (f"Metric to report; may be given several times or as a list wit
                  f"direction. Default: {', '.join(measure.DEFAULTS)}.")
 
 
-@app.command("compare")
+_CLOUDS = ["--columns", "--max-points", "--sample-mesh", "--drop-invalid", "--seed"]
+_COMPARE_GROUPS = {
+    "Metrics": ["--metric", "--preset", "--threshold", "--alpha", "--n-lambda", "--emd", "--emd-max-points",
+                "--to-mesh", "--normalise"],
+    "Clouds": _CLOUDS,
+    "Folders": ["--strict", "--sort-by"],
+    "Output": ["--format", "--output", "--html", "--report-points", "--quiet"],
+}
+_SETS_GROUPS = {
+    "Metrics": ["--metric", "--normalisation", "--confidence", "--bootstrap"],
+    "Clouds": _CLOUDS,
+    "Output": ["--format", "--output", "--matrices", "--checkpoint", "--quiet"],
+}
+_AUDIT_GROUPS = {"Numbers": ["--value", "--tolerance", "--limit"], "Clouds": _CLOUDS,
+                 "Output": ["--format", "--output"]}
+
+
+@app.command("compare", cls=GroupedCommand, groups=_COMPARE_GROUPS, examples=[
+    "pointmetrics compare scan.ply truth.ply -t 0.05 --html report.html",
+    "pointmetrics compare results/ truth/ -m pcn -m emd -f csv -o table.csv",
+])
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help=_METRICS_HELP)
@@ -212,7 +233,8 @@ def _fill_table(given: dict[str, Any], thresholds: tuple[float, ...], **settings
     return presets.run(presets.Settings(threshold=thresholds[0], **settings))
 
 
-@app.command("sets")
+@app.command("sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=[
+    "pointmetrics sets samples.npy references.npy -m emd"])
 @click.argument("samples", type=_FILE)
 @click.argument("references", type=_FILE)
 @click.option("-m", "--metric", default="cd-l2", show_default=True, metavar="NAME",
@@ -246,7 +268,8 @@ def _sets(sample_mesh: int | None, max_points: int | None, columns: tuple[str | 
     return set_metrics.run(set_metrics.Settings(options=options, **settings))
 
 
-@app.command("audit")
+@app.command("audit", cls=GroupedCommand, groups=_AUDIT_GROUPS, examples=[
+    "pointmetrics audit a.npy b.npy --value 0.0173"])
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
 @click.option("-v", "--value", "values", multiple=True, metavar="NUMBER",
@@ -279,10 +302,12 @@ def _info(layout: str) -> int:
 
 
 @app.command("demo")
+@click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True,
+              help="Folder for the report and the picture.")
 @_debug
-def _demo() -> int:
-    """Show the metrics of two clouds, and a stream of scans watched for anomalies."""
+def _demo(output: Path) -> int:
+    """Show the metrics of two clouds, with a report, and a stream of scans watched for anomalies."""
     from . import demo as _demo
 
-    _demo.run()
+    _demo.run(output)
     return 0

@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from pointmetrics._backends.conventions import Convention, look_up
+from pointmetrics._backends.conventions import Convention, ConventionName, look_up
 from pointmetrics._backends.protocol import Array
 from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, read_vectors, read_weights, split_pair
 from pointmetrics._clouds.libraries import on_callers_device
@@ -153,14 +153,14 @@ def reduce_batch(pair: Pair, values: Array, grads: Any, batch_reduction: str | N
 
 
 @overload
-def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+def chamfer_distance(x: Any, y: Any, *, convention: ConventionName = ..., lengths: Any = ..., weights: Any = ...,
                      direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
                      normals: Any = ..., normal_weight: float = ..., return_details: Literal[True],
                      return_grad: bool = ..., n_threads: int | None = ...) -> ChamferResult: ...
 
 
 @overload
-def chamfer_distance(x: Any, y: Any, *, convention: str = ..., lengths: Any = ..., weights: Any = ...,
+def chamfer_distance(x: Any, y: Any, *, convention: ConventionName = ..., lengths: Any = ..., weights: Any = ...,
                      direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
                      normals: Any = ..., normal_weight: float = ..., return_details: bool = ...,
                      return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
@@ -171,7 +171,7 @@ def chamfer_distance(
     x: Any,
     y: Any,
     *,
-    convention: str = "cd-l2",
+    convention: ConventionName = "cd-l2",
     lengths: Any = None,
     weights: Any = None,
     direction: str = "both",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmetrics._backends.conventions import look_up
+from pointmetrics._backends.conventions import ConventionName, look_up
 from pointmetrics._clouds.arrays import read_clouds, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
@@ -60,7 +60,7 @@ def unidirectional_hausdorff_distance(
 
 @on_callers_device
 def total_mutual_difference(
-    completions: Any, *, convention: str = "cd-l2", lengths: Any = None, n_threads: int | None = None
+    completions: Any, *, convention: ConventionName = "cd-l2", lengths: Any = None, n_threads: int | None = None
 ) -> Any:
     """Compute how diverse completions of one input are (TMD): higher is more diverse.
 
@@ -111,7 +111,8 @@ def total_mutual_difference(
 
 @on_callers_device
 def fidelity(
-    partial: Any, completion: Any, *, convention: str = "cd-l2", lengths: Any = None, n_threads: int | None = None
+    partial: Any, completion: Any, *, convention: ConventionName = "cd-l2", lengths: Any = None,
+    n_threads: int | None = None
 ) -> Any:
     """Compute how well a completion keeps its input: the mean distance from the input's points to it.
 
@@ -148,7 +149,7 @@ def fidelity(
 
 @on_callers_device
 def consistency(
-    frames: Any, *, convention: str = "cd-l2", lengths: Any = None, n_threads: int | None = None
+    frames: Any, *, convention: ConventionName = "cd-l2", lengths: Any = None, n_threads: int | None = None
 ) -> Any:
     """Compute how little the completions of one object change from frame to frame.
 

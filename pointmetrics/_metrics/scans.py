@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointmetrics import _core
+from pointmetrics._backends.conventions import ConventionName
 from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, read_vectors, thread_count
 from pointmetrics._clouds.libraries import check_cpu, on_callers_device
 
@@ -44,7 +45,7 @@ class M3C2(NamedTuple):
 
 @on_callers_device
 def near_field_chamfer_distance(
-    x: Any, y: Any, low: Any, high: Any, *, convention: str = "occnet-l2", n_threads: int | None = None
+    x: Any, y: Any, low: Any, high: Any, *, convention: ConventionName = "occnet-l2", n_threads: int | None = None
 ) -> Any:
     """Compute the Chamfer distance of the parts of two clouds within a box, as occupancy forecasting reports it.
 

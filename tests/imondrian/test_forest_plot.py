@@ -71,6 +71,63 @@ def test_a_decision_map_needs_two_features():
         plot.decision_map(IsolationMondrianForest(), np.zeros((4, 3)))
 
 
+def test_a_timeline_of_a_detector_draws_what_it_says():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    forest = IsolationMondrianForest(random_state=0).fit(X)
+    truth = np.arange(200) < 5
+    ax = plot.score_timeline(forest, X, truth)
+    assert np.array_equal(drawn(ax, "true anomaly")[:, 1], -forest.score_samples(X)[truth])
+    old = plot.score_timeline(-forest.score_samples(X), truth)  # scores in its place
+    assert np.array_equal(drawn(ax, "normal"), drawn(old, "normal"))
+    named = plot.score_timeline(scores=-forest.score_samples(X), anomalous=truth)
+    assert np.array_equal(drawn(ax, "normal"), drawn(named, "normal"))
+    with pytest.raises(TypeError, match="needs X"):
+        plot.score_timeline(forest)
+
+
+def test_a_timeline_of_a_stream_s_model_scores_without_learning():
+    river = pytest.importorskip("imondrian.river", reason="needs river")
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    model = river.OnlineIsolationMondrianForest(n_trees=10, seed=0)
+    model.learn_many(X)
+    assert np.array_equal(drawn(plot.score_timeline(model, X), "score")[:, 1], model.score_many(X))
+
+
+def bars(ax):
+    return [(text.get_text(), patch.get_width()) for text, patch in zip(ax.get_yticklabels(), ax.patches, strict=True)]
+
+
+def test_an_explanation_of_a_detector_is_that_of_its_contributions():
+    pd = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=["a", "b", "c"])
+    frame.loc[7] = [6.0, 0.0, -5.0]
+    forest = IsolationMondrianForest(random_state=0).fit(frame)
+    row = frame.iloc[[7]]
+    old = bars(plot.plot_explanation(forest.explain(row)[0], row.to_numpy()[0], feature_names=["a", "b", "c"]))
+    assert {label for label, _ in old} == {"a = 6", "b = 0", "c = -5"}
+    for point in (row, frame.iloc[7]):
+        assert bars(plot.plot_explanation(forest, point)) == old
+    array = IsolationMondrianForest(random_state=0).fit(frame.to_numpy())
+    assert [size for _, size in bars(plot.plot_explanation(array, row.to_numpy()))] == [size for _, size in old]
+    river = pytest.importorskip("imondrian.river", reason="needs river")
+    model = river.OnlineIsolationMondrianForest(n_trees=10, seed=0)
+    model.learn_many(frame)
+    x = row.iloc[0].to_dict()
+    assert bars(plot.plot_explanation(model, x)) == bars(plot.plot_explanation(model.explain_one(x), x))
+
+
+@pytest.mark.parametrize(("point", "error", "message"), [
+    (None, ValueError, r"X must be one point, .* got \(\)"),
+    (np.zeros((2, 3)), ValueError, r"X must be one point.*\(2, 3\)"), (3.0, ValueError, "X must be one point"),
+])
+def test_an_explanation_is_of_one_point(point, error, message):
+    forest = IsolationMondrianForest(random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    with pytest.raises(error, match=message):
+        plot.plot_explanation(forest, point)
+    with pytest.raises(TypeError, match="needs a detector and X, or contributions"):
+        plot.plot_explanation()
+
+
 def test_a_decision_map_draws_points_that_lack_values_over_a_plane_of_numbers():
     X = np.random.default_rng(0).normal(size=(60, 2))
     X[3, 0] = X[4, 1] = X[5, 0] = X[5, 1] = np.nan

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -148,14 +150,21 @@ class TestStreamOfScans:
             assert sign * (changed - calm.mean()) > 6 * calm.std()
 
 
-def test_the_demo_prints_metrics_and_alarms(capsys):
+def test_the_demo_prints_metrics_and_alarms(capsys, tmp_path):
     pytest.importorskip("rich", reason="needs rich")
     pytest.importorskip("river", reason="needs river")
-    cli.main(["demo"])
+    cli.main(["demo", "--output", str(tmp_path)])
     printed = capsys.readouterr().out
     for text in ("hausdorff", "emd", "length^2", "two boxes appear", "all other from 100"):
         assert text in printed
     assert printed.count("5 of 5") == 3 and "0 of 485" in printed
+    report = tmp_path / "report.html"
+    assert "<html" in report.read_text(encoding="utf-8") and str(report) in printed
+    if find_spec("matplotlib"):
+        assert (tmp_path / "clouds.png").stat().st_size > 10_000
+    if find_spec("ot"):  # two solvers of one problem
+        exact, theirs = (float(re.search(rf"{what} ([0-9.]+\d)", printed)[1]) for what in ("costs", "finds"))
+        assert exact == pytest.approx(theirs, rel=1e-9)
 
 
 def test_info_names_versions(capsys):

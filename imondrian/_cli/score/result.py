@@ -61,7 +61,7 @@ class Result:
                 if len(self.tables) > 1 else {}
             yield {**place, "row": from_numpy(records["index"] - start + 1), **kept,
                    "score": from_numpy(records["score"]), "p_value": from_numpy(records["p_value"]),
-                   "outlier": from_numpy(records["score"] > self.detector.threshold),
+                   "outlier": from_numpy(self.scored.outliers(records)),
                    **self._reasons_of(records["index"])}
 
     def _reasons_of(self, index: np.ndarray) -> dict[str, Any]:

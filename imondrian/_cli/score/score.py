@@ -36,6 +36,7 @@ class Settings:
     layout: str = "auto"
     output: Path | None = None
     top: int | None = None
+    fdr: float | None = None
     reasons: int = 3
     explained: int = 1000
     save: Path | None = None
@@ -62,6 +63,8 @@ def run(settings: Settings) -> int:
     scored = score_all(tables, columns, detector, max(explained, top or 0), ends,
                        settings.output and settings.output.parent, settings.quiet)
     try:
+        if settings.fdr is not None:
+            scored.control(settings.fdr)
         result = Result(tables, columns, detector, scored, explained, settings.reasons)
         if as_table:
             _show(result, top or SHOWN)
@@ -79,6 +82,8 @@ def _check(settings: Settings) -> None:
     """Refuse places that cannot be written before any work is done."""
     if settings.anomalies and settings.selection.label is None:
         raise Failure("--anomaly says what values of --label mean, which is not given", USAGE)
+    if settings.fdr is not None and settings.fitting.contamination is not None:
+        raise Failure("--fdr and --contamination both say which rows are outliers: give one", USAGE)
     check_suffix(settings.output)
     taken = [*settings.files, *([settings.fitting.model] if settings.fitting.model else [])]
     for path in (settings.output, settings.save, settings.plot, settings.summary):
@@ -113,10 +118,13 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
     scored, detector, n = result.scored, result.detector, result.scored.records.n
     summary: dict[str, Any] = {
         "files": [str(path) for path in settings.files], "rows": n, "features": result.columns.features,
-        "threshold": detector.threshold, "outliers": scored.n_outliers, "calibration": detector.calibration.source,
+        "threshold": detector.threshold, "outliers": scored.n_outliers, "fdr": settings.fdr,
+        "calibration": detector.calibration.source,
     }
-    notes = [f"{n:,} rows scored by {len(result.columns.features)} columns; {scored.n_outliers:,} "
-             f"{'is' if scored.n_outliers == 1 else 'are'} above the threshold {detector.threshold:.4f}"]
+    verb = "is" if scored.n_outliers == 1 else "are"
+    which = f"{verb} above the threshold {detector.threshold:.4f}" if settings.fdr is None else \
+        f"{verb} called outliers, of which at most {settings.fdr:.0%} are expected to be false"
+    notes = [f"{n:,} rows scored by {len(result.columns.features)} columns; {scored.n_outliers:,} {which}"]
     if labels is not None:
         quality = labels.quality(scored.records.column("score"))
         summary["quality"] = quality

@@ -69,6 +69,20 @@ class Scored:
     best_rows: np.ndarray
     n_outliers: int
     ends: list[int]  # of each file, the index after its last row
+    threshold: float  # scores above are outliers ...
+    most: float | None = None  # ... unless this decides: p-values up to it are
+
+    def outliers(self, records: np.ndarray) -> np.ndarray:
+        """Return which records are called outliers."""
+        return records["score"] > self.threshold if self.most is None else records["p_value"] <= self.most
+
+    def control(self, fdr: float) -> None:
+        """Call those rows outliers that Benjamini and Hochberg's procedure rejects, as the estimator's ``reject``."""
+        p_values = np.sort(self.records.column("p_value"))
+        n = len(p_values)
+        rejected = np.flatnonzero(p_values * (n / np.arange(1, n + 1)) <= fdr)
+        self.most = float(p_values[rejected[-1]]) if len(rejected) else -1.0
+        self.n_outliers = int(np.searchsorted(p_values, self.most, side="right"))
 
 
 def score_all(tables: Sequence[Table], columns: Columns, detector: Detector, n_best: int, ends: list[int],
@@ -93,7 +107,7 @@ def score_all(tables: Sequence[Table], columns: Columns, detector: Detector, n_b
         raise
     keys, kept, X = best.rows()
     order = np.argsort(keys, kind="stable")
-    return Scored(records, kept[order], X[order], n_outliers, ends)
+    return Scored(records, kept[order], X[order], n_outliers, ends, detector.threshold)
 
 
 class _Feed:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imondrian._cli import Failure, dialect
 
-from .records import Report, Rows, Selection, Table, columns_of
+from .records import Report, Rows, Selection, Table, columns_of, no_numbers
 
 
 class Layout(NamedTuple):
@@ -162,16 +162,20 @@ class CsvRecords:
         return all(cells[place] for place in self._key_place for cells in rows)
 
     def _values(self, cells: Sequence[str]) -> list[float]:
-        found = []
+        found, texts = [], []
         for name, place in zip(self._fields, self._places, strict=True):
             try:
                 value = dialect.number_of(cells[place], self._decimal, self._missing)
             except ValueError as error:
-                advice = "; --ignore leaves a field out" if "the text" in str(error) else ""
-                raise ValueError(f"field {name!r} {error}{advice}") from None
+                if "got the text" not in str(error):
+                    raise ValueError(f"field {name!r} {error}") from None
+                texts.append((name, str(error).partition("got ")[2]))
+                continue
             if math.isinf(value):
                 raise ValueError(f"field {name!r} must be finite, got {cells[place].strip()!r:.60}")
             found.append(value)
+        if texts:
+            raise ValueError(no_numbers(texts))
         return found
 
 

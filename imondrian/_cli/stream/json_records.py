@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .json_lines import JSONDecodeError, loads
-from .records import Report, Rows, Selection, Table, columns_of
+from .records import Report, Rows, Selection, Table, columns_of, no_numbers
 
 _NUMBERS = {float, int, bool, type(None)}
 _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
@@ -145,12 +145,11 @@ class JsonRecords:
         return Table(fields, np.array(flat, np.float64).reshape(n, len(fields)), rows.records, keys, kept)
 
     def _are_numbers(self, fields: Sequence[str], values: Sequence[Any], number: int) -> bool:
-        for name, value in zip(fields, values, strict=True):
-            if type(value) not in _NUMBERS:
-                shown = f"the text {value!r:.60}" if type(value) is str else _named(value)
-                self._report(number, f"field {name!r} must be a number, got {shown}; --ignore leaves a field out")
-                return False
-        return True
+        wrong = [(name, f"the text {value!r:.60}" if type(value) is str else _named(value))
+                 for name, value in zip(fields, values, strict=True) if type(value) not in _NUMBERS]
+        if wrong:
+            self._report(number, no_numbers(wrong))
+        return not wrong
 
 
 def _named(value: Any) -> str:

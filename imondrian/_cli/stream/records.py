@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,6 +172,20 @@ class BadLines:
             print(f"imondrian: line {line}: {what}", file=sys.stderr)
             if self.count == _TOLD:
                 print("imondrian: further bad lines are counted, and not told of", file=sys.stderr)
+
+
+def no_numbers(wrong: Sequence[tuple[str, str]]) -> str:
+    """Say which fields of a record hold no numbers but what, and how to do without them."""
+    first, held = wrong[0]
+    if len(wrong) == 1:
+        return f"field {first!r} must be a number, got {held}; --ignore leaves a field out"
+    shown = ", ".join(f"{name!r} is {what}" for name, what in wrong[:_TOLD])
+    more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+    names = [name for name, _ in wrong]
+    # Names with commas or blanks cannot stand in a list as they are.
+    if any("," in name or name != name.strip() or not name for name in names):
+        return f"fields must be numbers: {shown}{more}; --ignore leaves a field out"
+    return f"fields must be numbers: {shown}{more}; --ignore {shlex.quote(','.join(names))} leaves them out"
 
 
 def columns_of(records: Sequence[Any], fields: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -425,3 +425,27 @@ def test_neither_scikit_learn_nor_pandas_is_imported():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                            env={"PYTHONPATH": str(ROOT), "PATH": ""}, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("fdr", [0.1, 0.5])
+def test_fdr_calls_what_the_estimator_rejects(fdr):
+    usual, X = make(4000, seed=1), make(1000)
+    X[:100] = 40.0 * np.random.default_rng(5).normal(size=(100, len(NAMES))) * [1, 10, 100]
+    parquet.write_table(as_table(X), "in.parquet")
+    forest = fitted(usual)
+    forest.save("usual.forest")
+    expected = forest.reject(X, fdr=fdr)
+    assert 50 < expected.sum() < 400
+    table = score("in.parquet", "--model", "usual.forest", "--fdr", str(fdr), "--summary", "told.json")
+    np.testing.assert_array_equal(column(table, "outlier"), expected)
+    told = json.loads(Path("told.json").read_text())
+    assert told["outliers"] == expected.sum() and told["fdr"] == fdr
+
+
+def test_fdr_may_call_nothing_and_excludes_contamination(capsys):
+    X = make(300)
+    parquet.write_table(as_table(X), "in.parquet")
+    assert not column(score("in.parquet", "--fdr", "1e-6"), "outlier").any()
+    with pytest.raises(SystemExit) as stop:
+        score("in.parquet", "--fdr", "0.1", "--contamination", "0.1")
+    assert stop.value.code == 2 and "--fdr and --contamination" in capsys.readouterr().err

@@ -135,6 +135,12 @@ def test_keys():
 @pytest.mark.parametrize(("line", "told"), [
     (b'{"a": "1,5"}', "field 'a' must be a number, got the text '1,5'; --ignore leaves a field out"),
     (b'{"a": NaN}', "NaN and Infinity are no JSON"),
+    (b'{"t": "x", "b": 1, "a": [1]}',
+     "fields must be numbers: 't' is the text 'x', 'a' is a list; --ignore t,a leaves them out"),
+    (b'{"it\'s": "x", "a": {}}',
+     "fields must be numbers: \"it's\" is the text 'x', 'a' is an object; --ignore 'it'\"'\"'s,a' leaves them out"),
+    (b'{"t,u": "x", "a": "y"}',
+     "fields must be numbers: 't,u' is the text 'x', 'a' is the text 'y'; --ignore leaves a field out"),
     (b'{"a": [1]}', "field 'a' must be a number, got a list"),
     (b"{'a': 1}", "no JSON"),
     (b"12", "must be a JSON object, got 12"),
@@ -184,6 +190,7 @@ def test_cells(row, expected):
 
 @pytest.mark.parametrize(("row", "told"), [
     ("1,2", "has 2 fields, the header has 3"), ("1,2,x", "field 'c' must be a number, got the text 'x'"),
+    ("y,2,x", "fields must be numbers: 'a' is the text 'y', 'c' is the text 'x'; --ignore a,c leaves them out"),
     ("1,2,inf", "field 'c' must be finite"), ("1,2,1_0", "field 'c' must be a number"), ('1,2,"x', "no CSV"),
     ('1,"2,5",3', "field 'b' has a decimal comma where decimals have points: '2,5' (--decimal , reads commas)"),
 ])

@@ -146,3 +146,11 @@ def test_scoring_while_learning_equals_scoring_before_each_row():
                 norm = slow.mean_norm(shadow.columns)
                 assert together[i] == pytest.approx(2.0 ** -(expected / norm) if norm > 0 else 0.5, rel=1e-11)
                 shadow.learn(X[i:i + 1])
+
+
+def test_the_type_of_scores_has_every_name():
+    from typing import get_args
+
+    from imondrian._forest.scoring import SCORES, Score
+
+    assert set(get_args(Score)) == {"default", *SCORES}

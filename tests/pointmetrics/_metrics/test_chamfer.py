@@ -192,3 +192,11 @@ def test_gradient_is_finite_where_points_coincide_and_repeats_its_bits(key):
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         pm.chamfer_distance(np.zeros((2, 4, 3)), np.ones((2, 4, 3)), **options)
+
+
+def test_the_type_of_names_has_every_convention():
+    from typing import get_args
+
+    from pointmetrics._backends.conventions import ConventionName
+
+    assert sorted(get_args(ConventionName)) == sorted(pm.conventions())
