@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -48,6 +52,38 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
     return value
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not 0.0 < value <= 3600.0:
+        raise click.BadParameter(f"must be above 0 and at most 3600, got {value}")
+    return value
+
+
+def _command(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    try:
+        found = shlex.split(value, posix=os.name == "posix")
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, got {value!r}", param=parameter) from None
+    if not found or shutil.which(found[0]) is None:
+        raise click.BadParameter(f"there is no program {found[0] if found else value!r}", param=parameter)
+    return tuple(found)
+
+
+def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or not value.isascii() or not value.isprintable() or " " in value or parts.username is not None:
+        raise click.BadParameter(f"must be an http or https address without blanks or a password, got {value!r}",
+                                 param=parameter)
+    return value
+
+
 @click.command("stream")
 @click.option("--read-as", "format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
               help="Format of the input: an object of JSON a line, or CSV; auto looks at the first line.")
@@ -82,8 +118,19 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
               help="Share of records to raise an alarm for, whatever the scores look like.")
 @click.option("--threshold", type=float, help="Raise an alarm at scores from here on, instead.")
 @click.option("--reasons", type=click.IntRange(0), default=0, metavar="N",
-              help="Tell the N features that contribute most to an alarm. Slower.")
+              help="Tell the N features that contribute most to an alarm, and to an incident. Slower.")
 @click.option("--skip-alarms", is_flag=True, help="Do not learn records that are alarms. Slower.")
+@click.option("--alarms-only", "shown", flag_value="alarms", help="Lines for records that are alarms, no others.")
+@click.option("--incidents-only", "shown", flag_value="incidents", help="Lines for records at which an incident opens "
+              "or closes, no others.")
+@click.option("--incident-gap", "gap", type=click.IntRange(1), show_default="50", metavar="N",
+              help="Alarms less than so many records apart are one incident; with --key, records of the same key.")
+@click.option("--on-incident", callback=_command, metavar="COMMAND", help="Run this, without a shell, as an incident "
+              "opens and as it closes: a program and its arguments, quoted as a whole. The incident is on its standard "
+              "input, as JSON.")
+@click.option("--webhook", callback=_url, metavar="URL", help="POST the incident to this address, too.")
+@click.option("--call-timeout", "call_timeout_s", type=float, callback=_seconds, default=10.0, show_default=True,
+              metavar="SECONDS", help="How long a command or a call of a webhook may take.")
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
 @click.option("--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and "
               "alarms, as JSON.")
@@ -105,6 +152,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
 def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, first: bool | None,
             missing: tuple[str, ...], columns: tuple[str, ...],
             ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
+            shown: str | None,
             **options: Any) -> int:
     """Follow records on standard input; write a line of JSON for each.
 
@@ -146,4 +194,4 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
     return stream.run(stream.Settings(
         selection=Selection(columns or None, ignore, keep, key),
         layout=Layout(delimiter, decimal, names or None, first, missing),
-        parameters=parameters, rate=rate, **options))
+        parameters=parameters, rate=rate, shown=shown or "all", **options))

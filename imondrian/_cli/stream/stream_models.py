@@ -12,6 +12,7 @@ import numpy as np
 
 from imondrian._cli import USAGE, Failure
 from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
+from imondrian._conformal.incidents import Incidents
 from imondrian._models import prequential as _prequential
 from imondrian._models.online import OnlineForest
 from imondrian._models.prequential import Judged
@@ -20,7 +21,7 @@ from imondrian.keyed import KeyedForest
 
 from .records import Table
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 _NOTE = "stream"
 _MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
@@ -233,12 +234,14 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
     if state.get("version") == 1 and isinstance(state.get("alarms"), dict):  # its rule was another: it starts afresh
         alarms = {key: value for key, value in state["alarms"].items() if key != "level"}
-        state = {**state, "version": STATE_VERSION, "alarms": {**alarms, "rule": None}}
+        state = {**state, "alarms": {**alarms, "rule": None}}
+    if state.get("version") in (1, 2) and "incidents" not in state:  # nothing was known of incidents
+        state = {**state, "version": STATE_VERSION, "incidents": Incidents().state()}
     if state.get("version") != STATE_VERSION:
         raise ValueError(f"{name} has a stream's state of version {state.get('version')!r}; "
                          f"this imondrian reads versions 1 to {STATE_VERSION}")
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
-                             "pending": np.ndarray}
+                             "pending": np.ndarray, "incidents": dict}
     if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
             not _is_sound(state):
         raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
@@ -258,6 +261,8 @@ def _is_sound(state: dict[str, Any]) -> bool:
             type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS):
         return False
     try:
+        if any(each.end > state["records"] for each in Incidents.of_state(state["incidents"])):
+            return False
         return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
     except (ValueError, TypeError, AttributeError):
         return False
