@@ -93,7 +93,7 @@ class AlarmFilter(AnomalyFilter):
     >>> import random
     >>> from imondrian.river import OnlineIsolationMondrianForest
     >>> rng = random.Random(0)
-    >>> model = AlarmFilter(OnlineIsolationMondrianForest(25, seed=0), rate=0.001)
+    >>> model = AlarmFilter(OnlineIsolationMondrianForest(25, seed=0), rate=0.005)
     >>> for i in range(2000):
     ...     model.learn_one({"flow": rng.gauss(0, 1) + 9 * (1000 <= i < 1010), "heat": rng.gauss(0, 1)})
     >>> worst = max(model.incidents, key=lambda incident: incident.n_alarms)

@@ -133,7 +133,7 @@ def test_folders_that_are_refused(tmp_path, rows):
 def test_reasons_are_of_the_keys_own_model(tmp_path, rows):
     _, found = follow(tmp_path, rows, reasons=2)
     told = [each.pop("reasons", None) for each in found]
-    assert all([each["incident"].pop("reasons") for each in found if "incident" in each])
+    assert all(each["incident"].pop("reasons") for each in found if "incident" in each)
     assert found == in_turn(rows)
     alarms = [(row, why) for row, why in zip(rows, told, strict=True) if why is not None]
     assert len(alarms) == sum(each["alarm"] for each in found) > 5

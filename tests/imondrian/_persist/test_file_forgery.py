@@ -24,8 +24,8 @@ pytest.importorskip("river", reason="needs river")
 
 from imondrian import IsolationMondrianForest
 from imondrian._cli.stream import stream_models as follow
-from imondrian._conformal.incidents import Incidents
 from imondrian._conformal.alarm_rule import AlarmRule
+from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.pending_points import Young
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
