@@ -118,7 +118,7 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
               help="Share of records to raise an alarm for, whatever the scores look like.")
 @click.option("--threshold", type=float, help="Raise an alarm at scores from here on, instead.")
 @click.option("--reasons", type=click.IntRange(0), default=0, metavar="N",
-              help="Tell the N features that contribute most to an alarm, and to an incident. Slower.")
+              help="Tell the N features that contribute most to an alarm, and to an incident, also in words. Slower.")
 @click.option("--skip-alarms", is_flag=True, help="Do not learn records that are alarms. Slower.")
 @click.option("--alarms-only", "shown", flag_value="alarms", help="Lines for records that are alarms, no others.")
 @click.option("--incidents-only", "shown", flag_value="incidents", help="Lines for records at which an incident opens "

@@ -37,6 +37,7 @@ class Settings:
     output: Path | None = None
     top: int | None = None
     reasons: int = 3
+    words: bool = False
     explained: int = 1000
     save: Path | None = None
     plot: Path | None = None
@@ -62,7 +63,7 @@ def run(settings: Settings) -> int:
     scored = score_all(tables, columns, detector, max(explained, top or 0), ends,
                        settings.output and settings.output.parent, settings.quiet)
     try:
-        result = Result(tables, columns, detector, scored, explained, settings.reasons)
+        result = Result(tables, columns, detector, scored, explained, settings.reasons, settings.words)
         if as_table:
             _show(result, top or SHOWN)
         else:

@@ -15,10 +15,9 @@ from imondrian._models.prequential import Judged
 from .alarms import Alarms
 from .json_lines import dump_lines, is_plain
 from .records import Selection, Table
-from .stream_models import Follower
+from .stream_models import Follower, Reasons
 
-Parts = tuple[list[Any], np.ndarray]  # features, and what each contributes from below and above
-OUTPUT_FIELDS = ("record", "score", "p_value", "alarm", "reasons", "incident", "also_closed")
+OUTPUT_FIELDS = ("record", "score", "p_value", "alarm", "reasons", "why", "incident", "also_closed")
 _NONE = {"state": "ongoing"}
 SHOWN = ("all", "alarms", "incidents")
 
@@ -66,23 +65,25 @@ class Judge:
 
     def lines(self, table: Table) -> bytes:
         """Return the records' lines, and leave the model after them."""
-        reasons: dict[int, Parts] = {}
+        reasons: dict[int, Reasons] = {}
         if not self._learn:
             judged = self._follower.score(table)
             alarms = self._alarms.judge(judged)
             if self._told.reasons:
-                reasons = {i: self._follower.explain(table.part(i, i + 1)) for i in _places(alarms)}
+                reasons = {i: self._follower.explain(table.part(i, i + 1), self._told.reasons)
+                           for i in _places(alarms)}
         elif self._told.reasons or self._skip_alarms:
             judged, alarms, reasons = self._one_by_one(table)
         else:
             judged = self._follower.score_learn(table)
             alarms = self._alarms.judge(judged)
-        more: dict[int, dict[str, Any]] = {i: {"reasons": self._named(parts)} for i, parts in reasons.items()}
+        more: dict[int, dict[str, Any]] = {i: {"reasons": self._named(found), "why": found[2]}
+                                           for i, found in reasons.items()}
         for i, incidents in self._grouped(table, judged, alarms, reasons).items():
             more.setdefault(i, {}).update(incidents)
         return self._lines(table, judged, alarms, more)
 
-    def _one_by_one(self, table: Table) -> tuple[Judged, list[float | None], dict[int, Parts]]:
+    def _one_by_one(self, table: Table) -> tuple[Judged, list[float | None], dict[int, Reasons]]:
         # What follows from an alarm has to happen before the next record is scored.
         found, alarms, reasons = [], [], {}
         for i in range(len(table.records)):
@@ -90,7 +91,7 @@ class Judge:
             judged = self._follower.score(one)
             (alarm,) = self._alarms.judge(judged)
             if alarm is not None and self._told.reasons:
-                reasons[i] = self._follower.explain(one)
+                reasons[i] = self._follower.explain(one, self._told.reasons)
             if alarm is not None and self._skip_alarms:
                 self._follower.keep_score(one, float(judged.scores[0]))
             else:
@@ -99,12 +100,12 @@ class Judge:
             alarms.append(alarm)
         return Judged(*map(np.concatenate, zip(*found, strict=True))), alarms, reasons
 
-    def _named(self, parts: Parts) -> list[dict[str, Any]]:
-        names, sizes = parts
+    def _named(self, parts: Reasons) -> list[dict[str, Any]]:
+        names, sizes, _ = parts
         return [{"feature": names[place], "side": side, "contribution": size}
                 for place, side, size in ranked(sizes, self._told.reasons)]
 
-    def _grouped(self, table: Table, judged: Judged, alarms: list[float | None], reasons: dict[int, Parts]
+    def _grouped(self, table: Table, judged: Judged, alarms: list[float | None], reasons: dict[int, Reasons]
                  ) -> dict[int, dict[str, Any]]:
         """Return what is to be told of incidents, by place in the table."""
         found: dict[int, dict[str, Any]] = {}
@@ -116,7 +117,7 @@ class Judge:
             if p_value is None:
                 changed = incidents.quiet(key)
             else:
-                names, sizes = reasons.get(i, ((), np.empty((0, 2))))
+                names, sizes, _ = reasons.get(i, ([], np.empty((0, 2)), ""))
                 parts = dict(zip(names, map(tuple, sizes.tolist()), strict=True))
                 changed = incidents.alarm(records[i], p_value, float(judged.scores[i]), parts, key)
             if changed:

@@ -26,6 +26,10 @@ _NOTE = "stream"
 _MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
 
+# A record's features, what each contributes to its score from below and above, (d, 2), and the same in words.
+Reasons = tuple[list[Any], np.ndarray, str]
+
+
 class Follower(Protocol):
     """What the stream needs of what judges its records."""
 
@@ -50,8 +54,8 @@ class Follower(Protocol):
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
@@ -102,9 +106,9 @@ class OneModel:
         """Let later p-values count the score of a record that is not learnt."""
         _prequential.keep_score(self.model, score)
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
-        return _parts(self.model.explain_one(_present(table), by_direction=True))
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
+        return self.model._explain_why(_present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -177,10 +181,10 @@ class ModelsByKey:
         (key,) = table.keys or ()
         self.forest._keep_score(key, score)
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
-        return _parts(self.forest.explain_one(key, _present(table), by_direction=True))
+        return self.forest._explain_why(key, _present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
@@ -271,7 +275,3 @@ def _is_sound(state: dict[str, Any]) -> bool:
 def _present(table: Table) -> dict[str, float]:
     """Return a single record as a dict of the values that are not missing."""
     return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}
-
-
-def _parts(found: dict[Any, Any]) -> tuple[list[Any], np.ndarray]:
-    return list(found), np.array(list(found.values()), np.float64).reshape(-1, 2)

@@ -132,10 +132,13 @@ def test_folders_that_are_refused(tmp_path, rows):
 
 def test_reasons_are_of_the_keys_own_model(tmp_path, rows):
     _, found = follow(tmp_path, rows, reasons=2)
-    told = [each.pop("reasons", None) for each in found]
+    told, words = ([each.pop(name, None) for each in found] for name in ("reasons", "why"))
     assert all(each["incident"].pop("reasons") for each in found if "incident" in each)
     assert found == in_turn(rows)
     alarms = [(row, why) for row, why in zip(rows, told, strict=True) if why is not None]
     assert len(alarms) == sum(each["alarm"] for each in found) > 5
     for row, why in alarms:
         assert len(why) <= 2 and all(part["feature"] in row and part["contribution"] > 0 for part in why)
+    assert all((text is None) == (why is None) for text, why in zip(words, told, strict=True))
+    assert all(why[0]["feature"] in text and text.count("(p ") == 1
+               for text, why in zip(words, told, strict=True) if why)

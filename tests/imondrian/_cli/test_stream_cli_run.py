@@ -43,6 +43,7 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
                      for side, size in zip(("low", "high"), sizes, strict=True)]
             found[-1]["reasons"] = [{"feature": name, "side": side, "contribution": -size}
                                     for size, name, side in sorted(parts)[:n_reasons] if size < 0]
+            found[-1]["why"] = model.why_one(x, most=n_reasons)
         alarms.learn_one(x)
         if alarm and protect:
             model._recent.push_one(score)
