@@ -114,12 +114,13 @@ class Judge:
             if p_value is None and not incidents.any_open:
                 continue
             key = None if table.keys is None else table.keys[i]
+            time = None if table.times is None else table.times[i]
             if p_value is None:
-                changed = incidents.quiet(key)
+                changed = incidents.quiet(key, time)
             else:
                 names, sizes, _ = reasons.get(i, ([], np.empty((0, 2)), ""))
                 parts = dict(zip(names, map(tuple, sizes.tolist()), strict=True))
-                changed = incidents.alarm(records[i], p_value, float(judged.scores[i]), parts, key)
+                changed = incidents.alarm(records[i], p_value, float(judged.scores[i]), parts, key, time)
             if changed:
                 mine, *others = [each.told(self._told.reasons) for each in changed]
                 found[i] = {"incident": mine, **({"also_closed": others} if others else {})}
@@ -156,7 +157,7 @@ class Judge:
         return dump_lines(objects, shown is None or is_plain(list(chain.from_iterable(shown))))
 
     def _shown(self, table: Table) -> list[tuple[Any, ...]] | None:
-        if table.keys is None and table.kept is None:
+        if not self._key and not self._keep:
             return None
         keys = [()] * len(table.records) if table.keys is None else [(key,) for key in table.keys]
         kept = [()] * len(table.records) if table.kept is None else table.kept

@@ -32,6 +32,7 @@ from .lines import CHUNK, LineReader, LineWriter
 from .output_lines import Judge, Told
 from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
 from .signals import StopSignals
+from .times import with_times
 
 _PART = 1024  # records judged before their lines are written
 _TRIED = 1000  # records of which one must be good
@@ -53,7 +54,7 @@ class Settings:
     threshold: float | None = None
     reasons: int = 0
     shown: str = "all"
-    gap: int | None = None
+    gap: float | None = None
     on_incident: tuple[str, ...] = ()
     webhook: str | None = None
     call_timeout_s: float = 10.0
@@ -141,6 +142,9 @@ class Stream:
             if settings.replay:
                 self._numbering.replay(state["records"])
         self._alarms, self._alarms_before = alarms, alarms.count
+        if incidents.by_time and settings.selection.time is None:
+            raise Failure(f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
+                          "--time, or give --incident-gap as a number of records", USAGE)
         self._incidents, self._incidents_before = incidents, incidents.count
         self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)
         self._judge = Judge(follower, alarms, incidents, settings.selection,
@@ -210,6 +214,7 @@ class Stream:
     def _take(self, rows: Rows) -> bool:
         """Take one stretch of records through to the output; False if that could not be written."""
         assert self._decoder is not None
+        selection = self._settings.selection
         lines: list[bytes] = []
         bad: BadLine | None = None
         last = rows.records[-1]
@@ -218,6 +223,9 @@ class Stream:
                 try:
                     for found in self._decoder.tables(rows):
                         table = without_too_large(found, self._follower.largest(), rows, self._bad.report)
+                        if selection.time is not None:
+                            place = selection.carried.index(selection.time)
+                            table = with_times(table, place, selection.time, rows, self._bad.report)
                         if len(table.records) == 0:
                             continue
                         lines.append(self._judge.lines(table))

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("orjson", reason="needs orjson")
 
 from stream_commands import ended, json_lines, run, start, values
 
+from imondrian._cli import Failure
 from imondrian._cli.stream.callouts import Callouts
 from imondrian._cli.stream.records import Selection
 from imondrian._conformal.incidents import Incidents
@@ -241,3 +243,95 @@ def test_the_whole_command(tmp_path, X, whole):
 def test_command_lines_that_are_refused(options, message):
     code, out, told = ended(start(*options), b"")
     assert code == 2 and not out and message in told
+
+
+# -- by time -----------------------------------------------------------------------------------------------
+
+
+def stamps(n, kind):
+    """Times half a minute apart, with an hour's silence after every 300th; some come late."""
+    times = [1_700_000_000 + 30 * i + 3600 * (i // 300) - (100 if i % 7 == 3 else 0) for i in range(n)]
+    if kind == "seconds":
+        return times
+    return [datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z" if i % 2 else "")
+            for i, time in enumerate(times)]
+
+
+@pytest.mark.parametrize("kind", ["seconds", "iso"])
+@pytest.mark.parametrize("cut", [None, 450])
+def test_incidents_by_time(tmp_path, X, whole, kind, cut):
+    data, gap = json_lines(X, ts=stamps(N, kind)).splitlines(keepends=True), 900.0
+    found = []
+    for part in [data] if cut is None else [data[:cut], data[cut:]]:
+        found += run(tmp_path, b"".join(part), model=tmp_path / "model", rate=0.02, gap=gap if not found else None,
+                     selection=Selection(time="ts"))[1]
+    now, last, expected = 0, None, []
+    for each, stamp in zip(whole, stamps(N, "seconds"), strict=True):
+        now = max(now, stamp)
+        is_over = last is not None and now - last[1] >= gap
+        states = (["ongoing" if last is not None and not is_over else "open"] if each["alarm"] else []) + \
+            (["closed"] if is_over else [])
+        expected.append(states)
+        if each["alarm"]:
+            last = (now if states[0] == "open" else last[0], now)
+        elif is_over:
+            last = None
+    assert [[each["state"] for each in (line.get("incident"), *line.get("also_closed", [])) if each]
+            for line in found] == expected
+    assert [(line["score"], line["alarm"]) for line in found] == [(line["score"], line["alarm"]) for line in whole]
+    assert all("ts" not in line for line in found) and any("also_closed" in line for line in found) == any(
+        len(states) > 1 for states in expected)
+    with pytest.raises(Failure, match="--time"):
+        run(tmp_path, data[0], model=tmp_path / "model")
+
+
+@pytest.mark.parametrize("lines", ["json", "csv"])
+def test_records_without_a_time_are_bad_lines(tmp_path, X, lines, capsys):
+    times = [str(i) for i in range(60)]
+    times[20:25] = ["yesterday", "nan", "1e999", "", "2024-13-01"]
+    if lines == "json":
+        data = json_lines(X[:60], ts=times)
+    else:
+        data = b"a,b,c,ts\n" + "".join(",".join(map(repr, row)) + f",{time}\n"
+                                       for row, time in zip(X[:60].tolist(), times, strict=True)).encode()
+    code, found = run(tmp_path, data, selection=Selection(time="ts", keep=("ts",)))
+    assert code == 3 and [each["ts"] for each in found] == times[:20] + times[25:]
+    told = capsys.readouterr().err
+    assert told.count("the time field 'ts' must be a number of seconds or a time by ISO 8601") == 5
+    assert f"line {21 + (lines == 'csv')}: the time field" in told
+    if lines == "json":
+        data = json_lines(X[:5]) + json_lines(X[:5], ts=[None, True, [], 5, 6.5])
+        run(tmp_path, data, selection=Selection(time="ts"))
+        told = capsys.readouterr().err
+        assert told.count("lacks the time field 'ts'") == 6 and told.count("must be a number of seconds") == 2
+
+
+def test_a_time_is_no_feature_with_keys_too(tmp_path, X):
+    data = json_lines(X, ts=stamps(N, "iso"), sensor=["ab"[i % 2] for i in range(N)])
+    selection = Selection(key="sensor", time="ts")
+    _, found = run(tmp_path, data, rate=0.05, selection=selection, gap=7200.0, reasons=9)
+    plain = run(tmp_path, json_lines(X, sensor=["ab"[i % 2] for i in range(N)]), rate=0.05,
+                selection=Selection(key="sensor"))[1]
+    assert [each["score"] for each in found] == [each["score"] for each in plain]
+    assert all(part["feature"] in "abc" for each in found for part in each.get("reasons", []))
+    assert all(each["incident"]["seconds"] >= 0 for each in found if "incident" in each)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--incident-gap", "2h"), "needs --time"),
+    (("--incident-gap", "2 h", "--time", "t"), "must be a number of records"),
+    (("--incident-gap", "0h", "--time", "t"), "must be a number of records"),
+    (("--incident-gap", "-5"), "must be a number of records"), (("--incident-gap", "9" * 400), "must be a number"),
+    (("--time", "t", "--key", "t"), "is also the --key"),
+    (("--time", "t", "--columns", "t"), "is also among --columns"),
+])
+def test_times_that_are_refused(options, message):
+    code, out, told = ended(start(*options), b"")
+    assert code == 2 and not out and message in told
+
+
+def test_a_gap_as_an_age_on_the_command_line(X):
+    data = json_lines(X, ts=stamps(N, "iso"))
+    process = start("--time", "ts", "--incident-gap", "0.5h", "--alarm-rate", "0.02", "--alarms-only")
+    code, out, told = ended(process, data)
+    assert code == 0 and told == "" and all(each["incident"]["seconds"] >= 0 for each in out) and out

@@ -100,15 +100,15 @@ def test_reasons_are_sums_and_the_largest_of_many():
 
 def open_state():
     incidents = Incidents()
-    incidents.alarm(3, 0.25, 0.5, {"a": (0.5, 0.25)}, "k")
-    incidents.alarm(4, 0.125, 0.75, {"b": (0.5, 0.25)}, "k")
-    incidents.alarm(6, 0.5, 0.5, {}, 7)
-    incidents.quiet("k")
+    incidents.alarm(3, 0.25, 0.5, {"a": (0.5, 0.25)}, "k", 10.0)
+    incidents.alarm(4, 0.125, 0.75, {"b": (0.5, 0.25)}, "k", 11.0)
+    incidents.alarm(6, 0.5, 0.5, {}, 7, 12.0)
+    incidents.quiet("k", 13.0)
     return incidents.state()
 
 
 PLACES = {"key": 0, "id": 1, "start": 2, "peak": 3, "end": 4, "n_alarms": 5, "quiet": 6, "p_value": 7, "score": 8,
-          "parts": 9}
+          "since": 9, "until": 10, "parts": 11}
 WRONG = [("key", None), ("key", 7), ("key", 1.5), ("key", True), ("key", []), ("id", 0), ("id", 3), ("id", 2),
          ("id", True), ("start", 5), ("start", -1), ("peak", 2), ("peak", 5), ("end", 6), ("end", 7), ("end", 3),
          ("n_alarms", 0), ("n_alarms", 3), ("n_alarms", 1), ("n_alarms", 2.0), ("quiet", 49), ("quiet", -1),
@@ -127,14 +127,50 @@ def test_damaged_incidents_are_refused(name, value):
         Incidents.of_state(state)
 
 
-@pytest.mark.parametrize("change", [{"gap": 0}, {"gap": 2.0}, {"count": 1}, {"count": -1}, {"count": True},
-                                    {"open": {}}, {"open": [[]]}, {"open": [None]}, {"more": 1}, None], ids=repr)
+@pytest.mark.parametrize("change", [{"gap": 0}, {"gap": "2"}, {"count": 1}, {"count": -1}, {"count": True},
+                                    {"open": {}}, {"open": [[]]}, {"open": [None]}, {"more": 1},
+                                    {"now": None}, {"now": 10.5}, {"now": 13}, {"gap": float("nan")},
+                                    {"gap": float("inf")}, None], ids=repr)
 def test_damaged_states_are_refused(change):
     with pytest.raises(ValueError, match="damaged incidents"):
         Incidents.of_state(change and {**open_state(), **change})
 
 
-@pytest.mark.parametrize("gap", [0, -1, 1.5, True, None, "50"])
+@pytest.mark.parametrize("gap", [0, -1, 0.0, -1.5, float("nan"), float("inf"), True, None, "50"])
 def test_gaps_that_are_none(gap):
     with pytest.raises((ValueError, TypeError), match="gap must be"):
         Incidents(gap)
+
+
+# -- by time -----------------------------------------------------------------------------------------------
+
+
+TIMED = st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), st.floats(-3.0, 9.0)), max_size=60)
+
+
+@given(TIMED, st.sampled_from([0.5, 10.0]), st.integers(0, 60))
+def test_a_gap_in_seconds(rows, gap, cut):
+    incidents, now, last, found = Incidents(gap), -1e9, {}, []
+    for row, (alarm, key, step) in enumerate(rows):
+        if row == cut:
+            incidents = Incidents.of_state(json.loads(json.dumps(incidents.state())))
+        time = 1e9 + step if now < 0 else now + step  # some come late
+        now = max(now, time)
+        changed = incidents.alarm(row, 0.1, 0.5, None, key, time) if alarm else incidents.quiet(key, time)
+        over = sorted((end, name) for name, (_, end) in last.items() if now - end >= gap)
+        own = []
+        for _, name in over:
+            del last[name]
+        if alarm:
+            state = "ongoing" if key in last else "open"
+            last[key] = (last.get(key, (now, now))[0], now)
+            own = [(state, key, now - last[key][0])]
+        found = [(each.state, each.key) for each in changed if each.state == "closed"]
+        assert sorted(name for _, name in found) == sorted(name for _, name in over)
+        assert [(each.state, each.key, each.told()["seconds"]) for each in changed if each.state != "closed"] == own
+
+
+def test_a_gap_in_seconds_needs_times():
+    for ask in (Incidents(1.0).quiet, lambda: Incidents(1.0).alarm(0, 0.1, 0.5)):
+        with pytest.raises(ValueError, match="time must be given"):
+            ask()
