@@ -12,7 +12,7 @@ from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.types import Booleans, Floats
 from imondrian._forest.validation import open_share, positive_int, thread_count
 
-from .wording import MOST_REASONS, StoredPoints, why
+from .wording import MOST_REASONS, StoredPoints, telling_parts, why
 
 if TYPE_CHECKING:
     from imondrian._conformal.calibration import Calibration
@@ -189,7 +189,8 @@ class Judgement:
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
         most : int, default=3
-            Features to tell of: those that contribute most, of ``explain``.
+            Features to tell of: those that contribute most to the score "insertion", which knows best how far out a
+            value lies. ``explain`` may name others, as it explains the forest's own score.
 
         Returns
         -------
@@ -213,10 +214,11 @@ class Judgement:
         ['feature 1 6 is above its usual -1.53 to 1.61 (p = .002); feature 0 usual']
         """
         most = positive_int("most", most)
-        parts, p_values = -self.explain(X, by_direction=True), self.p_values(X)
-        rows = self._validated(X, self.forest_.dtype, thread_count(self.n_jobs), reset=False)
+        p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)
+        rows = self._validated(X, self.forest_.dtype, n_threads, reset=False)
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
+            parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
             points = StoredPoints(self.forest_)
         return [why(points, row, pair, names, p_value, most)
                 for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)]

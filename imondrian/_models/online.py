@@ -36,7 +36,7 @@ from imondrian._forest.validation import (
 )
 from imondrian._persist.model_file import SavedModel, is_key
 
-from .wording import MOST_REASONS, NOT_READY, StoredPoints, why
+from .wording import MOST_REASONS, NOT_READY, StoredPoints, telling_parts, why
 
 if TYPE_CHECKING:
     from imondrian._sklearn.estimator import IsolationMondrianForest
@@ -315,7 +315,8 @@ class OnlineForest(SavedModel):
         ----------
         x : dict
         most : int, default=3
-            Features to tell of: those that contribute most, of ``explain_one``.
+            Features to tell of: those that contribute most to the score "insertion", which knows best how far out a
+            value lies. ``explain_one`` may name others, as it explains the model's own score.
 
         Returns
         -------
@@ -326,24 +327,24 @@ class OnlineForest(SavedModel):
             are told as such. "not enough is known yet" during warm-up.
         """
         most = positive_int("most", most)
-        return self._why(record(x), most)[1]
+        return self._why(record(x), most)
 
     @reading
     def _explain_why(self, x: dict[Any, Any], most: int) -> tuple[list[Any], np.ndarray, str]:
         """Return the keys of x, what each contributes from below and above, (d, 2), and the same in words."""
-        parts, text = self._why(x, most)
+        parts, text = self._parts_of(self._row(x, grow=False)), self._why(x, most)
         nothing = np.zeros(2)
         found = [parts[self._keys[key]] if key in self._keys else nothing for key in x]
         return list(x), np.array(found).reshape(-1, 2), text
 
-    def _why(self, x: dict[Any, Any], most: int) -> tuple[np.ndarray, str]:
+    def _why(self, x: dict[Any, Any], most: int) -> str:
         row = self._row(x, grow=False)
-        parts = self._parts_of(row)
         if row is None or self._forest is None or not self._is_ready:
-            return parts, NOT_READY
+            return NOT_READY
+        parts = telling_parts(self._forest, row, self._score)[0]
         p_value = None if self._recent is None else self._recent.p_value(self._score_of(x))
         new = [key for key, value in values_of(x).items() if key not in self._keys and value == value]
-        return parts, why(StoredPoints(self._forest), row[0], parts, list(self._keys), p_value, most, new)
+        return why(StoredPoints(self._forest), row[0], parts, list(self._keys), p_value, most, new)
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 

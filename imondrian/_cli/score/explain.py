@@ -68,7 +68,7 @@ def run(settings: Settings) -> int:
     records, X = _numbered(table, columns, detector, settings.rows) if settings.rows else \
         _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
     contributions = detector.contributions(X)
-    words = detector.words(X, contributions, records["p_value"], columns.features)
+    words = detector.words(X, records["p_value"], columns.features)
     found = [_Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts, text)
              for record, x, parts, text in zip(records, X, contributions, words, strict=True)]
     expected = detector.expected_score()

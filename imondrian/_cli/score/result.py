@@ -38,9 +38,8 @@ class Result:
         words: list[list[str | None]] = [[] for _ in self._names]
         for start in range(0, len(rows) if n_reasons else 0, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            parts = detector.contributions(rows[some])
-            texts = [list[str | None](detector.words(rows[some], parts, p_values[some], columns.features, n_reasons))] \
-                if in_sentences else in_words(parts, columns.features, n_reasons)
+            texts = [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons))] \
+                if in_sentences else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
             for column, more in zip(words, texts, strict=True):
                 column += more
         self._reasons = [np.array([*column, None], dtype=object) for column in words]

@@ -97,10 +97,23 @@ def test_each_kind_of_value_has_its_words(model):
 
 def test_reasons_are_those_of_the_explanation_in_order(model):
     x = {**USUAL, "vibration": 31.0, "temperature": -90.0, "humidity": 500.0}
-    largest = sorted(model.explain_one(x).items(), key=lambda each: -each[1])
+    parts = model._forest.explain(model._row(x, grow=False), "insertion")[0][0].max(axis=1)
+    largest = sorted(zip(model._keys, parts.tolist(), strict=True), key=lambda each: -each[1])
     told = re.findall(r"(\w+) [-\d.]+ is", model.why_one(x))
     assert told == [name for name, size in largest if size > 0][:3] and len(told) == 3
     assert re.findall(r"(\w+) [-\d.]+ is", model.why_one(x, most=1)) == told[:1]
+
+
+@pytest.mark.parametrize("score", ["spacing", "depth", "insertion"])
+def test_a_value_far_out_is_named_first(score):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(2000, 8)) @ rng.normal(size=(8, 8))  # features that go together
+    X[:, 6:] = np.round(X[:, 6:] / X[:, 6:].std(axis=0))  # and such with few levels
+    forest = IsolationMondrianForest(100, score=score, random_state=0).fit(X[:1500])
+    rows, moved = X[1500:].copy(), rng.integers(8, size=500)
+    rows[np.arange(500), moved] += rng.choice([-8.0, 8.0], 500) * X.std(axis=0)[moved]
+    texts = forest.why(rows, most=1)
+    assert np.mean([text.startswith(f"feature {j} ") for text, j in zip(texts, moved, strict=True)]) >= 0.95
 
 
 def test_asking_changes_nothing_and_bad_questions_are_refused(model):
