@@ -320,8 +320,8 @@ WRONG = [("records", -1), ("records", 2 ** 63), ("records", 10 ** 30), ("records
          ("pending", np.zeros((2, 2), np.uint8)),
          ("pending", np.zeros(3)), ("pending", []), ("version", 4), ("version", 2),
          ("version", None),
-         ("incidents", None), ("incidents", {}), ("incidents", {"gap": 50, "count": 0, "open": [[]]}),
-         ("incidents", {**STREAM["incidents"], "open": [[None, 1, 8, 8, 8, 1, 0, 0.25, 0.5, []]]}),
+         ("incidents", None), ("incidents", {}), ("incidents", {"gap": 50, "count": 0, "now": None, "open": [[]]}),
+         ("incidents", {**STREAM["incidents"], "open": [[None, 1, 8, 8, 8, 1, 0, 0.25, 0.5, None, None, []]]}),
          ("alarms", []), ("alarms", {}),
          *(("alarms", {**STREAM["alarms"], **change}) for change in (
              {"rate": 0.0}, {"rate": 1.0}, {"rate": "x"}, {"rate": True}, {"rule": "x"}, {"rule": {}}, {"rule": [1]},
@@ -349,12 +349,12 @@ def test_a_state_with_the_rule_of_old():
     alarms = {"rate": 0.01, "threshold": None, "level": 0.01, "count": 1}
     found = follow.checked("file", {**OLD, "version": 1, "alarms": alarms})
     assert found["alarms"] == {"rate": 0.01, "threshold": None, "count": 1, "rule": None} and found["version"] == 3
-    assert found["incidents"] == {"gap": 50, "count": 0, "open": []}
+    assert found["incidents"] == {"gap": 50, "count": 0, "now": None, "open": []}
 
 
 def test_a_state_that_knows_nothing_of_incidents():
     found = follow.checked("file", {**OLD, "version": 2})
-    assert found == {**STREAM, "incidents": {"gap": 50, "count": 0, "open": []}}
+    assert found == {**STREAM, "incidents": {"gap": 50, "count": 0, "now": None, "open": []}}
 
 
 def test_forged_states_of_streams():
