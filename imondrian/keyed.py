@@ -27,6 +27,7 @@ from ._keyed.store import KeyStore
 from ._models import prequential as _prequential
 from ._models.online import OnlineForest
 from ._models.prequential import Judged
+from ._models.wording import MOST_REASONS, NOT_READY
 from ._persist import codec as _compact
 from ._persist.model_file import _encode
 from ._persist.whole_file import TemporaryFolder
@@ -210,6 +211,16 @@ class KeyedForest:
         nothing = (0.0, 0.0) if by_direction else 0.0
         return self._ask(key, x, dict.fromkeys(record(x), nothing),
                          lambda model: model.explain_one(x, by_direction=by_direction))
+
+    def why_one(self, key: Any, x: dict[Any, Any], *, most: int = MOST_REASONS) -> str:
+        """Return in words why x has its score, as the model's ``why_one``."""
+        most = positive_int("most", most)
+        return self._ask(key, x, NOT_READY, lambda model: model.why_one(x, most=most))
+
+    def _explain_why(self, key: Any, x: dict[Any, Any], most: int) -> tuple[list[Any], np.ndarray, str]:
+        """Return what the model's ``_explain_why`` does."""
+        return self._ask(key, x, (list(x), np.zeros((len(x), 2)), NOT_READY),
+                         lambda model: model._explain_why(x, most))
 
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of its key's model, as the model's ``forget_one``."""

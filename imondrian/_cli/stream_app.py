@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -50,10 +55,57 @@ def _share(context: click.Context, parameter: click.Parameter, value: float | No
     return value
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not 0.0 < value <= 3600.0:
+        raise click.BadParameter(f"must be above 0 and at most 3600, got {value}")
+    return value
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _gap(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)([smhd])", value, re.ASCII)
+    number: float = 0 if found is None else int(found[1]) if found[1] else float(found[2]) * _UNITS[found[3]]
+    if not 0 < number < 1 << 62:
+        raise click.BadParameter(f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}",
+                                 param=parameter)
+    return number
+
+
+def _command(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    try:
+        found = shlex.split(value, posix=os.name == "posix")
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, got {value!r}", param=parameter) from None
+    if not found or shutil.which(found[0]) is None:
+        raise click.BadParameter(f"there is no program {found[0] if found else value!r}", param=parameter)
+    return tuple(found)
+
+
+def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or not value.isascii() or not value.isprintable() or " " in value or parts.username is not None:
+        raise click.BadParameter(f"must be an http or https address without blanks or a password, got {value!r}",
+                                 param=parameter)
+    return value
+
+
 _GROUPS = {
     "Fields": ["--columns", "--exclude", "--keep", "--key"],
     "How input is read": ["--read-as", "--names", "--delimiter", "--decimal", "--header", "--missing", "--strict"],
-    "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms"],
+    "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms", "--alarms-only"],
+    "Incidents": ["--incidents-only", "--incident-gap", "--time", "--on-incident", "--webhook", "--call-timeout"],
     "Saving and resuming": ["--model", "--every", "--replay", "--no-learn", "--max-models"],
     "The model": ["--trees", "--window", "--horizon", "--score", "--raw-units", "--seed", "--calibration",
                   "--max-bytes", "--max-features"],
@@ -97,8 +149,22 @@ _GROUPS = {
               help="Share of records to raise an alarm for, whatever the scores look like.")
 @click.option("--threshold", type=float, help="Raise an alarm at scores from here on, instead.")
 @click.option("--reasons", type=click.IntRange(0), default=0, metavar="N",
-              help="Tell the N features that contribute most to an alarm. Slower.")
+              help="Tell the N features that contribute most to an alarm, and to an incident, also in words. Slower.")
 @click.option("--skip-alarms", is_flag=True, help="Do not learn records that are alarms. Slower.")
+@click.option("--alarms-only", "shown", flag_value="alarms", help="Lines for records that are alarms, no others.")
+@click.option("--incidents-only", "shown", flag_value="incidents", help="Lines for records at which an incident opens "
+              "or closes, no others.")
+@click.option("--incident-gap", "gap", callback=_gap, show_default="50", metavar="N",
+              help="Alarms less than so many records apart are one incident; with --key, records of the same key. With "
+                   "--time also an age: 90s, 15m, 2h, 1d.")
+@click.option("--time", metavar="NAME", help="A field that says when a record was, by ISO 8601 or in seconds. It is no "
+              "feature.")
+@click.option("--on-incident", callback=_command, metavar="COMMAND", help="Run this, without a shell, as an incident "
+              "opens and as it closes: a program and its arguments, quoted as a whole. The incident is on its standard "
+              "input, as JSON.")
+@click.option("--webhook", callback=_url, metavar="URL", help="POST the incident to this address, too.")
+@click.option("--call-timeout", "call_timeout_s", type=float, callback=_seconds, default=10.0, show_default=True,
+              metavar="SECONDS", help="How long a command or a call of a webhook may take.")
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
 @click.option("--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and "
               "alarms, as JSON.")
@@ -120,6 +186,7 @@ _GROUPS = {
 def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, first: bool | None,
             missing: tuple[str, ...], columns: tuple[str, ...],
             ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
+            shown: str | None, time: str | None,
             **options: Any) -> int:
     """Follow records on standard input; write a line of JSON for each.
 
@@ -144,6 +211,10 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
             raise click.UsageError(f"{name!r} cannot be kept, nor be the key: the output has a field of that name")
     if key is not None and options["max_bytes"] is not None:
         raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
+    if time is not None and (time == key or time in columns):
+        raise click.UsageError(f"--time: {time!r} is also {'the --key' if time == key else 'among --columns'}")
+    if isinstance(options["gap"], float) and time is None:
+        raise click.UsageError("--incident-gap as an age needs --time, the field that says when a record was")
     if both := sorted(set(columns) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if options["replay"] and options["model"] is None:
@@ -155,6 +226,6 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
     if raw_units:
         parameters["scale"] = None
     return stream.run(stream.Settings(
-        selection=Selection(columns or None, ignore, keep, key),
+        selection=Selection(columns or None, ignore, keep, key, time),
         layout=Layout(delimiter, decimal, names or None, first, missing),
-        parameters=parameters, rate=rate, **options))
+        parameters=parameters, rate=rate, shown=shown or "all", **options))

@@ -87,7 +87,8 @@ _FOREST = ["--model", "--trees", "--max-samples", "--score", "--seed", "--jobs"]
 _SCORE_GROUPS = {
     "Columns": [*_COLUMNS, "--keep", "--label", "--anomaly"],
     "What is an outlier": ["--contamination", "--fdr"],
-    "Output": ["--output", "--format", "--top", "--reasons", "--explain-top", "--plot", "--summary", "--quiet"],
+    "Output": ["--output", "--format", "--top", "--reasons", "--words", "--explain-top", "--plot",
+               "--summary", "--quiet"],
     "The forest": [*_FOREST, "--save"],
     "How files are read": _FILES,
 }
@@ -141,6 +142,7 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
               "first.  [20 in a table]")
 @click.option("--reasons", type=click.IntRange(0), default=3, show_default=True, metavar="K",
               help="Most reasons a row.")
+@click.option("--words", is_flag=True, help="Give the reasons as one sentence, with what is usual, in a column 'why'.")
 @click.option("--explain-top", "explained", type=click.IntRange(0), default=1000, show_default=True, metavar="N",
               help="Give reasons for the N most anomalous rows: they take longer than scores, and these rows are kept "
                    "in memory.")

@@ -167,14 +167,19 @@ class AlarmRule:
 
     def judge(self, scores: Iterable[float], ready: Iterable[bool] | None = None) -> list[bool]:
         """Return which scores are alarms, each judged and then taken; those not ready, and NaN, are passed over."""
-        found = []
+        return [p_value is not None for p_value in self.alarm_p_values(scores, ready)]
+
+    def alarm_p_values(self, scores: Iterable[float], ready: Iterable[bool] | None = None) -> list[float | None]:
+        """Return the p-values of scores that are alarms, None for others; otherwise as :meth:`judge`."""
+        found: list[float | None] = []
         for score in scores if ready is None else (s if r else math.nan for s, r in zip(scores, ready, strict=True)):
             if score != score:
-                found.append(False)
+                found.append(None)
                 continue
-            alarm = self.is_alarm(score)
+            p_value = self.p_value(score)
+            alarm = p_value <= self.level
             self.take(score, alarm)
-            found.append(alarm)
+            found.append(p_value if alarm else None)
         return found
 
     def _keep(self, score: float) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
-from imondrian._forest.rwlock import reading
+from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.types import Booleans, Floats
-from imondrian._forest.validation import open_share, thread_count
+from imondrian._forest.validation import open_share, positive_int, thread_count
+
+from .wording import MOST_REASONS, StoredPoints, telling_parts, why
 
 if TYPE_CHECKING:
     from imondrian._conformal.calibration import Calibration
@@ -179,3 +181,44 @@ class Judgement:
         X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
         parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
         return -parts if by_direction else -parts.sum(axis=2)
+
+    def why(self, X: Any, *, most: int = MOST_REASONS) -> list[str]:
+        """Return in words why each row has its score.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        most : int, default=3
+            Features to tell of: those that contribute most to the score "insertion", which knows best how far out a
+            value lies. ``explain`` may name others, as it explains the forest's own score.
+
+        Returns
+        -------
+        list of n_samples str
+            Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
+            the points in the trees have, 5 % being lower and 5 % higher; p is that of ``p_values``. Values that are
+            missing, though half of the points have them, are told as such. A forest that was imported knows no points:
+            it tells "high" and "low" alone.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As for ``score_samples``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> IsolationMondrianForest(random_state=0).fit(X).why([[0.1, 6.0]])
+        ['feature 1 6 is above its usual -1.53 to 1.61 (p = .002); feature 0 usual']
+        """
+        most = positive_int("most", most)
+        p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)
+        rows = self._validated(X, self.forest_.dtype, n_threads, reset=False)
+        names = getattr(self, "feature_names_in_", range(rows.shape[1]))
+        with gate_of(self).reading:
+            parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
+            points = StoredPoints(self.forest_)
+        return [why(points, row, pair, names, p_value, most)
+                for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)]

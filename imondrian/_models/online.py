@@ -36,6 +36,8 @@ from imondrian._forest.validation import (
 )
 from imondrian._persist.model_file import SavedModel, is_key
 
+from .wording import MOST_REASONS, NOT_READY, StoredPoints, telling_parts, why
+
 if TYPE_CHECKING:
     from imondrian._sklearn.estimator import IsolationMondrianForest
 
@@ -295,16 +297,56 @@ class OnlineForest(SavedModel):
             :meth:`imondrian.IsolationMondrianForest.explain`.
         """
         x = record(x)
-        row = self._row(x, grow=False)
-        if row is None or self._forest is None or not self._is_ready:
-            parts = np.zeros((len(self._keys), 2))
-        else:
-            parts = self._forest.explain(row, self._score)[0][0]
+        parts = self._parts_of(self._row(x, grow=False))
         nothing = np.zeros(2)
         found = {key: parts[self._keys[key]] if key in self._keys else nothing for key in x}
         if by_direction:
             return {key: (float(below), float(above)) for key, (below, above) in found.items()}
         return {key: float(pair.sum()) for key, pair in found.items()}
+
+    def _parts_of(self, row: np.ndarray | None) -> np.ndarray:
+        if row is None or self._forest is None or not self._is_ready:
+            return np.zeros((len(self._keys), 2))
+        return np.asarray(self._forest.explain(row, self._score)[0][0])
+
+    @reading
+    def why_one(self, x: dict[Any, Any], *, most: int = MOST_REASONS) -> str:
+        """Return in words why x has its score. Changes nothing.
+
+        Parameters
+        ----------
+        x : dict
+        most : int, default=3
+            Features to tell of: those that contribute most to the score "insertion", which knows best how far out a
+            value lies. ``explain_one`` may name others, as it explains the model's own score.
+
+        Returns
+        -------
+        str
+            Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
+            the points in the trees have, 5 % being lower and 5 % higher; p is ``p_value_one``, left out with
+            ``calibration=None``. Values that are missing, though half of the points have them, and keys never learnt
+            are told as such. "not enough is known yet" during warm-up.
+        """
+        most = positive_int("most", most)
+        return self._why(record(x), most)
+
+    @reading
+    def _explain_why(self, x: dict[Any, Any], most: int) -> tuple[list[Any], np.ndarray, str]:
+        """Return the keys of x, what each contributes from below and above, (d, 2), and the same in words."""
+        parts, text = self._parts_of(self._row(x, grow=False)), self._why(x, most)
+        nothing = np.zeros(2)
+        found = [parts[self._keys[key]] if key in self._keys else nothing for key in x]
+        return list(x), np.array(found).reshape(-1, 2), text
+
+    def _why(self, x: dict[Any, Any], most: int) -> str:
+        row = self._row(x, grow=False)
+        if row is None or self._forest is None or not self._is_ready:
+            return NOT_READY
+        parts = telling_parts(self._forest, row, self._score)[0]
+        p_value = None if self._recent is None else self._recent.p_value(self._score_of(x))
+        new = [key for key, value in values_of(x).items() if key not in self._keys and value == value]
+        return why(StoredPoints(self._forest), row[0], parts, list(self._keys), p_value, most, new)
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from river.base import AnomalyDetector, AnomalyFilter, DriftDetector, Wrapper
 
 from imondrian._conformal.alarm_rule import HISTORY, STEP, AlarmRule, UsualScores
+from imondrian._conformal.incidents import GAP, Incident, Incidents
+from imondrian._models.online import OnlineForest
 
 
 class AlarmFilter(AnomalyFilter):
@@ -39,6 +41,8 @@ class AlarmFilter(AnomalyFilter):
         "p-value": nothing need be an alarm. The level is at most three times ``rate``; where scores fall for long,
         there are fewer alarms, and never lastingly more. "rate": that share of the points is, in the long run, in calm
         stretches as well.
+    gap : int, default=50
+        Alarms less than so many points apart are one incident.
 
     Attributes
     ----------
@@ -46,6 +50,12 @@ class AlarmFilter(AnomalyFilter):
         The p-value at or below which the next score is an alarm; starts at ``rate``.
     n_points, n_alarms : int
         Points learnt since the detector was ready, and how many of them were alarms.
+    incidents : list of Incident
+        What the alarms come to: the last 100 incidents that are closed, then the one that is open, if one is. Each has
+        ``id``, ``state``, ``start``, ``peak``, ``end`` (places of points in the stream, 0 is the first that was
+        learnt), ``n_alarms``, ``p_value`` (the peak's; small is severe), ``score`` (the peak's), and ``reasons``: where
+        the detector is a forest of this package, or a pipeline that ends in one, features with the side ("low" or
+        "high") and the size of what they contributed to all its alarms, the largest first.
 
     Notes
     -----
@@ -77,21 +87,37 @@ class AlarmFilter(AnomalyFilter):
     ...     model.learn_one(x)
     >>> round(model.n_alarms / model.n_points, 2)
     0.05
+
+    Alarms near each other are one incident:
+
+    >>> import random
+    >>> from imondrian.river import OnlineIsolationMondrianForest
+    >>> rng = random.Random(0)
+    >>> model = AlarmFilter(OnlineIsolationMondrianForest(25, seed=0), rate=0.005)
+    >>> for i in range(2000):
+    ...     model.learn_one({"flow": rng.gauss(0, 1) + 9 * (1000 <= i < 1010), "heat": rng.gauss(0, 1)})
+    >>> worst = max(model.incidents, key=lambda incident: incident.n_alarms)
+    >>> worst.start, worst.end, worst.n_alarms, worst.reasons[0][:2]
+    (1000, 1009, 10, ('flow', 'high'))
     """
 
     def __init__(self, anomaly_detector: AnomalyDetector, rate: float = 0.05, window: int = HISTORY,
                  step: float = STEP, protect_anomaly_detector: bool = True,
-                 mode: Literal["p-value", "rate"] = "p-value") -> None:
+                 mode: Literal["p-value", "rate"] = "p-value", gap: int = GAP) -> None:
         super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
         self.rate = rate
         self.window = window
         self.step = step
         self.mode = mode
+        self.gap = gap
         self._rule = AlarmRule(rate, mode, window, step, usual_scores(anomaly_detector))
+        self._incidents = Incidents(gap)
+        self._n_learnt = 0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_rule" in state:
-            self.__dict__.update(state)
+            more = {} if "_incidents" in state else {"gap": GAP, "_incidents": Incidents(), "_n_learnt": 0}
+            self.__dict__.update(more | state)
         else:  # of version 0.1.0: its rule was another; the present one starts afresh
             AlarmFilter.__init__(self, state["anomaly_detector"], state["rate"], state["window"], state["step"],
                                  state["protect_anomaly_detector"])
@@ -111,6 +137,11 @@ class AlarmFilter(AnomalyFilter):
         """How many of them were alarms."""
         return self._rule.n_alarms
 
+    @property
+    def incidents(self) -> list[Incident]:
+        """The last incidents that are closed, then the one that is open, if one is; each as it is now."""
+        return list(self._incidents)
+
     def p_value(self, score: float) -> float:
         """Return the conformal p-value of a score among the last ones; 1 while there are none."""
         return self._rule.rank_p_value(score)
@@ -123,8 +154,14 @@ class AlarmFilter(AnomalyFilter):
         """Score a point, let the detector learn it unless it is an alarm, and adapt the level."""
         score = self.score_one(*args)
         alarm = self.classify(score)
+        parts = _parts(self.anomaly_detector, args[0]) if alarm else {}
         if not (alarm and self.protect_anomaly_detector):
             self.anomaly_detector.learn_one(*args, **learn_kwargs)
+        if alarm:
+            self._incidents.alarm(self._n_learnt, self._rule.p_value(score), score, parts)
+        else:
+            self._incidents.quiet()
+        self._n_learnt += 1
         if self._is_ready(score):
             self._rule.take(score, alarm)
 
@@ -145,6 +182,18 @@ def usual_scores(detector: Any) -> UsualScores | None:
     if isinstance(detector, Wrapper):
         return usual_scores(detector._wrapped_model)
     return getattr(detector, "_usual_scores", None)
+
+
+def _parts(detector: Any, x: Any) -> dict[Any, tuple[float, float]]:
+    """Return what each feature contributes to x's score, from below and above; nothing for detectors of others."""
+    if hasattr(detector, "steps"):
+        *before, last = detector.steps.values()
+        for step in before:
+            x = step.transform_one(x)
+        return _parts(last, x)
+    if isinstance(detector, Wrapper):
+        return _parts(detector._wrapped_model, x)
+    return detector.explain_one(x, by_direction=True) if isinstance(detector, OnlineForest) else {}
 
 
 class DriftMonitor(Wrapper, AnomalyDetector):

@@ -40,12 +40,13 @@ def level(debt, slack, drift, rate, mode, since, n):
 
 
 class Alarms:
-    """All of the past is ranked anew for each score."""
+    """All of the past is ranked anew for each score; ``p_value`` is the last one's."""
 
     def __init__(self, rate, mode="p-value", history=8192, step=0.005, usual=None):
         self.rate, self.mode, self.history, self.usual = rate, mode, history, usual
         self.slack = min(5000 * rate + 3, 0.25 / step)
         self.debt, self.drift, self.count, self.last, self.run, self.past = 0.0, 0.0, 0, -99, 0, []
+        self.p_value = 1.0
 
     def alarm(self, score):
         """Return whether a score is an alarm, and go on."""
@@ -53,7 +54,8 @@ class Alarms:
             return False
         limit = level(self.debt, self.slack, self.drift, self.rate, self.mode, self.count - self.last,
                       self.count)
-        alarm = p_value(self.past[-self.history:], score, self.usual) <= limit
+        self.p_value = p_value(self.past[-self.history:], score, self.usual)
+        alarm = self.p_value <= limit
         self.debt += alarm - self.rate
         if self.mode == "p-value":
             self.debt = max(self.debt, -self.slack)

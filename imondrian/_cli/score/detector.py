@@ -18,6 +18,7 @@ from imondrian._forest.forest import Forest
 from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._kit import terminal
 from imondrian._models.settings import Settings
+from imondrian._models.wording import MOST_REASONS, StoredPoints, telling_parts, why
 
 from .bottom_k import Smallest
 
@@ -117,6 +118,14 @@ class Detector:
         score = self.settings.score
         scores = self.forest.scores(X, score, self.n_jobs)
         return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores)
+
+    def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str],
+              most: int = MOST_REASONS) -> list[str]:
+        """Return in words why rows have their scores."""
+        points = StoredPoints(self.forest)
+        found = telling_parts(self.forest, X, self.settings.score, self.n_jobs)
+        return [why(points, row, parts, names, p_value, most)
+                for row, parts, p_value in zip(X, found, p_values.tolist(), strict=True)]
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return what each feature adds to each row's score for being low and for being high, (n, d, 2)."""

@@ -40,13 +40,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Explained:
-    """One row: its number, values and verdict, and contributions (d, 2)."""
+    """One row: its number, values and verdict, contributions (d, 2), and the same in words."""
 
     row: int
     score: float
     p_value: float
     values: np.ndarray
     contributions: np.ndarray
+    why: str
 
 
 def run(settings: Settings) -> int:
@@ -66,8 +67,10 @@ def run(settings: Settings) -> int:
                                 None, ends, settings.quiet)
     records, X = _numbered(table, columns, detector, settings.rows) if settings.rows else \
         _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
-    found = [_Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts)
-             for record, x, parts in zip(records, X, detector.contributions(X), strict=True)]
+    contributions = detector.contributions(X)
+    words = detector.words(X, records["p_value"], columns.features)
+    found = [_Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts, text)
+             for record, x, parts, text in zip(records, X, contributions, words, strict=True)]
     expected = detector.expected_score()
     write = {"json": _as_json, "csv": _as_csv, "table": _as_tables}[settings.layout]
     output.write(write(found, columns.features, expected, settings), settings.output)
@@ -107,7 +110,7 @@ def _most_anomalous(table: Table, columns: Columns, detector: Detector, top: int
 
 def _as_json(found: Sequence[_Explained], names: Sequence[str], expected: float, settings: Settings) -> str:
     return output.to_json({"expected_score": expected, "rows": [
-        {"row": one.row, "score": one.score, "p_value": one.p_value, "features": [
+        {"row": one.row, "score": one.score, "p_value": one.p_value, "why": one.why, "features": [
             {"feature": name, "value": None if np.isnan(value) else float(value), **dict(zip(SIDES, pair, strict=True)),
              "contribution": float(sum(pair))}
             for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)]}
@@ -138,4 +141,6 @@ def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int,
     if n_others:
         rows.append([f"{n_others} others", "", "", f"{rest:+.4f}"])
     title = f"row {one.row}: score {one.score:.4f} (expected {expected:.4f}), p-value {one.p_value:.4g}"
-    return terminal.table(["feature", "value", "for being", "contribution"], rows, [1, 3], title=title, rich=rich)
+    table = terminal.table(["feature", "value", "for being", "contribution"], rows, [1, 3], title=title, rich=rich)
+    words = one.why.replace("\n", " ")
+    return f"{table}{words}\n"

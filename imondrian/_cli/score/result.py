@@ -24,20 +24,23 @@ class Result:
     """Scored rows as columns of the output: place, copied columns, score, p-value, verdict, reasons."""
 
     def __init__(self, tables: Sequence[Table], columns: Columns, detector: Detector, scored: Scored, explained: int,
-                 n_reasons: int) -> None:
+                 n_reasons: int, in_sentences: bool = False) -> None:
         self.tables, self.columns, self.detector, self.scored = tables, columns, detector, scored
-        self.n_reasons = n_reasons if explained else 0
-        reserved = ["file", "row", "score", "p_value", "outlier", *(f"reason_{k + 1}" for k in range(self.n_reasons))]
+        n_reasons = n_reasons if explained else 0
+        self._names = [f"reason_{k + 1}" for k in range(n_reasons)] if not (in_sentences and n_reasons) else ["why"]
+        reserved = ["file", "row", "score", "p_value", "outlier", *self._names]
         if clash := [name for name in columns.keep if name in reserved]:
             raise Failure(f"--keep {clash[0]}: the output has a column of that name", USAGE)
         chosen = scored.best[:explained]
         order = np.argsort(chosen["index"])
         self._explained = chosen["index"][order]
-        rows = scored.best_rows[:explained][order]
-        words: list[list[str | None]] = [[] for _ in range(self.n_reasons)]
-        for start in range(0, len(rows) if self.n_reasons else 0, _AT_ONCE):
-            parts = in_words(detector.contributions(rows[start:start + _AT_ONCE]), columns.features, self.n_reasons)
-            for column, more in zip(words, parts, strict=True):
+        rows, p_values = scored.best_rows[:explained][order], chosen["p_value"][order]
+        words: list[list[str | None]] = [[] for _ in self._names]
+        for start in range(0, len(rows) if n_reasons else 0, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            texts = [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons))] \
+                if in_sentences else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
+            for column, more in zip(words, texts, strict=True):
                 column += more
         self._reasons = [np.array([*column, None], dtype=object) for column in words]
 
@@ -65,8 +68,9 @@ class Result:
                    **self._reasons_of(records["index"])}
 
     def _reasons_of(self, index: np.ndarray) -> dict[str, Any]:
-        if not self.n_reasons:
+        if not self._names:
             return {}
         place = np.minimum(np.searchsorted(self._explained, index), len(self._explained) - 1)
         place = np.where(self._explained[place] == index, place, -1)
-        return {f"reason_{k + 1}": from_texts(words[place].tolist()) for k, words in enumerate(self._reasons)}
+        return {name: from_texts(words[place].tolist())
+                for name, words in zip(self._names, self._reasons, strict=True)}

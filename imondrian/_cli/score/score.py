@@ -38,6 +38,7 @@ class Settings:
     top: int | None = None
     fdr: float | None = None
     reasons: int = 3
+    words: bool = False
     explained: int = 1000
     save: Path | None = None
     plot: Path | None = None
@@ -65,7 +66,7 @@ def run(settings: Settings) -> int:
     try:
         if settings.fdr is not None:
             scored.control(settings.fdr)
-        result = Result(tables, columns, detector, scored, explained, settings.reasons)
+        result = Result(tables, columns, detector, scored, explained, settings.reasons, settings.words)
         if as_table:
             _show(result, top or SHOWN)
         else:

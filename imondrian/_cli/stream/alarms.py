@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
 from imondrian._models.prequential import Judged
 
@@ -31,18 +33,21 @@ class Alarms:
         self._rule = None if rate is None or threshold is not None else AlarmRule(rate, usual=usual)
         self.count = 0
 
-    def judge(self, judged: Judged) -> list[bool]:
-        """Return whether each record is an alarm, in order."""
-        if self._threshold is not None:
-            alarms = ((judged.scores >= self._threshold) & judged.ready).tolist()
-        elif self._rule is None:
-            alarms = [False] * len(judged.scores)
-        elif self._fixed:
-            alarms = ((judged.p_values <= self._rule.rate) & judged.ready).tolist()
+    def judge(self, judged: Judged) -> list[float | None]:
+        """Return for each record that is an alarm its p-value, by which it is one or beside it; None for others."""
+        if self._threshold is None and self._rule is not None and not self._fixed:
+            found = self._rule.alarm_p_values(judged.scores.tolist(), judged.ready.tolist())
         else:
-            alarms = self._rule.judge(judged.scores.tolist(), judged.ready.tolist())
-        self.count += sum(alarms)
-        return alarms
+            alarms = self._fixed_alarms(judged) & judged.ready
+            found = [p_value if alarm else None
+                     for p_value, alarm in zip(judged.p_values.tolist(), alarms.tolist(), strict=True)]
+        self.count += len(found) - found.count(None)
+        return found
+
+    def _fixed_alarms(self, judged: Judged) -> np.ndarray:
+        if self._threshold is not None:
+            return judged.scores >= self._threshold
+        return judged.p_values <= (-1.0 if self._rule is None else self._rule.rate)
 
     def state(self) -> dict[str, Any]:
         """Return what a later run needs to go on."""

@@ -73,14 +73,14 @@ class CsvRecords:
         self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)
         self.blanks = dialect.blanks_beside(delimiter).encode()
-        asked = [*(selection.columns or ()), *selection.keep, *([] if selection.key is None else [selection.key])]
+        asked = [*(selection.columns or ()), *selection.carried, *([] if selection.key is None else [selection.key])]
         for name in asked:
             if name not in header:
                 raise Failure(f"there is no column {name!r}; there are {', '.join(map(repr, header))}")
         self._fields = _features(header, selection)
         places = {name: place for place, name in enumerate(header)}
         self._places = [places[name] for name in self._fields]
-        self._keep = [places[name] for name in selection.keep]
+        self._keep = [places[name] for name in selection.carried]
         self._key_name = selection.key
         self._key_place = [] if selection.key is None else [places[selection.key]]
 

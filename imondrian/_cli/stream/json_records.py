@@ -139,7 +139,7 @@ class JsonRecords:
         if not set(map(type, flat)) <= _NUMBERS:
             good = [i for i, values in enumerate(cells) if self._are_numbers(fields, values, rows.lines[i])]
             rows, flat = rows.only(good), list(chain.from_iterable(cells[i] for i in good))
-        n, keep, key = len(rows.content), self._selection.keep, self._selection.key
+        n, keep, key = len(rows.content), self._selection.carried, self._selection.key
         kept = [tuple(map(record.get, keep)) for record in rows.content] if keep else None
         keys = None if key is None else [record[key] for record in rows.content]
         return Table(fields, np.array(flat, np.float64).reshape(n, len(fields)), rows.records, keys, kept)

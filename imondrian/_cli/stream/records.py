@@ -30,19 +30,27 @@ class Selection(NamedTuple):
         Fields passed through to the output.
     key : str, optional
         The field that says which model a record belongs to.
+    time : str, optional
+        The field that says when a record was.
     """
 
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     key: str | None = None
+    time: str | None = None
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Fields whose values go along with a record: those that are kept, then the time, if it is none of them."""
+        return self.keep if self.time is None or self.time in self.keep else (*self.keep, self.time)
 
     @property
     def others(self) -> frozenset[str]:
         """Fields that are no features."""
         if self.columns is not None:
             return frozenset()
-        return frozenset((*self.ignore, *self.keep, *([] if self.key is None else [self.key])))
+        return frozenset((*self.ignore, *self.carried, *([] if self.key is None else [self.key])))
 
 
 class Rows(NamedTuple):
@@ -69,12 +77,14 @@ class Table(NamedTuple):
     records: Sequence[int]
     keys: Sequence[Any] | None
     kept: Sequence[tuple[Any, ...]] | None
+    times: Sequence[float] | None = None  # seconds
 
     def part(self, begin: int, end: int) -> Table:
         """Return some of its rows."""
         return Table(self.fields, self.values[begin:end], self.records[begin:end],
                      None if self.keys is None else self.keys[begin:end],
-                     None if self.kept is None else self.kept[begin:end])
+                     None if self.kept is None else self.kept[begin:end],
+                     None if self.times is None else self.times[begin:end])
 
     def only(self, chosen: np.ndarray) -> Table:
         """Return the rows in some places."""
@@ -82,7 +92,8 @@ class Table(NamedTuple):
             return [column[i] for i in chosen]
 
         return Table(self.fields, self.values[chosen], some(self.records),
-                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept))
+                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept),
+                     None if self.times is None else some(self.times))
 
 
 def without_too_large(table: Table, largest: float, rows: Rows, report: Report) -> Table:

@@ -19,17 +19,20 @@ from typing import Any
 import numpy as np
 
 from imondrian._cli import INTERRUPTED, PARTLY, PIPE_CLOSED, USAGE, Failure, output
+from imondrian._conformal.incidents import GAP, Incidents
 from imondrian._kit import terminal
 from imondrian._persist.whole_file import FileLock, real_path, sweep
 
 from . import format_sniffing as opening
 from . import stream_models as follow
 from .alarms import DEFAULT_RATE, Alarms
+from .callouts import Callouts
 from .csv_records import CsvRecords, Layout
 from .lines import CHUNK, LineReader, LineWriter
-from .output_lines import Judge
+from .output_lines import Judge, Told
 from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
 from .signals import StopSignals
+from .times import with_times
 
 _PART = 1024  # records judged before their lines are written
 _TRIED = 1000  # records of which one must be good
@@ -50,6 +53,11 @@ class Settings:
     rate: float | None = None
     threshold: float | None = None
     reasons: int = 0
+    shown: str = "all"
+    gap: float | None = None
+    on_incident: tuple[str, ...] = ()
+    webhook: str | None = None
+    call_timeout_s: float = 10.0
     skip_alarms: bool = False
     strict: bool = False
     summary: Path | None = None
@@ -122,23 +130,38 @@ class Stream:
         self._saves = settings.model is not None and settings.learn
         rate = DEFAULT_RATE if settings.rate is None and settings.threshold is None else settings.rate
         alarms = Alarms(rate, settings.threshold, fixed=not settings.learn, usual=follower.usual())
+        incidents = Incidents(GAP if settings.gap is None else settings.gap, kept=0)
         self._undelivered = b""
         if state is not None:
             self._first = self._done = self._saved = self._numbering.records = state["records"]
             self._opening.header = None if state["header"] is None else tuple(state["header"])
             alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn,
                                     follower.usual())
+            incidents = Incidents.of_state(state["incidents"], settings.gap)
             self._undelivered = state["pending"].tobytes()
             if settings.replay:
                 self._numbering.replay(state["records"])
         self._alarms, self._alarms_before = alarms, alarms.count
-        self._judge = Judge(follower, alarms, settings.selection, learn=settings.learn, reasons=settings.reasons,
-                            skip_alarms=settings.skip_alarms)
+        if incidents.by_time and settings.selection.time is None:
+            raise Failure(f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
+                          "--time, or give --incident-gap as a number of records", USAGE)
+        self._incidents, self._incidents_before = incidents, incidents.count
+        self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)
+        self._judge = Judge(follower, alarms, incidents, settings.selection,
+                            Told(settings.reasons, settings.shown), learn=settings.learn,
+                            skip_alarms=settings.skip_alarms, on_change=self._tell)
 
     # -- the loop ----------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Follow the stream to its end and return the exit code."""
+        try:
+            code = self._run()
+        finally:
+            self._callouts.close()
+        return self._end(code)
+
+    def _run(self) -> int:
         code = 0
         try:
             if self._write(self._undelivered):
@@ -152,7 +175,7 @@ class Stream:
         if self._writer.pending and self._settings.model is None and code == 0:
             raise Failure("the reader of the output took nothing when an end was asked for: lines are lost, for want "
                           "of --model FILE to keep them")
-        return self._end(code)
+        return code
 
     def _follow(self) -> None:
         while lines := self._reader.read():
@@ -191,6 +214,7 @@ class Stream:
     def _take(self, rows: Rows) -> bool:
         """Take one stretch of records through to the output; False if that could not be written."""
         assert self._decoder is not None
+        selection = self._settings.selection
         lines: list[bytes] = []
         bad: BadLine | None = None
         last = rows.records[-1]
@@ -199,6 +223,9 @@ class Stream:
                 try:
                     for found in self._decoder.tables(rows):
                         table = without_too_large(found, self._follower.largest(), rows, self._bad.report)
+                        if selection.time is not None:
+                            place = selection.carried.index(selection.time)
+                            table = with_times(table, place, selection.time, rows, self._bad.report)
                         if len(table.records) == 0:
                             continue
                         lines.append(self._judge.lines(table))
@@ -222,6 +249,9 @@ class Stream:
             self._checkpoint()
         return written
 
+    def _tell(self, record: int, incident: dict[str, Any]) -> None:
+        self._callouts.tell({"record": record, "incident": incident})
+
     def _write(self, data: bytes) -> bool:
         try:
             return self._writer.write(data)
@@ -244,7 +274,8 @@ class Stream:
             return
         header = self._opening.header
         state = {"version": follow.STATE_VERSION, "records": self._done, "alarms": self._alarms.state(),
-                 "header": None if header is None else list(header), "pending": np.frombuffer(pending, np.uint8)}
+                 "header": None if header is None else list(header), "pending": np.frombuffer(pending, np.uint8),
+                 "incidents": self._incidents.state()}
         try:
             self._writer.sync()
             self._follower.save(state)
@@ -268,13 +299,18 @@ class Stream:
                           f"{settings.model} covers were over", settings.quiet)
         if count == 0 and caught is None and code == 0:
             terminal.note("there were no records", settings.quiet)
+        calls = self._callouts
+        if calls.failures:
+            terminal.note(f"{calls.failures:,} of {calls.count:,} calls for incidents failed, the first: "
+                          f"{calls.first_failure}", settings.quiet)
         if self._bad.count:
             terminal.note(f"{self._bad.count:,} of {count:,} lines were bad", settings.quiet)
         if settings.summary is not None:
             reason = "broken pipe" if code == PIPE_CLOSED else "end of input" if caught is None else caught.name
             found = {"ended_by": reason, "first_record": self._first + 1, "records": count,
                      "bad_lines": self._bad.count, "alarms": self._alarms.count - self._alarms_before,
-                     "checkpoints": self._checkpoints}
+                     "checkpoints": self._checkpoints, "incidents": self._incidents.count - self._incidents_before,
+                     "calls": calls.count, "failed_calls": calls.failures}
             output.write(json.dumps(found) + "\n", settings.summary)
         if code or caught is not None:
             return code or (INTERRUPTED if caught == signal.SIGINT else 0)

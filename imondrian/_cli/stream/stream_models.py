@@ -12,6 +12,7 @@ import numpy as np
 
 from imondrian._cli import USAGE, Failure
 from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
+from imondrian._conformal.incidents import Incidents
 from imondrian._models import prequential as _prequential
 from imondrian._models.online import OnlineForest
 from imondrian._models.prequential import Judged
@@ -20,9 +21,13 @@ from imondrian.keyed import KeyedForest
 
 from .records import Table
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 _NOTE = "stream"
 _MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
+
+
+# A record's features, what each contributes to its score from below and above, (d, 2), and the same in words.
+Reasons = tuple[list[Any], np.ndarray, str]
 
 
 class Follower(Protocol):
@@ -49,8 +54,8 @@ class Follower(Protocol):
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
@@ -101,9 +106,9 @@ class OneModel:
         """Let later p-values count the score of a record that is not learnt."""
         _prequential.keep_score(self.model, score)
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
-        return _parts(self.model.explain_one(_present(table), by_direction=True))
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
+        return self.model._explain_why(_present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -176,10 +181,10 @@ class ModelsByKey:
         (key,) = table.keys or ()
         self.forest._keep_score(key, score)
 
-    def explain(self, table: Table) -> tuple[list[Any], np.ndarray]:
-        """Return a single record's features, and what each contributes to its score from below and above, (d, 2)."""
+    def explain(self, table: Table, most: int) -> Reasons:
+        """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
-        return _parts(self.forest.explain_one(key, _present(table), by_direction=True))
+        return self.forest._explain_why(key, _present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
@@ -233,12 +238,14 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
     if state.get("version") == 1 and isinstance(state.get("alarms"), dict):  # its rule was another: it starts afresh
         alarms = {key: value for key, value in state["alarms"].items() if key != "level"}
-        state = {**state, "version": STATE_VERSION, "alarms": {**alarms, "rule": None}}
+        state = {**state, "alarms": {**alarms, "rule": None}}
+    if state.get("version") in (1, 2) and "incidents" not in state:  # nothing was known of incidents
+        state = {**state, "version": STATE_VERSION, "incidents": Incidents().state()}
     if state.get("version") != STATE_VERSION:
         raise ValueError(f"{name} has a stream's state of version {state.get('version')!r}; "
                          f"this imondrian reads versions 1 to {STATE_VERSION}")
     kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
-                             "pending": np.ndarray}
+                             "pending": np.ndarray, "incidents": dict}
     if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
             not _is_sound(state):
         raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
@@ -258,6 +265,8 @@ def _is_sound(state: dict[str, Any]) -> bool:
             type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS):
         return False
     try:
+        if any(each.end > state["records"] for each in Incidents.of_state(state["incidents"])):
+            return False
         return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
     except (ValueError, TypeError, AttributeError):
         return False
@@ -266,7 +275,3 @@ def _is_sound(state: dict[str, Any]) -> bool:
 def _present(table: Table) -> dict[str, float]:
     """Return a single record as a dict of the values that are not missing."""
     return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}
-
-
-def _parts(found: dict[Any, Any]) -> tuple[list[Any], np.ndarray]:
-    return list(found), np.array(list(found.values()), np.float64).reshape(-1, 2)

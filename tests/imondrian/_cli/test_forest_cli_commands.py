@@ -59,6 +59,7 @@ def test_explanations_are_those_of_the_estimator(capsys, forest):
         np.testing.assert_array_equal([[one["low"], one["high"]] for one in row["features"]], parts[k])
         np.testing.assert_array_equal([one["value"] for one in row["features"]],
                                       [None if np.isnan(value) else value for value in X[rows[k]]])
+        assert [row["why"]] == forest_words(forest, rows[k])
         total = sum(one["contribution"] for one in row["features"])
         assert total == pytest.approx(row["score"] - found["expected_score"], abs=1e-9)
 
@@ -80,6 +81,11 @@ def test_explanations_as_csv(capsys, forest):
     assert {row["row"] for row in rows} == {"41"} and {float(row["value"]) for row in rows} == {9.0, 0.0, -9.0}
 
 
+def forest_words(forest, row):
+    """Why a row has its score, with the names of the file's columns."""
+    return [re.sub(r"feature (\d)", lambda found: "abc"[int(found[1])], text) for text in forest.why(X[row:row + 1])]
+
+
 def test_explanations_as_a_table(capsys, forest):
     lines = run(capsys, "explain", "in.csv", "--features", "2", *FEW).splitlines()
     parts = -forest.explain(X[40:41], by_direction=True)[0]
@@ -87,9 +93,10 @@ def test_explanations_as_a_table(capsys, forest):
     assert lines[1].split() == ["feature", "value", "for", "being", "contribution"]
     first, second = lines[2].split(), lines[3].split()
     assert {tuple(first[:3]), tuple(second[:3])} == {("a", "9", "high"), ("c", "-9", "low")}
-    sizes = [float(line.split()[-1]) for line in lines[2:]]
+    sizes = [float(line.split()[-1]) for line in lines[2:5]]
     assert sum(sizes) == pytest.approx(parts.sum(), abs=2e-4)
-    assert lines[4].split()[1] == "others" and len(lines) == 5
+    assert lines[4].split()[1] == "others"
+    assert lines[5:] == [*forest_words(forest, 40)]
 
 
 def test_explanations_go_to_files_and_pictures(capsys):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -226,6 +227,16 @@ def test_reasons_are_the_largest_contributions():
         assert [top.column(f"reason_{i}")[k].as_py() for i in (1, 2)] == best
     assert "reason_1" not in score("in.parquet", "--reasons", "0").column_names
     assert "reason_1" not in score("in.parquet", "--explain-top", "0").column_names
+
+
+def test_reasons_in_words_are_the_estimators():
+    X = make(700)
+    top = score(write_parquet(as_table(X)), "--top", "20", "--words")
+    assert "reason_1" not in top.column_names
+    named = fitted(X).why(X[column(top, "row") - 1])
+    assert top.column("why").to_pylist() == [re.sub(r"feature (\d)", lambda found: NAMES[int(found[1])], text)
+                                             for text in named]
+    assert "why" not in score("in.parquet", "--words", "--reasons", "0").column_names
 
 
 def test_columns_can_be_chosen():

@@ -11,6 +11,7 @@ pytest.importorskip("river", reason="needs river")
 pytest.importorskip("click", reason="needs click")
 pytest.importorskip("orjson", reason="needs orjson")
 
+from reference import incident_reference
 from reference.alarm_reference import Alarms
 from stream_commands import FEATURES, ended, run, start, values
 
@@ -42,20 +43,21 @@ def lines(rows):
 
 def in_turn(rows, rate=0.05, protect=False):
     """The obvious loop: ask the key's model, tell, let it learn; one rule of alarms for the scores of all keys."""
-    found, alarms = [], Alarms(rate, usual=(0.531, 0.045, 2000))
+    found, severities, alarms = [], [], Alarms(rate, usual=(0.531, 0.045, 2000))
     with KeyedForest(max_models=100, **SMALL) as forest:
         for number, row in enumerate(rows, 1):
             key, x = row["sensor"], {name: value for name, value in row.items() if name != "sensor"}
             score, p_value = forest.score_one(key, x), forest.p_value_one(key, x)
             ready = key in forest and forest.model(key)._is_ready
             alarm = ready and alarms.alarm(score)
+            severities.append(alarms.p_value)
             if alarm and protect:
                 forest._keep_score(key, score)
             else:
                 forest.learn_one(key, x)
             found.append({"record": number, "sensor": key, "score": score, "p_value": p_value, "alarm": alarm})
     assert any(each["alarm"] for each in found)
-    return found
+    return incident_reference.told(found, severities, keys=[row["sensor"] for row in rows])
 
 
 def follow(folder, rows, chunk=None, **settings):
@@ -130,9 +132,13 @@ def test_folders_that_are_refused(tmp_path, rows):
 
 def test_reasons_are_of_the_keys_own_model(tmp_path, rows):
     _, found = follow(tmp_path, rows, reasons=2)
-    told = [each.pop("reasons", None) for each in found]
+    told, words = ([each.pop(name, None) for each in found] for name in ("reasons", "why"))
+    assert all(each["incident"].pop("reasons") for each in found if "incident" in each)
     assert found == in_turn(rows)
     alarms = [(row, why) for row, why in zip(rows, told, strict=True) if why is not None]
     assert len(alarms) == sum(each["alarm"] for each in found) > 5
     for row, why in alarms:
         assert len(why) <= 2 and all(part["feature"] in row and part["contribution"] > 0 for part in why)
+    assert all((text is None) == (why is None) for text, why in zip(words, told, strict=True))
+    assert all(why[0]["feature"] in text and text.count("(p ") == 1
+               for text, why in zip(words, told, strict=True) if why)

@@ -9,6 +9,7 @@ pytest.importorskip("river", reason="needs river")
 pytest.importorskip("click", reason="needs click")
 pytest.importorskip("orjson", reason="needs orjson")
 
+from reference import incident_reference
 from stream_commands import FEATURES, csv_lines, json_lines, run, values
 
 from imondrian._cli import PARTLY, Failure
@@ -28,23 +29,26 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
     """river's own loop: score, p-value, alarm and reasons of each point, then learn it."""
     model = OnlineIsolationMondrianForest(10, seed=1, **parameters)
     alarms = AlarmFilter(model, rate=rate, protect_anomaly_detector=protect)
-    found = []
+    found, severities, explained = [], [], []
     for number, row in enumerate(X.tolist(), 1):
         x = dict(zip(FEATURES, row, strict=True))
         score = model.score_one(x)
         alarm = bool(alarms.classify(score))
         p_value = model.p_value_one(x)
+        severities.append(alarms._rule.p_value(score))
+        explained.append(model.explain_one(x, by_direction=True) if alarm and n_reasons else {})
         found.append({"record": number, "score": score, "p_value": p_value, "alarm": alarm})
         if alarm and n_reasons:
             parts = [(-size, name, side) for name, sizes in model.explain_one(x, by_direction=True).items()
                      for side, size in zip(("low", "high"), sizes, strict=True)]
             found[-1]["reasons"] = [{"feature": name, "side": side, "contribution": -size}
                                     for size, name, side in sorted(parts)[:n_reasons] if size < 0]
+            found[-1]["why"] = model.why_one(x, most=n_reasons)
         alarms.learn_one(x)
         if alarm and protect:
             model._recent.push_one(score)
     assert any(each["alarm"] for each in found)
-    return found
+    return incident_reference.told(found, severities, parts=explained, n_reasons=n_reasons)
 
 
 @pytest.mark.parametrize("chunk", [None, 1000, 77])
@@ -202,7 +206,8 @@ def test_settings_that_a_saved_model_does_not_have(tmp_path, X, settings, messag
 
 
 @pytest.mark.parametrize("change", [
-    {"version": 3}, {"records": -1}, {"records": 1.5}, {"pending": np.zeros(1)}, {"header": [1]}, {"more": 1},
+    {"version": 4}, {"incidents": None}, {"incidents": {}},
+    {"records": -1}, {"records": 1.5}, {"pending": np.zeros(1)}, {"header": [1]}, {"more": 1},
     {"alarms": {"rate": 0.1}}, {"alarms": {"rate": "x", "threshold": None, "rule": None, "count": 0}},
     {"alarms": {"rate": 0.1, "threshold": None, "rule": {"rate": 0.1}, "count": 0}},
     {"version": 1, "alarms": {"rate": "x", "threshold": None, "level": 0.1, "count": 0}},
@@ -221,6 +226,7 @@ def test_a_state_of_the_first_version_goes_on_with_a_fresh_rule(tmp_path, X):
     path = tmp_path / "model"
     run(tmp_path, json_lines(X[:400]), model=path, rate=0.05)
     model = OnlineIsolationMondrianForest.load(path)
+    del model._stream["incidents"]
     model._stream.update(version=1, alarms={"rate": 0.05, "threshold": None, "level": 0.03, "count": 17})
     model.save(path)
     code, found = run(tmp_path, json_lines(X[400:]), model=path)
@@ -253,7 +259,8 @@ def test_bad_lines_are_left_out_and_told(tmp_path, X, chunk, capsys):
     assert "line 204: field 'a' must be a number" in told and "3 of 703 lines were bad" in told
     summary = json.loads((tmp_path / "summary").read_text())
     assert summary == {"ended_by": "end of input", "first_record": 1, "records": 703, "bad_lines": 3, "checkpoints": 0,
-                       "alarms": sum(each["alarm"] for each in found)}
+                       "alarms": sum(each["alarm"] for each in found), "calls": 0, "failed_calls": 0,
+                       "incidents": max(each["incident"]["id"] for each in found if "incident" in each)}
 
 
 @pytest.mark.parametrize("chunk", [None, 100])

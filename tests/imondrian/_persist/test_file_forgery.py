@@ -25,6 +25,7 @@ pytest.importorskip("river", reason="needs river")
 from imondrian import IsolationMondrianForest
 from imondrian._cli.stream import stream_models as follow
 from imondrian._conformal.alarm_rule import AlarmRule
+from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.pending_points import Young
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
@@ -301,7 +302,14 @@ def rule_state():
     return rule.state()
 
 
-STREAM = {"version": 2, "records": 7, "header": ["a", "b"], "pending": np.zeros(3, np.uint8),
+def open_incidents():
+    incidents = Incidents()
+    incidents.alarm(5, 0.25, 0.5, {"a": (0.5, 0.25)}, None)
+    return incidents.state()
+
+
+STREAM = {"version": 3, "incidents": open_incidents(), "records": 7, "header": ["a", "b"],
+          "pending": np.zeros(3, np.uint8),
           "alarms": {"rate": 0.01, "threshold": None, "count": 1, "rule": rule_state()}}
 RULES = [{"debt": float("nan")}, {"debt": float("inf")}, {"drift": 9.0}, {"slack": 0.0}, {"n_scores": -1},
          {"n_alarms": 10 ** 6}, {"last": 10 ** 6}, {"run": -1}, {"history": 0}, {"history": 10 ** 9}, {"mode": "x"},
@@ -310,7 +318,11 @@ RULES = [{"debt": float("nan")}, {"debt": float("inf")}, {"drift": 9.0}, {"slack
 WRONG = [("records", -1), ("records", 2 ** 63), ("records", 10 ** 30), ("records", True), ("records", 1.5),
          ("records", None), ("header", ["a", "a"]), ("header", [1]), ("header", "ab"), ("header", {}),
          ("pending", np.zeros((2, 2), np.uint8)),
-         ("pending", np.zeros(3)), ("pending", []), ("version", 3), ("version", None), ("alarms", []), ("alarms", {}),
+         ("pending", np.zeros(3)), ("pending", []), ("version", 4), ("version", 2),
+         ("version", None),
+         ("incidents", None), ("incidents", {}), ("incidents", {"gap": 50, "count": 0, "now": None, "open": [[]]}),
+         ("incidents", {**STREAM["incidents"], "open": [[None, 1, 8, 8, 8, 1, 0, 0.25, 0.5, None, None, []]]}),
+         ("alarms", []), ("alarms", {}),
          *(("alarms", {**STREAM["alarms"], **change}) for change in (
              {"rate": 0.0}, {"rate": 1.0}, {"rate": "x"}, {"rate": True}, {"rule": "x"}, {"rule": {}}, {"rule": [1]},
              {"count": -1}, {"count": 1.5}, {"count": 2 ** 63}, {"count": None}, {"threshold": "x"}, {"more": 1},
@@ -330,10 +342,19 @@ def test_no_state_at_all(state):
         follow.checked("file", state)
 
 
+OLD = {name: value for name, value in STREAM.items() if name != "incidents"}
+
+
 def test_a_state_with_the_rule_of_old():
     alarms = {"rate": 0.01, "threshold": None, "level": 0.01, "count": 1}
-    found = follow.checked("file", {**STREAM, "version": 1, "alarms": alarms})
-    assert found["alarms"] == {"rate": 0.01, "threshold": None, "count": 1, "rule": None} and found["version"] == 2
+    found = follow.checked("file", {**OLD, "version": 1, "alarms": alarms})
+    assert found["alarms"] == {"rate": 0.01, "threshold": None, "count": 1, "rule": None} and found["version"] == 3
+    assert found["incidents"] == {"gap": 50, "count": 0, "now": None, "open": []}
+
+
+def test_a_state_that_knows_nothing_of_incidents():
+    found = follow.checked("file", {**OLD, "version": 2})
+    assert found == {**STREAM, "incidents": {"gap": 50, "count": 0, "now": None, "open": []}}
 
 
 def test_forged_states_of_streams():
@@ -352,6 +373,7 @@ def test_forged_states_of_streams():
         from imondrian._cli.stream.alarms import Alarms
 
         Alarms.resumed(found["alarms"], None, None, False)
+        json.dumps(Incidents.of_state(found["incidents"]).alarm(2 ** 62, 0.1, 0.5)[0].told(3))
         json.dumps([found["records"] + 10, found["header"]])
         assert found["records"] < 2 ** 62 and isinstance(found["pending"].tobytes(), bytes)
     assert accepted > 5

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import river.checks
+from reference import incident_reference
 from river import anomaly, base, datasets, drift, linear_model, preprocessing
 
 from imondrian.river import AlarmFilter, DriftMonitor, OnlineIsolationMondrianForest
@@ -298,3 +299,58 @@ def test_what_is_usual_is_known_behind_wrappers():
         assert AlarmFilter(other)._rule.usual is None
     with pytest.raises(ValueError, match="mode must be one of"):
         AlarmFilter(forest, mode="share")
+
+
+# -- incidents -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [1, 5, 50])
+def test_incidents_are_those_of_the_alarms(gap):
+    scores = np.random.default_rng(2).normal(0.5, 0.1, 3000)
+    scores[[100, 1200]] = np.nan
+    model = AlarmFilter(Replay(scores), rate=0.02, gap=gap)
+    called = alarms(model, ({"t": t} for t in range(len(scores))))
+    closed = [each for changed in incident_reference.changes(called, gap) for each in changed if each[0] == "closed"]
+    found = [each for each in model.incidents if each.state == "closed"]
+    assert [(each.id, each.start, each.end, each.n_alarms) for each in found] == \
+        [(number, rows[0], rows[-1], len(rows)) for _, number, _, rows in closed][-100:]
+    assert 5 < len(found) <= 100 and all(each.score == scores[each.peak] and not each.reasons for each in found)
+
+
+@pytest.mark.parametrize("wrapped", ["alone", "in a pipeline", "in a monitor", "in both"])
+def test_reasons_are_those_of_the_forest_wherever_it_is(wrapped):
+    detector = forest = OnlineIsolationMondrianForest(10, seed=1)
+    if wrapped in ("in a monitor", "in both"):
+        detector = DriftMonitor(detector)
+    if wrapped in ("in a pipeline", "in both"):
+        detector = preprocessing.StandardScaler() | detector
+    model, rng, parts = AlarmFilter(detector, rate=0.02), random.Random(3), {}
+    for i in range(700):
+        x = {"a": rng.gauss(0, 1), "b": rng.gauss(5, 2) + 40 * (600 <= i < 605)}
+        if model.classify(model.score_one(x)):
+            inner = detector["StandardScaler"].transform_one(x) if hasattr(detector, "steps") else x
+            parts[i] = forest.explain_one(inner, by_direction=True)
+        model.learn_one(x)
+    for each in model.incidents:
+        mine = [parts[i] for i in sorted(parts) if each.start <= i <= each.end]
+        sums = {name: np.sum([pairs[name] for pairs in mine], axis=0) for name in "ab"}
+        assert len(mine) == each.n_alarms and each.parts.keys() == sums.keys()
+        assert all(each.parts[name] == pytest.approx(sums[name]) for name in "ab")
+    assert max(model.incidents, key=lambda each: each.n_alarms).n_alarms > 2
+
+
+def test_incidents_go_on_in_copies_and_begin_in_older_pickles():
+    scores = np.r_[np.random.default_rng(2).normal(0.5, 0.1, 300), 2.0, np.full(30, 0.5)]
+    model = AlarmFilter(Replay(scores), rate=0.01, gap=20)
+    alarms(model, ({"t": t} for t in range(310)))
+    twin = pickle.loads(pickle.dumps(model))
+    for each in (model, twin):
+        for t in range(310, len(scores)):
+            each.learn_one({"t": t})
+    assert model.incidents == twin.incidents and model.incidents[-1].state == "closed"
+    state = {name: value for name, value in vars(model).items() if name not in ("gap", "_incidents", "_n_learnt")}
+    old = AlarmFilter.__new__(AlarmFilter)
+    old.__setstate__(state)
+    old.learn_one({"t": 0})
+    assert old.incidents == [] and old.gap == 50 and old.clone().gap == 50
+    assert model.clone().incidents == [] and model.clone().gap == 20
