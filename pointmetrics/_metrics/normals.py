@@ -38,7 +38,7 @@ def estimate_normals(x: Any, *, k: int = 16, lengths: Any = None, n_threads: int
 
     Notes
     -----
-    The direction of least variance of the neighbours, found in float64 with :class:`scipy.spatial.cKDTree`. Where
+    The direction of least variance of the neighbours, found in float64 with scipy's ``cKDTree``. Where
     they lie on a line or in one point any direction across is a normal. Clouds on a CUDA device are copied to the
     host.
 

@@ -19,7 +19,7 @@ _95_PERCENT = 1.96
 
 
 class RayErrors(NamedTuple):
-    """Errors of depth: mean and median of |d - d_true| (lengths), and of |d - d_true| / d_true."""
+    """Errors of depth: mean and median of the absolute error (lengths), and of the error in units of the true depth."""
 
     l1: float
     l1_median: float

@@ -74,7 +74,7 @@ def uniformity(
     The authors' program draws its seeds at random on the mesh and takes geodesic disks; this takes farthest points
     of the cloud and Euclidean balls, as their paper does in its loss. Compare values within one program only.
 
-    Distances within disks come from :class:`scipy.spatial.cKDTree` in float64. O(n_seeds p n) time, O(n) memory.
+    Distances within disks come from scipy's ``cKDTree`` in float64. O(n_seeds p n) time, O(n) memory.
     Clouds on a CUDA device are copied to the host.
 
     References

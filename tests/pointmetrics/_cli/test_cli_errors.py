@@ -218,7 +218,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(folder):
     np.save("y.npy", big[::-1] ** 2)
     (folder / "one").mkdir()
     (folder / "two").mkdir()
-    for k in range(40):
+    for k in range(400):
         os.link("x.npy", f"one/{k}.npy")
         os.link("y.npy", f"two/{k}.npy")
     before = sorted(os.listdir())
