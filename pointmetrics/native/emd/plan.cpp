@@ -79,26 +79,6 @@ std::int32_t count_free(const State& state) {
   return static_cast<std::int32_t>(std::count(state.column_of.begin(), state.column_of.end(), kFree));
 }
 
-// By how much the median free row's values must rise until a free column is its best.
-double rise_to_free(State& state) {
-  constexpr std::size_t kAsked = 64;
-  PriceTree free_columns(state.tree);
-  for (std::int32_t j = 0; j < free_columns.size(); ++j) {
-    if (state.row_of[static_cast<std::size_t>(j)] != kFree) free_columns.raise(j, kInfinity);
-  }
-  std::vector<double> rises;
-  for (std::int32_t i = 0; i < state.n && rises.size() < kAsked; ++i) {
-    if (state.column_of[static_cast<std::size_t>(i)] != kFree) continue;
-    Hits found;
-    smallest(free_columns, state.row(i), 1, kInfinity, found);
-    if (found.count > 0) rises.push_back(found.hit[0].value - state.best(i).value);
-  }
-  if (rises.empty()) return 0.0;
-  const auto middle = rises.begin() + static_cast<std::ptrdiff_t>(rises.size() / 2);
-  std::nth_element(rises.begin(), middle, rises.end());
-  return *middle;
-}
-
 }  // namespace
 
 bool run_auctions(State& state, const Schedule& schedule, double spread, double tol) {
@@ -112,7 +92,7 @@ bool run_auctions(State& state, const Schedule& schedule, double spread, double 
       if (count_free(state) <= state.n / 16) {
         augment_all(state);
       } else if (++n_raises < 12) {
-        epsilon = std::max(8.0 * epsilon, rise_to_free(state) / 8.0);
+        epsilon *= 8.0;
         continue;
       }
     }
