@@ -173,7 +173,7 @@ class Reader:
         lambda v: types.SimpleNamespace(scale=v), fractions.Fraction, lambda v: enum.Enum("E", {"A": v}).A,
         lambda v: types.MappingProxyType({"a": v}), lambda v: re.compile(str(v)), lambda v: with_attribute(v),
         lambda v: OrderedDict(sorted({"a": 1, "b": 2}.items(), reverse=v == 2)),
-    ))], ids=str)
+    ))])
 def test_whatever_a_function_or_its_class_holds_counts(make):
     assert identify(make(1), None) == identify(make(1), None) != identify(make(2), None)
 
