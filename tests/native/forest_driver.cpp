@@ -11,6 +11,7 @@
 #include <limits>
 #include <random>
 #include <thread>
+#include <numeric>
 #include <vector>
 
 #include "core.hpp"
@@ -73,7 +74,9 @@ struct Columns {
     clean.assign(t * k, 0.0);
     leaf_clean.assign(t * k, 0.0);
     recent.assign((1 + (t + imondrian::kTreesAbreast - 1) / imondrian::kTreesAbreast) * imondrian::kRecentSize, 0.0);
-    require(imondrian::draw_bags(view(), sizeof(T) == 8, 0) == Status::kOk, "draw_bags failed");
+    std::vector<std::int32_t> order(static_cast<std::size_t>(features));
+    std::iota(order.begin(), order.end(), 0);
+    require(imondrian::draw_bags(view(), sizeof(T) == 8, 0, order.data()) == Status::kOk, "draw_bags failed");
   }
 
   ForestView view() {
