@@ -47,7 +47,7 @@ __device__ inline Wide wide_side(double from, double to, double rate) {
 }
 
 template <class Terms>
-__device__ __noinline__ double wide_sum(const Terms& terms, int n) {
+__device__ __forceinline__ double wide_sum(const Terms& terms, int n) {
   bool any = false;
   int top = 0;
   for (int j = 0; j < n; ++j) {

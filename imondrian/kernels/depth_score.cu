@@ -85,7 +85,6 @@ __device__ __forceinline__ double separation_rate(const Tree& tree, const real* 
 // Where a walk stands: see native/score/depth_score.hpp.
 struct Walk {
   int node;
-  double depth;
   double born;
   double hazard;
   double expected;
@@ -105,7 +104,7 @@ struct Walk {
 };
 
 __device__ __forceinline__ double insertion_depth(const Tree& tree, const real* x) {
-  Walk walk = {tree.header[0], 0, 0, 0, 0};
+  Walk walk = {tree.header[0], 0, 0, 0};
   while (walk.node >= 0) {
     walk.pass(tree, x);
     if (walk.gone()) break;
@@ -116,7 +115,7 @@ __device__ __forceinline__ double insertion_depth(const Tree& tree, const real* 
   return walk.end(tree, x);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64* counts) {
   const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (i >= n) return;
@@ -130,11 +129,12 @@ insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64
   depth[i] = sum / n_trees;
 }
 
-// Depth of a row that lacks values: from v it goes on to way_child[v] then, and pays way_gain[v] (native/score/means.hpp).
-__device__ __forceinline__ double mended_depth(const Tree& tree, const real* x, const int* way_child,
+// Depth of a row that lacks values: from v it goes on to way_child[first + v] then, and pays way_gain[first + v] (native/score/means.hpp).
+__device__ __forceinline__ double mended_depth(const Tree& tree, i64 first, const real* x, const int* way_child,
                                                const double* way_gain, bool insertion) {
-  Walk walk = {tree.header[0], 0, 0, 0, 0};
+  Walk walk = {tree.header[0], 0, 0, 0};
   double gain = 0;
+  int n_levels = 0;
   while (walk.node >= 0) {
     const i64 v = walk.node;
     if (insertion) {
@@ -142,24 +142,24 @@ __device__ __forceinline__ double mended_depth(const Tree& tree, const real* x, 
       if (walk.gone()) return walk.expected;
       walk.born = tree.time[v];
     }
-    walk.depth += 1;
+    ++n_levels;
     const real value = x[tree.feature[v]];
     if (value == value) {
       walk.node = tree.child[2 * v + (value > tree.threshold[v])];
       continue;
     }
-    walk.node = way_child[v];
+    walk.node = way_child[first + v];
     if (insertion) {
-      walk.expected -= exp(-walk.hazard) * way_gain[v];
+      walk.expected -= exp(-walk.hazard) * way_gain[first + v];
     } else {
-      gain += way_gain[v];
+      gain += way_gain[first + v];
     }
   }
-  return insertion ? walk.end(tree, x) : walk.depth + tree.hidden_depth[~walk.node] - gain;
+  return insertion ? walk.end(tree, x) : n_levels + tree.hidden_depth[~walk.node] - gain;
 }
 
 // Either depth of the rows that `missing` names.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, const int* way_child,
               const double* way_gain, double* depth) {
   const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
@@ -168,7 +168,7 @@ mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int ins
   double sum = 0;
   for (i64 t = 0; t < n_trees; ++t) {
     const Tree tree = TREE(t);
-    if (!tree.empty()) sum += mended_depth(tree, row, way_child + t * capacity, way_gain + t * capacity, insertion != 0);
+    if (!tree.empty()) sum += mended_depth(tree, t * capacity, row, way_child, way_gain, insertion != 0);
   }
   depth[missing[k]] = sum / n_trees;
 }

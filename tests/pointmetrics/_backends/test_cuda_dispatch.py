@@ -188,6 +188,9 @@ def torch_cuda(cp, monkeypatch):
     torch.from_dlpack = _Tensor
     torch.cuda = types.SimpleNamespace(
         current_stream=lambda device: types.SimpleNamespace(cuda_stream=77, device_index=device.index))
+    torch.autograd = types.SimpleNamespace(forward_ad=types.SimpleNamespace(
+        unpack_dual=lambda tensor: types.SimpleNamespace(tangent=None)))
+    torch._C = types.SimpleNamespace()  # no torch.func
     torch.record = record
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(cp, "from_dlpack", lambda tensor: tensor.array, raising=False)

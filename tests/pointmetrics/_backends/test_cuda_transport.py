@@ -109,7 +109,7 @@ def test_a_recorded_graph_is_left_without_the_host(emulated, monkeypatch):
 
 
 def test_too_many_coordinates_are_refused(cp):
-    x = cp.asarray(np.zeros((4, 65)))
+    x = cp.asarray(np.zeros((5, 65)))
     for function, options in ((pm.earth_movers_distance, {}), (pm.sinkhorn_divergence, {"epsilon": 1.0})):
         with pytest.raises(ValueError, match="at most 64 coordinates a point, got 65"):
             function(x, x, **options)
