@@ -211,7 +211,7 @@ class Judgement:
         >>> from imondrian import IsolationMondrianForest
         >>> X = np.random.default_rng(0).normal(size=(500, 2))
         >>> IsolationMondrianForest(random_state=0).fit(X).why([[0.1, 6.0]])
-        ['feature 1 6 is above its usual -1.53 to 1.61 (p = .002); feature 0 usual']
+        ['feature 1 6 is above its usual -1.52 to 1.57 (p = .002); feature 0 usual']
         """
         most = positive_int("most", most)
         p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)

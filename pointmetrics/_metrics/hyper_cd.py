@@ -94,7 +94,7 @@ def hyperbolic_chamfer_distance(
     --------
     >>> import pointmetrics as pm
     >>> round(float(pm.hyperbolic_chamfer_distance([[0.0, 0.0]], [[3.0, 4.0]])), 6)
-    7.863651
+    7.901747
     """
     alpha = check_number(alpha, "alpha", 0)
     pair = read_pair(x, y, lengths=lengths)

@@ -63,7 +63,7 @@ def volumetric_iou(
     union = np.count_nonzero(inside_x | inside_y)
     if union == 0:
         raise ValueError(f"n_samples must be larger: none of {n_samples:,} points fell into either mesh")
-    return np.count_nonzero(inside_x & inside_y) / union
+    return float(np.count_nonzero(inside_x & inside_y) / union)
 
 
 def _read_solid(name: str, vertices: Any, faces: Any) -> np.ndarray:
