@@ -47,10 +47,10 @@ def shows_tables() -> bool:
     return sys.stdout.isatty()
 
 
-def note(message: str, quiet: bool = False) -> None:
+def note(message: str, quiet: bool = False, program: str = "imondrian") -> None:
     """Tell something beside the result, on standard error."""
     if not quiet:
-        print(f"imondrian: {message}", file=sys.stderr)
+        print(f"{program}: {message}", file=sys.stderr)
 
 
 @contextmanager
