@@ -49,6 +49,14 @@ def stop_calls(bint stop):
     _all_stop = stop
 
 
+cdef int _begin(Watch* watch) except -1:
+    """Let the call be stopped from here on; a short one is never asked, so that what is to stop must not begin."""
+    if _all_stop:
+        raise KeyboardInterrupt
+    watch.open(&_ask_python)
+    return 0
+
+
 cdef int _raise(int status) except -1:
     if status == 2:
         return -1  # with the error of the signal's handler
@@ -114,7 +122,7 @@ cdef int _run_nearest(real* x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarray
         job.sq_y = <real*> cnp.PyArray_DATA(<cnp.ndarray> results[2])
         job.id_y = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> results[3])
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _nearest(job)
     return _raise(status)
@@ -155,7 +163,7 @@ def prepare(cnp.ndarray points):
     cdef char* at = <char*> cnp.PyArray_DATA(index)
     cdef int status
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _prepare(<const float*> data, n, d, at) if single else _prepare(<const double*> data, n, d, at)
     _raise(status)
@@ -232,7 +240,7 @@ cdef int _run_farthest(real* points, cnp.ndarray offsets, int d, int64_t start, 
     job.n_threads = n_threads
     job.chosen = <int64_t*> cnp.PyArray_DATA(chosen)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _farthest(job)
     return _raise(status)
@@ -267,7 +275,7 @@ cdef int _run_balls(real* points, int64_t n, cnp.ndarray centres, cnp.ndarray sq
     job.offsets = offsets
     job.ids = ids
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _balls(job)
     return _raise(status)
@@ -317,7 +325,7 @@ def ball_moments(cnp.ndarray points, cnp.ndarray centres, double radius, int n_t
     job.counts = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> counts)
     job.sums = <double*> cnp.PyArray_DATA(<cnp.ndarray> sums)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _ball_moments(job)
     _raise(status)
@@ -348,7 +356,7 @@ def cylinders(cnp.ndarray points, cnp.ndarray cores, cnp.ndarray axes, double ra
     job.mean = <double*> cnp.PyArray_DATA(<cnp.ndarray> mean)
     job.sq_dev = <double*> cnp.PyArray_DATA(<cnp.ndarray> sq_dev)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _cylinders(job)
     _raise(status)
@@ -389,7 +397,7 @@ def nearest_on_mesh(cnp.ndarray points, cnp.ndarray vertices, cnp.ndarray faces,
     mesh.faces = <const int32_t*> cnp.PyArray_DATA(faces)
     mesh.n_faces = cnp.PyArray_DIM(faces, 0)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _nearest_on_mesh(at, shape[0], mesh, n_threads, sq_out, face_out, barycentric_out)
     _raise(status)
@@ -435,7 +443,7 @@ cdef int _run_pairwise(real* x, cnp.ndarray x_offsets, cnp.ndarray y, cnp.ndarra
     job.forth = <double*> cnp.PyArray_DATA(forth)
     job.back = <double*> cnp.PyArray_DATA(back)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _pairwise(job)
     return _raise(status)
@@ -531,7 +539,7 @@ def assign(cnp.ndarray x, cnp.ndarray y, cnp.ndarray offsets, bint squared, doub
     job.assignment = <int32_t*> cnp.PyArray_DATA(assignment)
     job.prices = <double*> cnp.PyArray_DATA(prices)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _solve_emd(job)
     _raise(status)
@@ -579,7 +587,7 @@ def transport(cnp.ndarray x, cnp.ndarray x_offsets, cnp.ndarray x_mass, cnp.ndar
     job.lower = <double*> cnp.PyArray_DATA(lower)
     job.converged = <unsigned char*> cnp.PyArray_DATA(converged)
     cdef Watch watch
-    watch.open(&_ask_python)
+    _begin(&watch)
     with nogil:
         status = _transport(job, plans)
     _raise(status)

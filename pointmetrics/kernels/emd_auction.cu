@@ -391,6 +391,7 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
         if (is_first && n_bids <= static_cast<i64>(FIRST_BIDS) * n) {
           most = min(most, static_cast<i64>(FIRST_BIDS) * n + 1 - n_bids);
         }
+        __syncthreads();  // all know n_free before it is written anew
         if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally, now);
         __syncthreads();
         n_bids += tally.n_alone, n_rounds += tally.n_alone;
