@@ -9,7 +9,7 @@ NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/*.* imondrian/native/*/
            pointmetrics/_core.pyx pointmetrics/native/*.* pointmetrics/native/*/*.* include/nativekit/*) setup.py pyproject.toml constraints.txt
 BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
 
-.PHONY: demo test lint docs bench quality wheels clean
+.PHONY: demo test lint format docs bench quality wheels clean
 
 demo: $(VENV)/.demo  ## what both packages do, beside what people use today, in a minute; pictures go to demo-output/
 	$(BIN)/python -m imondrian demo
@@ -21,9 +21,15 @@ test: $(VENV)/.test  ## the whole test suite, every docstring's example, and eve
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	git ls-files "*.hpp" "*.cpp" "*.cu" "*.cuh" | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m mypy
 	$(BIN)/python tests/typing/check.py
+
+format: $(VENV)/.lint  ## give every file the shape that lint wants
+	$(BIN)/ruff format .
+	git ls-files "*.hpp" "*.cpp" "*.cu" "*.cuh" | xargs $(BIN)/clang-format -i
 
 docs: $(VENV)/.docs  ## the documentation in docs/_build/html, every picture drawn by its script; warnings are errors
 	MPLBACKEND=Agg $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
@@ -52,7 +58,7 @@ $(VENV)/.test: $(NATIVE) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(PIP) ruff mypy import-linter build
+	$(PIP) ruff mypy import-linter build clang-format
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.test

@@ -20,10 +20,20 @@ if sys.platform == "win32":
 else:
     # No fused multiply-add contraction: sums round alike on every instruction set. Never -ffast-math:
     # it would change the denormal mode of the whole process.
-    compile_args = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
-                    "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                    "-Wno-maybe-uninitialized",  # GCC 12 warns inside its own intrinsics headers
-                    "-g0"]  # Python's own flags ask for debug information, most of a wheel's size
+    compile_args = [
+        "-std=c++17",
+        "-O3",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        "-fvisibility=hidden",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-maybe-uninitialized",  # GCC 12 warns inside its own intrinsics headers
+        "-g0",
+    ]  # Python's own flags ask for debug information, most of a wheel's size
     link_args = ["-pthread"]
     if sanitize := os.environ.get("NATIVE_SANITIZE"):
         compile_args += [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]
@@ -36,8 +46,9 @@ def core(package: str) -> Extension:
     # What level.hpp includes is compiled there, once for every instruction set.
     level = (native / "isa" / "level.hpp").read_text(encoding="utf-8")
     files = sorted(native.rglob("*.?pp"))
-    sources = [path for path in files if path.suffix == ".cpp"
-               and f'"{path.relative_to(native).as_posix()}"' not in level]
+    sources = [
+        path for path in files if path.suffix == ".cpp" and f'"{path.relative_to(native).as_posix()}"' not in level
+    ]
     depends = [*(path for path in files if path not in sources), *sorted(Path("include", "nativekit").iterdir())]
     return Extension(
         f"{package}._core",
@@ -53,7 +64,8 @@ def core(package: str) -> Extension:
 
 directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
 setup(
-    ext_modules=cythonize([core("imondrian"), core("pointmetrics")], include_path=["include"],
-                          compiler_directives=directives),
+    ext_modules=cythonize(
+        [core("imondrian"), core("pointmetrics")], include_path=["include"], compiler_directives=directives
+    ),
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

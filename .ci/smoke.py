@@ -36,8 +36,12 @@ with tempfile.TemporaryDirectory() as folder:
     loaded = IsolationMondrianForest.load(Path(folder) / "forest")
 assert np.array_equal(loaded.score_samples(X), forest.score_samples(X))
 taken_over = IsolationForest(random_state=0).fit(X)
-assert np.allclose(IsolationMondrianForest.from_isolation_forest(taken_over).score_samples(X),
-                   taken_over.score_samples(X), rtol=1e-13, atol=0)
+assert np.allclose(
+    IsolationMondrianForest.from_isolation_forest(taken_over).score_samples(X),
+    taken_over.score_samples(X),
+    rtol=1e-13,
+    atol=0,
+)
 
 model = OnlineIsolationMondrianForest(n_trees=25, seed=0)
 for row in X[1:300]:

@@ -35,8 +35,9 @@ def rows(timed):
 @pytest.fixture(scope="module")
 def cluster(request):
     """A cluster of so many processes of one thread."""
-    workers = distributed.LocalCluster(n_workers=request.param, threads_per_worker=1, processes=True,
-                                       dashboard_address=":0")
+    workers = distributed.LocalCluster(
+        n_workers=request.param, threads_per_worker=1, processes=True, dashboard_address=":0"
+    )
     with workers as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -75,5 +76,6 @@ def test_fit(benchmark, cluster, rows, how):
 
     found = benchmark.pedantic(run, rounds=3 if benchmark.enabled else 1)
     few = X.blocks[0].compute()[:100]
-    np.testing.assert_array_equal(found.score_samples(few),
-                                  IsolationMondrianForest(random_state=0).fit(X.compute()).score_samples(few))
+    np.testing.assert_array_equal(
+        found.score_samples(few), IsolationMondrianForest(random_state=0).fit(X.compute()).score_samples(few)
+    )

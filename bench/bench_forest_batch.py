@@ -34,8 +34,7 @@ class Library(NamedTuple):
 
 
 def _ours(n_threads: int, score: str) -> Any:
-    return IsolationMondrianForest(N_TREES, max_samples=N_SAMPLES, score=score, n_jobs=n_threads,
-                                   random_state=0)
+    return IsolationMondrianForest(N_TREES, max_samples=N_SAMPLES, score=score, n_jobs=n_threads, random_state=0)
 
 
 def _sklearn(n_threads: int) -> Any:
@@ -54,8 +53,9 @@ def _isotree(n_threads: int) -> Any:
     from isotree import IsolationForest
 
     # Plain isolation forest: single-variable random cuts, like the others.
-    return IsolationForest(ntrees=N_TREES, sample_size=N_SAMPLES, ndim=1, ntry=1, missing_action="fail",
-                           nthreads=n_threads, random_seed=1)
+    return IsolationForest(
+        ntrees=N_TREES, sample_size=N_SAMPLES, ndim=1, ntry=1, missing_action="fail", nthreads=n_threads, random_seed=1
+    )
 
 
 def _negated(model: Any, X: np.ndarray) -> np.ndarray:

@@ -37,22 +37,26 @@ status = Path("/proc/self/status")
 print(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1] if status.exists() else 0)
 """
 OURS = "import sys; from imondrian.cli import main; main(sys.argv[1:])\n" + PEAK
-WITH_SKLEARN = """
+WITH_SKLEARN = (
+    """
 import sys, pandas as pd
 from sklearn.ensemble import IsolationForest
 path, output, jobs = sys.argv[1:]
 rows = pd.read_parquet(path)
 forest = IsolationForest(random_state=0, n_jobs=int(jobs)).fit(rows)
 pd.DataFrame({"score": -forest.score_samples(rows)}).to_parquet(output)
-""" + PEAK
+"""
+    + PEAK
+)
 WRITERS = {"parquet": parquet.write_table, "feather": feather.write_feather, "csv": csv.write_csv}
 
 
 def start(program, *arguments):
     """Run a program and return its most memory in MB."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": THREADS}
-    ended = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True,
-                           env=environment)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
     assert ended.returncode == 0, ended.stderr
     return int(ended.stdout) / 1000
 
@@ -71,8 +75,9 @@ def files(timed, tmp_path_factory):
 
 def time(benchmark, data, run):
     peaks = []
-    benchmark.pedantic(lambda: peaks.append(run()), rounds=1 if benchmark.disabled else 5,
-                       warmup_rounds=0 if benchmark.disabled else 1)
+    benchmark.pedantic(
+        lambda: peaks.append(run()), rounds=1 if benchmark.disabled else 5, warmup_rounds=0 if benchmark.disabled else 1
+    )
     benchmark.extra_info |= {"peak_MB": round(max(peaks)), "data_MB": round(data.nbytes / 1e6)}
 
 
@@ -86,9 +91,10 @@ def test_score(benchmark, files, suffix):
     found = parquet.read_table(folder / "out.parquet")
     assert found.column_names[:4] == ["row", "score", "p_value", "outlier"] and found.num_rows == len(X)
     shown = X[:100_000]
-    scores, others = (-IsolationMondrianForest(random_state=seed, n_jobs=int(THREADS)).fit(X).score_samples(shown)
-                      for seed in (0, 1))
-    theirs = found.column("score").to_numpy()[:len(shown)]
+    scores, others = (
+        -IsolationMondrianForest(random_state=seed, n_jobs=int(THREADS)).fit(X).score_samples(shown) for seed in (0, 1)
+    )
+    theirs = found.column("score").to_numpy()[: len(shown)]
     if len(X) == TINY:  # the sample is the table
         np.testing.assert_array_equal(theirs, scores)
     else:  # a forest of another sample is like a forest of another seed

@@ -87,8 +87,12 @@ def test_score(benchmark: Any, given: Given, name: str, n_threads: int) -> None:
     module, make = RUNTIMES[name]
     need(module)
     threads = "1 thread" if n_threads == 1 else f"{n_threads} threads"
-    label(benchmark, f"an IsolationForest taken over: score {len(given.X):,} x 10, 100 trees x 256, {threads}", name,
-          len(given.X))
+    label(
+        benchmark,
+        f"an IsolationForest taken over: score {len(given.X):,} x 10, 100 trees x 256, {threads}",
+        name,
+        len(given.X),
+    )
     scores = make(given.model, n_threads)
     np.testing.assert_allclose(scores(given.X), given.scores, rtol=1e-12)
     measure(benchmark, scores, given.X, rounds=5)

@@ -69,7 +69,9 @@ def ask_and_learn(model: Any, points: list[dict]) -> list[float]:
 
 
 CALLS: dict[str, Callable[[Any, list[dict]], list[float]]] = {
-    "score_one": ask, "score_one and learn_one": ask_and_learn}
+    "score_one": ask,
+    "score_one and learn_one": ask_and_learn,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -43,7 +43,7 @@ def short_stream(timed: bool) -> DataSet:
 
 
 def _chunks(X: np.ndarray, size: int) -> Iterable[np.ndarray]:
-    return (X[start:start + size] for start in range(0, len(X), size))
+    return (X[start : start + size] for start in range(0, len(X), size))
 
 
 def score_learn_many(X: np.ndarray, **params: Any) -> np.ndarray:
@@ -99,16 +99,23 @@ def half_space_trees(height: int) -> Any:
     """Make river's detector as its documentation advises: scaled to [0, 1] first."""
     from river import anomaly, compose, preprocessing
 
-    return compose.Pipeline(preprocessing.MinMaxScaler(),
-                            anomaly.HalfSpaceTrees(n_trees=25, height=height, seed=0))
+    return compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(n_trees=25, height=height, seed=0))
 
 
 def _ours_name(score: str, window: Any) -> str:
     return f"imondrian {score}, {window if isinstance(window, str) else f'window {window}'}"
 
 
-OURS = [("default", "thinned"), ("default", "decayed"), ("default", "reservoir"), ("default", WINDOW),
-        ("depth", "thinned"), ("depth", "reservoir"), ("depth", WINDOW), ("insertion", "thinned")]
+OURS = [
+    ("default", "thinned"),
+    ("default", "decayed"),
+    ("default", "reservoir"),
+    ("default", WINDOW),
+    ("depth", "thinned"),
+    ("depth", "reservoir"),
+    ("depth", WINDOW),
+    ("insertion", "thinned"),
+]
 each_of_ours = pytest.mark.parametrize(("score", "window"), OURS, ids=[_ours_name(*pair) for pair in OURS])
 
 
@@ -162,8 +169,7 @@ def _dicts(data: DataSet) -> list[dict[str, float]]:
     return [dict(zip(names, row, strict=True)) for row in data.X.tolist()]
 
 
-def _time_dicts(benchmark: Any, data: DataSet, library: str, make: Callable[[], Any],
-                rounds: int = 3) -> None:
+def _time_dicts(benchmark: Any, data: DataSet, library: str, make: Callable[[], Any], rounds: int = 3) -> None:
     """Time scoring and learning of all but the first points, which are learnt before.
 
     Half-space trees build all their nodes at the first point (seconds at height 15) and score 0 for the first
@@ -195,5 +201,10 @@ def test_dicts(benchmark: Any, short_stream: DataSet, score: str, window: Any) -
 
 def test_half_space_trees_dicts(benchmark: Any, short_stream: DataSet, timed: bool) -> None:
     height = 15 if timed else 6
-    _time_dicts(benchmark, short_stream, f"river HalfSpaceTrees(25, {height}) + MinMaxScaler",
-                partial(half_space_trees, height), rounds=1)
+    _time_dicts(
+        benchmark,
+        short_stream,
+        f"river HalfSpaceTrees(25, {height}) + MinMaxScaler",
+        partial(half_space_trees, height),
+        rounds=1,
+    )

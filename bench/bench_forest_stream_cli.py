@@ -91,7 +91,7 @@ def test_stream(benchmark: Any, X: np.ndarray, file: Path, name: str) -> None:
     label(benchmark, f"stream of JSON lines, {N_FEATURES} features, end to end", name, len(X))
     command = ("-m", *name.split(), "--seed", "0")
     twin = OnlineIsolationMondrianForest(seed=0, **CASES[name])
-    expected = np.concatenate([twin.score_learn_many(X[begin:begin + CHUNK]) for begin in range(0, len(X), CHUNK)])
+    expected = np.concatenate([twin.score_learn_many(X[begin : begin + CHUNK]) for begin in range(0, len(X), CHUNK)])
     np.testing.assert_array_equal(scores_of(started(file, *command)), expected)
     benchmark.pedantic(started, args=(file, *command), rounds=1 if benchmark.disabled else 3)
 
@@ -116,15 +116,19 @@ def zipf(n: int, n_keys: int) -> np.ndarray:
 
 def chunks(keys: np.ndarray, X: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield records as they would come."""
-    return ((keys[begin:begin + CHUNK].tolist(), X[begin:begin + CHUNK]) for begin in range(0, len(keys), CHUNK))
+    return ((keys[begin : begin + CHUNK].tolist(), X[begin : begin + CHUNK]) for begin in range(0, len(keys), CHUNK))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.01], ids="{:.0%} of the keys in memory".format)
 def test_keyed(benchmark: Any, X: np.ndarray, timed: bool, tmp_path: Path, share: float) -> None:
     n_keys = N_KEYS if timed else 40
     max_models = max(1, int(share * n_keys))
-    label(benchmark, f"a model a key: {n_keys:,} keys by Zipf's law, 3 features, score then learn",
-          f"KeyedForest, {max_models:,} models in memory", len(X))
+    label(
+        benchmark,
+        f"a model a key: {n_keys:,} keys by Zipf's law, 3 features, score then learn",
+        f"KeyedForest, {max_models:,} models in memory",
+        len(X),
+    )
     keys, values = zipf(len(X), n_keys), X[:, :3]
     commonest = KeyedForest(seed=0)
     with commonest, KeyedForest(tmp_path / "models", max_models=max_models, seed=0) as forest:

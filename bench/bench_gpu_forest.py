@@ -47,13 +47,27 @@ def scores(xp, n, d, dtype, score="depth", n_estimators=100, missing=0.0):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 def test_depths_of_ten_million_rows(benchmark, cupy, dtype):
     n, d = 10_000_000, 10
-    measure(benchmark, cupy, scores(cupy, n, d, dtype), items=n, rounds=50, name="imondrian",
-            group=f"CUDA: score_samples, {n:,} x {d} {np.dtype(dtype).name}, 100 trees x 256, depth")
+    measure(
+        benchmark,
+        cupy,
+        scores(cupy, n, d, dtype),
+        items=n,
+        rounds=50,
+        name="imondrian",
+        group=f"CUDA: score_samples, {n:,} x {d} {np.dtype(dtype).name}, 100 trees x 256, depth",
+    )
 
 
 @pytest.mark.parametrize("score, missing", [("default", 0.0), ("insertion", 0.0), ("depth", 0.1)])
 def test_other_scores_of_a_million_rows(benchmark, cupy, score, missing):
     n, d = 1_000_000, 10
     rows = "a value missing in a tenth of the rows" if missing else "no value missing"
-    measure(benchmark, cupy, scores(cupy, n, d, np.float32, score, missing=missing), items=n, rounds=20,
-            name="imondrian", group=f"CUDA: score_samples, {n:,} x {d} float32, 100 trees x 256, {score}, {rows}")
+    measure(
+        benchmark,
+        cupy,
+        scores(cupy, n, d, np.float32, score, missing=missing),
+        items=n,
+        rounds=20,
+        name="imondrian",
+        group=f"CUDA: score_samples, {n:,} x {d} float32, 100 trees x 256, {score}, {rows}",
+    )

@@ -128,8 +128,9 @@ def with_torch(torch, shape, with_gradients=False):
         return value
 
     def check():
-        np.testing.assert_allclose(run().detach().cpu().numpy()[:CHECKED],
-                                   pm.chamfer_distance(x[:CHECKED], y[:CHECKED]), rtol=1e-4)
+        np.testing.assert_allclose(
+            run().detach().cpu().numpy()[:CHECKED], pm.chamfer_distance(x[:CHECKED], y[:CHECKED]), rtol=1e-4
+        )
 
     return Workload(run, check)
 
@@ -155,8 +156,14 @@ def test_chamfer_of_a_batch_with_gradients(benchmark, cupy, library):
 
 
 def test_density_aware_chamfer_of_a_batch(benchmark, cupy):
-    measure(benchmark, cupy, density_aware_chamfer(cupy, BATCH), group=named("chamfer", BATCH),
-            name="pointmetrics, density aware", rounds=200)
+    measure(
+        benchmark,
+        cupy,
+        density_aware_chamfer(cupy, BATCH),
+        group=named("chamfer", BATCH),
+        name="pointmetrics, density aware",
+        rounds=200,
+    )
 
 
 @pytest.mark.parametrize("n, rounds", [(16_384, 200), (1_000_000, 50)])
@@ -166,23 +173,38 @@ def test_chamfer_of_one_pair(benchmark, cupy, n, rounds):
 
 @pytest.mark.parametrize("tol", [1e-3, 0.0])
 def test_earth_mover_of_a_batch(benchmark, cupy, tol):
-    measure(benchmark, cupy, earth_mover(cupy, BATCH, tol), group=named(f"EMD, tol={tol:g}", BATCH),
-            name="pointmetrics", rounds=50)
+    measure(
+        benchmark,
+        cupy,
+        earth_mover(cupy, BATCH, tol),
+        group=named(f"EMD, tol={tol:g}", BATCH),
+        name="pointmetrics",
+        rounds=50,
+    )
 
 
 @pytest.mark.parametrize("metric, rounds", [("cd-l2", 5), ("emd", 1)])
 def test_one_nna_of_two_sets(benchmark, cupy, metric, rounds):
     n_clouds, n = 405, 2048
-    measure(benchmark, cupy, one_nna(cupy, n_clouds, n, metric), items=n_clouds * n_clouds,
-            group=named(f"1-NNA of {n_clouds} and {n_clouds} clouds, {metric}", (n, 3)), name="pointmetrics",
-            rounds=rounds)
+    measure(
+        benchmark,
+        cupy,
+        one_nna(cupy, n_clouds, n, metric),
+        items=n_clouds * n_clouds,
+        group=named(f"1-NNA of {n_clouds} and {n_clouds} clouds, {metric}", (n, 3)),
+        name="pointmetrics",
+        rounds=rounds,
+    )
 
 
 @pytest.mark.parametrize("cache", ["cold", "warm"])
 def test_first_call(benchmark, cupy, cache):
     """A process of its own each time; its time from after the creation of the CUDA context."""
-    code = ("import pointmetrics as pm", "x, y = cupy.asarray(np.random.default_rng(0).random((2, 4, 512, 3), 'f4'))",
-            "pm.chamfer_distance(x, y)")
+    code = (
+        "import pointmetrics as pm",
+        "x, y = cupy.asarray(np.random.default_rng(0).random((2, 4, 512, 3), 'f4'))",
+        "pm.chamfer_distance(x, y)",
+    )
     benchmark.group, benchmark.name = "CUDA: first call, 4 x 512 x 3, float32", f"pointmetrics, {cache} cache"
     benchmark.extra_info.update(library=benchmark.name)
     with tempfile.TemporaryDirectory() as kept:

@@ -29,8 +29,9 @@ def _trimesh(path):
 
 def _pandas(path):
     pandas = pytest.importorskip("pandas", reason="needs pandas")
-    return pandas.read_csv(path, sep="," if path.suffix == ".csv" else " ",
-                           header=0 if path.suffix == ".csv" else None).to_numpy()[:, :3]
+    return pandas.read_csv(
+        path, sep="," if path.suffix == ".csv" else " ", header=0 if path.suffix == ".csv" else None
+    ).to_numpy()[:, :3]
 
 
 def _loadtxt(path):
@@ -38,8 +39,13 @@ def _loadtxt(path):
     return np.loadtxt(path, delimiter="," if is_csv else None, skiprows=int(is_csv))[:, :3]
 
 
-READERS = {"pointmetrics": io.read_points, "plyfile": _plyfile, "trimesh": _trimesh, "pandas": _pandas,
-           "numpy.loadtxt": _loadtxt}
+READERS = {
+    "pointmetrics": io.read_points,
+    "plyfile": _plyfile,
+    "trimesh": _trimesh,
+    "pandas": _pandas,
+    "numpy.loadtxt": _loadtxt,
+}
 CASES = {
     "binary ply": (".ply", ("pointmetrics", "plyfile", "trimesh")),
     "ascii ply": (".ascii.ply", ("pointmetrics", "plyfile", "trimesh")),
@@ -64,10 +70,12 @@ def files(timed, tmp_path_factory):
     (folder / "a.ascii.ply").write_bytes(head + b"end_header\n" + rows.encode())
     (folder / "a.xyz").write_text(rows)
     (folder / "a.csv").write_text("x,y,z\n" + rows.replace(" ", ","))
-    (folder / "a.obj").write_text("".join(f"v {row}\n" for row in rows.splitlines())
-                                  + "".join(f"f {a} {b} {c}\n" for a, b, c in faces + 1))
-    (folder / "a.off").write_text(f"OFF\n{len(points)} {len(faces)} 0\n{rows}"
-                                  + "".join(f"3 {a} {b} {c}\n" for a, b, c in faces))
+    (folder / "a.obj").write_text(
+        "".join(f"v {row}\n" for row in rows.splitlines()) + "".join(f"f {a} {b} {c}\n" for a, b, c in faces + 1)
+    )
+    (folder / "a.off").write_text(
+        f"OFF\n{len(points)} {len(faces)} 0\n{rows}" + "".join(f"3 {a} {b} {c}\n" for a, b, c in faces)
+    )
     return folder, points
 
 

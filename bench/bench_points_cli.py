@@ -113,10 +113,14 @@ def test_compare(benchmark, files, name):
     found = json.loads(compare(folder, suffix, "-f", "json", *options))["pairs"][0]["metrics"]
     a, b = distances(folder, suffix)
     p, r = (a < 0.01).mean(), (b < 0.01).mean()
-    for metric, value in (("cd-l2", (a**2).mean() + (b**2).mean()), ("cd-l1", (a.mean() + b.mean()) / 2),
-                          ("hausdorff", max(a.max(), b.max())), ("pdal", (a**2).sum() + (b**2).sum()),
-                          ("hausdorff@0.95", max(np.quantile(a, 0.95), np.quantile(b, 0.95))),
-                          ("f-score@0.01", 2 * p * r / max(p + r, 1e-300))):
+    for metric, value in (
+        ("cd-l2", (a**2).mean() + (b**2).mean()),
+        ("cd-l1", (a.mean() + b.mean()) / 2),
+        ("hausdorff", max(a.max(), b.max())),
+        ("pdal", (a**2).sum() + (b**2).sum()),
+        ("hausdorff@0.95", max(np.quantile(a, 0.95), np.quantile(b, 0.95))),
+        ("f-score@0.01", 2 * p * r / max(p + r, 1e-300)),
+    ):
         assert found[metric] == pytest.approx(value, rel=1e-9), metric
     time(benchmark, lambda: compare(folder, suffix, *options))
 
@@ -128,8 +132,13 @@ def test_script(benchmark, files, name):
         pytest.importorskip("open3d", reason="needs open3d and its libraries", exc_type=ImportError)
     benchmark.group = f"compare two ply files of {n} points, all Chamfer-family metrics, end to end"
     benchmark.name = name
-    command = ("-c", WITH_OPEN3D if name.startswith("Open3D") else WITH_SCIPY, folder / "a.ply", folder / "b.ply",
-               THREADS)
+    command = (
+        "-c",
+        WITH_OPEN3D if name.startswith("Open3D") else WITH_SCIPY,
+        folder / "a.ply",
+        folder / "b.ply",
+        THREADS,
+    )
     a, b = distances(folder, ".ply")
     assert float(start(*command)) == pytest.approx((a**2).mean() + (b**2).mean(), rel=1e-4)
     time(benchmark, lambda: start(*command))

@@ -20,8 +20,9 @@ def ground(n, seed, tilt):
 
 
 def peer(x, y):
-    algorithm = py4dgeo.M3C2(epochs=(py4dgeo.Epoch(x), py4dgeo.Epoch(y)), corepoints=x, cyl_radius=1.0,
-                             normal_radii=[1.0], max_distance=2.0)
+    algorithm = py4dgeo.M3C2(
+        epochs=(py4dgeo.Epoch(x), py4dgeo.Epoch(y)), corepoints=x, cyl_radius=1.0, normal_radii=[1.0], max_distance=2.0
+    )
     return algorithm.run()[0]
 
 

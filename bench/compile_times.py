@@ -85,9 +85,11 @@ def instances_needed() -> dict[str, list[Any]]:
 
         device = Recorder()
         backend = CudaBackend(device)
-        with (mock.patch.dict(sys.modules, {"cupy": device.xp}),
-              mock.patch("pointmetrics._backends.cuda.backend.backend", lambda backend=backend: backend),
-              mock.patch("imondrian._kit.device.open_device", lambda device=device: device)):
+        with (
+            mock.patch.dict(sys.modules, {"cupy": device.xp}),
+            mock.patch("pointmetrics._backends.cuda.backend.backend", lambda backend=backend: backend),
+            mock.patch("imondrian._kit.device.open_device", lambda device=device: device),
+        ):
             calls(device.xp)[name]()
         needed[name] = used
     return needed
@@ -132,8 +134,15 @@ def table(needed: dict[str, list[Any]], times: dict[str, list[float]]) -> str:
     for name, instances in needed.items():
         most, slowest = max(zip(times[name], (instance.file for instance in instances), strict=True))
         total = sum(times[name])
-        rows.append([name, str(len(instances)), f"{total:.2f} s", f"{slowest} {most:.2f} s",
-                     "yes" if total <= LIMIT_S else "**no**"])
+        rows.append(
+            [
+                name,
+                str(len(instances)),
+                f"{total:.2f} s",
+                f"{slowest} {most:.2f} s",
+                "yes" if total <= LIMIT_S else "**no**",
+            ]
+        )
     return markdown(["first call", "instances", "compiled in (CPU)", "longest", f"within {LIMIT_S:g} s"], rows)
 
 

@@ -8,8 +8,23 @@ from importlib import metadata
 
 import pytest
 
-REPORTED = ("imondrian", "numpy", "scipy", "scikit-learn", "river", "coniferest", "isotree", "rcf3", "pyod",
-            "pykdtree", "open3d", "point-cloud-utils", "POT", "lapx", "torch")
+REPORTED = (
+    "imondrian",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "river",
+    "coniferest",
+    "isotree",
+    "rcf3",
+    "pyod",
+    "pykdtree",
+    "open3d",
+    "point-cloud-utils",
+    "POT",
+    "lapx",
+    "torch",
+)
 
 
 def versions() -> dict[str, str]:

@@ -63,8 +63,14 @@ def counted(alarms: np.ndarray, y: np.ndarray) -> Counts:
     first = starts[hit.argmax(axis=0)] if len(starts) else np.zeros(len(events), np.int64)
     begin = np.maximum(events[:, 0], FIRST)
     delays = np.where(caught, np.maximum(first - begin, 0), events[:, 1] - begin)
-    return Counts(max(len(y) - FIRST, 0), int(alarms.sum()), len(events), int(caught.sum()),
-                  int((~hit.any(axis=1)).sum()), tuple(delays.tolist()))
+    return Counts(
+        max(len(y) - FIRST, 0),
+        int(alarms.sum()),
+        len(events),
+        int(caught.sum()),
+        int((~hit.any(axis=1)).sum()),
+        tuple(delays.tolist()),
+    )
 
 
 def read(curve: Sequence[Counts], at: Iterable[float] = READ_AT) -> np.ndarray:

@@ -20,7 +20,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 N_TREES = 50
 
 
-
 def _random_cut_forest(seed: int) -> Detector:
     import rcf3
     from forest_detectors import Rcf3
@@ -76,9 +75,11 @@ def rules_for(score: str | None) -> dict[str, rules.Rule]:
         from imondrian._forest.scoring import resolve_score
 
         return {"AlarmFilter": partial(rules.ours, score=resolve_score(score, stream=True))}
-    return {"AlarmFilter": partial(rules.ours, score=score),
-            "AlarmFilter(mode='rate')": partial(rules.ours, score=score, mode="rate"),
-            "QuantileFilter": rules.quantile_filter}
+    return {
+        "AlarmFilter": partial(rules.ours, score=score),
+        "AlarmFilter(mode='rate')": partial(rules.ours, score=score, mode="rate"),
+        "QuantileFilter": rules.quantile_filter,
+    }
 
 
 def measured(data: DataSet, group: str, name: str, seed: int) -> list[Row]:
@@ -89,13 +90,29 @@ def measured(data: DataSet, group: str, name: str, seed: int) -> list[Row]:
     y, kept = data.y[seen], np.nan_to_num(scores[seen])
     mixed = 0 < y.sum() < len(y)
     auc, ap = (roc_auc_score(y, kept), average_precision_score(y, kept)) if mixed else (np.nan, np.nan)
-    return [Row(f"{name}, {rule}", group, data.name, seed,
-                tuple(counted(alarms(scores, budget), data.y) for budget in BUDGETS), float(auc), float(ap))
-            for rule, alarms in rules_for(score).items()]
+    return [
+        Row(
+            f"{name}, {rule}",
+            group,
+            data.name,
+            seed,
+            tuple(counted(alarms(scores, budget), data.y) for budget in BUDGETS),
+            float(auc),
+            float(ap),
+        )
+        for rule, alarms in rules_for(score).items()
+    ]
 
 
-def run(data: str | None, names: Sequence[str] | None, detectors: Sequence[str] | None, seeds: int,
-        n_rows: int | None, note: Callable[[str], None], progress: Any = None) -> list[Row]:
+def run(
+    data: str | None,
+    names: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+    seeds: int,
+    n_rows: int | None,
+    note: Callable[[str], None],
+    progress: Any = None,
+) -> list[Row]:
     """Return a row for every stream, detector, rule and seed, and for alarms at random."""
     folder = folder_of_streams(data)
     if folder is None:
@@ -128,14 +145,26 @@ def table(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row], groups: Sequence[str]) -> str:
     rows = [row for row in rows if row.group in groups]
-    lines = [_line(method, [row for row in rows if row.method == method])
-             for method in dict.fromkeys(row.method for row in rows)]
+    lines = [
+        _line(method, [row for row in rows if row.method == method])
+        for method in dict.fromkeys(row.method for row in rows)
+    ]
     streams = {row.stream: row.counts[0] for row in rows}
-    header = ["method", *(f"at {at:g}" for at in READ_AT), "mean", "95 %", "median delay", "alarms / budget", "AUC",
-              "AP"]
+    header = [
+        "method",
+        *(f"at {at:g}" for at in READ_AT),
+        "mean",
+        "95 %",
+        "median delay",
+        "alarms / budget",
+        "AUC",
+        "AP",
+    ]
     n_events, n_rows = sum(c.events for c in streams.values()), sum(c.rows for c in streams.values())
-    title = (f"{' and '.join(groups)}: {len(streams)} streams, {n_events} events, {n_rows:,} rows; share of events "
-             "caught at so many false incidents per 10,000 rows")
+    title = (
+        f"{' and '.join(groups)}: {len(streams)} streams, {n_events} events, {n_rows:,} rows; share of events "
+        "caught at so many false incidents per 10,000 rows"
+    )
     return title + "\n\n" + markdown(header, lines)
 
 
@@ -146,11 +175,20 @@ def _line(method: str, rows: Sequence[Row]) -> list[str]:
     bounds = np.mean([interval(curve) for curve in curves], axis=0)
     middle = [pooled(curve)[len(BUDGETS) // 2] for curve in curves]
     delay = np.mean([np.median(counts.delays) if counts.delays else np.nan for counts in middle])
-    strays = [np.mean([counts.alarms / counts.rows / BUDGETS[k] for counts in (pooled(curve)[k] for curve in curves)])
-              for k in (0, len(BUDGETS) // 2, -1)]
-    return [method, *(f"{value:.2f}" for value in readings), f"{readings.mean():.3f}",
-            f"{bounds[0]:.2f} to {bounds[1]:.2f}", f"{delay:.0f}", " ".join(f"{value:.1f}" for value in strays),
-            f"{np.nanmean([row.auc for row in rows]):.3f}", f"{np.nanmean([row.ap for row in rows]):.3f}"]
+    strays = [
+        np.mean([counts.alarms / counts.rows / BUDGETS[k] for counts in (pooled(curve)[k] for curve in curves)])
+        for k in (0, len(BUDGETS) // 2, -1)
+    ]
+    return [
+        method,
+        *(f"{value:.2f}" for value in readings),
+        f"{readings.mean():.3f}",
+        f"{bounds[0]:.2f} to {bounds[1]:.2f}",
+        f"{delay:.0f}",
+        " ".join(f"{value:.1f}" for value in strays),
+        f"{np.nanmean([row.auc for row in rows]):.3f}",
+        f"{np.nanmean([row.ap for row in rows]):.3f}",
+    ]
 
 
 def store(rows: Sequence[Row], path: Path) -> None:

@@ -43,7 +43,7 @@ def quantile_filter(scores: np.ndarray, budget: float) -> np.ndarray:
 
 def threshold_filter(scores: np.ndarray, budget: float) -> np.ndarray:
     """river's ThresholdFilter, its threshold the quantile of rows 100 to 512."""
-    return scores >= np.quantile(scores[min(100, len(scores) - 1):512], 1.0 - budget)
+    return scores >= np.quantile(scores[min(100, len(scores) - 1) : 512], 1.0 - budget)
 
 
 def thresholded_forest(scores: np.ndarray, budget: float) -> np.ndarray:
@@ -67,11 +67,11 @@ def z_score(scores: np.ndarray, budget: float, window: int = 512) -> np.ndarray:
     """pysad's running z-score as postprocessor: deviations above the mean of the last scores."""
     from scipy.stats import norm
 
-    sums = np.concatenate((np.zeros((1, 2)), np.cumsum(np.column_stack((scores, scores ** 2)), axis=0)))
+    sums = np.concatenate((np.zeros((1, 2)), np.cumsum(np.column_stack((scores, scores**2)), axis=0)))
     end = np.arange(len(scores))
     begin = np.maximum(end - window, 0)
     mean, square = ((sums[end] - sums[begin]) / np.maximum(end - begin, 1)[:, None]).T
-    far = mean + float(norm.isf(budget)) * np.sqrt(np.maximum(square - mean ** 2, 0.0))
+    far = mean + float(norm.isf(budget)) * np.sqrt(np.maximum(square - mean**2, 0.0))
     return (end >= 32) & (scores > far)
 
 
@@ -80,5 +80,10 @@ def at_random(scores: np.ndarray, budget: float) -> np.ndarray:
     return np.random.default_rng(len(scores)).random(len(scores)) < budget
 
 
-PEER_RULES: dict[str, Rule] = {"QuantileFilter": quantile_filter, "ThresholdFilter": threshold_filter,
-                               "TRCF rule": thresholded_forest, "z-score": z_score, "AlarmFilter": ours}
+PEER_RULES: dict[str, Rule] = {
+    "QuantileFilter": quantile_filter,
+    "ThresholdFilter": threshold_filter,
+    "TRCF rule": thresholded_forest,
+    "z-score": z_score,
+    "AlarmFilter": ours,
+}

@@ -38,7 +38,7 @@ def shingled(data: DataSet) -> DataSet:
     if data.X.shape[1] > 1 or len(data.X) < WIDTH:
         return data
     windows = np.lib.stride_tricks.sliding_window_view(data.X[:, 0], WIDTH)
-    return data._replace(X=np.ascontiguousarray(windows), y=data.y[WIDTH - 1:])
+    return data._replace(X=np.ascontiguousarray(windows), y=data.y[WIDTH - 1 :])
 
 
 def _real(path: Path, n_rows: int | None) -> DataSet:
@@ -55,7 +55,7 @@ def _placed(rng: np.random.Generator, n: int, lengths: Iterable[int]) -> np.ndar
     room = (n - n // 5) // len(lengths)
     for i, length in enumerate(lengths):
         begin = n // 5 + i * room + int(rng.integers(100, room - length - 100))
-        y[begin:begin + length] = 1
+        y[begin : begin + length] = 1
     return y
 
 
@@ -91,7 +91,7 @@ def outages(n: int, seed: int = 0) -> DataSet:
     _push(rng, X, y, 5.0)
     for begin in (n // 3, 3 * n // 4):
         silent = rng.random((150, 5)) < 0.5
-        X[begin:begin + 150][silent] = np.nan
+        X[begin : begin + 150][silent] = np.nan
     return DataSet("outages", X, y)
 
 
@@ -108,9 +108,9 @@ def abrupt_drift(n: int, seed: int = 0) -> DataSet:
     """Everything moves at the middle, and stays: no event; three bursts are the events."""
     rng = np.random.default_rng([seed, 5])
     X = rng.normal(size=(n, 5))
-    X[n // 2:] += rng.normal(size=5) * 3.0
+    X[n // 2 :] += rng.normal(size=5) * 3.0
     y = _placed(rng, n, [20] * 3)
-    y[n // 2 - 50:n // 2 + 50] = 0
+    y[n // 2 - 50 : n // 2 + 50] = 0
     _push(rng, X, y, 7.0)
     return DataSet("abrupt drift", X, y)
 
@@ -127,16 +127,22 @@ def seasons(n: int, seed: int = 0) -> DataSet:
 
 
 GENERATED: dict[str, Callable[[int, int], DataSet]] = {
-    "bursts": bursts, "long bursts": long_bursts, "outages": outages, "slow drift": slow_drift,
-    "abrupt drift": abrupt_drift, "seasons": seasons}
+    "bursts": bursts,
+    "long bursts": long_bursts,
+    "outages": outages,
+    "slow drift": slow_drift,
+    "abrupt drift": abrupt_drift,
+    "seasons": seasons,
+}
 
 
 def _generated(name: str, seed: int) -> DataSet:
     return GENERATED[name](N_GENERATED, seed)._replace(name=f"{name} {seed}")
 
 
-def event_streams(folder: Path | None, names: Iterable[str] | None = None, n_rows: int | None = 4_000,
-                  n_seeds: int = 2) -> Iterator[tuple[str, Callable[[], DataSet]]]:
+def event_streams(
+    folder: Path | None, names: Iterable[str] | None = None, n_rows: int | None = 4_000, n_seeds: int = 2
+) -> Iterator[tuple[str, Callable[[], DataSet]]]:
     """Yield group and loader of every stream: the folder's in two halves, turn about, then generated ones.
 
     Raises
@@ -146,7 +152,8 @@ def event_streams(folder: Path | None, names: Iterable[str] | None = None, n_row
     """
     paths = sorted(folder.glob("*.npz")) if folder else []
     loaders: dict[str, tuple[str, Callable[[], DataSet]]] = {
-        path.stem: (("first half", "second half")[i % 2], partial(_real, path, n_rows)) for i, path in enumerate(paths)}
+        path.stem: (("first half", "second half")[i % 2], partial(_real, path, n_rows)) for i, path in enumerate(paths)
+    }
     for name in GENERATED:
         for seed in range(n_seeds):
             loaders[f"{name} {seed}"] = ("generated", partial(_generated, name, seed))

@@ -55,11 +55,17 @@ def comparison(figures: Sequence[Figure]) -> str:
             p = wilcoxon(lead).pvalue if lead.any() else 1.0
             row += ["-", "-", "-"] if j == 0 else [f"{lead.mean():+.3f}", short(p), _record(lead)]
         rows.append(row)
-    header = ["method", "rank, AUC", "rank, AP", *(name.format(measure) for measure in ("AUC", "AP")
-              for name in ("{} lead", "p", "won / tied / lost"))]
-    return (f"Lead of {methods[0]!r} over the others, mean over {len(auc)} sets, with Wilcoxon's signed-rank test; "
-            f"ranks closer than {critical_difference(len(methods), len(auc)):.1f} cannot be told apart (Nemenyi, "
-            f"{LEVEL:.0%})\n\n" + markdown(header, rows))
+    header = [
+        "method",
+        "rank, AUC",
+        "rank, AP",
+        *(name.format(measure) for measure in ("AUC", "AP") for name in ("{} lead", "p", "won / tied / lost")),
+    ]
+    return (
+        f"Lead of {methods[0]!r} over the others, mean over {len(auc)} sets, with Wilcoxon's signed-rank test; "
+        f"ranks closer than {critical_difference(len(methods), len(auc)):.1f} cannot be told apart (Nemenyi, "
+        f"{LEVEL:.0%})\n\n" + markdown(header, rows)
+    )
 
 
 def _record(lead: np.ndarray) -> str:
@@ -82,8 +88,14 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
         depth = 1.0 + (i if left else len(methods) - 1 - i)
         edge = 0.6 if left else len(methods) + 0.4
         axes.plot([ranks[j], ranks[j], edge], [0.0, depth, depth], color="0.35", linewidth=0.9)
-        axes.text(edge, depth, f" {methods[j]} ({ranks[j]:.1f}) ", ha="right" if left else "left", va="center",
-                  fontweight="bold" if j == 0 else "normal")
+        axes.text(
+            edge,
+            depth,
+            f" {methods[j]} ({ranks[j]:.1f}) ",
+            ha="right" if left else "left",
+            va="center",
+            fontweight="bold" if j == 0 else "normal",
+        )
     sorted_ranks, end, n_bars = ranks[order], -1, 0
     for i in range(len(order)):
         last = int(np.searchsorted(sorted_ranks, sorted_ranks[i] + difference, side="right")) - 1
@@ -101,6 +113,7 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     for side in ("left", "right", "bottom"):
         axes.spines[side].set_visible(False)
     axes.spines["top"].set_bounds(1, len(methods))
-    axes.set_title(f"Average rank by AUC over {len(auc)} sets; 1 is best, bars join what cannot be told apart",
-                   fontsize=10)
+    axes.set_title(
+        f"Average rank by AUC over {len(auc)} sets; 1 is best, bars join what cannot be told apart", fontsize=10
+    )
     canvas.savefig(path, dpi=150)

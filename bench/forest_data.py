@@ -16,8 +16,10 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 FALLBACK = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "adbench"
-NO_FOLDER = ("no folder of .npz sets: name one with --data or IMONDRIAN_DATA; "
-             "only the sets bundled with scikit-learn and river are used")
+NO_FOLDER = (
+    "no folder of .npz sets: name one with --data or IMONDRIAN_DATA; "
+    "only the sets bundled with scikit-learn and river are used"
+)
 
 
 class TooFewAnomaliesError(ValueError):
@@ -115,8 +117,9 @@ def _set_name(path: Path) -> str:
     return re.sub(r"^\d+_", "", path.stem)
 
 
-def data_sets(folder: Path | None, names: Iterable[str] | None = None,
-              bundled: bool = True) -> Iterator[Callable[[], DataSet]]:
+def data_sets(
+    folder: Path | None, names: Iterable[str] | None = None, bundled: bool = True
+) -> Iterator[Callable[[], DataSet]]:
     """Yield a loader for every set asked for, so that only one is in memory at a time.
 
     Parameters
@@ -155,8 +158,10 @@ def at_most(data: DataSet, n_rows: int | None, seed: int) -> DataSet:
 def split_70_30(data: DataSet, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return X_train, X_test, y_train, y_test: stratified, 30 % for testing."""
     if min(data.y.sum(), len(data.y) - data.y.sum()) < 2:
-        raise TooFewAnomaliesError(f"{int(data.y.sum())} anomalies among {len(data.y)} rows (seed {seed}); "
-                                   "a stratified split needs 2 of each kind")
+        raise TooFewAnomaliesError(
+            f"{int(data.y.sum())} anomalies among {len(data.y)} rows (seed {seed}); "
+            "a stratified split needs 2 of each kind"
+        )
     return tuple(train_test_split(data.X, data.y, test_size=0.3, stratify=data.y, random_state=seed))
 
 

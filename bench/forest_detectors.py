@@ -153,7 +153,7 @@ class Online(Detector):
 
     def stream(self, X: np.ndarray) -> np.ndarray:
         model = self.make()
-        return np.concatenate([model.score_learn_many(X[begin:begin + 256]) for begin in range(0, len(X), 256)])
+        return np.concatenate([model.score_learn_many(X[begin : begin + 256]) for begin in range(0, len(X), 256)])
 
 
 # -- makers: name -> (module it needs, maker taking a seed) ---------------------------------------------
@@ -204,9 +204,20 @@ def _fair_cut(seed: int) -> Detector:
     from isotree import IsolationForest
 
     # isotree's own settings for the fair-cut forest, from its documentation.
-    return Isotree(IsolationForest(ndim=2, sample_size=256, max_depth=None, ntrees=200, ntry=1,
-                                   missing_action="fail", coefs="normal", prob_pick_pooled_gain=1,
-                                   random_seed=seed + 1, nthreads=1))
+    return Isotree(
+        IsolationForest(
+            ndim=2,
+            sample_size=256,
+            max_depth=None,
+            ntrees=200,
+            ntry=1,
+            missing_action="fail",
+            coefs="normal",
+            prob_pick_pooled_gain=1,
+            random_seed=seed + 1,
+            nthreads=1,
+        )
+    )
 
 
 def _aderh(seed: int) -> Detector:
@@ -223,8 +234,11 @@ def _pyod(seed: int, module: str, name: str, seeded: bool = False) -> Detector:
 def _half_space_trees(seed: int, n_trees: int = 25, height: int = 8) -> Detector:
     from river import anomaly, compose, preprocessing
 
-    return River(lambda: compose.Pipeline(preprocessing.MinMaxScaler(),
-                                          anomaly.HalfSpaceTrees(n_trees=n_trees, height=height, seed=seed)))
+    return River(
+        lambda: compose.Pipeline(
+            preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(n_trees=n_trees, height=height, seed=seed)
+        )
+    )
 
 
 def _online_iforest(seed: int) -> Detector:
@@ -290,8 +304,7 @@ STREAM: dict[str, Entry] = {
 }
 
 
-def available(entries: dict[str, Entry],
-              names: Iterable[str] | None = None) -> tuple[dict[str, Entry], list[str]]:
+def available(entries: dict[str, Entry], names: Iterable[str] | None = None) -> tuple[dict[str, Entry], list[str]]:
     """Return the entries (of those named, if any) whose modules are installed, and what the others lack.
 
     Raises

@@ -46,21 +46,30 @@ def folds(y: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, 
     """Yield training and test rows of a shuffled stratified k-fold; fewer folds if anomalies are fewer."""
     n_folds = min(n_folds, int(np.bincount(y, minlength=2).min()))
     if n_folds < 2:
-        raise TooFewAnomaliesError(f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); "
-                                   "stratified folds need 2 of each kind")
+        raise TooFewAnomaliesError(
+            f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); stratified folds need 2 of each kind"
+        )
     yield from StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(y[:, None], y)
 
 
 def stages(y: np.ndarray, n_stages: int, seed: int) -> list[np.ndarray]:
     """Split the rows into stratified stages: disjoint, all rows, each with its share of anomalies."""
     if y.sum() < n_stages:
-        raise TooFewAnomaliesError(f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); "
-                                   f"{n_stages} stages need one each")
+        raise TooFewAnomaliesError(
+            f"{int(y.sum())} anomalies among {len(y)} rows (seed {seed}); {n_stages} stages need one each"
+        )
     return [test for _, test in folds(y, n_stages, seed)]
 
 
-def batch(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
-          n_folds: int = N_FOLDS, max_rows: int | None = None) -> Iterator[Figure]:
+def batch(
+    data: DataSet,
+    name: str,
+    make: Callable[[int], Detector],
+    seed: int = 0,
+    *,
+    n_folds: int = N_FOLDS,
+    max_rows: int | None = None,
+) -> Iterator[Figure]:
     """Cross-validate: fit without labels on the training folds; AUC on them and on the fold left out."""
     data = at_most(data, max_rows, seed)
     for fold, (train, test) in enumerate(folds(data.y, n_folds, seed)):
@@ -70,8 +79,15 @@ def batch(data: DataSet, name: str, make: Callable[[int], Detector], seed: int =
             yield measure(data.name, name, part, seed * n_folds + fold, data.y[rows], scores)
 
 
-def online(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
-           n_stages: int = N_STAGES, max_rows: int | None = None) -> Iterator[Figure]:
+def online(
+    data: DataSet,
+    name: str,
+    make: Callable[[int], Detector],
+    seed: int = 0,
+    *,
+    n_stages: int = N_STAGES,
+    max_rows: int | None = None,
+) -> Iterator[Figure]:
     """Fit the first stage, learn every later one in addition; after each, AUC on everything seen so far."""
     data = at_most(data, max_rows, seed)
     detector = make(seed)
@@ -85,15 +101,17 @@ def online(data: DataSet, name: str, make: Callable[[int], Detector], seed: int 
         yield measure(data.name, name, f"stage {stage}", seed, data.y[seen], detector.scores(data.X[seen]))
 
 
-def adbench(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
-            max_rows: int | None = 10_000) -> Iterator[Figure]:
+def adbench(
+    data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *, max_rows: int | None = 10_000
+) -> Iterator[Figure]:
     """Fit without labels on a stratified 70 %, measure on the other 30 %."""
     X_train, X_test, _, y_test = split_70_30(at_most(data, max_rows, seed), seed)
     yield measure(data.name, name, "test", seed, y_test, make(seed).fit(X_train).scores(X_test))
 
 
-def prequential(data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *,
-          max_rows: int | None = None) -> Iterator[Figure]:
+def prequential(
+    data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *, max_rows: int | None = None
+) -> Iterator[Figure]:
     """Score each point, then learn it, in the stream's order; measure all of these scores."""
     data = thinned_to(data, max_rows)
     yield measure(data.name, name, "stream", seed, data.y, make(seed).stream(data.X))

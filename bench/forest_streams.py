@@ -60,10 +60,18 @@ def recurring(n: int, seed: int = 0) -> DataSet:
 
 
 GENERATORS: dict[str, Callable[[int, int], DataSet]] = {
-    "abrupt": abrupt, "gradual": gradual, "incremental": incremental, "recurring": recurring}
+    "abrupt": abrupt,
+    "gradual": gradual,
+    "incremental": incremental,
+    "recurring": recurring,
+}
 # Real sets of equal width, one after another; at most N_ROWS of each, drawn by seed 0 and in the set's order.
-CONCATENATIONS = (("annthyroid", "mammography", "thyroid"), ("cover", "magic.gamma"), ("http", "smtp"),
-                  ("letter", "Ionosphere"))
+CONCATENATIONS = (
+    ("annthyroid", "mammography", "thyroid"),
+    ("cover", "magic.gamma"),
+    ("http", "smtp"),
+    ("letter", "Ionosphere"),
+)
 N_ROWS = 4_000
 N_STREAMED = 50_000
 
@@ -76,12 +84,14 @@ def concatenated(folder: Path, names: tuple[str, ...]) -> DataSet:
         data = load_npz(path)
         kept = np.sort(np.random.default_rng(0).permutation(len(data.X))[:N_ROWS])
         parts.append(DataSet(name, data.X[kept], data.y[kept]))
-    return DataSet(" + ".join(names), np.concatenate([part.X for part in parts]),
-                   np.concatenate([part.y for part in parts]))
+    return DataSet(
+        " + ".join(names), np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    )
 
 
-def drift_streams(folder: Path | None, names: Iterable[str] | None = None, n: int = 10_000,
-                  n_seeds: int = 3) -> Iterator[Callable[[], DataSet]]:
+def drift_streams(
+    folder: Path | None, names: Iterable[str] | None = None, n: int = 10_000, n_seeds: int = 3
+) -> Iterator[Callable[[], DataSet]]:
     """Yield a loader of every stream: each generator with several seeds, then what the folder has of real sets.
 
     Raises
@@ -90,7 +100,8 @@ def drift_streams(folder: Path | None, names: Iterable[str] | None = None, n: in
         One of ``names`` (default: all) is not known.
     """
     loaders: dict[str, Callable[[], DataSet]] = {
-        f"{name} {seed}": partial(_generated, name, n, seed) for name in GENERATORS for seed in range(n_seeds)}
+        f"{name} {seed}": partial(_generated, name, n, seed) for name in GENERATORS for seed in range(n_seeds)
+    }
     found = {path.stem.split("_", 1)[-1] for path in folder.glob("*.npz")} if folder else set()
     for sets in CONCATENATIONS:
         if folder and found.issuperset(sets):

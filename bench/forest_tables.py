@@ -60,8 +60,15 @@ def summary(figures: Sequence[Figure]) -> str:
         row.append("-" if method == base else f"{wins} / {len(sets) - wins - losses} / {losses}")
         row.append("-" if method == base else f"{min(gaps):+.3f} {sets[int(np.argmin(gaps))]}")
         rows.append(row)
-    header = ["method", *(f"AUC {part}" for part in parts), "spread", "median AUC", "AP",
-              f"wins / ties / losses to {base}", "worst against it"]
+    header = [
+        "method",
+        *(f"AUC {part}" for part in parts),
+        "spread",
+        "median AUC",
+        "AP",
+        f"wins / ties / losses to {base}",
+        "worst against it",
+    ]
     return f"Mean over {len(sets)} sets\n\n" + markdown(header, rows)
 
 
@@ -84,8 +91,10 @@ def details(figures: Sequence[Figure]) -> str:
     for measure, part in [("auc", part) for part in shown] + [("ap", shown[-1])]:
         means = _means(figures, measure)
         rows = [[name, *(_cell(means[name, part, method]) for method in methods)] for name in sets]
-        tables.append(f"{measure.upper()}, {part} (mean ± standard deviation over repeats)\n\n"
-                      + markdown(["set", *methods], rows))
+        tables.append(
+            f"{measure.upper()}, {part} (mean ± standard deviation over repeats)\n\n"
+            + markdown(["set", *methods], rows)
+        )
     return "\n\n".join(tables)
 
 

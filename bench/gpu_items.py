@@ -23,8 +23,13 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "emulation"), str(ROOT / "tests" / "reference"),
-                str(ROOT / "tests" / "pointmetrics" / "_backends"), str(ROOT / "bench")]
+sys.path[:0] = [
+    str(ROOT / "tests"),
+    str(ROOT / "tests" / "emulation"),
+    str(ROOT / "tests" / "reference"),
+    str(ROOT / "tests" / "pointmetrics" / "_backends"),
+    str(ROOT / "bench"),
+]
 
 import bench_gpu_forest as forests  # noqa: E402
 import bench_gpu_points as points  # noqa: E402
@@ -40,8 +45,16 @@ from pointmetrics._backends.cuda import search as _cuda_search  # noqa: E402
 
 CRITICAL = ((1185, 3), (1664, 3), (2048, 3), (1409, 2), (2432, 2), (353, 16), (640, 16))
 # Where errors of the device are not to be got rid of in its process.
-BROKEN = ("illegal", "IllegalAddress", "LAUNCH_FAILED", "LAUNCH_TIMEOUT", "misaligned", "MISALIGNED", "ASSERT",
-          "unspecified launch failure")
+BROKEN = (
+    "illegal",
+    "IllegalAddress",
+    "LAUNCH_FAILED",
+    "LAUNCH_TIMEOUT",
+    "misaligned",
+    "MISALIGNED",
+    "ASSERT",
+    "unspecified launch failure",
+)
 
 
 class LeftOutError(Exception):
@@ -113,9 +126,11 @@ def describe(place: Place) -> str:
     if not status.usable:
         raise RuntimeError(status.reason)
     torch = sys.modules.get("torch")
-    return (f"{status.device}, {place.device.n_multiprocessors} multiprocessors, driver {status.driver}, CuPy "
-            f"{status.cupy} for CUDA {status.runtime}, NVRTC {status.nvrtc}, "
-            f"torch {getattr(torch, '__version__', 'not there')}")
+    return (
+        f"{status.device}, {place.device.n_multiprocessors} multiprocessors, driver {status.driver}, CuPy "
+        f"{status.cupy} for CUDA {status.runtime}, NVRTC {status.nvrtc}, "
+        f"torch {getattr(torch, '__version__', 'not there')}"
+    )
 
 
 def compile_all(place: Place, instances: list[Instance]) -> str:
@@ -235,8 +250,11 @@ def with_torch(place: Place) -> Iterator[Item]:
     for name in ("chamfer", "emd"):
         for same in (True, False):
             which = "the same stream" if same else "another stream"
-            yield Item("torch", f"graph of {name}, warmed up on {which}",
-                       lambda name=name, same=same: check_graph(place, name, same))
+            yield Item(
+                "torch",
+                f"graph of {name}, warmed up on {which}",
+                lambda name=name, same=same: check_graph(place, name, same),
+            )
 
 
 def check_gradients(place: Place) -> str:
@@ -285,23 +303,42 @@ def timings(place: Place) -> Iterator[Item]:
     batch, one, million = small((32, 2048, 3), (2, 20, 3)), small((16_384, 3), (20, 3)), small((1_000_000, 3), (25, 3))
     rows, sets = small(10_000_000, 60), small((405, 2048), (3, 12))
 
-    def item(name: str, target_ms: float | None, make: Callable[[], Any], rounds: int,
-             beside: Callable[[Any], Any] | None = None) -> Item:
+    def item(
+        name: str,
+        target_ms: float | None,
+        make: Callable[[], Any],
+        rounds: int,
+        beside: Callable[[Any], Any] | None = None,
+    ) -> Item:
         return Item("time", name, lambda: measure(place, name, target_ms, make, rounds, beside))
 
     def forest(score: str) -> Callable[[], Any]:
         return lambda: forests.scores(xp, rows, 10, np.float32, score, n_estimators=small(100, 3))
 
     sized = " x ".join
-    yield item(f"Chamfer, {sized(map(str, batch))}", 0.15, lambda: points.chamfer(xp, batch), 50,
-               lambda torch: points.with_torch(torch, batch))
-    yield item(f"Chamfer with gradients, {sized(map(str, batch))}", None,
-               lambda: points.chamfer_with_gradients(xp, batch), 50,
-               lambda torch: points.with_torch(torch, batch, True))
+    yield item(
+        f"Chamfer, {sized(map(str, batch))}",
+        0.15,
+        lambda: points.chamfer(xp, batch),
+        50,
+        lambda torch: points.with_torch(torch, batch),
+    )
+    yield item(
+        f"Chamfer with gradients, {sized(map(str, batch))}",
+        None,
+        lambda: points.chamfer_with_gradients(xp, batch),
+        50,
+        lambda torch: points.with_torch(torch, batch, True),
+    )
     yield item(f"EMD, gap 1e-3, {sized(map(str, batch))}", 8.0, lambda: points.earth_mover(xp, batch, 1e-3), 10)
     yield item(f"EMD, exact, {sized(map(str, batch))}", 20.0, lambda: points.earth_mover(xp, batch, 0.0), 10)
-    yield item(f"Chamfer, {sized(map(str, one))}", None, lambda: points.chamfer(xp, one), 20,
-               lambda torch: points.with_torch(torch, (1, *one)))
+    yield item(
+        f"Chamfer, {sized(map(str, one))}",
+        None,
+        lambda: points.chamfer(xp, one),
+        20,
+        lambda torch: points.with_torch(torch, (1, *one)),
+    )
     yield item(f"Chamfer, {sized(map(str, million))}", 12.0, lambda: points.chamfer(xp, million), 10)
     for score, target in (("depth", 30.0), ("default", 120.0), ("insertion", 200.0)):
         yield item(f"forest, {score}, {rows} x 10", target, forest(score), 5)
@@ -320,14 +357,24 @@ def all_pairs(place: Place, n_clouds: int, n: int) -> Any:
     return points.Workload(lambda: pm.sets.pairwise_distances(*sides), check)
 
 
-def measure(place: Place, name: str, target_ms: float | None, make: Callable[[], Any], rounds: int,
-            beside: Callable[[Any], Any] | None) -> dict[str, Any]:
+def measure(
+    place: Place,
+    name: str,
+    target_ms: float | None,
+    make: Callable[[], Any],
+    rounds: int,
+    beside: Callable[[Any], Any] | None,
+) -> dict[str, Any]:
     """Check a workload's answer, then time it as a call, by its kernels, and beside what torch does."""
     workload = make()
     workload.check()
-    row = {"workload": name, "call_s": timed(workload.run, place.synchronize, place.smaller(rounds, 1)),
-           "kernel_s": None if place.emulated else kernel_seconds(place, workload.run),
-           "target_s": None if target_ms is None else target_ms / 1e3, "brute_force_s": None}
+    row = {
+        "workload": name,
+        "call_s": timed(workload.run, place.synchronize, place.smaller(rounds, 1)),
+        "kernel_s": None if place.emulated else kernel_seconds(place, workload.run),
+        "target_s": None if target_ms is None else target_ms / 1e3,
+        "brute_force_s": None,
+    }
     if beside is not None:
         try:
             torch = torch_of(place)
@@ -399,8 +446,15 @@ def run_item(item: Item) -> None:
     except Exception as error:  # whatever it is, the next ones still run
         state, note = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:400]
         broken = any(word in note for word in BROKEN)
-    tell(group=item.group, name=item.name, state=state, note=note, row=row, broken=broken,
-         seconds=round(time.perf_counter() - began, 1))
+    tell(
+        group=item.group,
+        name=item.name,
+        state=state,
+        note=note,
+        row=row,
+        broken=broken,
+        seconds=round(time.perf_counter() - began, 1),
+    )
     if broken:
         sys.exit(0)
 

@@ -58,6 +58,7 @@ def usable_torch() -> Any:
 
 def on_clock(cupy: Any, run: Callable[[], Any]) -> Callable[[], None]:
     """Return ``run`` with its time between CUDA events on the current stream added to the clock."""
+
     def timed() -> None:
         start, end = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
@@ -69,14 +70,18 @@ def on_clock(cupy: Any, run: Callable[[], Any]) -> Callable[[], None]:
     return timed
 
 
-def measure(benchmark: Any, cupy: Any, workload: Workload, *, group: str, name: str, rounds: int,
-            items: int = 1) -> None:
+def measure(
+    benchmark: Any, cupy: Any, workload: Workload, *, group: str, name: str, rounds: int, items: int = 1
+) -> None:
     """Check the answer, which compiles and warms up too, then time ``rounds`` runs."""
     benchmark.group, benchmark.name = group, name
     benchmark.extra_info.update(library=name, items=items)
     workload.check()
-    benchmark.pedantic(on_clock(cupy, workload.run), rounds=1 if benchmark.disabled else rounds,
-                       warmup_rounds=0 if benchmark.disabled else min(5, rounds))
+    benchmark.pedantic(
+        on_clock(cupy, workload.run),
+        rounds=1 if benchmark.disabled else rounds,
+        warmup_rounds=0 if benchmark.disabled else min(5, rounds),
+    )
 
 
 _FIRST_CALL = """
@@ -96,10 +101,15 @@ print(time.perf_counter() - start)
 def first_call_seconds(imports: str, prepare: str, call: str, cache: str) -> float:
     """Return what a new process takes for its first call, with kernels kept in the folder ``cache``."""
     code = _FIRST_CALL.format(imports=imports, prepare=prepare, call=call)
-    environment = {**os.environ, "POINTMETRICS_CACHE_DIR": cache, "IMONDRIAN_CACHE_DIR": cache,
-                   "CUPY_CACHE_DIR": f"{cache}/cupy"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False,
-                          timeout=120)
+    environment = {
+        **os.environ,
+        "POINTMETRICS_CACHE_DIR": cache,
+        "IMONDRIAN_CACHE_DIR": cache,
+        "CUPY_CACHE_DIR": f"{cache}/cupy",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])
     return float(done.stdout)

@@ -22,8 +22,14 @@ from markdown_table import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("imondrian", "pointmetrics")
-STATEMENTS = ("import imondrian", "import pointmetrics", "import imondrian.river",
-              "from imondrian import IsolationMondrianForest", "import numpy", "import sklearn.ensemble")
+STATEMENTS = (
+    "import imondrian",
+    "import pointmetrics",
+    "import imondrian.river",
+    "from imondrian import IsolationMondrianForest",
+    "import numpy",
+    "import sklearn.ensemble",
+)
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|(\s+)(\S+)")
 
 
@@ -46,8 +52,11 @@ def read_importtime(text: str, name: str) -> Import:
     while first > 0 and lines[first - 1][2] > outermost:
         first -= 1
     found = lines[first:]
-    return Import(sum(total for _, total, indent, _ in found if indent == outermost) / 1e6,
-                  sum(own for own, _, _, module in found if module.partition(".")[0] in OURS) / 1e6, len(found))
+    return Import(
+        sum(total for _, total, indent, _ in found if indent == outermost) / 1e6,
+        sum(own for own, _, _, module in found if module.partition(".")[0] in OURS) / 1e6,
+        len(found),
+    )
 
 
 def measure(statement: str, rounds: int) -> Import:
@@ -56,8 +65,13 @@ def measure(statement: str, rounds: int) -> Import:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     found = []
     for _ in range(rounds + 1):
-        done = subprocess.run([sys.executable, "-X", "importtime", "-c", statement], capture_output=True, text=True,
-                              check=True, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", statement],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
         found.append(read_importtime(done.stderr, name))
     return Import(*(median(column) for column in zip(*found[1:], strict=True)))
 

@@ -27,10 +27,17 @@ def of_forests() -> list[Instance]:
     """Return those of imondrian: of each layout that a block of ``leaf_depth`` can have."""
     found = [Instance("imondrian", file, dtype) for file in ("depth_score", "spacing") for dtype in (FLOAT32, FLOAT64)]
     layouts = [(1, 0, 0), (1, 0, 1), (1, 1, 0), *((rows, 1, trees) for rows in (1, 2, 4) for trees in (1, 0))]
-    for (dtype, wide), (rows, shared_rows, shared_trees) in product(((FLOAT32, 0), (FLOAT32, 1), (FLOAT64, 1)),
-                                                                   dict.fromkeys(layouts)):
-        found.append(Instance("imondrian", "leaf_depth", dtype, (
-            ("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared_rows), ("SHARED_TREES", shared_trees))))
+    for (dtype, wide), (rows, shared_rows, shared_trees) in product(
+        ((FLOAT32, 0), (FLOAT32, 1), (FLOAT64, 1)), dict.fromkeys(layouts)
+    ):
+        found.append(
+            Instance(
+                "imondrian",
+                "leaf_depth",
+                dtype,
+                (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared_rows), ("SHARED_TREES", shared_trees)),
+            )
+        )
     return found
 
 

@@ -27,8 +27,9 @@ PAUSE_US = 1_000.0
 NAMES = [f"f{column}" for column in range(1, 10)]
 
 
-def timed_calls(points: int, seed: int, score: Callable[[dict[str, float]], Any],
-                learn: Callable[[dict[str, float]], Any]) -> np.ndarray:
+def timed_calls(
+    points: int, seed: int, score: Callable[[dict[str, float]], Any], learn: Callable[[dict[str, float]], Any]
+) -> np.ndarray:
     """Return the microseconds of both calls for every point, (points, 2)."""
     clock, times = time.perf_counter_ns, array("q")
     for block in shuttle_like(points + N_WARM, seed):
@@ -52,6 +53,7 @@ def waiting(us: float) -> Callable[[dict[str, float]], None]:
         until = clock() + length
         while clock() < until:
             pass
+
     return wait
 
 
@@ -61,8 +63,12 @@ def measured(points: int, seed: int = 0, **params: Any) -> dict[str, np.ndarray]
     ours = timed_calls(points, seed, model.score_one, model.learn_one)
     score, learn = np.median(ours, axis=0)
     control = timed_calls(points, seed, waiting(score), waiting(learn))
-    return {"score_one": ours[:, 0], "learn_one": ours[:, 1], "both": ours.sum(axis=1),
-            "control, both": control.sum(axis=1)}
+    return {
+        "score_one": ours[:, 0],
+        "learn_one": ours[:, 1],
+        "both": ours.sum(axis=1),
+        "control, both": control.sum(axis=1),
+    }
 
 
 def table(times: dict[str, np.ndarray]) -> str:
@@ -70,8 +76,17 @@ def table(times: dict[str, np.ndarray]) -> str:
     rows = []
     for name, us in times.items():
         p50, p99, p999 = np.percentile(us, [50, 99, 99.9])
-        rows.append([name, f"{p50:.1f}", f"{p99:.1f}", f"{p999:.1f}", f"{us.max():,.0f}", f"{p99 / p50:.2f}",
-                     str(int((us > PAUSE_US).sum()))])
+        rows.append(
+            [
+                name,
+                f"{p50:.1f}",
+                f"{p99:.1f}",
+                f"{p999:.1f}",
+                f"{us.max():,.0f}",
+                f"{p99 / p50:.2f}",
+                str(int((us > PAUSE_US).sum())),
+            ]
+        )
     return markdown(["call", "p50 us", "p99 us", "p99.9 us", "max us", "p99 / p50", "over 1 ms"], rows)
 
 

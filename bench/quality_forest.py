@@ -79,13 +79,20 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "drift": (protocols.prequential, STREAM, {"seeds": 3, "max_rows": None}),
     "stream": (protocols.prequential, STREAM, {"seeds": 1, "max_rows": None}),
 }
-QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0"),
-              "stream": ("shuttle",)}
+QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0"), "stream": ("shuttle",)}
 
 
-def run(protocol: str, *, data: str | None = None, sets: Sequence[str] | None = None,
-        seeds: int | None = None, detectors: Sequence[str] | None = None, max_rows: int | None = None,
-        bundled: bool | None = None, progress: Any = None) -> list[Figure]:
+def run(
+    protocol: str,
+    *,
+    data: str | None = None,
+    sets: Sequence[str] | None = None,
+    seeds: int | None = None,
+    detectors: Sequence[str] | None = None,
+    max_rows: int | None = None,
+    bundled: bool | None = None,
+    progress: Any = None,
+) -> list[Figure]:
     """Run one protocol over data sets and detectors.
 
     Parameters
@@ -155,8 +162,7 @@ def progress_bar() -> Iterator[Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", choices=[*PROTOCOLS, "events"])
     parser.add_argument("--json", metavar="FILE", type=Path, help="of events: also store all counts in FILE")
     parser.add_argument("--data", metavar="DIR", help="folder of .npz sets (default: $IMONDRIAN_DATA)")
@@ -164,8 +170,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", metavar="A,B", help="only these data sets")
     parser.add_argument("--detectors", metavar="A;B", help="only these detectors (separated by semicolons)")
     parser.add_argument("--max-rows", type=int, metavar="N", help="sample larger sets down to N rows")
-    parser.add_argument("--bundled", action=argparse.BooleanOptionalAction, default=None,
-                        help="include the sets bundled with scikit-learn and river")
+    parser.add_argument(
+        "--bundled",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="include the sets bundled with scikit-learn and river",
+    )
     parser.add_argument("--quick", action="store_true", help="two small sets, one seed")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw ranks and their critical difference")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
@@ -178,9 +188,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _events(parser, options, options.sets and options.sets.split(","), detectors)
     try:
         with progress_bar() as progress:
-            figures = run(options.protocol, data=options.data, sets=sets, seeds=options.seeds,
-                          detectors=detectors, max_rows=options.max_rows, bundled=options.bundled,
-                          progress=progress)
+            figures = run(
+                options.protocol,
+                data=options.data,
+                sets=sets,
+                seeds=options.seeds,
+                detectors=detectors,
+                max_rows=options.max_rows,
+                bundled=options.bundled,
+                progress=progress,
+            )
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     if not figures:
@@ -192,15 +209,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _events(parser: argparse.ArgumentParser, options: argparse.Namespace, names: Sequence[str] | None,
-            detectors: Sequence[str] | None) -> int:
+def _events(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    names: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+) -> int:
     if options.quick:
         names, detectors = names or event_protocol.QUICK[0], detectors or event_protocol.QUICK[1]
     n_rows = 4_000 if options.max_rows is None else options.max_rows or None
     try:
         with progress_bar() as progress:
-            rows = event_protocol.run(options.data, names, detectors, options.seeds or 1, n_rows,
-                                      lambda text: print(text, file=sys.stderr), progress)
+            rows = event_protocol.run(
+                options.data,
+                names,
+                detectors,
+                options.seeds or 1,
+                n_rows,
+                lambda text: print(text, file=sys.stderr),
+                progress,
+            )
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     tell(event_protocol.table(rows), options.markdown)

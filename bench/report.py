@@ -60,21 +60,36 @@ def duration(seconds: float) -> str:
 def group_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of one workload, the fastest first."""
     base = _median(baseline(rows))
-    columns = [("AUC", "auc", "{:.3f}"), ("AP", "ap", "{:.3f}"), ("pickled kB", "pickled_bytes", "{:,.0f}"),
-               ("peak MB", "peak_MB", "{:,.0f}")]
-    shown = [column for column in columns
-             if any(row["extra_info"].get(column[1]) is not None for row in rows)]
+    columns = [
+        ("AUC", "auc", "{:.3f}"),
+        ("AP", "ap", "{:.3f}"),
+        ("pickled kB", "pickled_bytes", "{:,.0f}"),
+        ("peak MB", "peak_MB", "{:,.0f}"),
+    ]
+    shown = [column for column in columns if any(row["extra_info"].get(column[1]) is not None for row in rows)]
     per_item = any(row["extra_info"].get("items", 1) > 1 for row in rows)
-    header = ["library", "median", *(["per item"] if per_item else []), "ratio", "best", "IQR", "rounds",
-              *(title for title, _, _ in shown)]
+    header = [
+        "library",
+        "median",
+        *(["per item"] if per_item else []),
+        "ratio",
+        "best",
+        "IQR",
+        "rounds",
+        *(title for title, _, _ in shown),
+    ]
     lines = []
     for row in sorted(rows, key=_median):
         stats, extra = row["stats"], row["extra_info"]
         line = [library(row), duration(stats["median"])]
         if per_item:
             line.append(duration(stats["median"] / extra.get("items", 1)))
-        line += [f"{stats['median'] / base:.2f}x", duration(stats["min"]),
-                 f"{stats['iqr'] / stats['median']:.0%}", str(stats["rounds"])]
+        line += [
+            f"{stats['median'] / base:.2f}x",
+            duration(stats["min"]),
+            f"{stats['iqr'] / stats['median']:.0%}",
+            str(stats["rounds"]),
+        ]
         for _, key, form in shown:
             value = extra.get(key)
             scale = 1e3 if key == "pickled_bytes" else 1.0
@@ -92,9 +107,12 @@ def thread_table(found: dict[str, list[dict[str, Any]]]) -> str | None:
             continue
         for row in rows:
             times.setdefault((_THREADS.sub("", group), library(row)), {})[int(match[1])] = _median(row)
-    lines = [[workload, name, str(n), f"{measured[1] / seconds:.2f}x"]
-             for (workload, name), measured in times.items()
-             for n, seconds in sorted(measured.items()) if n > 1 and 1 in measured]
+    lines = [
+        [workload, name, str(n), f"{measured[1] / seconds:.2f}x"]
+        for (workload, name), measured in times.items()
+        for n, seconds in sorted(measured.items())
+        if n > 1 and 1 in measured
+    ]
     return markdown(["workload", "library", "threads", "speed-up"], lines) if lines else None
 
 
@@ -103,13 +121,15 @@ def machine(report: dict[str, Any]) -> str:
     info = report["machine_info"]
     cpu = info.get("cpu", {})
     versions = ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items())
-    return "\n".join([
-        f"- machine: {cpu.get('brand_raw') or 'unknown processor'}, {cpu.get('count', '?')} cores, "
-        f"{info.get('system', '')} {info.get('machine', '')}".rstrip(),
-        f"- versions: {versions or info.get('python_version', '')}",
-        f"- measured: {report.get('datetime', '')[:10]}",
-        f"- command: `{info.get('command', 'not recorded')}`",
-    ])
+    return "\n".join(
+        [
+            f"- machine: {cpu.get('brand_raw') or 'unknown processor'}, {cpu.get('count', '?')} cores, "
+            f"{info.get('system', '')} {info.get('machine', '')}".rstrip(),
+            f"- versions: {versions or info.get('python_version', '')}",
+            f"- measured: {report.get('datetime', '')[:10]}",
+            f"- command: `{info.get('command', 'not recorded')}`",
+        ]
+    )
 
 
 def render(reports: Sequence[dict[str, Any]]) -> str:
@@ -126,8 +146,7 @@ def render(reports: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, read, print."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", nargs="+", type=Path, help="what pytest wrote with --benchmark-json")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
     options = parser.parse_args(arguments)

@@ -43,7 +43,7 @@ def soak(points: int, every: int, seed: int = 0, window: object = "thinned") -> 
     spent, done, scores, labels = 0.0, 0, [], []
     for block in shuttle_like(points, seed, min(every, 10_000)):
         for begin in range(0, len(block.X), CHUNK):
-            chunk = block.X[begin:begin + CHUNK]
+            chunk = block.X[begin : begin + CHUNK]
             start = time.perf_counter()
             found = model.score_learn_many(chunk)
             spent += time.perf_counter() - start
@@ -52,20 +52,35 @@ def soak(points: int, every: int, seed: int = 0, window: object = "thinned") -> 
         done += len(block.X)
         if done % every == 0 or done == points:
             y = np.concatenate(labels)
-            stretches.append(Stretch(done, 1e6 * spent / len(y), process.memory_info().rss, sys.getsizeof(model),
-                                     float(roc_auc_score(y, np.concatenate(scores)))))
+            stretches.append(
+                Stretch(
+                    done,
+                    1e6 * spent / len(y),
+                    process.memory_info().rss,
+                    sys.getsizeof(model),
+                    float(roc_auc_score(y, np.concatenate(scores))),
+                )
+            )
             spent, scores, labels = 0.0, [], []
     return stretches
 
 
 def table(stretches: Sequence[Stretch]) -> str:
     """Return the measurements, and how far the last stretch is from the first, as markdown."""
-    rows = [[f"{s.points:,}", f"{s.us_a_point:.2f}", f"{s.resident / 1e6:.1f}", f"{s.model / 1e6:.2f}", f"{s.auc:.3f}"]
-            for s in stretches]
+    rows = [
+        [f"{s.points:,}", f"{s.us_a_point:.2f}", f"{s.resident / 1e6:.1f}", f"{s.model / 1e6:.2f}", f"{s.auc:.3f}"]
+        for s in stretches
+    ]
     first, last = stretches[0], stretches[-1]
-    rows.append(["last - first", f"{last.us_a_point - first.us_a_point:+.2f}",
-                 f"{(last.resident - first.resident) / 1e6:+.1f}", f"{(last.model - first.model) / 1e6:+.2f}",
-                 f"{last.auc - first.auc:+.3f}"])
+    rows.append(
+        [
+            "last - first",
+            f"{last.us_a_point - first.us_a_point:+.2f}",
+            f"{(last.resident - first.resident) / 1e6:+.1f}",
+            f"{(last.model - first.model) / 1e6:+.2f}",
+            f"{last.auc - first.auc:+.3f}",
+        ]
+    )
     return markdown(["points", "us a point", "resident MB", "model MB", "AUC"], rows)
 
 

@@ -18,22 +18,21 @@ NAMES = ["load (kW)", "bearing (°C)", "winding (°C)", "ambient (°C)"]
 rng = np.random.default_rng(0)
 load = rng.normal(40, 8, size=2_000)
 ambient = rng.normal(15, 5, size=2_000)
-readings = np.column_stack([
-    load,
-    ambient + 0.6 * load + rng.normal(0, 1, size=2_000),
-    ambient + 1.1 * load + rng.normal(0, 2, size=2_000),
-    ambient,
-])
+readings = np.column_stack(
+    [
+        load,
+        ambient + 0.6 * load + rng.normal(0, 1, size=2_000),
+        ambient + 1.1 * load + rng.normal(0, 2, size=2_000),
+        ambient,
+    ]
+)
 forest = IsolationMondrianForest(random_state=0).fit(readings)
 
 # %%
 # The first reading has a bearing far too hot for anything. The second has no value for the winding, which contributes
 # nothing then, and an unusually cold day.
 
-odd = np.array([
-    [41.0, 72.0, 61.0, 16.0],
-    [40.0, 22.0, np.nan, -4.0],
-])
+odd = np.array([[41.0, 72.0, 61.0, 16.0], [40.0, 22.0, np.nan, -4.0]])
 scores, parts = forest.score_samples(odd), forest.explain(odd)
 assert np.allclose(parts.sum(axis=1), scores - forest.expected_score_)
 

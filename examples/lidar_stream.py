@@ -22,8 +22,11 @@ from imondrian.river import AlarmFilter, OnlineIsolationMondrianForest
 from pointmetrics.river import CloudDistances
 
 N_SCANS = 700
-EVENTS = {"objects appear": range(300, 310), "60 % of the rays are lost": range(450, 460),
-          "noise of 15 cm": range(600, 610)}
+EVENTS = {
+    "objects appear": range(300, 310),
+    "60 % of the rays are lost": range(450, 460),
+    "noise of 15 cm": range(600, 610),
+}
 METRICS = ("cd-l1:x_to_y", "cd-l1:y_to_x", "precision@0.3", "recall@0.3")
 rng = np.random.default_rng(0)
 
@@ -92,15 +95,23 @@ print(f"{'nothing':27s} alarms at {np.sum(np.array(alarms) & ~happening)} of {np
 # %%
 # The distance to the reference rises all the time; a fixed threshold on it would have to be wrong early or late.
 
-figure, (above, below) = plt.subplots(2, 1, figsize=(9.6, 5.6), sharex=True, layout="constrained",
-                                      height_ratios=(1, 1.4))
+figure, (above, below) = plt.subplots(
+    2, 1, figsize=(9.6, 5.6), sharex=True, layout="constrained", height_ratios=(1, 1.4)
+)
 above.plot(drift, color="#33658a", linewidth=0.8)
 above.set(ylabel="mean distance\nto the scene (m)")
 score_timeline(scores, happening, alarms=alarms, ax=below)
 below.set_xlabel("scans seen")
 for event, scans in EVENTS.items():
-    above.annotate(event, (scans[-1], 0.97), xycoords=("data", "axes fraction"), xytext=(4, 0),
-                   textcoords="offset points", va="top", fontsize=9)
+    above.annotate(
+        event,
+        (scans[-1], 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
+    )
     for ax in (above, below):
         ax.axvspan(scans[0], scans[-1], color="#edae49", alpha=0.4, linewidth=0)
 plt.show()

@@ -48,8 +48,12 @@ for ax, time in zip(axes.flat, (0.0, 1.0, 4.0, 16.0), strict=True):
         ax.add_patch(Rectangle(low, *(high - low), facecolor="none", edgecolor="#33658a", linewidth=1))
     ax.scatter(*points[:ODD].T, s=10, color="#33658a")
     ax.scatter(*points[ODD], s=40, color="#d1495b", marker="x")
-    ax.set(title=f"time {time:g}: {len(alive)} {'box' if len(alive) == 1 else 'boxes'}", aspect="equal",
-           xlim=(0, 1), ylim=(0, 1))
+    ax.set(
+        title=f"time {time:g}: {len(alive)} {'box' if len(alive) == 1 else 'boxes'}",
+        aspect="equal",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
 figure.supxlabel("first feature")
 figure.supylabel("second feature")
 

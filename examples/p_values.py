@@ -29,13 +29,21 @@ level = np.geomspace(1e-3, 1, 200)
 rank = np.clip(np.floor(1_025 * level), 1, 1_024)
 band = beta.interval(0.95, rank, 1_025 - rank)
 figure, ax = plt.subplots(figsize=(6.2, 4.6), layout="constrained")
-for p_values, name, colour, style in ((shifted, "moved by 1.5 in every feature", "#d1495b", "--"),
-                                      (usual, "like the rows of fit", "#33658a", "-")):
+for p_values, name, colour, style in (
+    (shifted, "moved by 1.5 in every feature", "#d1495b", "--"),
+    (usual, "like the rows of fit", "#33658a", "-"),
+):
     share = np.searchsorted(np.sort(p_values), level, side="right") / len(p_values)
     ax.plot(level, share, style, color=colour, label=name)
 ax.plot(level, level, color="black", linewidth=0.8, label="promised bound for usual rows")
 ax.fill_between(level, *band, color="grey", alpha=0.25, linewidth=0, label="one set of 1,024 calibration rows, 95 %")
-ax.set(xscale="log", yscale="log", xlabel="level a", ylabel="share of rows with p-value at most a",
-       xlim=(1e-3, 1), ylim=(3e-4, 1.2))
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlabel="level a",
+    ylabel="share of rows with p-value at most a",
+    xlim=(1e-3, 1),
+    ylim=(3e-4, 1.2),
+)
 ax.legend()
 plt.show()

@@ -31,8 +31,12 @@ RATE = 0.05
 SCORE = "depth"  # odd stretches make runs of windows that resemble each other: depth sees such clusters best
 WARM_UP = 60  # hours in which the stream's scores are not judged
 # First and last hour of each stretch; the last hours are those of coming back to the usual flow.
-KNOWN = {"cut off, 24 March": (93, 111), "cut off, 29 March": (211, 224), "pump, 3 April": (329, 330),
-         "cut off, 27 April": (872, 888)}
+KNOWN = {
+    "cut off, 24 March": (93, 111),
+    "cut off, 29 March": (211, 224),
+    "pump, 3 April": (329, 330),
+    "cut off, 27 April": (872, 888),
+}
 
 
 def features(flow: np.ndarray) -> np.ndarray:
@@ -86,19 +90,21 @@ def main(folder: Path) -> dict[str, float]:
     flow = np.array([value for _, value in datasets.WaterFlow()])
     truth = np.zeros(len(flow), bool)
     for first, last in KNOWN.values():
-        truth[first:last + 1] = True
+        truth[first : last + 1] = True
 
     scores, p_values, alarms = follow(flow)
     judged = slice(WARM_UP, None)
-    figures = {"stream: ROC AUC": roc_auc_score(truth[judged], scores[judged]),
-               "stream: average precision": average_precision_score(truth[judged], scores[judged]),
-               "stream: share of alarms": alarms[WIDTH - 1:].mean(),
-               "at once: ROC AUC": roc_auc_score(truth[WIDTH - 1:], at_once(flow))}
+    figures = {
+        "stream: ROC AUC": roc_auc_score(truth[judged], scores[judged]),
+        "stream: average precision": average_precision_score(truth[judged], scores[judged]),
+        "stream: share of alarms": alarms[WIDTH - 1 :].mean(),
+        "at once: ROC AUC": roc_auc_score(truth[WIDTH - 1 :], at_once(flow)),
+    }
     for name, (first, last) in KNOWN.items():
         # A window that reaches back into the stretch still tells of it.
-        inside = np.flatnonzero(alarms[first:last + WIDTH])
+        inside = np.flatnonzero(alarms[first : last + WIDTH])
         figures[f"{name}: hours until the alarm"] = inside[0] if len(inside) else np.nan
-        rank = np.count_nonzero(scores[judged] > scores[first:last + WIDTH].max())
+        rank = np.count_nonzero(scores[judged] > scores[first : last + WIDTH].max())
         figures[f"{name}: hours that score higher"] = rank
     draw(flow, p_values, alarms, folder / "water-flow.png")
     return {name: float(value) for name, value in figures.items()}

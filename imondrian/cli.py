@@ -25,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     missing = [package for package in ("click", "rich") if find_spec(package) is None]
     if missing:
-        print(f"imondrian: the command line needs {' and '.join(missing)}: pip install 'imondrian[cli]'",
-              file=sys.stderr)
+        print(
+            f"imondrian: the command line needs {' and '.join(missing)}: pip install 'imondrian[cli]'", file=sys.stderr
+        )
         raise SystemExit(USAGE)
     from ._cli.app import run
 

@@ -150,11 +150,19 @@ def explain(forest: IsolationMondrianForest, X: Any, *, by_direction: bool = Fal
     if _is_array(X):
         rows, columns = X.chunks
         ends = {"new_axis": 2, "chunks": (rows, columns, (2,))} if by_direction else {"chunks": (rows, columns)}
-        return X.map_blocks(_apply, snapshot, "explain", by_direction=by_direction, dtype=np.float64,
-                            meta=np.empty((0, 0, 0) if by_direction else (0, 0)), **ends)
+        return X.map_blocks(
+            _apply,
+            snapshot,
+            "explain",
+            by_direction=by_direction,
+            dtype=np.float64,
+            meta=np.empty((0, 0, 0) if by_direction else (0, 0)),
+            **ends,
+        )
     if by_direction:
-        raise ValueError("by_direction must be False for a dataframe: a frame has no third axis; "
-                         "give X.to_dask_array()")
+        raise ValueError(
+            "by_direction must be False for a dataframe: a frame has no third axis; give X.to_dask_array()"
+        )
     return X.map_partitions(_apply_frame, snapshot, "explain", meta=X._meta.astype(np.float64))
 
 
@@ -190,8 +198,9 @@ def _apply_frame(part: Any, forest: IsolationMondrianForest, method: str) -> Any
 def _rows(block: Any, dtype: Any) -> np.ndarray:
     """Return a partition as the estimator's own validation would."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return check_array(block, dtype=dtype, order="C", ensure_all_finite="allow-nan", ensure_min_samples=0,
-                           input_name="X")
+        return check_array(
+            block, dtype=dtype, order="C", ensure_all_finite="allow-nan", ensure_min_samples=0, input_name="X"
+        )
 
 
 def _take(block: Any, rows: np.ndarray, n_rows: int, dtype: np.dtype, number: int) -> np.ndarray:
@@ -203,8 +212,10 @@ def _take(block: Any, rows: np.ndarray, n_rows: int, dtype: np.dtype, number: in
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{where}: {error}") from None
     if len(X) != n_rows:
-        raise ValueError(f"{where} must have {n_rows} rows, as when they were counted, got {len(X)}: "
-                         "persist X where it is not the same each time")
+        raise ValueError(
+            f"{where} must have {n_rows} rows, as when they were counted, got {len(X)}: "
+            "persist X where it is not the same each time"
+        )
     if len(X) and X.dtype != dtype:
         raise ValueError(f"{where} must hold {dtype}, as the collection promises, got {X.dtype}: give X.astype(...)")
     return X.take(rows, axis=0)
@@ -250,9 +261,12 @@ class _Partitions:
         cuts = np.searchsorted(rows, ends)
         begins = np.concatenate([[0], cuts[:-1]])
         take = dask.delayed(_take, pure=False)
-        tasks = [take(block, rows[begin:cut] - (end - size), int(size), self.dtype, number)
-                 for number, (block, begin, cut, end, size)
-                 in enumerate(zip(self._blocks, begins, cuts, ends, self._sizes, strict=True))]
+        tasks = [
+            take(block, rows[begin:cut] - (end - size), int(size), self.dtype, number)
+            for number, (block, begin, cut, end, size) in enumerate(
+                zip(self._blocks, begins, cuts, ends, self._sizes, strict=True)
+            )
+        ]
         return np.concatenate(_compute(tasks)).astype(self.dtype, copy=False)
 
     def scores(self, forest: Forest, score: str) -> np.ndarray:
@@ -270,8 +284,9 @@ def _example(X: Any) -> Any:
         example = X._meta_nonempty
         strange = [f"{name!r} ({dtype})" for name, dtype in example.dtypes.items() if not _is_number(dtype)]
         if strange:
-            raise TypeError(f"X must hold numbers, got {', '.join(strange[:5])}: leave such columns out, or convert "
-                            "them")
+            raise TypeError(
+                f"X must hold numbers, got {', '.join(strange[:5])}: leave such columns out, or convert them"
+            )
         return example
     if not _is_array(X):
         advice = "the forest's own methods take what is in memory" if hasattr(X, "__array__") else "see dask.array"
@@ -285,8 +300,9 @@ def _example(X: Any) -> Any:
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one feature, got shape {X.shape}")
     if len(X.chunks[1]) != 1 or np.isnan(X.shape[1]):
-        raise ValueError(f"X must be in chunks of whole rows, got its columns in chunks {X.chunks[1]}: "
-                         "give X.rechunk({1: -1})")
+        raise ValueError(
+            f"X must be in chunks of whole rows, got its columns in chunks {X.chunks[1]}: give X.rechunk({{1: -1}})"
+        )
     return np.ones((2, X.shape[1]), X.dtype)
 
 
@@ -342,8 +358,11 @@ def _has_lost_cluster(error: Exception) -> bool:
     """Tell the end of a cluster from errors of tasks, which are the data's own."""
     # By name: it may be that only dask is installed, and releases of distributed differ in which of them there are.
     kind = type(error)
-    return kind.__module__.partition(".")[0] == "distributed" and \
-        kind.__name__ in ("CommClosedError", "ClosedClientError", "FutureCancelledError")
+    return kind.__module__.partition(".")[0] == "distributed" and kind.__name__ in (
+        "CommClosedError",
+        "ClosedClientError",
+        "FutureCancelledError",
+    )
 
 
 def __dir__() -> list[str]:

@@ -31,8 +31,9 @@ __all__ = ["to_onnx", "to_treelite"]
 _FLOATS = ("float32", "float64")
 
 
-def to_onnx(forest: IsolationMondrianForest, *, dtype: Literal["float32", "float64"] | None = None,
-            ml_opset: Literal[3, 5] = 5) -> onnx.ModelProto:
+def to_onnx(
+    forest: IsolationMondrianForest, *, dtype: Literal["float32", "float64"] | None = None, ml_opset: Literal[3, 5] = 5
+) -> onnx.ModelProto:
     """Return a fitted forest of ``score="depth"`` as an ONNX model.
 
     Parameters
@@ -94,8 +95,7 @@ def to_onnx(forest: IsolationMondrianForest, *, dtype: Literal["float32", "float
     return _onnx_graph.model(trees, ml_opset)
 
 
-def to_treelite(forest: IsolationMondrianForest, *,
-                dtype: Literal["float32", "float64"] = "float64") -> treelite.Model:
+def to_treelite(forest: IsolationMondrianForest, *, dtype: Literal["float32", "float64"] = "float64") -> treelite.Model:
     """Return a fitted forest of ``score="depth"`` as a treelite model.
 
     Parameters
@@ -147,8 +147,9 @@ def to_treelite(forest: IsolationMondrianForest, *,
     try:
         from ._export import treelite_model as _treelite_model
     except ImportError as error:
-        raise ImportError(f"imondrian.export.to_treelite needs treelite ({error}): "
-                          "pip install 'imondrian[treelite]'") from error
+        raise ImportError(
+            f"imondrian.export.to_treelite needs treelite ({error}): pip install 'imondrian[treelite]'"
+        ) from error
     return _treelite_model.model(trees)
 
 
@@ -195,16 +196,23 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
         if (score := forest.get_params()["score"]) != "depth":
             raise ValueError(
                 f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and "
-                "\"insertion\" measure distances from boxes, which leaves with constants cannot express. Fit with "
-                "score='depth'; or export the depths of these trees after set_params(score='depth')")
+                '"insertion" measure distances from boxes, which leaves with constants cannot express. Fit with '
+                "score='depth'; or export the depths of these trees after set_params(score='depth')"
+            )
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)
         names = getattr(forest, "feature_names_in_", None)
         if not norm > 0:  # single points can tell nothing apart: every score is 0.5
             tables, norm = [replace(table, leaf_depth=np.ones_like(table.leaf_depth)) for table in tables], 1.0
-        return ExportedForest(tables, trees.n_features, norm, forest.offset_, trees.dtype,
-                              trees.dtype if dtype is None else np.dtype(dtype),
-                              None if names is None else [str(name) for name in names])
+        return ExportedForest(
+            tables,
+            trees.n_features,
+            norm,
+            forest.offset_,
+            trees.dtype,
+            trees.dtype if dtype is None else np.dtype(dtype),
+            None if names is None else [str(name) for name in names],
+        )
 
 
 def __dir__() -> list[str]:

@@ -35,8 +35,17 @@ from ._persist.whole_file import TemporaryFolder
 __all__ = ["KeyedForest"]
 
 _SETTINGS = "settings"
-_NAMES = {"n_trees", "window", "horizon", "score", "scale", "calibration", "calibration_half_life", "max_features",
-          "seed"}
+_NAMES = {
+    "n_trees",
+    "window",
+    "horizon",
+    "score",
+    "scale",
+    "calibration",
+    "calibration_half_life",
+    "max_features",
+    "seed",
+}
 
 
 class KeyedForest:
@@ -103,16 +112,34 @@ class KeyedForest:
     True
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, *, max_models: int = 1000,
-                 max_bytes: int | None = None, n_trees: int = 24, window: Window = 64, horizon: int = 4096,
-                 score: Score = "default", scale: Literal["robust"] | None = "robust", seed: int | None = None,
-                 calibration: int | None = 256, calibration_half_life: float | None = None,
-                 max_features: int = 100) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        max_models: int = 1000,
+        max_bytes: int | None = None,
+        n_trees: int = 24,
+        window: Window = 64,
+        horizon: int = 4096,
+        score: Score = "default",
+        scale: Literal["robust"] | None = "robust",
+        seed: int | None = None,
+        calibration: int | None = 256,
+        calibration_half_life: float | None = None,
+        max_features: int = 100,
+    ) -> None:
         self.max_models = positive_int("max_models", max_models)
         self.max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
         self._parameters: dict[str, Any] = {
-            "n_trees": n_trees, "window": window, "horizon": horizon, "score": score, "scale": scale,
-            "calibration": calibration, "calibration_half_life": calibration_half_life, "max_features": max_features}
+            "n_trees": n_trees,
+            "window": window,
+            "horizon": horizon,
+            "score": score,
+            "scale": scale,
+            "calibration": calibration,
+            "calibration_half_life": calibration_half_life,
+            "max_features": max_features,
+        }
         self._template = OnlineForest(**self._parameters)  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
@@ -130,8 +157,7 @@ class KeyedForest:
         _OPEN.add(self)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, max_models: int = 1000,
-             max_bytes: int | None = None) -> KeyedForest:
+    def open(cls, path: str | os.PathLike[str], *, max_models: int = 1000, max_bytes: int | None = None) -> KeyedForest:
         """Go on with a folder that is there, with the parameters that its models have.
 
         Raises
@@ -153,8 +179,9 @@ class KeyedForest:
         try:
             OnlineForest(**settings)
         except (ValueError, TypeError, OverflowError, MemoryError) as error:
-            raise ValueError(f"{os.fspath(path)!r} is damaged: its models cannot have the settings there: "
-                             f"{error}") from None
+            raise ValueError(
+                f"{os.fspath(path)!r} is damaged: its models cannot have the settings there: {error}"
+            ) from None
         return cls(path, max_models=max_models, max_bytes=max_bytes, **settings)
 
     def _settle_settings(self, seed: int | None) -> int:
@@ -170,8 +197,9 @@ class KeyedForest:
             self._settle_score(str(found.get("score")))
         for name, value in {**self._parameters, **({} if seed is None else {"seed": seed})}.items():
             if found.get(name) != value:
-                raise ValueError(f"{name} must be {found.get(name)!r}, as for the models in {os.fspath(self.path)!r}, "
-                                 f"got {value!r}")
+                raise ValueError(
+                    f"{name} must be {found.get(name)!r}, as for the models in {os.fspath(self.path)!r}, got {value!r}"
+                )
         return int(found["seed"])
 
     def _settle_score(self, score: str) -> None:
@@ -209,8 +237,9 @@ class KeyedForest:
     def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
         nothing = (0.0, 0.0) if by_direction else 0.0
-        return self._ask(key, x, dict.fromkeys(record(x), nothing),
-                         lambda model: model.explain_one(x, by_direction=by_direction))
+        return self._ask(
+            key, x, dict.fromkeys(record(x), nothing), lambda model: model.explain_one(x, by_direction=by_direction)
+        )
 
     def why_one(self, key: Any, x: dict[Any, Any], *, most: int = MOST_REASONS) -> str:
         """Return in words why x has its score, as the model's ``why_one``."""
@@ -219,8 +248,7 @@ class KeyedForest:
 
     def _explain_why(self, key: Any, x: dict[Any, Any], most: int) -> tuple[list[Any], np.ndarray, str]:
         """Return what the model's ``_explain_why`` does."""
-        return self._ask(key, x, (list(x), np.zeros((len(x), 2)), NOT_READY),
-                         lambda model: model._explain_why(x, most))
+        return self._ask(key, x, (list(x), np.zeros((len(x), 2)), NOT_READY), lambda model: model._explain_why(x, most))
 
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of its key's model, as the model's ``forget_one``."""
@@ -309,8 +337,7 @@ class KeyedForest:
         self._memory.used(key, held)
         return judged
 
-    def _ask(self, key: Any, x: dict[Any, Any], unready: Any,
-             ask: Callable[[OnlineForest], Any]) -> Any:
+    def _ask(self, key: Any, x: dict[Any, Any], unready: Any, ask: Callable[[OnlineForest], Any]) -> Any:
         with self._lock:
             held = self._find(_text(key))
             if held is None or isinstance(held.learner, Young):
@@ -375,8 +402,10 @@ class KeyedForest:
                 learner._forest.check()
             return _compact.to_bytes(learner)
         except ValueError as error:
-            raise ValueError(f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
-                             f"{os.fspath(self.path)!r} is left as it was") from None
+            raise ValueError(
+                f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
+                f"{os.fspath(self.path)!r} is left as it was"
+            ) from None
 
     def flush(self) -> None:
         """Put every change on the disk: what a crash later on leaves is at least this.
@@ -420,8 +449,9 @@ class KeyedForest:
     def __enter__(self) -> KeyedForest:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- looking in --------------------------------------------------------------------------------
@@ -493,11 +523,17 @@ class KeyedForest:
         with self._lock:
             learners = [held.learner for _, held in self._memory.items()]
             disk = sum(entry.stat().st_size for entry in self.path.iterdir())
-        return {"keys": self._n_keys, "in_memory": len(learners),
-                "young": sum(isinstance(learner, Young) for learner in learners),
-                "bytes": sum(map(sys.getsizeof, learners)), "max_models": self.max_models,
-                "max_bytes": self.max_bytes, "loads": self._n_loads, "spills": self._memory.n_spills,
-                "disk_bytes": disk}
+        return {
+            "keys": self._n_keys,
+            "in_memory": len(learners),
+            "young": sum(isinstance(learner, Young) for learner in learners),
+            "bytes": sum(map(sys.getsizeof, learners)),
+            "max_models": self.max_models,
+            "max_bytes": self.max_bytes,
+            "loads": self._n_loads,
+            "spills": self._memory.n_spills,
+            "disk_bytes": disk,
+        }
 
 
 _OPEN: weakref.WeakSet[KeyedForest] = weakref.WeakSet()
@@ -507,8 +543,10 @@ class _OfParent:
     """In the place of a forest's lock in a forked child, where the lock may never be free again."""
 
     def __enter__(self) -> NoReturn:
-        raise RuntimeError("this KeyedForest was opened before the process was forked, and belongs to the parent: "
-                           "close it before forking, or open the folder in the child once the parent has closed it")
+        raise RuntimeError(
+            "this KeyedForest was opened before the process was forked, and belongs to the parent: "
+            "close it before forking, or open the folder in the child once the parent has closed it"
+        )
 
     def __exit__(self, *error: object) -> None:
         """Do nothing: nobody comes in."""
@@ -531,8 +569,12 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         settings = json.loads(note)
     except (ValueError, TypeError, RecursionError):
         settings = None
-    if not isinstance(settings, dict) or settings.keys() != _NAMES or type(settings["seed"]) is not int or \
-            not all(value is None or type(value) in (int, float, str) for value in settings.values()):
+    if (
+        not isinstance(settings, dict)
+        or settings.keys() != _NAMES
+        or type(settings["seed"]) is not int
+        or not all(value is None or type(value) in (int, float, str) for value in settings.values())
+    ):
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
     if settings.get("score") == "default":
         settings["score"] = "spacing"  # what it meant in folders that do not say

@@ -63,8 +63,16 @@ def _filled(X: np.ndarray) -> np.ndarray:
     return filled
 
 
-def score_timeline(detector: Any = None, X: Any = None, anomalous: Any = None, *, alarms: np.ndarray | None = None,
-                   ax: Any = None, threshold: float | None = None, scores: Any = None) -> Any:
+def score_timeline(
+    detector: Any = None,
+    X: Any = None,
+    anomalous: Any = None,
+    *,
+    alarms: np.ndarray | None = None,
+    ax: Any = None,
+    threshold: float | None = None,
+    scores: Any = None,
+) -> Any:
     """Draw scores over time, with the true anomalies and the alarms marked.
 
     Called with scores in place of a detector, ``score_timeline(scores, anomalous)``, it draws these: those of a
@@ -104,20 +112,44 @@ def score_timeline(detector: Any = None, X: Any = None, anomalous: Any = None, *
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1:
         raise ValueError(f"scores must have shape (n,), got {scores.shape}")
-    anomalous, alarms = (_marks(name, marks, len(scores)) for name, marks in (("anomalous", anomalous),
-                                                                               ("alarms", alarms)))
+    anomalous, alarms = (
+        _marks(name, marks, len(scores)) for name, marks in (("anomalous", anomalous), ("alarms", alarms))
+    )
     ax = plt.subplots(figsize=(10, 3.6), layout="constrained")[1] if ax is None else ax
     time = np.arange(len(scores))
     # Long streams overlap themselves: smaller dots then.
     size = float(np.clip(20_000 / max(len(scores), 1), 1.0, 8.0))
-    ax.scatter(time[~anomalous], scores[~anomalous], s=size, color=_NORMAL, alpha=0.5, linewidths=0,
-               label="normal" if anomalous.any() else "score", rasterized=True)
+    ax.scatter(
+        time[~anomalous],
+        scores[~anomalous],
+        s=size,
+        color=_NORMAL,
+        alpha=0.5,
+        linewidths=0,
+        label="normal" if anomalous.any() else "score",
+        rasterized=True,
+    )
     if anomalous.any():
-        ax.scatter(time[anomalous], scores[anomalous], s=4 * size, color=_ANOMALY, linewidths=0,
-                   label="true anomaly", rasterized=True)
+        ax.scatter(
+            time[anomalous],
+            scores[anomalous],
+            s=4 * size,
+            color=_ANOMALY,
+            linewidths=0,
+            label="true anomaly",
+            rasterized=True,
+        )
     if alarms.any():
-        ax.scatter(time[alarms], scores[alarms], s=24 + 4 * size, facecolors="none", edgecolors="black",
-                   linewidths=0.8, label="alarm", rasterized=True)
+        ax.scatter(
+            time[alarms],
+            scores[alarms],
+            s=24 + 4 * size,
+            facecolors="none",
+            edgecolors="black",
+            linewidths=0.8,
+            label="alarm",
+            rasterized=True,
+        )
     if threshold is not None:
         ax.axhline(threshold, color="black", linewidth=0.8, linestyle="--", label="threshold")
     ax.set(xlabel="points seen", ylabel="score (high: anomalous)", xlim=(0, len(scores)))
@@ -129,8 +161,14 @@ def score_timeline(detector: Any = None, X: Any = None, anomalous: Any = None, *
     return ax
 
 
-def score_histogram(scores: np.ndarray, anomalous: np.ndarray | None = None, *, ax: Any = None,
-                    threshold: float | None = None, bins: int = 60) -> Any:
+def score_histogram(
+    scores: np.ndarray,
+    anomalous: np.ndarray | None = None,
+    *,
+    ax: Any = None,
+    threshold: float | None = None,
+    bins: int = 60,
+) -> Any:
     """Draw how scores are distributed, on a logarithmic scale that shows the few high ones.
 
     Parameters
@@ -179,9 +217,17 @@ def _is_detector(found: Any) -> bool:
     return hasattr(found, "score_samples") or hasattr(found, "score_many")
 
 
-def plot_explanation(detector: Any = None, X: Any = None, *, feature_names: Any = None, n_features: int = 12,
-                     high_is_anomalous: bool | None = None, ax: Any = None, contributions: Any = None,
-                     values: Any = None) -> Any:
+def plot_explanation(
+    detector: Any = None,
+    X: Any = None,
+    *,
+    feature_names: Any = None,
+    n_features: int = 12,
+    high_is_anomalous: bool | None = None,
+    ax: Any = None,
+    contributions: Any = None,
+    values: Any = None,
+) -> Any:
     """Draw the contributions to one score as signed bars, the largest on top.
 
     Called with contributions in place of a detector, ``plot_explanation(contributions, values)``, it draws these.
@@ -266,8 +312,11 @@ def _bars(parts: np.ndarray, labels: list[str], n_most: int) -> list[tuple[str, 
     if parts.ndim == 1:
         bars = list(zip(labels, parts.tolist(), strict=True))
     else:
-        bars = [(f"{label} ({side})", size) for label, pair in zip(labels, parts.tolist(), strict=True)
-                for side, size in zip(("low", "high"), pair, strict=True)]
+        bars = [
+            (f"{label} ({side})", size)
+            for label, pair in zip(labels, parts.tolist(), strict=True)
+            for side, size in zip(("low", "high"), pair, strict=True)
+        ]
     bars = sorted((bar for bar in bars if bar[1] != 0), key=lambda bar: -abs(bar[1]))
     rest = bars[n_most:]
     return [*bars[:n_most], (f"{len(rest)} others", sum(size for _, size in rest))] if rest else bars

@@ -28,12 +28,7 @@ from ._backends.conventions import Convention, conventions
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
-from ._metrics.completion import (
-    consistency,
-    fidelity,
-    total_mutual_difference,
-    unidirectional_hausdorff_distance,
-)
+from ._metrics.completion import consistency, fidelity, total_mutual_difference, unidirectional_hausdorff_distance
 from ._metrics.dcd import density_aware_chamfer_distance
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
@@ -54,14 +49,7 @@ from ._metrics.reconstruction import (
     voxel_downsample,
 )
 from ._metrics.sampling import Balls, ball_query, farthest_points
-from ._metrics.scans import (
-    M3C2,
-    RayErrors,
-    cloud_to_cloud,
-    m3c2,
-    near_field_chamfer_distance,
-    ray_depth_errors,
-)
+from ._metrics.scans import M3C2, RayErrors, cloud_to_cloud, m3c2, near_field_chamfer_distance, ray_depth_errors
 from ._metrics.sinkhorn import sinkhorn_divergence
 from ._metrics.sliced import sliced_wasserstein_distance
 from ._metrics.uniformity import uniformity

@@ -84,8 +84,17 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, block
     return da.Array(layers, name, (tuple(rows), tuple(columns)), dtype=np.float64)
 
 
-def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normalization: str = "none",
-             confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0, block: int = 32) -> sets.SetEvaluation:
+def evaluate(
+    samples: Any,
+    references: Any,
+    metric: Metric = "cd-l2",
+    *,
+    normalization: str = "none",
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    block: int = 32,
+) -> sets.SetEvaluation:
     """Evaluate generated clouds against reference clouds: MMD, COV, 1-NNA and JSD, at once.
 
     Parameters
@@ -106,17 +115,27 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     check_metric(metric)
     sets.check_confidence(confidence)
     _check_block(block)
-    normalized, on_host = sets.normalized_pair(_gather(samples, "samples"), _gather(references, "references"),
-                                               normalization)
+    normalized, on_host = sets.normalized_pair(
+        _gather(samples, "samples"), _gather(references, "references"), normalization
+    )
     s, r = (samples, references) if normalization == "none" else normalized
     lazy = [pairwise_distances(a, b, metric, block=block) for a, b in ((s, r), (r, None), (s, None))]
     matrices = dask.compute(*lazy)
-    return sets.summarize(nearest_in_matrices(*matrices), matrices, on_host, metric, normalization, confidence,
-                          n_bootstrap, seed)
+    return sets.summarize(
+        nearest_in_matrices(*matrices), matrices, on_host, metric, normalization, confidence, n_bootstrap, seed
+    )
 
 
-def compare_files(pairs: Sequence[tuple[Any, Any]], *, names: Sequence[str] | None = None, drop_invalid: bool = False,
-                  max_points: int | None = None, seed: int = 0, block: int = 8, **options: Any) -> Any:
+def compare_files(
+    pairs: Sequence[tuple[Any, Any]],
+    *,
+    names: Sequence[str] | None = None,
+    drop_invalid: bool = False,
+    max_points: int | None = None,
+    seed: int = 0,
+    block: int = 8,
+    **options: Any,
+) -> Any:
     """Compare pairs of files that the workers read.
 
     Parameters
@@ -158,9 +177,17 @@ def compare_files(pairs: Sequence[tuple[Any, Any]], *, names: Sequence[str] | No
     metrics = list(compare(np.zeros((1, 3)), np.zeros((1, 3)), **options))  # checks the options, too
     how = {"drop_invalid": drop_invalid, "max_points": max_points, "seed": seed}
     rows = [(number, name, *pair) for number, (name, pair) in enumerate(zip(named, checked, strict=True))]
-    parts = [rows[begin:begin + block] for begin in range(0, len(rows), block)]
-    return dd.from_map(_compare_block, parts, how=how, options=options, metrics=metrics, meta=_table([], metrics),
-                       divisions=(*(part[0][0] for part in parts), rows[-1][0]), label="compare-files")
+    parts = [rows[begin : begin + block] for begin in range(0, len(rows), block)]
+    return dd.from_map(
+        _compare_block,
+        parts,
+        how=how,
+        options=options,
+        metrics=metrics,
+        meta=_table([], metrics),
+        divisions=(*(part[0][0] for part in parts), rows[-1][0]),
+        label="compare-files",
+    )
 
 
 def compare_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], **options: Any) -> Any:
@@ -202,8 +229,9 @@ def compare_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], **opti
     for only, folder in ((matched.only_a, a), (matched.only_b, b)):
         if only:
             more = f" and {len(only) - 10} more" if len(only) > 10 else ""
-            warnings.warn(f"{len(only)} of the files are only in {os.fspath(folder)}: {', '.join(only[:10])}{more}",
-                          stacklevel=2)
+            warnings.warn(
+                f"{len(only)} of the files are only in {os.fspath(folder)}: {', '.join(only[:10])}{more}", stacklevel=2
+            )
     return compare_files([(x, y) for _, x, y in matched.pairs], names=[name for name, _, _ in matched.pairs], **options)
 
 
@@ -228,8 +256,9 @@ def _blocks(clouds: Any, name: str, block: int) -> tuple[list[Delayed], list[int
         return _chunks(clouds, name)
     is_sequence = hasattr(clouds, "__len__") and hasattr(clouds, "__getitem__")
     if not is_sequence or isinstance(clouds, (str, bytes, Delayed)):
-        raise TypeError(f"{name} must be a sequence of clouds, paths or Delayed, or a dask array, "
-                        f"got {type(clouds).__name__}")
+        raise TypeError(
+            f"{name} must be a sequence of clouds, paths or Delayed, or a dask array, got {type(clouds).__name__}"
+        )
     if len(clouds) == 0:
         raise ValueError(f"{name} is empty: it must hold at least one cloud")
     if getattr(clouds, "ndim", 3) != 3:
@@ -252,8 +281,9 @@ def _chunks(clouds: da.Array, name: str) -> tuple[list[Delayed], list[int]]:
     if any(np.isnan(size) for axis in clouds.chunks for size in axis):
         raise ValueError(f"{name} must have chunks of known sizes, got {clouds.chunks}: give x.compute_chunk_sizes()")
     if len(clouds.chunks[1]) != 1 or len(clouds.chunks[2]) != 1:
-        raise ValueError(f"{name} must be in chunks of whole clouds, got {clouds.chunks[1:]}: "
-                         "give x.rechunk({1: -1, 2: -1})")
+        raise ValueError(
+            f"{name} must be in chunks of whole clouds, got {clouds.chunks[1:]}: give x.rechunk({{1: -1, 2: -1}})"
+        )
     if 0 in clouds.shape:
         raise ValueError(f"{name} is empty: it has shape {clouds.shape}")
     if 0 in clouds.chunks[0]:
@@ -261,8 +291,9 @@ def _chunks(clouds: da.Array, name: str) -> tuple[list[Delayed], list[int]]:
     sizes = list(clouds.chunks[0])
     begins = np.cumsum([0, *sizes]).tolist()
     read = _delayed(_read)
-    return [read(chunk, name, begin)
-            for begin, chunk in zip(begins[:-1], np.ravel(clouds.to_delayed()), strict=True)], sizes
+    return [
+        read(chunk, name, begin) for begin, chunk in zip(begins[:-1], np.ravel(clouds.to_delayed()), strict=True)
+    ], sizes
 
 
 def _check_pair(pair: Any, number: int) -> tuple[str, str]:
@@ -312,8 +343,9 @@ def _distances(x: _Block, y: _Block | None, metric: Metric, dtype: np.dtype) -> 
     return sets.pairwise_distances(_as(x, dtype), None if y is None else _as(y, dtype), metric, n_threads=1)
 
 
-def _compare_block(rows: list[tuple[int, str, str, str]], how: dict[str, Any], options: dict[str, Any],
-                   metrics: list[str]) -> Any:
+def _compare_block(
+    rows: list[tuple[int, str, str, str]], how: dict[str, Any], options: dict[str, Any], metrics: list[str]
+) -> Any:
     return _table([_compare_pair(row, how, options) for row in rows], metrics)
 
 
@@ -333,8 +365,17 @@ def _table(rows: list[dict[str, Any]], metrics: list[str]) -> Any:
     import pandas as pd
 
     texts, counts = ("name", "a", "b"), ("n_a", "n_b")
-    kinds = {**dict.fromkeys(texts, "string"), **dict.fromkeys(counts, "int64"), **dict.fromkeys(metrics, "float64"),
-             "error": "string"}
+    kinds = {
+        **dict.fromkeys(texts, "string"),
+        **dict.fromkeys(counts, "int64"),
+        **dict.fromkeys(metrics, "float64"),
+        "error": "string",
+    }
     index = pd.Index([row["number"] for row in rows], dtype="int64")
-    return pd.DataFrame({name: pd.array([row.get(name, np.nan if name in metrics else None) for row in rows],
-                                        dtype=kind) for name, kind in kinds.items()}, index=index)
+    return pd.DataFrame(
+        {
+            name: pd.array([row.get(name, np.nan if name in metrics else None) for row in rows], dtype=kind)
+            for name, kind in kinds.items()
+        },
+        index=index,
+    )

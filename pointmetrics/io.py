@@ -125,8 +125,14 @@ def _contents(path: Path, suffix: str, scattered: bool) -> Any:
     return mapped
 
 
-def read_points(path: _Path, *, drop_invalid: bool = False, max_points: int | None = None,
-                seed: int | np.random.Generator | None = 0, columns: Columns | None = None) -> np.ndarray:
+def read_points(
+    path: _Path,
+    *,
+    drop_invalid: bool = False,
+    max_points: int | None = None,
+    seed: int | np.random.Generator | None = 0,
+    columns: Columns | None = None,
+) -> np.ndarray:
     """Read the points (or the vertices of the mesh) of a file.
 
     Parameters
@@ -227,8 +233,9 @@ def write_points(path: _Path, points: Any) -> None:
         raise ValueError(f"points must be numbers of shape (n, d), got {array.dtype} of shape {array.shape}")
     writer, dimensions = WRITERS[suffix.removesuffix(".gz")]
     if array.shape[1] not in dimensions:
-        raise ValueError(f"points must have {' or '.join(map(str, dimensions))} columns in {suffix} files, got "
-                         f"{array.shape[1]}")
+        raise ValueError(
+            f"points must have {' or '.join(map(str, dimensions))} columns in {suffix} files, got {array.shape[1]}"
+        )
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
     content = writer(array)
@@ -309,8 +316,10 @@ def _triangles(polygons: Any) -> np.ndarray:
         return np.empty((0, 3), dtype=np.int64)
     if isinstance(polygons, np.ndarray):
         polygons = polygons.astype(np.int64)
-        fans = [np.column_stack([polygons[:, 0], polygons[:, k], polygons[:, k + 1]])
-                for k in range(1, polygons.shape[1] - 1)]
+        fans = [
+            np.column_stack([polygons[:, 0], polygons[:, k], polygons[:, k + 1]])
+            for k in range(1, polygons.shape[1] - 1)
+        ]
         return np.stack(fans, axis=1).reshape(-1, 3) if fans else np.empty((0, 3), dtype=np.int64)
     corners = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
     try:

@@ -22,8 +22,16 @@ __all__ = ["error_clouds", "error_histogram", "f_score_curve"]
 _FROM_X, _FROM_Y, _INK = "#0072b2", "#b45f00", "#222222"
 
 
-def error_clouds(x: Any, y: Any, *, limit: float | None = None, max_points: int = 20_000, seed: int = 0,
-                 labels: tuple[str, str] = ("x", "y"), figure: Any = None) -> Any:
+def error_clouds(
+    x: Any,
+    y: Any,
+    *,
+    limit: float | None = None,
+    max_points: int = 20_000,
+    seed: int = 0,
+    labels: tuple[str, str] = ("x", "y"),
+    figure: Any = None,
+) -> Any:
     """Draw both clouds side by side, each point coloured by its distance to the other cloud.
 
     Parameters
@@ -71,15 +79,27 @@ def error_clouds(x: Any, y: Any, *, limit: float | None = None, max_points: int 
         ax = figure.add_subplot(1, 2, side + 1, projection="3d" if d == 3 else None)
         n = len(clouds[side])
         shown = np.arange(n) if n <= max_points else np.sort(rng.choice(n, max_points, replace=False))
-        dots = ax.scatter(*clouds[side][shown].T, c=errors[side][shown], vmin=0, vmax=limit, linewidths=0,
-                          s=min(20.0, max(1.5, 12_000 / len(shown))), cmap=ListedColormap(scale("light") / 255.0),
-                          **({"depthshade": False} if d == 3 else {}))
+        dots = ax.scatter(
+            *clouds[side][shown].T,
+            c=errors[side][shown],
+            vmin=0,
+            vmax=limit,
+            linewidths=0,
+            s=min(20.0, max(1.5, 12_000 / len(shown))),
+            cmap=ListedColormap(scale("light") / 255.0),
+            **({"depthshade": False} if d == 3 else {}),
+        )
         _frame(ax, low, high)
         ax.set_title(f"{labels[side]}: distance to {labels[1 - side]}", fontsize=10)
         drawn.append((ax, dots))
     beyond = any(error.max() > limit for error in errors)
-    figure.colorbar(drawn[1][1], ax=[ax for ax, _ in drawn], shrink=0.7, extend="max" if beyond else "neither",
-                    label="distance to the nearest point (length)")
+    figure.colorbar(
+        drawn[1][1],
+        ax=[ax for ax, _ in drawn],
+        shrink=0.7,
+        extend="max" if beyond else "neither",
+        label="distance to the nearest point (length)",
+    )
     return figure
 
 
@@ -99,8 +119,16 @@ def _frame(ax: Any, low: np.ndarray, high: np.ndarray) -> None:
         axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
 
 
-def error_histogram(x: Any, y: Any, *, bins: int = 60, limit: float | None = None, log: bool = False,
-                    labels: tuple[str, str] = ("x", "y"), ax: Any = None) -> Any:
+def error_histogram(
+    x: Any,
+    y: Any,
+    *,
+    bins: int = 60,
+    limit: float | None = None,
+    log: bool = False,
+    labels: tuple[str, str] = ("x", "y"),
+    ax: Any = None,
+) -> Any:
     """Draw which share of the points lies how far from the other cloud, in both directions.
 
     Parameters
@@ -165,10 +193,14 @@ def f_score_curve(x: Any, y: Any, thresholds: Any = None, *, mark: Any = (), ax:
     at, marked = read_thresholds(thresholds), read_thresholds(mark) if len(np.atleast_1d(mark)) else np.empty(0)
     rates = f_score(x, y, np.concatenate([at, marked]), return_details=True)
     ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")[1] if ax is None else ax
-    for name, values, colour, style in (("recall", rates.recall, _FROM_Y, ":"), ("F-score", rates.f_score, _INK, "-"),
-                                        ("precision", rates.precision, _FROM_X, "--")):
-        ax.plot(at, values[: len(at)], color=colour, linestyle=style, linewidth=2.2 if style == "-" else 1.6,
-                label=name)
+    for name, values, colour, style in (
+        ("recall", rates.recall, _FROM_Y, ":"),
+        ("F-score", rates.f_score, _INK, "-"),
+        ("precision", rates.precision, _FROM_X, "--"),
+    ):
+        ax.plot(
+            at, values[: len(at)], color=colour, linestyle=style, linewidth=2.2 if style == "-" else 1.6, label=name
+        )
     for threshold, value in zip(marked, rates.f_score[len(at) :], strict=True):
         ax.axvline(threshold, color="grey", linewidth=0.8)
         ax.plot([threshold], [value], "o", color=_INK, markersize=4)

@@ -43,8 +43,14 @@ class CloudDistances(base.Transformer):
     {'previous cd-l1': 1.15}
     """
 
-    def __init__(self, reference: Any = None, metrics: Sequence[str] = ("cd-l1", "hausdorff"), *,
-                 previous: bool = False, n_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        reference: Any = None,
+        metrics: Sequence[str] = ("cd-l1", "hausdorff"),
+        *,
+        previous: bool = False,
+        n_threads: int | None = None,
+    ) -> None:
         if reference is None and not previous:
             raise ValueError("reference is None and previous is False: there is nothing to measure against")
         self.reference = reference

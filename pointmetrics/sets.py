@@ -22,8 +22,16 @@ from ._sets.emd import NearestSearch
 from ._sets.matrix import Metric, Progress, check_metric_name, fill_matrix, read_set, reporter
 from ._sets.nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
 
-__all__ = ["PRESETS", "Estimate", "SetEvaluation", "evaluate", "evaluate_preset", "jensen_shannon_divergence",
-           "normalize", "pairwise_distances"]
+__all__ = [
+    "PRESETS",
+    "Estimate",
+    "SetEvaluation",
+    "evaluate",
+    "evaluate_preset",
+    "jensen_shannon_divergence",
+    "normalize",
+    "pairwise_distances",
+]
 
 PRESETS = {
     "none": "clouds as they come",
@@ -67,17 +75,29 @@ class SetEvaluation:
     ss: np.ndarray | None = field(repr=False)
 
     def __str__(self) -> str:
-        rows = [("MMD", self.mmd), ("COV", self.cov), ("1-NNA", self.one_nna),
-                *((f"{name.upper()} with the sets swapped", value) for name, value in self.swapped.items())]
+        rows = [
+            ("MMD", self.mmd),
+            ("COV", self.cov),
+            ("1-NNA", self.one_nna),
+            *((f"{name.upper()} with the sets swapped", value) for name, value in self.swapped.items()),
+        ]
         lines = [f"metric {self.metric}, normalization {self.normalization}"]
         lines += [f"{name:<26} {e.value:.6g}  [{e.low:.6g}, {e.high:.6g}]" for name, e in rows]
         return "\n".join([*lines, f"{'JSD':<26} {'-' if self.jsd is None else format(self.jsd, '.6g')}"])
 
 
 @on_callers_device
-def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_threads: int | None = None,
-                       progress: Progress = False, checkpoint: str | Path | None = None,
-                       block: int | None = None, metric_name: str | None = None) -> np.ndarray:
+def pairwise_distances(
+    a: Any,
+    b: Any = None,
+    metric: Metric = "cd-l2",
+    *,
+    n_threads: int | None = None,
+    progress: Progress = False,
+    checkpoint: str | Path | None = None,
+    block: int | None = None,
+    metric_name: str | None = None,
+) -> np.ndarray:
     """Compute the distances between all clouds of one or two sets.
 
     Parameters
@@ -116,8 +136,16 @@ def pairwise_distances(a: Any, b: Any = None, metric: Metric = "cd-l2", *, n_thr
     check_metric_name(metric_name, metric)
     first, library = read_set(a, "a")
     second = None if b is None else read_set(b, "b")[0]
-    matrix = fill_matrix(first, second, metric, n_threads=n_threads, progress=progress, checkpoint=checkpoint,
-                         block=block, metric_name=metric_name)
+    matrix = fill_matrix(
+        first,
+        second,
+        metric,
+        n_threads=n_threads,
+        progress=progress,
+        checkpoint=checkpoint,
+        block=block,
+        metric_name=metric_name,
+    )
     return library.wrap(matrix) if library.name == "cupy" else matrix
 
 
@@ -233,10 +261,21 @@ def _entropy(p: np.ndarray) -> float:
 
 
 @on_callers_device
-def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normalization: str = "none",
-             confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0, full_matrices: bool = True,
-             n_threads: int | None = None, progress: Progress = False,
-             checkpoint: str | Path | None = None, metric_name: str | None = None) -> SetEvaluation:
+def evaluate(
+    samples: Any,
+    references: Any,
+    metric: Metric = "cd-l2",
+    *,
+    normalization: str = "none",
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    full_matrices: bool = True,
+    n_threads: int | None = None,
+    progress: Progress = False,
+    checkpoint: str | Path | None = None,
+    metric_name: str | None = None,
+) -> SetEvaluation:
     """Evaluate generated clouds against reference clouds: MMD, COV, 1-NNA and JSD.
 
     Parameters
@@ -303,16 +342,22 @@ def evaluate(samples: Any, references: Any, metric: Metric = "cd-l2", *, normali
     sets, on_host = normalized_pair(samples, references, normalization)
     matrices = None
     if keeps_nearest_alone(metric, full_matrices, checkpoint):
-        near = nearest_in_sets(read_set(sets[0], "samples")[0], read_set(sets[1], "references")[0], str(metric),
-                               thread_count(n_threads), reporter(progress))
+        near = nearest_in_sets(
+            read_set(sets[0], "samples")[0],
+            read_set(sets[1], "references")[0],
+            str(metric),
+            thread_count(n_threads),
+            reporter(progress),
+        )
     else:
         matrices = _matrices(sets, metric, full_matrices, n_threads, progress, checkpoint, metric_name)
         near = nearest_in_matrices(*matrices)
     return summarize(near, matrices, on_host, metric_name or metric, normalization, confidence, n_bootstrap, seed)
 
 
-def evaluate_preset(name: str, samples: Any, references: Any, *,
-                    n_threads: int | None = None) -> dict[str, float | None]:
+def evaluate_preset(
+    name: str, samples: Any, references: Any, *, n_threads: int | None = None
+) -> dict[str, float | None]:
     """Compute the columns of a paper's table for generated clouds.
 
     Parameters
@@ -337,8 +382,10 @@ def evaluate_preset(name: str, samples: Any, references: Any, *,
     ['1-NNA-CD %', '1-NNA-EMD %', 'MMD-CD x1e3']
     """
     preset = look_up(name, "sets")
-    found = {metric: evaluate(samples, references, key, n_bootstrap=1, full_matrices=False, n_threads=n_threads)
-             for metric, key in (("CD", "cd-l2"), ("EMD", "emd"))}
+    found = {
+        metric: evaluate(samples, references, key, n_bootstrap=1, full_matrices=False, n_threads=n_threads)
+        for metric, key in (("CD", "cd-l2"), ("EMD", "emd"))
+    }
     values = {"JSD": found["CD"].jsd}
     for metric, result in found.items():
         for kind, estimate in (("MMD", result.mmd), ("COV", result.cov), ("1-NNA", result.one_nna)):
@@ -361,9 +408,16 @@ def normalized_pair(samples: Any, references: Any, normalization: str) -> tuple[
     return sets, [[backend.download(cloud) for cloud in clouds] for clouds in sets]
 
 
-def summarize(near: NearestClouds, matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
-              on_host: list[list[np.ndarray]], metric: Metric, normalization: str, confidence: float, n_bootstrap: int,
-              seed: int) -> SetEvaluation:
+def summarize(
+    near: NearestClouds,
+    matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+    on_host: list[list[np.ndarray]],
+    metric: Metric,
+    normalization: str,
+    confidence: float,
+    n_bootstrap: int,
+    seed: int,
+) -> SetEvaluation:
     """Return what every cloud's nearest say of two sets; in ``(sr, rr, ss)`` pairs left out are infinite."""
     rng = np.random.default_rng(seed)
 
@@ -382,12 +436,21 @@ def summarize(near: NearestClouds, matrices: tuple[np.ndarray, np.ndarray, np.nd
         one_nna=estimate(near.own_set_is_nearest),
         jsd=jensen_shannon_divergence(*on_host) if inside else None,
         swapped={"mmd": estimate(near.of_samples), "cov": estimate(near.samples_covered)},
-        sr=sr, rr=rr, ss=ss,
+        sr=sr,
+        rr=rr,
+        ss=ss,
     )
 
 
-def _matrices(sets: list[list[Any]], metric: Metric, full: bool, n_threads: int | None, progress: Progress,
-              checkpoint: str | Path | None, metric_name: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _matrices(
+    sets: list[list[Any]],
+    metric: Metric,
+    full: bool,
+    n_threads: int | None,
+    progress: Progress,
+    checkpoint: str | Path | None,
+    metric_name: str | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return sr, rr and ss on the host; inf where a pair was left out."""
     if metric == "emd" and not full:
         path = None if checkpoint is None else Path(f"{checkpoint}.needed")
@@ -396,8 +459,9 @@ def _matrices(sets: list[list[Any]], metric: Metric, full: bool, n_threads: int 
 
     def matrix(a: Clouds, b: Clouds | None, name: str) -> np.ndarray:
         path = None if checkpoint is None else f"{checkpoint}.{name}"
-        return fill_matrix(a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path, block=None,
-                           metric_name=metric_name)
+        return fill_matrix(
+            a, b, metric, n_threads=n_threads, progress=progress, checkpoint=path, block=None, metric_name=metric_name
+        )
 
     return matrix(read[0], read[1], "sr"), matrix(read[1], None, "rr"), matrix(read[0], None, "ss")
 

@@ -46,8 +46,14 @@ class CloudDistances(TransformerMixin, BaseEstimator):
            [1.15]])
     """
 
-    def __init__(self, reference: Any = None, metrics: Sequence[str] = ("cd-l1", "hausdorff"), *,
-                 previous: bool = False, n_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        reference: Any = None,
+        metrics: Sequence[str] = ("cd-l1", "hausdorff"),
+        *,
+        previous: bool = False,
+        n_threads: int | None = None,
+    ) -> None:
         self.reference = reference
         self.metrics = metrics
         self.previous = previous
@@ -76,8 +82,10 @@ class CloudDistances(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         clouds = list(X)
-        rows = [self.features_.values(cloud, *([clouds[max(i - 1, 0)]] if self.previous else []))
-                for i, cloud in enumerate(clouds)]
+        rows = [
+            self.features_.values(cloud, *([clouds[max(i - 1, 0)]] if self.previous else []))
+            for i, cloud in enumerate(clouds)
+        ]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.feature_names_out_))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

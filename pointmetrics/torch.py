@@ -59,22 +59,23 @@ class _ValueAndGrad(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, evaluate: _Metric, places: tuple[int | None, ...], *tensors: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(ctx: Any, evaluate: _Metric, places: tuple[int | None, ...], *tensors: torch.Tensor) -> torch.Tensor:
         value, grads = evaluate(*(t.detach() for t in tensors))
         needed = ctx.needs_input_grad[2:]
         ctx.places = places
-        ctx.save_for_backward(*(g.to(t.dtype) if need else None
-                                for g, t, need in zip(grads, tensors, needed, strict=True)))
+        ctx.save_for_backward(
+            *(g.to(t.dtype) if need else None for g, t, need in zip(grads, tensors, needed, strict=True))
+        )
         return value
 
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         # Gradient mode is on in a backward pass only where its result is to be differentiated again.
         if torch.is_grad_enabled():
-            raise RuntimeError("the metrics of pointmetrics.torch have no second derivatives, which create_graph=True "
-                               "asks for: take their gradient without it, where need be in a pass of its own")
+            raise RuntimeError(
+                "the metrics of pointmetrics.torch have no second derivatives, which create_graph=True "
+                "asks for: take their gradient without it, where need be in a pass of its own"
+            )
         out: list[torch.Tensor | None] = [None, None]
         for grad, place in zip(ctx.saved_tensors, ctx.places, strict=True):
             if grad is None:
@@ -103,8 +104,11 @@ def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Te
     def evaluate(*detached: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         rest = iter(detached)
         value, grads = metric(_map(x, lambda _: next(rest)), _map(y, lambda _: next(rest)), return_grad=True, **options)
-        return value, [of_side if place is None else of_side[place]
-                       for clouds, of_side in zip((x, y), grads, strict=True) for place, _ in _tensors(clouds)]
+        return value, [
+            of_side if place is None else of_side[place]
+            for clouds, of_side in zip((x, y), grads, strict=True)
+            for place, _ in _tensors(clouds)
+        ]
 
     places = tuple(place for clouds in (x, y) for place, _ in _tensors(clouds))
     return _ValueAndGrad.apply(evaluate, places, *tensors)
@@ -150,8 +154,9 @@ def _refuse_grad(options: dict[str, Any]) -> None:
         tensors: list[torch.Tensor] = []
         _map(value, tensors.append)
         if any(t.requires_grad for t in tensors):
-            raise ValueError(f"{name} requires grad, and gradients are taken with respect to x and y alone: pass it "
-                             f"detached")
+            raise ValueError(
+                f"{name} requires grad, and gradients are taken with respect to x and y alone: pass it detached"
+            )
 
 
 def _check(x: Any, y: Any, options: dict[str, Any]) -> None:
@@ -159,15 +164,19 @@ def _check(x: Any, y: Any, options: dict[str, Any]) -> None:
     _refuse_grad(options)
     for name in ("return_grad", "return_details"):
         if options.get(name):
-            raise TypeError(f"{name} is no option where a cloud requires grad: backward gives the gradients; for the "
-                            f"rest pass detached clouds to the function of pointmetrics itself")
+            raise TypeError(
+                f"{name} is no option where a cloud requires grad: backward gives the gradients; for the "
+                f"rest pass detached clouds to the function of pointmetrics itself"
+            )
         options.pop(name, None)
     for name, clouds in (("x", x), ("y", y)):
         # A list without tensors is left to the metric, which knows what it can be.
         for place, t in enumerate(clouds) if any(k is not None for k, _ in _tensors(clouds)) else ():
             if not isinstance(t, torch.Tensor):
-                raise TypeError(f"the clouds of {name} must all be tensors where one of them is, got "
-                                f"{type(t).__name__} at {name}[{place}]")
+                raise TypeError(
+                    f"the clouds of {name} must all be tensors where one of them is, got "
+                    f"{type(t).__name__} at {name}[{place}]"
+                )
             if t.ndim != 2:
                 raise ValueError(f"{name}[{place}] must have shape (n, d), got {tuple(t.shape)}")
 

@@ -23,12 +23,23 @@ ALLOWED = {
 
 def imported_by(statement):
     """Top-level packages that a statement loads which the interpreter has not loaded before, and are not its own."""
-    code = (f"import sys; before = set(sys.modules); {statement}\n"
-            "import json; print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120,
-                           env={**os.environ, "PYTHONPATH": str(ROOT)})
-    return {name for name in json.loads(ended.stdout) if name not in sys.stdlib_module_names and
-            not name.startswith(("_cython", "cython_runtime", "_cyutility"))}
+    code = (
+        f"import sys; before = set(sys.modules); {statement}\n"
+        "import json; print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return {
+        name
+        for name in json.loads(ended.stdout)
+        if name not in sys.stdlib_module_names and not name.startswith(("_cython", "cython_runtime", "_cyutility"))
+    }
 
 
 @pytest.mark.parametrize("statement", ALLOWED)

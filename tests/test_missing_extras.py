@@ -25,15 +25,21 @@ ASKED = [
     ("matplotlib", "import pointmetrics.plot", "pip install 'imondrian[plot]'"),
     ("torch", "import pointmetrics.torch", "pip install 'imondrian[torch]'"),
     ("cupy", "from imondrian._kit.device import import_cupy; import_cupy()", "pip install 'imondrian[cuda]'"),
-    ("cupy", "from pointmetrics._backends.cuda.backend import import_cupy; import_cupy()",
-     "pip install 'imondrian[cuda]'"),
+    (
+        "cupy",
+        "from pointmetrics._backends.cuda.backend import import_cupy; import_cupy()",
+        "pip install 'imondrian[cuda]'",
+    ),
     ("cupy", "import imondrian; raise ImportError(imondrian.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("dask", "import imondrian.dask", "pip install 'imondrian[dask]'"),
     ("dask", "import pointmetrics.dask", "pip install 'imondrian[dask]'"),
     ("onnx", FOREST + "from imondrian.export import to_onnx; to_onnx(f)", "pip install 'imondrian[onnx]'"),
-    ("treelite", FOREST + "from imondrian.export import to_treelite; to_treelite(f)",
-     "pip install 'imondrian[treelite]'"),
+    (
+        "treelite",
+        FOREST + "from imondrian.export import to_treelite; to_treelite(f)",
+        "pip install 'imondrian[treelite]'",
+    ),
 ]
 # module -> (arguments of the command line, what is said)
 TYPED = [
@@ -56,8 +62,11 @@ READ = [
 
 # What the demo goes without.
 SHOWN = [
-    ("ot", "import numpy; from pointmetrics._cli.demo import _prove; _prove(numpy.eye(3), numpy.eye(3))",
-     "pip install POT"),
+    (
+        "ot",
+        "import numpy; from pointmetrics._cli.demo import _prove; _prove(numpy.eye(3), numpy.eye(3))",
+        "pip install POT",
+    )
 ]
 
 
@@ -69,8 +78,14 @@ def python_without(module, *arguments, lines=None):
     else:
         name, *rest = arguments
         code = hide + f"sys.argv = {[name, *rest]!r}; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, input=lines,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        input=lines,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 @pytest.mark.parametrize(("module", "statement", "command"), ASKED)
@@ -133,8 +148,9 @@ for name in {lacking!r}:
     assert ended.returncode == 0 and ended.stdout.strip() == str(lacking), ended.stderr
 
 
-@pytest.mark.parametrize("name", ["imondrian.river", "imondrian.keyed", "imondrian.plot", "imondrian.export",
-                                  "imondrian.dask"])
+@pytest.mark.parametrize(
+    "name", ["imondrian.river", "imondrian.keyed", "imondrian.plot", "imondrian.export", "imondrian.dask"]
+)
 def test_modules_show_what_is_public(name):
     from importlib import import_module
 
@@ -154,8 +170,19 @@ def test_the_stream_command_needs_no_river(tmp_path, options):
     output = {}
     for module in ("river", "numpy.nothing"):  # the second is there: nothing is hidden
         model = tmp_path / module.partition(".")[0]
-        arguments = ["imondrian", "stream", "--model", str(model), "--trees", "10", "--seed", "1", "--quiet", *options,
-                     *([] if options else ["--ignore", "key"])]
+        arguments = [
+            "imondrian",
+            "stream",
+            "--model",
+            str(model),
+            "--trees",
+            "10",
+            "--seed",
+            "1",
+            "--quiet",
+            *options,
+            *([] if options else ["--ignore", "key"]),
+        ]
         ended = python_without(module, *arguments, lines=LINES)
         assert ended.returncode == 0, ended.stderr
         output[module] = ended.stdout
@@ -202,8 +229,12 @@ def imported(tree):
 
 def test_every_optional_package_is_tried_here():
     own = {"imondrian", "pointmetrics"}
-    found = {name for package in own for path in (ROOT / package).rglob("*.py")
-             for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    found = {
+        name
+        for package in own
+        for path in (ROOT / package).rglob("*.py")
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+    }
     optional = found - own - REQUIRED - OF_THE_CALLER - set(sys.stdlib_module_names)
     assert optional == {module for module, *_ in (*ASKED, *TYPED, *READ, *SHOWN)}
 

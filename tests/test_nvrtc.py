@@ -19,9 +19,11 @@ import kernel_instances  # noqa: E402
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100")
 FILES = [(package, file) for package in ("imondrian", "pointmetrics") for file in kernel_files(package)]
-_REPORT = re.compile(r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
-                     r"(\d+) bytes spill loads.*?Used (\d+) registers(?:, used \d+ barriers)?(?:, (\d+) bytes smem)?",
-                     re.DOTALL)
+_REPORT = re.compile(
+    r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
+    r"(\d+) bytes spill loads.*?Used (\d+) registers(?:, used \d+ barriers)?(?:, (\d+) bytes smem)?",
+    re.DOTALL,
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +105,9 @@ def test_newer_devices_get_code_that_their_driver_translates(nvrtc):
 
 
 def test_what_the_compiler_says_is_passed_on(nvrtc):
-    broken = Instance("pointmetrics", "segments", instances("pointmetrics", "segments")[0].dtype,
-                      (("DIM", 0), ("REAL", "nonsense")))  # type: ignore[arg-type]
+    broken = Instance(
+        "pointmetrics", "segments", instances("pointmetrics", "segments")[0].dtype, (("DIM", 0), ("REAL", "nonsense"))
+    )  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match=r"NVRTC could not compile segments[\s\S]*nonsense"):
         compile_instance(nvrtc, broken, "sm_80")
 

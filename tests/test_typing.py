@@ -33,13 +33,25 @@ def test_a_users_mistakes_are_found(tmp_path):
         "IsolationMondrianForest(score='dept')\n"
         "IsolationMondrianForest(window='reservoirs')\n"
         "KeyedForest(score='space')\n"
-        "pm.chamfer_distance(1, 2, convention='pnc')\n")
+        "pm.chamfer_distance(1, 2, convention='pnc')\n"
+    )
     done = check.check(script)
     assert done.returncode == 1
-    found = {int(line.split(":")[1]): line.rpartition("[")[2].rstrip("]")
-             for line in done.stdout.splitlines() if ": error: " in line}
-    assert found == {4: "arg-type", 5: "attr-defined", 6: "attr-defined", 7: "call-overload",
-                     8: "arg-type", 9: "arg-type", 10: "arg-type", 11: "call-overload"}, done.stdout
+    found = {
+        int(line.split(":")[1]): line.rpartition("[")[2].rstrip("]")
+        for line in done.stdout.splitlines()
+        if ": error: " in line
+    }
+    assert found == {
+        4: "arg-type",
+        5: "attr-defined",
+        6: "attr-defined",
+        7: "call-overload",
+        8: "arg-type",
+        9: "arg-type",
+        10: "arg-type",
+        11: "call-overload",
+    }, done.stdout
 
 
 def test_types_are_shipped():

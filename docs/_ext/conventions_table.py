@@ -18,6 +18,7 @@ HEADER = ("names", "value", "unit", "reported by")
 
 def rows() -> list[tuple[str, str, str, str]]:
     """Return a row of cells, in Markdown, for each definition: names that share one stand together."""
+
     def definition(convention: pm.Convention) -> tuple[Any, ...]:
         return convention.formula, convention.units, convention.used_by
 
@@ -37,8 +38,15 @@ PRESETS_HEADER = ("name", "paper", "columns", "calls")
 
 def preset_rows() -> list[tuple[str, str, str, str]]:
     """Return a row of cells, in Markdown, for each table of a paper."""
-    return [(f"`{preset.name}`", preset.paper, "<br>".join(column.title for column in preset.columns),
-             "<br>".join(f"`{column.call}`" for column in preset.columns)) for preset in pm.presets().values()]
+    return [
+        (
+            f"`{preset.name}`",
+            preset.paper,
+            "<br>".join(column.title for column in preset.columns),
+            "<br>".join(f"`{column.call}`" for column in preset.columns),
+        )
+        for preset in pm.presets().values()
+    ]
 
 
 class _Table(SphinxDirective):

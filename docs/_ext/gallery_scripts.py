@@ -5,8 +5,17 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-ORDER = ("decision_map", "score_timeline", "explanation_bars", "p_values", "mondrian_process", "water_flow",
-         "error_clouds", "f_score_curve", "lidar_stream")
+ORDER = (
+    "decision_map",
+    "score_timeline",
+    "explanation_bars",
+    "p_values",
+    "mondrian_process",
+    "water_flow",
+    "error_clouds",
+    "f_score_curve",
+    "lidar_stream",
+)
 
 
 class Order:

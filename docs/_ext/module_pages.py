@@ -22,8 +22,12 @@ NOT_API = {"cli", "__main__", "__init__"}  # command lines are documented by the
 
 def public_modules() -> list[str]:
     """Return the names of the packages' public modules."""
-    return [f"{package}.{path.stem}" for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))
-            if path.stem not in NOT_API and not path.stem.startswith("_")]
+    return [
+        f"{package}.{path.stem}"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).glob("*.py"))
+        if path.stem not in NOT_API and not path.stem.startswith("_")
+    ]
 
 
 def directive(module: ModuleType, name: str) -> str:
@@ -43,8 +47,10 @@ def page(name: str) -> str:
     names = list(module.__all__)
     listed = "\n".join(f"   {entry}" for entry in names)
     entries = "\n".join(directive(module, entry) for entry in names)
-    return (f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :no-members:\n\n.. currentmodule:: {name}\n\n"
-            f".. autosummary::\n   :nosignatures:\n\n{listed}\n\n{entries}")
+    return (
+        f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :no-members:\n\n.. currentmodule:: {name}\n\n"
+        f".. autosummary::\n   :nosignatures:\n\n{listed}\n\n{entries}"
+    )
 
 
 def write_pages(app: Sphinx) -> None:

@@ -45,8 +45,11 @@ def add_scores(frame: DataFrame, model: str | Path, features: Sequence[str]) -> 
             X = batch[list(features)].astype(np.float64)
             rows = X if names else X.to_numpy()
             if len(batch):
-                batch = batch.assign(score=forest.score_samples(rows), p_value=forest.p_values(rows),
-                                     label=forest.predict(rows).astype(np.int32))
+                batch = batch.assign(
+                    score=forest.score_samples(rows),
+                    p_value=forest.p_values(rows),
+                    label=forest.predict(rows).astype(np.int32),
+                )
                 yield batch
 
     schema = StructType([*frame.schema.fields]).add("score", DoubleType()).add("p_value", DoubleType())

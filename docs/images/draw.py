@@ -1,6 +1,6 @@
 """Draw the pictures of the README, from what ``make demo`` shows.
 
-    python docs/images/draw.py
+python docs/images/draw.py
 """
 
 from pathlib import Path

@@ -68,8 +68,14 @@ def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
 
 _FILE = click.Path(path_type=Path, readable=False)  # whether it can be read is found out by reading
 
-_debug = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug,
-                      help="Show a traceback with an error.")
+_debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show a traceback with an error.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,8 +108,13 @@ def _info(layout: str) -> int:
 
 @app.command("demo")
 @click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True, help="Folder for the pictures.")
-@click.option("--rows", type=click.IntRange(1), metavar="N", show_default="8,000",
-              help="Records of the stream; the rest of the demo shrinks with it.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1),
+    metavar="N",
+    show_default="8,000",
+    help="Records of the stream; the rest of the demo shrinks with it.",
+)
 @_debug
 def _demo(output: Path, rows: int | None) -> int:
     """Show alarms with reasons, an exact resume, times and scores; draw two pictures.

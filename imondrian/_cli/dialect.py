@@ -15,16 +15,34 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 DELIMITERS = ",;\t|"
-MISSING = ("", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "-nan(ind)", "1.#ind", "1.#qnan", "<na>",
-           "n/a", "na", "nan", "none", "null")  # in any case
+MISSING = (
+    "",
+    "#n/a",
+    "#n/a n/a",
+    "#na",
+    "-1.#ind",
+    "-1.#qnan",
+    "-nan",
+    "-nan(ind)",
+    "1.#ind",
+    "1.#qnan",
+    "<na>",
+    "n/a",
+    "na",
+    "nan",
+    "none",
+    "null",
+)  # in any case
 TRUTH = {"true": 1.0, "false": 0.0}  # in any case
 
 _MISSING = frozenset(MISSING)
 _NAN = re.compile(r"[+-]?nan(\(\w*\))?")
 _QUOTED = re.compile(r'"[^"]*"')
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-_MARKED = {",": re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
-           ".": re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)}
+_MARKED = {
+    ",": re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
+    ".": re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
+}
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
@@ -70,8 +88,10 @@ def number_of(cell: str, decimal: str, missing: Collection[str] = ()) -> float:
         pass
     if decimal == "." and _MARKED[","].fullmatch(text):
         if _THOUSANDS.fullmatch(text):
-            raise ValueError(f"has a comma that may part thousands or be a decimal one: {text!r:.60} (--decimal , "
-                             "reads decimal commas)")
+            raise ValueError(
+                f"has a comma that may part thousands or be a decimal one: {text!r:.60} (--decimal , "
+                "reads decimal commas)"
+            )
         raise ValueError(f"has a decimal comma where decimals have points: {text!r:.60} (--decimal , reads commas)")
     raise ValueError(f"must be a number, got the text {text!r:.60}")
 

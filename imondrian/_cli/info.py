@@ -7,8 +7,17 @@ from imondrian._kit import terminal
 
 from . import output
 
-_OPTIONAL = {"river": "river", "matplotlib": "plot", "click": "cli", "rich": "cli", "pyarrow": "cli", "orjson": "cli",
-             "dask": "dask", "onnx": "onnx", "treelite": "treelite"}
+_OPTIONAL = {
+    "river": "river",
+    "matplotlib": "plot",
+    "click": "cli",
+    "rich": "cli",
+    "pyarrow": "cli",
+    "orjson": "cli",
+    "dask": "dask",
+    "onnx": "onnx",
+    "treelite": "treelite",
+}
 
 
 def facts() -> dict[str, str]:

@@ -102,4 +102,3 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror or error}") from error
-

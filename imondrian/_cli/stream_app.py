@@ -18,8 +18,16 @@ from imondrian._kit.grouped_help import GroupedCommand
 from . import USAGE, Failure
 
 _FILE = click.Path(path_type=Path, readable=False)
-_SETTINGS = {"trees": "n_trees", "window": "window", "horizon": "horizon", "score": "score", "seed": "seed",
-             "calibration": "calibration", "max_bytes": "max_bytes", "max_features": "max_features"}
+_SETTINGS = {
+    "trees": "n_trees",
+    "window": "window",
+    "horizon": "horizon",
+    "score": "score",
+    "seed": "seed",
+    "calibration": "calibration",
+    "max_bytes": "max_bytes",
+    "max_features": "max_features",
+}
 
 
 def _names(context: click.Context, option: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
@@ -70,8 +78,9 @@ def _gap(context: click.Context, parameter: click.Parameter, value: str | None) 
     found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)([smhd])", value, re.ASCII)
     number: float = 0 if found is None else int(found[1]) if found[1] else float(found[2]) * _UNITS[found[3]]
     if not 0 < number < 1 << 62:
-        raise click.BadParameter(f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}",
-                                 param=parameter)
+        raise click.BadParameter(
+            f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}", param=parameter
+        )
     return number
 
 
@@ -96,8 +105,9 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
     except ValueError:
         is_one = False
     if not is_one or not value.isascii() or not value.isprintable() or " " in value or parts.username is not None:
-        raise click.BadParameter(f"must be an http or https address without blanks or a password, got {value!r}",
-                                 param=parameter)
+        raise click.BadParameter(
+            f"must be an http or https address without blanks or a password, got {value!r}", param=parameter
+        )
     return value
 
 
@@ -107,87 +117,225 @@ _GROUPS = {
     "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms", "--alarms-only"],
     "Incidents": ["--incidents-only", "--incident-gap", "--time", "--on-incident", "--webhook", "--call-timeout"],
     "Saving and resuming": ["--model", "--every", "--replay", "--no-learn", "--max-models"],
-    "The model": ["--trees", "--window", "--horizon", "--score", "--raw-units", "--seed", "--calibration",
-                  "--max-bytes", "--max-features"],
+    "The model": [
+        "--trees",
+        "--window",
+        "--horizon",
+        "--score",
+        "--raw-units",
+        "--seed",
+        "--calibration",
+        "--max-bytes",
+        "--max-features",
+    ],
 }
 
 
-@click.command("stream", cls=GroupedCommand, groups=_GROUPS, examples=[
-    "tail -n +1 -F sensors.jsonl | imondrian stream --keep time --model sensors.model --replay",
-    """imondrian stream --reasons 3 < table.csv | grep '"alarm":true'""",
-])
-@click.option("--read-as", "format", type=click.Choice(["auto", "json", "csv"]), default="auto", show_default=True,
-              help="Format of the input: an object of JSON a line, or CSV; auto looks at the first line.")
-@click.option("-c", "--columns", multiple=True, callback=_names, metavar="A,B",
-              help="The features; all fields but those that other options name.")
-@click.option("-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B",
-              help="Fields to leave out.")
-@click.option("-k", "--keep", multiple=True, callback=_names, metavar="A,B",
-              help="Fields to copy to the output; they are features only if --columns names them.")
-@click.option("--names", multiple=True, callback=_names, metavar="A,B",
-              help="Of CSV: the columns' names, where no first line has them.")
-@click.option("--delimiter", metavar="MARK", callback=_one_mark, help="Of CSV: what parts the cells, 'tab' for a "
-              "tabulator (found out).")
+@click.command(
+    "stream",
+    cls=GroupedCommand,
+    groups=_GROUPS,
+    examples=[
+        "tail -n +1 -F sensors.jsonl | imondrian stream --keep time --model sensors.model --replay",
+        """imondrian stream --reasons 3 < table.csv | grep '"alarm":true'""",
+    ],
+)
+@click.option(
+    "--read-as",
+    "format",
+    type=click.Choice(["auto", "json", "csv"]),
+    default="auto",
+    show_default=True,
+    help="Format of the input: an object of JSON a line, or CSV; auto looks at the first line.",
+)
+@click.option(
+    "-c",
+    "--columns",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="The features; all fields but those that other options name.",
+)
+@click.option(
+    "-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B", help="Fields to leave out."
+)
+@click.option(
+    "-k",
+    "--keep",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Fields to copy to the output; they are features only if --columns names them.",
+)
+@click.option(
+    "--names",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Of CSV: the columns' names, where no first line has them.",
+)
+@click.option(
+    "--delimiter",
+    metavar="MARK",
+    callback=_one_mark,
+    help="Of CSV: what parts the cells, 'tab' for a tabulator (found out).",
+)
 @click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (the first that comes).")
-@click.option("--header/--no-header", "first", default=None, help="Of CSV: whether the first line holds names (found "
-              "out).")
-@click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
-              "an empty cell, NA, NaN, null and the like. May be given several times.")
-@click.option("-m", "--model", type=_FILE, metavar="FILE",
-              help="Go on from this model if it is there, and save it here; "
-                   "OnlineIsolationMondrianForest.load reads it.")
-@click.option("--key", metavar="NAME", help="A field that says which model a record belongs to: one for each value. "
-              "--model is a folder then, which KeyedForest reads, and models are smaller by default.")
-@click.option("--max-models", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
-              help="Models in memory at a time, with --key; the others are in the folder.")
-@click.option("--every", type=click.IntRange(1), default=10_000, show_default=True, metavar="N",
-              help="Save after so many records; also at the end and when asked to stop.")
+@click.option(
+    "--header/--no-header", "first", default=None, help="Of CSV: whether the first line holds names (found out)."
+)
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="TEXT",
+    help="Of CSV: takes this for a missing value, as well as "
+    "an empty cell, NA, NaN, null and the like. May be given several times.",
+)
+@click.option(
+    "-m",
+    "--model",
+    type=_FILE,
+    metavar="FILE",
+    help="Go on from this model if it is there, and save it here; OnlineIsolationMondrianForest.load reads it.",
+)
+@click.option(
+    "--key",
+    metavar="NAME",
+    help="A field that says which model a record belongs to: one for each value. "
+    "--model is a folder then, which KeyedForest reads, and models are smaller by default.",
+)
+@click.option(
+    "--max-models",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Models in memory at a time, with --key; the others are in the folder.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Save after so many records; also at the end and when asked to stop.",
+)
 @click.option("--replay", is_flag=True, help="The input starts over: pass over the records that --model has learnt.")
-@click.option("--no-learn", "learn", is_flag=True, flag_value=False, default=True,
-              help="Score only; the model and its file stay as they are.")
-@click.option("--alarm-rate", "rate", type=float, callback=_share, show_default="0.01",
-              help="Share of records to raise an alarm for, whatever the scores look like.")
+@click.option(
+    "--no-learn",
+    "learn",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Score only; the model and its file stay as they are.",
+)
+@click.option(
+    "--alarm-rate",
+    "rate",
+    type=float,
+    callback=_share,
+    show_default="0.01",
+    help="Share of records to raise an alarm for, whatever the scores look like.",
+)
 @click.option("--threshold", type=float, help="Raise an alarm at scores from here on, instead.")
-@click.option("--reasons", type=click.IntRange(0), default=0, metavar="N",
-              help="Tell the N features that contribute most to an alarm, and to an incident, also in words. Slower.")
+@click.option(
+    "--reasons",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Tell the N features that contribute most to an alarm, and to an incident, also in words. Slower.",
+)
 @click.option("--skip-alarms", is_flag=True, help="Do not learn records that are alarms. Slower.")
 @click.option("--alarms-only", "shown", flag_value="alarms", help="Lines for records that are alarms, no others.")
-@click.option("--incidents-only", "shown", flag_value="incidents", help="Lines for records at which an incident opens "
-              "or closes, no others.")
-@click.option("--incident-gap", "gap", callback=_gap, show_default="50", metavar="N",
-              help="Alarms less than so many records apart are one incident; with --key, records of the same key. With "
-                   "--time also an age: 90s, 15m, 2h, 1d.")
-@click.option("--time", metavar="NAME", help="A field that says when a record was, by ISO 8601 or in seconds. It is no "
-              "feature.")
-@click.option("--on-incident", callback=_command, metavar="COMMAND", help="Run this, without a shell, as an incident "
-              "opens and as it closes: a program and its arguments, quoted as a whole. The incident is on its standard "
-              "input, as JSON.")
+@click.option(
+    "--incidents-only",
+    "shown",
+    flag_value="incidents",
+    help="Lines for records at which an incident opens or closes, no others.",
+)
+@click.option(
+    "--incident-gap",
+    "gap",
+    callback=_gap,
+    show_default="50",
+    metavar="N",
+    help="Alarms less than so many records apart are one incident; with --key, records of the same key. With "
+    "--time also an age: 90s, 15m, 2h, 1d.",
+)
+@click.option(
+    "--time", metavar="NAME", help="A field that says when a record was, by ISO 8601 or in seconds. It is no feature."
+)
+@click.option(
+    "--on-incident",
+    callback=_command,
+    metavar="COMMAND",
+    help="Run this, without a shell, as an incident "
+    "opens and as it closes: a program and its arguments, quoted as a whole. The incident is on its standard "
+    "input, as JSON.",
+)
 @click.option("--webhook", callback=_url, metavar="URL", help="POST the incident to this address, too.")
-@click.option("--call-timeout", "call_timeout_s", type=float, callback=_seconds, default=10.0, show_default=True,
-              metavar="SECONDS", help="How long a command or a call of a webhook may take.")
+@click.option(
+    "--call-timeout",
+    "call_timeout_s",
+    type=float,
+    callback=_seconds,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a command or a call of a webhook may take.",
+)
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
-@click.option("--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and "
-              "alarms, as JSON.")
-@click.option("--trees", type=click.IntRange(1), show_default="100; 24 with --key",
-              help="Of the model, as all options below.")
-@click.option("--window", type=_Window(), show_default="thinned; 64 with --key",
-              help="What trees keep: thinned, decayed, reservoir, or a number of last points.")
+@click.option(
+    "--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and alarms, as JSON."
+)
+@click.option(
+    "--trees", type=click.IntRange(1), show_default="100; 24 with --key", help="Of the model, as all options below."
+)
+@click.option(
+    "--window",
+    type=_Window(),
+    show_default="thinned; 64 with --key",
+    help="What trees keep: thinned, decayed, reservoir, or a number of last points.",
+)
 @click.option("--horizon", type=click.IntRange(1), show_default="4096", help="How far back thinned and decayed reach.")
-@click.option("--score", type=click.Choice(["default", "spacing", "depth", "insertion"]), show_default="default",
-              help="What is anomalous; the default is depth.")
+@click.option(
+    "--score",
+    type=click.Choice(["default", "spacing", "depth", "insertion"]),
+    show_default="default",
+    help="What is anomalous; the default is depth.",
+)
 @click.option("--raw-units", is_flag=True, help="Take features in the units they come in.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the trees' random numbers.")
-@click.option("--calibration", type=click.IntRange(1), show_default="1024; 256 with --key",
-              help="Last scores that p-values rank among.")
+@click.option(
+    "--calibration",
+    type=click.IntRange(1),
+    show_default="1024; 256 with --key",
+    help="Last scores that p-values rank among.",
+)
 @click.option("--max-bytes", type=click.IntRange(1), help="The model's size at most.")
-@click.option("--max-features", type=click.IntRange(1), show_default="1000; 100 with --key",
-              help="Fields that the model knows at a time.")
+@click.option(
+    "--max-features",
+    type=click.IntRange(1),
+    show_default="1000; 100 with --key",
+    help="Fields that the model knows at a time.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No notes, and no word of single bad lines.")
-def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, first: bool | None,
-            missing: tuple[str, ...], columns: tuple[str, ...],
-            ignore: tuple[str, ...], keep: tuple[str, ...], raw_units: bool, rate: float | None, key: str | None,
-            shown: str | None, time: str | None,
-            **options: Any) -> int:
+def command(
+    names: tuple[str, ...],
+    delimiter: str | None,
+    decimal: str | None,
+    first: bool | None,
+    missing: tuple[str, ...],
+    columns: tuple[str, ...],
+    ignore: tuple[str, ...],
+    keep: tuple[str, ...],
+    raw_units: bool,
+    rate: float | None,
+    key: str | None,
+    shown: str | None,
+    time: str | None,
+    **options: Any,
+) -> int:
     """Follow records on standard input; write a line of JSON for each.
 
     Every record is scored before it is learnt. Its line has its number, the score (0 to 1, high is anomalous, 0 for the
@@ -225,7 +373,13 @@ def command(names: tuple[str, ...], delimiter: str | None, decimal: str | None, 
     parameters = {name: value for name, value in asked.items() if value is not None}
     if raw_units:
         parameters["scale"] = None
-    return stream.run(stream.Settings(
-        selection=Selection(columns or None, ignore, keep, key, time),
-        layout=Layout(delimiter, decimal, names or None, first, missing),
-        parameters=parameters, rate=rate, shown=shown or "all", **options))
+    return stream.run(
+        stream.Settings(
+            selection=Selection(columns or None, ignore, keep, key, time),
+            layout=Layout(delimiter, decimal, names or None, first, missing),
+            parameters=parameters,
+            rate=rate,
+            shown=shown or "all",
+            **options,
+        )
+    )

@@ -46,38 +46,86 @@ def _jobs_default() -> int:
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 _reading = _add(
-    click.option("--read-as", "format", type=click.Choice(["auto", "csv", "json", "parquet", "arrow"]), default="auto",
-                 show_default=True, help="Format of the files; auto looks at their content."),
-    click.option("--delimiter", metavar="MARK", callback=_one_mark, help="Of CSV: what parts the cells, 'tab' for a "
-                 "tabulator (found out)."),
+    click.option(
+        "--read-as",
+        "format",
+        type=click.Choice(["auto", "csv", "json", "parquet", "arrow"]),
+        default="auto",
+        show_default=True,
+        help="Format of the files; auto looks at their content.",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="MARK",
+        callback=_one_mark,
+        help="Of CSV: what parts the cells, 'tab' for a tabulator (found out).",
+    ),
     click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (found out)."),
     click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="Of CSV."),
-    click.option("--header/--no-header", default=None, help="Of CSV: whether the first row holds names "
-                 "(found out: a row of numbers does not)."),
-    click.option("--missing", multiple=True, metavar="TEXT", help="Of CSV: takes this for a missing value, as well as "
-                 "an empty cell, NA, NaN, null and the like. May be given several times."),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Of CSV: whether the first row holds names (found out: a row of numbers does not).",
+    ),
+    click.option(
+        "--missing",
+        multiple=True,
+        metavar="TEXT",
+        help="Of CSV: takes this for a missing value, as well as "
+        "an empty cell, NA, NaN, null and the like. May be given several times.",
+    ),
 )
 _selection = _add(
-    click.option("-c", "--columns", multiple=True, metavar="A,B", help="Columns to look at, in this order; all but "
-                 "those that other options name."),
+    click.option(
+        "-c",
+        "--columns",
+        multiple=True,
+        metavar="A,B",
+        help="Columns to look at, in this order; all but those that other options name.",
+    ),
     click.option("-x", "--exclude", "--ignore", multiple=True, metavar="A,B", help="Columns to leave out."),
     click.option("--numeric-only", is_flag=True, help="Leave out columns that hold text or dates."),
-    click.option("--infinite", type=click.Choice(["refuse", "missing", "drop"]), default="refuse", show_default=True,
-                 help="What to do with infinite values: refuse: an error that names the first; missing: take them for "
-                      "missing values; drop: leave their rows out."),
+    click.option(
+        "--infinite",
+        type=click.Choice(["refuse", "missing", "drop"]),
+        default="refuse",
+        show_default=True,
+        help="What to do with infinite values: refuse: an error that names the first; missing: take them for "
+        "missing values; drop: leave their rows out.",
+    ),
 )
 _fitting = _add(
     click.option("-m", "--model", type=_FILE, metavar="FILE", help="Use this saved forest instead of fitting one."),
     click.option("--trees", type=click.IntRange(1), metavar="N", show_default="100", help="Trees."),
-    click.option("--max-samples", type=click.IntRange(1), metavar="N", show_default="256", help="Rows that are drawn "
-                 "for each tree."),
-    click.option("--score", "score", type=click.Choice(["default", "spacing", "depth", "insertion"]),
-                 show_default="spacing", help="How anomalous a row is: see the guide."),
+    click.option(
+        "--max-samples",
+        type=click.IntRange(1),
+        metavar="N",
+        show_default="256",
+        help="Rows that are drawn for each tree.",
+    ),
+    click.option(
+        "--score",
+        "score",
+        type=click.Choice(["default", "spacing", "depth", "insertion"]),
+        show_default="spacing",
+        help="How anomalous a row is: see the guide.",
+    ),
     click.option("--seed", type=click.IntRange(0, 2**32 - 1), show_default="0", help="Of all that is drawn at random."),
-    click.option("--contamination", type=click.FloatRange(0, 0.5, min_open=True), metavar="SHARE",
-                 help="Share of rows to call outliers; without it those whose score is above 0.5."),
-    click.option("-j", "--jobs", type=click.IntRange(1), default=_jobs_default, show_default="all processors",
-                 help="Threads. They do not change results."),
+    click.option(
+        "--contamination",
+        type=click.FloatRange(0, 0.5, min_open=True),
+        metavar="SHARE",
+        help="Share of rows to call outliers; without it those whose score is above 0.5.",
+    ),
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        default=_jobs_default,
+        show_default="all processors",
+        help="Threads. They do not change results.",
+    ),
 )
 
 
@@ -87,8 +135,17 @@ _FOREST = ["--model", "--trees", "--max-samples", "--score", "--seed", "--jobs"]
 _SCORE_GROUPS = {
     "Columns": [*_COLUMNS, "--keep", "--label", "--anomaly"],
     "What is an outlier": ["--contamination", "--fdr"],
-    "Output": ["--output", "--format", "--top", "--reasons", "--words", "--explain-top", "--plot",
-               "--summary", "--quiet"],
+    "Output": [
+        "--output",
+        "--format",
+        "--top",
+        "--reasons",
+        "--words",
+        "--explain-top",
+        "--plot",
+        "--summary",
+        "--quiet",
+    ],
     "The forest": [*_FOREST, "--save"],
     "How files are read": _FILES,
 }
@@ -113,39 +170,89 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-@click.command("score", cls=GroupedCommand, groups=_SCORE_GROUPS, examples=[
-    "imondrian score readings.csv --numeric-only --top 20",
-    "imondrian score readings.parquet -o scores.csv --plot scores.png --save usual.forest",
-    "imondrian score today.parquet -o today.csv --model usual.forest --fdr 0.1",
-])
+@click.command(
+    "score",
+    cls=GroupedCommand,
+    groups=_SCORE_GROUPS,
+    examples=[
+        "imondrian score readings.csv --numeric-only --top 20",
+        "imondrian score readings.parquet -o scores.csv --plot scores.png --save usual.forest",
+        "imondrian score today.parquet -o today.csv --model usual.forest --fdr 0.1",
+    ],
+)
 @click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
 @_selection
-@click.option("-l", "--label", "--labels", metavar="NAME", help="Column that says which rows are anomalies: it is no "
-              "feature, and ROC AUC and average precision are told.")
-@click.option("--anomaly", "anomalies", multiple=True, metavar="VALUE", help="Value of the label that means an "
-              "anomaly; may be given several times. Without it: true, 1 beside 0, -1 beside 1, the other one of two "
-              "values of which one means normal, else the rarer one.")
-@click.option("-k", "--keep", multiple=True, metavar="A,B", help="Columns to copy to the output; those that "
-              "hold no numbers are then no features.")
+@click.option(
+    "-l",
+    "--label",
+    "--labels",
+    metavar="NAME",
+    help="Column that says which rows are anomalies: it is no feature, and ROC AUC and average precision are told.",
+)
+@click.option(
+    "--anomaly",
+    "anomalies",
+    multiple=True,
+    metavar="VALUE",
+    help="Value of the label that means an "
+    "anomaly; may be given several times. Without it: true, 1 beside 0, -1 beside 1, the other one of two "
+    "values of which one means normal, else the rarer one.",
+)
+@click.option(
+    "-k",
+    "--keep",
+    multiple=True,
+    metavar="A,B",
+    help="Columns to copy to the output; those that hold no numbers are then no features.",
+)
 @_fitting
-@click.option("--fdr", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
-              help="Call outliers those rows of which at most this share is expected to be usual ones, instead of all "
-                   "above a threshold: Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a "
-                   "--model of usual ones: of those a forest was fitted to hardly any is called.")
+@click.option(
+    "--fdr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Call outliers those rows of which at most this share is expected to be usual ones, instead of all "
+    "above a threshold: Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a "
+    "--model of usual ones: of those a forest was fitted to hardly any is called.",
+)
 @click.option("--save", type=_FILE, metavar="FILE", help="Save the forest, for --model and for Python.")
-@click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there, whole or not at all: .csv, .parquet, "
-              ".arrow or .feather. Without it: CSV to standard output, or a table of the most anomalous rows where "
-              "that is a terminal.")
-@click.option("-f", "--format", "layout", type=click.Choice(["auto", "csv", "table"]), default="auto",
-              show_default=True, help="Of standard output.")
-@click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Only the N most anomalous rows, the first "
-              "first.  [20 in a table]")
-@click.option("--reasons", type=click.IntRange(0), default=3, show_default=True, metavar="K",
-              help="Most reasons a row.")
+@click.option(
+    "-o",
+    "--output",
+    type=_FILE,
+    metavar="FILE",
+    help="Write there, whole or not at all: .csv, .parquet, "
+    ".arrow or .feather. Without it: CSV to standard output, or a table of the most anomalous rows where "
+    "that is a terminal.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "layout",
+    type=click.Choice(["auto", "csv", "table"]),
+    default="auto",
+    show_default=True,
+    help="Of standard output.",
+)
+@click.option(
+    "-n",
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the N most anomalous rows, the first first.  [20 in a table]",
+)
+@click.option(
+    "--reasons", type=click.IntRange(0), default=3, show_default=True, metavar="K", help="Most reasons a row."
+)
 @click.option("--words", is_flag=True, help="Give the reasons as one sentence, with what is usual, in a column 'why'.")
-@click.option("--explain-top", "explained", type=click.IntRange(0), default=1000, show_default=True, metavar="N",
-              help="Give reasons for the N most anomalous rows: they take longer than scores, and these rows are kept "
-                   "in memory.")
+@click.option(
+    "--explain-top",
+    "explained",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Give reasons for the N most anomalous rows: they take longer than scores, and these rows are kept in memory.",
+)
 @click.option("--plot", type=_FILE, metavar="FILE", help="Draw the scores: .png, .svg, .pdf or .jpg.")
 @click.option("--summary", type=_FILE, metavar="FILE", help="Write what was found in all as JSON.")
 @_reading
@@ -170,21 +277,53 @@ def score(**settings: Any) -> int:
     return run(Settings(**_grouped(settings)))
 
 
-@click.command("explain", cls=GroupedCommand, groups=_EXPLAIN_GROUPS, examples=[
-    "imondrian explain readings.csv --top 5",
-    "imondrian explain readings.csv --row 8 --model usual.forest --format json",
-])
+@click.command(
+    "explain",
+    cls=GroupedCommand,
+    groups=_EXPLAIN_GROUPS,
+    examples=[
+        "imondrian explain readings.csv --top 5",
+        "imondrian explain readings.csv --row 8 --model usual.forest --format json",
+    ],
+)
 @click.argument("file", type=_FILE)
-@click.option("-r", "--row", "rows", type=click.IntRange(1), multiple=True, metavar="N", help="Explain this row, the "
-              "first one being 1; may be given several times.")
-@click.option("-n", "--top", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Explain the N "
-              "most anomalous rows, where no --row is given.")
-@click.option("--features", type=click.IntRange(1), default=10, show_default=True, metavar="N",
-              help="Contributions in a table; the others are summed up.")
+@click.option(
+    "-r",
+    "--row",
+    "rows",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="N",
+    help="Explain this row, the first one being 1; may be given several times.",
+)
+@click.option(
+    "-n",
+    "--top",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Explain the N most anomalous rows, where no --row is given.",
+)
+@click.option(
+    "--features",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Contributions in a table; the others are summed up.",
+)
 @_selection
 @_fitting
-@click.option("-f", "--format", "layout", type=click.Choice(["table", "json", "csv"]), default="table",
-              show_default=True, help="Only json and csv have all digits and all features.")
+@click.option(
+    "-f",
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Only json and csv have all digits and all features.",
+)
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there: whole or not at all.")
 @click.option("--plot", type=_FILE, metavar="FILE", help="Draw the first of the rows: .png, .svg, .pdf or .jpg.")
 @_reading

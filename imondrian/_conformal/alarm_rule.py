@@ -83,8 +83,14 @@ class AlarmRule:
     ``8 * history`` bytes; 16 bytes a score are held.
     """
 
-    def __init__(self, rate: float, mode: str = "p-value", history: int = HISTORY, step: float = STEP,
-                 usual: UsualScores | None = None) -> None:
+    def __init__(
+        self,
+        rate: float,
+        mode: str = "p-value",
+        history: int = HISTORY,
+        step: float = STEP,
+        usual: UsualScores | None = None,
+    ) -> None:
         self.rate = open_share("rate", rate)
         if mode not in MODES:
             raise ValueError(f"mode must be one of {list(MODES)}, got {mode!r}")
@@ -199,27 +205,58 @@ class AlarmRule:
 
     def state(self) -> dict[str, Any]:
         """Return what it takes to go on elsewhere: numbers, and the held scores as they lie."""
-        return {"rate": self.rate, "mode": self.mode, "history": self.history, "slack": self.slack,
-                "n_scores": self.n_scores, "n_alarms": self.n_alarms, "debt": self._debt, "drift": self._drift,
-                "last": self._last, "n_kept": self._n_kept, "run": self._run,
-                "scores": np.array(self._ring, np.float64)}
+        return {
+            "rate": self.rate,
+            "mode": self.mode,
+            "history": self.history,
+            "slack": self.slack,
+            "n_scores": self.n_scores,
+            "n_alarms": self.n_alarms,
+            "debt": self._debt,
+            "drift": self._drift,
+            "last": self._last,
+            "n_kept": self._n_kept,
+            "run": self._run,
+            "scores": np.array(self._ring, np.float64),
+        }
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any], usual: UsualScores | None = None) -> AlarmRule:
         """Go on from a state; ValueError tells what is damaged."""
-        kinds = {"rate": float, "mode": str, "history": int, "slack": float, "n_scores": int, "n_alarms": int,
-                 "debt": float, "drift": float, "last": int, "n_kept": int, "run": int, "scores": np.ndarray}
+        kinds = {
+            "rate": float,
+            "mode": str,
+            "history": int,
+            "slack": float,
+            "n_scores": int,
+            "n_alarms": int,
+            "debt": float,
+            "drift": float,
+            "last": int,
+            "n_kept": int,
+            "run": int,
+            "scores": np.ndarray,
+        }
         bad = [name for name, kind in kinds.items() if type(state.get(name)) is not kind]
         if bad or state.keys() != kinds.keys():
             raise ValueError(f"damaged alarms: {bad or sorted(state)!r}")
         rule = cls(state["rate"], state["mode"], state["history"], usual=usual)
         scores, n = state["scores"], state["n_scores"]
-        counts = -_NEAR - 1 <= state["last"] <= n and \
-            all(0 <= state[name] <= n for name in ("n_alarms", "n_kept", "run"))
-        levels = math.isfinite(state["debt"]) and _LEAST_DRIFT <= state["drift"] <= _MOST_DRIFT and \
-            0.0 < state["slack"] < math.inf
-        if not (counts and levels) or scores.dtype != np.float64 or scores.ndim != 1 or np.isnan(scores).any() or \
-                len(scores) != min(state["n_kept"], rule.history):
+        counts = -_NEAR - 1 <= state["last"] <= n and all(
+            0 <= state[name] <= n for name in ("n_alarms", "n_kept", "run")
+        )
+        levels = (
+            math.isfinite(state["debt"])
+            and _LEAST_DRIFT <= state["drift"] <= _MOST_DRIFT
+            and 0.0 < state["slack"] < math.inf
+        )
+        if (
+            not (counts and levels)
+            or scores.dtype != np.float64
+            or scores.ndim != 1
+            or np.isnan(scores).any()
+            or len(scores) != min(state["n_kept"], rule.history)
+        ):
             raise ValueError("damaged alarms: numbers that do not fit each other")
         rule.slack, rule.n_scores, rule.n_alarms = state["slack"], n, state["n_alarms"]
         rule._debt, rule._drift, rule._last = state["debt"], state["drift"], state["last"]

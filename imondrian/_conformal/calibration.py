@@ -65,16 +65,22 @@ class Calibration:
     cross : bool
     """
 
-    def __init__(self, rows: np.ndarray | None = None, weight: np.ndarray | None = None,
-                 seed: np.ndarray | None = None, cross: bool = False) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray | None = None,
+        weight: np.ndarray | None = None,
+        seed: np.ndarray | None = None,
+        cross: bool = False,
+    ) -> None:
         self.rows, self.weight, self.seed, self.cross = rows, weight, seed, cross
         self.recent = ScoreWindow(CALIBRATION_SIZE)
         self.recent_score: str | None = None
         self._cache: tuple[Any, Any] | None = None
 
     @classmethod
-    def of_fit(cls, X: np.ndarray, weight: np.ndarray | None, drawn: np.ndarray | None,
-               states: np.ndarray) -> Calibration:
+    def of_fit(
+        cls, X: np.ndarray, weight: np.ndarray | None, drawn: np.ndarray | None, states: np.ndarray
+    ) -> Calibration:
         """Remember rows of the training data; ``drawn`` names those that trees hold, if any are left over."""
         kept = rows_to_keep(len(X), drawn)
         return cls.of_rows(X.take(kept, axis=0), None if weight is None else weight[kept], states, drawn is None)
@@ -122,8 +128,15 @@ class Calibration:
         twin.__dict__ = {**self.__dict__, "recent": copy.deepcopy(self.recent)}
         return twin
 
-    def p_values(self, X: np.ndarray | DeviceRows, forest: Forest, score: str, grow: Grower,
-                 n_threads: int, scores: np.ndarray | None = None) -> np.ndarray:
+    def p_values(
+        self,
+        X: np.ndarray | DeviceRows,
+        forest: Forest,
+        score: str,
+        grow: Grower,
+        n_threads: int,
+        scores: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Return the p-value of each row of X; ``scores`` are the rows' own, where they are known already."""
         source = self.source
         if source == "prequential":
@@ -164,8 +177,9 @@ class Calibration:
         folds = []
         for k in range(min(N_FOLDS, m)):
             inside, outside = fold == k, fold != k
-            forest = grow(self.rows[outside], None if self.weight is None else self.weight[outside],
-                          seed_states(rng, n_trees))
+            forest = grow(
+                self.rows[outside], None if self.weight is None else self.weight[outside], seed_states(rng, n_trees)
+            )
             scores = forest.scores(self.rows[inside], score, n_threads)
             folds.append((forest, scores, None if weight is None else weight[inside]))
         return folds
@@ -194,12 +208,16 @@ class Calibration:
         rows = stored(arrays, "rows", dtype, 2) if "rows" in arrays else None
         weight = stored(arrays, "weight", np.float64, 1) if "weight" in arrays else None
         seed = stored(arrays, "seed", np.uint64, 1) if "seed" in arrays else None
-        if len(cross) != 1 or (rows is not None and rows.shape[1] != n_features) or \
-                (weight is not None and (rows is None or len(weight) != len(rows))) or \
-                (cross[0] and (rows is None or seed is None or len(seed) != 4)):
+        if (
+            len(cross) != 1
+            or (rows is not None and rows.shape[1] != n_features)
+            or (weight is not None and (rows is None or len(weight) != len(rows)))
+            or (cross[0] and (rows is None or seed is None or len(seed) != 4))
+        ):
             raise ValueError("damaged calibration: its arrays do not fit together")
-        if (rows is not None and np.isinf(rows).any()) or \
-                (weight is not None and not (np.isfinite(weight) & (weight > 0)).all()):
+        if (rows is not None and np.isinf(rows).any()) or (
+            weight is not None and not (np.isfinite(weight) & (weight > 0)).all()
+        ):
             raise ValueError("damaged calibration: a row or a weight is not finite")
         calibration = cls(rows, weight, seed, bool(cross[0]))
         recent = {name.removeprefix("recent."): array for name, array in arrays.items() if name.startswith("recent.")}

@@ -99,14 +99,14 @@ class ScoreWindow:
         last = scores[-size:]
         first = (self.n_seen + len(scores) - len(last)) % size
         end = min(len(last), size - first)
-        self.scores[first:first + end] = last[:end]
-        self.scores[:len(last) - end] = last[end:]
+        self.scores[first : first + end] = last[:end]
+        self.scores[: len(last) - end] = last[end:]
         self.n_seen += len(scores)
 
     def in_order(self) -> np.ndarray:
         """Return the kept scores, oldest first."""
         oldest = self.n_seen % len(self.scores) if self.held == len(self.scores) else 0
-        return np.concatenate((self.scores[oldest:self.held], self.scores[:oldest]))
+        return np.concatenate((self.scores[oldest : self.held], self.scores[:oldest]))
 
     def p_value(self, score: float) -> float:
         """Return the p-value of one score; 1 while nothing is known."""
@@ -117,14 +117,14 @@ class ScoreWindow:
         fade, totals = _fading(size, self.half_life)
         oldest = self.n_seen % size if held == size else 0
         turn = size - oldest  # the ages of places 0, 1, ... begin here
-        mass = fade[size - held:turn] @ above[oldest:] + fade[turn:] @ above[:oldest]
+        mass = fade[size - held : turn] @ above[oldest:] + fade[turn:] @ above[:oldest]
         return min(float((1.0 + mass) / (1.0 + totals[held])), 1.0)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Return the p-value of each score, (n,)."""
         if len(scores) == 1:
             return np.array([self.p_value(float(scores[0]))])
-        kept = self.scores[:self.held]
+        kept = self.scores[: self.held]
         if self.half_life is None:
             return (1.0 + mass_above(scores, kept)) / (1.0 + len(kept))
         age = 1 + (self.n_seen - 1 - np.arange(len(kept))) % len(self.scores)
@@ -139,16 +139,26 @@ class ScoreWindow:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the state as plain arrays, for storing."""
         half_life = np.nan if self.half_life is None else self.half_life
-        return {"scores": self.scores.copy(), "n_seen": np.array([self.n_seen], np.int64),
-                "half_life": np.array([half_life])}
+        return {
+            "scores": self.scores.copy(),
+            "n_seen": np.array([self.n_seen], np.int64),
+            "half_life": np.array([half_life]),
+        }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ScoreWindow:
         """Rebuild from ``to_arrays()``; ValueError names what is damaged."""
-        scores, n_seen, half_life = (stored(arrays, name, kind, 1) for name, kind in
-                                     (("scores", np.float64), ("n_seen", np.int64), ("half_life", np.float64)))
-        if len(scores) < 1 or len(n_seen) != 1 or len(half_life) != 1 or \
-                not 0 <= n_seen[0] <= _MOST_SEEN or not (half_life[0] > 0 or np.isnan(half_life[0])):
+        scores, n_seen, half_life = (
+            stored(arrays, name, kind, 1)
+            for name, kind in (("scores", np.float64), ("n_seen", np.int64), ("half_life", np.float64))
+        )
+        if (
+            len(scores) < 1
+            or len(n_seen) != 1
+            or len(half_life) != 1
+            or not 0 <= n_seen[0] <= _MOST_SEEN
+            or not (half_life[0] > 0 or np.isnan(half_life[0]))
+        ):
             raise ValueError("damaged calibration: sizes of the window of scores do not fit")
         if np.isnan(scores).any():
             raise ValueError("damaged calibration: a score is missing")

@@ -61,21 +61,34 @@ class Incident:
     @property
     def reasons(self) -> list[tuple[Any, str, float]]:
         """Features with the side ("low" or "high") and the size of what they contributed, the largest first."""
-        sized = [(name, side, size) for name, pair in self.parts.items()
-                 for side, size in zip(("low", "high"), pair, strict=True) if size > 0.0]
+        sized = [
+            (name, side, size)
+            for name, pair in self.parts.items()
+            for side, size in zip(("low", "high"), pair, strict=True)
+            if size > 0.0
+        ]
         return sorted(sized, key=lambda each: -each[2])
 
     def told(self, n_reasons: int = 0) -> dict[str, Any]:
         """Return it as a JSON object, with so many reasons at most."""
-        found = {"id": self.id, "state": self.state, "start": self.start, "peak": self.peak, "end": self.end,
-                 "alarms": self.n_alarms, "p_value": self.p_value, "score": self.score}
+        found = {
+            "id": self.id,
+            "state": self.state,
+            "start": self.start,
+            "peak": self.peak,
+            "end": self.end,
+            "alarms": self.n_alarms,
+            "p_value": self.p_value,
+            "score": self.score,
+        }
         if self.key is not None:
             found["key"] = self.key
         if self.since is not None and self.until is not None:
             found["seconds"] = self.until - self.since
         if n_reasons:
-            found["reasons"] = [{"feature": name, "side": side, "contribution": size}
-                                for name, side, size in self.reasons[:n_reasons]]
+            found["reasons"] = [
+                {"feature": name, "side": side, "contribution": size} for name, side, size in self.reasons[:n_reasons]
+            ]
         return found
 
     def _join(self, row: int, p_value: float, score: float, parts: Mapping[Any, tuple[float, float]]) -> None:
@@ -125,8 +138,15 @@ class Incidents:
         """Whether rows without alarms matter at present."""
         return bool(self._open)
 
-    def alarm(self, row: int, p_value: float, score: float, parts: Mapping[Any, tuple[float, float]] | None = None,
-              key: Hashable = None, time: float | None = None) -> list[Incident]:
+    def alarm(
+        self,
+        row: int,
+        p_value: float,
+        score: float,
+        parts: Mapping[Any, tuple[float, float]] | None = None,
+        key: Hashable = None,
+        time: float | None = None,
+    ) -> list[Incident]:
         """Take a row that is an alarm; return its incident, then those that are closed for it, all as they are now.
 
         Parameters
@@ -190,18 +210,42 @@ class Incidents:
 
     def state(self) -> dict[str, Any]:
         """Return what it takes to go on elsewhere: plain values. Closed incidents are left out."""
-        return {"gap": self.gap, "count": self.count, "now": self._now,
-                "open": [[each.key, each.id, each.start, each.peak, each.end, each.n_alarms, each.quiet, each.p_value,
-                          each.score, each.since, each.until, [[name, *pair] for name, pair in each.parts.items()]]
-                         for each in self._open.values()]}
+        return {
+            "gap": self.gap,
+            "count": self.count,
+            "now": self._now,
+            "open": [
+                [
+                    each.key,
+                    each.id,
+                    each.start,
+                    each.peak,
+                    each.end,
+                    each.n_alarms,
+                    each.quiet,
+                    each.p_value,
+                    each.score,
+                    each.since,
+                    each.until,
+                    [[name, *pair] for name, pair in each.parts.items()],
+                ]
+                for each in self._open.values()
+            ],
+        }
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any], gap: float | None = None) -> Incidents:
         """Go on from a state, with another gap if one is given; ValueError tells what is damaged."""
-        if not isinstance(state, dict) or state.keys() != {"gap", "count", "now", "open"} or \
-                type(state["count"]) is not int or not 0 <= state["count"] <= _LARGEST or \
-                type(state["gap"]) not in (int, float) or not 0 < state["gap"] <= _LARGEST or \
-                not _is_time(state["now"]) or type(state["open"]) is not list:
+        if (
+            not isinstance(state, dict)
+            or state.keys() != {"gap", "count", "now", "open"}
+            or type(state["count"]) is not int
+            or not 0 <= state["count"] <= _LARGEST
+            or type(state["gap"]) not in (int, float)
+            or not 0 < state["gap"] <= _LARGEST
+            or not _is_time(state["now"])
+            or type(state["open"]) is not list
+        ):
             raise ValueError(f"damaged incidents: {state!r:.80}")
         found = cls(state["gap"] if gap is None else gap, kept=0)
         found.count, found._now = state["count"], state["now"]
@@ -213,8 +257,13 @@ class Incidents:
         open_ones = list(found._open.values())
         ends = [each.end for each in open_ones]
         times = [each.until for each in open_ones if each.until is not None]
-        if len({each.id for each in open_ones}) < len(ends) or len(ends) > _MOST_OPEN or sorted(set(ends)) != ends or \
-                sorted(times) != times or (None in found._open and len(ends) > 1):
+        if (
+            len({each.id for each in open_ones}) < len(ends)
+            or len(ends) > _MOST_OPEN
+            or sorted(set(ends)) != ends
+            or sorted(times) != times
+            or (None in found._open and len(ends) > 1)
+        ):
             raise ValueError("damaged incidents: they do not fit each other")
         return found
 
@@ -228,9 +277,17 @@ def _incident(entry: Any, count: int, gap: float, now: float | None) -> Incident
         return None
     number, start, peak, end, n_alarms, quiet = counts
     most_quiet = _LARGEST if isinstance(gap, float) else max(gap - 2, 0)
-    if not (1 <= number <= count and start <= peak <= end and quiet <= most_quiet
-            and 1 <= n_alarms <= end - start + 1 and (n_alarms > 1) >= (end > start)
-            and type(p_value) is float and 0.0 <= p_value <= 1.0 and type(score) is float and math.isfinite(score)):
+    if not (
+        1 <= number <= count
+        and start <= peak <= end
+        and quiet <= most_quiet
+        and 1 <= n_alarms <= end - start + 1
+        and (n_alarms > 1) >= (end > start)
+        and type(p_value) is float
+        and 0.0 <= p_value <= 1.0
+        and type(score) is float
+        and math.isfinite(score)
+    ):
         return None
     if not (_is_time(since) and _is_time(until)) or (until is None and (since is not None or isinstance(gap, float))):
         return None
@@ -241,8 +298,21 @@ def _incident(entry: Any, count: int, gap: float, now: float | None) -> Incident
     pairs = {name: (low, high) for name, low, high in parts}
     if len(pairs) < len(parts):
         return None
-    return Incident(number, start, peak, end, p_value, score, n_alarms, "open" if n_alarms == 1 else "ongoing", pairs,
-                    key, since, until, quiet)
+    return Incident(
+        number,
+        start,
+        peak,
+        end,
+        p_value,
+        score,
+        n_alarms,
+        "open" if n_alarms == 1 else "ongoing",
+        pairs,
+        key,
+        since,
+        until,
+        quiet,
+    )
 
 
 def _is_time(time: Any) -> bool:
@@ -250,12 +320,17 @@ def _is_time(time: Any) -> bool:
 
 
 def _is_part(part: Any) -> bool:
-    return type(part) is list and len(part) == 3 and type(part[0]) is str and \
-        all(type(size) is float and math.isfinite(size) for size in part[1:])
+    return (
+        type(part) is list
+        and len(part) == 3
+        and type(part[0]) is str
+        and all(type(size) is float and math.isfinite(size) for size in part[1:])
+    )
 
 
-def _summed(parts: Mapping[Any, tuple[float, float]], more: Mapping[Any, Iterable[float]]
-            ) -> dict[Any, tuple[float, float]]:
+def _summed(
+    parts: Mapping[Any, tuple[float, float]], more: Mapping[Any, Iterable[float]]
+) -> dict[Any, tuple[float, float]]:
     """Return sums by feature, of the largest ones if there are too many."""
     found = dict(parts)
     for name, (low, high) in more.items():

@@ -28,10 +28,37 @@ _ROWS_BYTES = 40 * 1024  # shared memory that a block's rows may take
 _BLOCK_BYTES = 56 * 1024  # shared memory of a block of which four are to run side by side
 
 _COLUMNS = {  # what each kernel file calls COLUMNS
-    "depth_score": ("header", "feature", "threshold", "child", "time", "mass", "leaf_mass", "hidden_depth",
-                    "leaf_point", "lower", "upper", "rate", "points"),
-    "spacing": ("header", "feature", "threshold", "child", "mass", "leaf_mass", "clean", "leaf_clean", "bag",
-                "leaf_point", "lower", "upper", "rate", "points"),
+    "depth_score": (
+        "header",
+        "feature",
+        "threshold",
+        "child",
+        "time",
+        "mass",
+        "leaf_mass",
+        "hidden_depth",
+        "leaf_point",
+        "lower",
+        "upper",
+        "rate",
+        "points",
+    ),
+    "spacing": (
+        "header",
+        "feature",
+        "threshold",
+        "child",
+        "mass",
+        "leaf_mass",
+        "clean",
+        "leaf_clean",
+        "bag",
+        "leaf_point",
+        "lower",
+        "upper",
+        "rate",
+        "points",
+    ),
 }
 _BOXES = ("lower", "upper")
 
@@ -73,10 +100,15 @@ class DeviceForest:
         ValueError where a value is infinite; nothing else is checked.
         """
         measured, instance = self._measure(x, score)
-        entry, numbers = ("scores_of_spacings", self._usual()) if score == "spacing" else \
-            ("scores_of_depths", (self.norm,))
-        self.device.launch(Kernel(instance, entry), (-(-len(x) // 256),), (256,),
-                           (measured, np.int64(len(x)), *map(np.float64, (*numbers, sign))))
+        entry, numbers = (
+            ("scores_of_spacings", self._usual()) if score == "spacing" else ("scores_of_depths", (self.norm,))
+        )
+        self.device.launch(
+            Kernel(instance, entry),
+            (-(-len(x) // 256),),
+            (256,),
+            (measured, np.int64(len(x)), *map(np.float64, (*numbers, sign))),
+        )
         return measured
 
     def host_scores(self, x: Any, score: str) -> np.ndarray:
@@ -103,7 +135,9 @@ class DeviceForest:
             file, entry = _WALKS[score]
             instance = Instance("imondrian", file, self.dtype)
             self.device.launch(
-                Kernel(instance, entry), (-(-len(x) // _PATH_THREADS),), (_PATH_THREADS,),
+                Kernel(instance, entry),
+                (-(-len(x) // _PATH_THREADS),),
+                (_PATH_THREADS,),
                 (*self._column_args(file), x, np.int64(len(x)), measured, missing, counts),
             )
         n_missing, n_infinite = xp.asnumpy(counts).tolist()
@@ -129,27 +163,61 @@ class DeviceForest:
         if plan not in self._groups:
             self._groups[plan] = self._upload(plan.groups(packed.tree_bytes))
         groups = self._groups[plan]
-        instance = Instance("imondrian", "leaf_depth", self.dtype, (
-            ("WIDE", int(packed.wide)), ("ROWS", plan.rows), ("SHARED_ROWS", int(plan.rows_bytes > 0)),
-            ("SHARED_TREES", int(plan.trees_bytes > 0))))
+        instance = Instance(
+            "imondrian",
+            "leaf_depth",
+            self.dtype,
+            (
+                ("WIDE", int(packed.wide)),
+                ("ROWS", plan.rows),
+                ("SHARED_ROWS", int(plan.rows_bytes > 0)),
+                ("SHARED_TREES", int(plan.trees_bytes > 0)),
+            ),
+        )
         self.device.launch(
-            Kernel(instance, "leaf_depths"), (-(-len(x) // (_THREADS * plan.rows)),), (_THREADS,),
-            (self._words, self._starts, groups, np.int32(len(groups) - 1), np.int32(self.n_trees),
-             np.int32(packed.feature_bits), x, np.int64(len(x)), np.int32(self.n_features), depth, missing, counts),
+            Kernel(instance, "leaf_depths"),
+            (-(-len(x) // (_THREADS * plan.rows)),),
+            (_THREADS,),
+            (
+                self._words,
+                self._starts,
+                groups,
+                np.int32(len(groups) - 1),
+                np.int32(self.n_trees),
+                np.int32(packed.feature_bits),
+                x,
+                np.int64(len(x)),
+                np.int32(self.n_features),
+                depth,
+                missing,
+                counts,
+            ),
             plan.rows_bytes + plan.trees_bytes,
         )
         return instance
 
     def _measure_missing(self, x: Any, missing: Any, n_missing: int, score: str, measured: Any) -> None:
         """Measure the rows that lack values, whose number and places are given."""
-        file, entry, flags = ("spacing", "mended_spacings", ()) if score == "spacing" else \
-            ("depth_score", "mended_depths", (np.int32(score == "insertion"),))
+        file, entry, flags = (
+            ("spacing", "mended_spacings", ())
+            if score == "spacing"
+            else ("depth_score", "mended_depths", (np.int32(score == "insertion"),))
+        )
         if score not in self._ways:
             self._ways[score] = tuple(map(self._upload, self._forest.drawn_ways(score)))
         self.device.launch(
-            Kernel(Instance("imondrian", file, self.dtype), entry), (-(-n_missing // _PATH_THREADS),), (_PATH_THREADS,),
-            (*self._column_args(file, boxes=score != "depth"), x, missing, np.int64(n_missing), *flags,
-             *self._ways[score], measured),
+            Kernel(Instance("imondrian", file, self.dtype), entry),
+            (-(-n_missing // _PATH_THREADS),),
+            (_PATH_THREADS,),
+            (
+                *self._column_args(file, boxes=score != "depth"),
+                x,
+                missing,
+                np.int64(n_missing),
+                *flags,
+                *self._ways[score],
+                measured,
+            ),
         )
 
     def _pack(self) -> PackedForest:
@@ -168,8 +236,13 @@ class DeviceForest:
             if name not in self._columns and (boxes or name not in _BOXES):
                 self._columns[name] = self._upload(hidden_depths(columns) if name == "hidden_depth" else columns[name])
         arrays = [self._columns.get(name, self._columns["points"]) for name in _COLUMNS[file]]
-        return (*arrays, np.int32(self.n_trees), np.int64(columns["feature"].shape[1]),
-                np.int64(columns["points"].shape[1]), np.int32(self.n_features))
+        return (
+            *arrays,
+            np.int32(self.n_trees),
+            np.int64(columns["feature"].shape[1]),
+            np.int64(columns["points"].shape[1]),
+            np.int32(self.n_features),
+        )
 
     def _upload(self, array: np.ndarray) -> Any:
         uploaded = self.device.xp.asarray(np.ascontiguousarray(array))
@@ -194,8 +267,14 @@ class Plan:
         """
         shared = device.shared_bytes
         most = min(_ROWS_BYTES, shared)
-        rows = next((rows for rows in (4, 2) if rows * row_bytes <= most
-                     and n >= rows * _THREADS * 2 * device.n_multiprocessors), 1)
+        rows = next(
+            (
+                rows
+                for rows in (4, 2)
+                if rows * row_bytes <= most and n >= rows * _THREADS * 2 * device.n_multiprocessors
+            ),
+            1,
+        )
         rows_bytes = rows * row_bytes if rows * row_bytes <= most else 0
         if rows_bytes + largest_tree > shared >= largest_tree:
             rows, rows_bytes = 1, 0  # a tree is read more often than a row

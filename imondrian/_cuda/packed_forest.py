@@ -71,8 +71,9 @@ def pack(columns: dict[str, np.ndarray], n_features: int) -> PackedForest:
     return PackedForest(words, starts, bits, wide, depth)
 
 
-def _words(n_slots: np.ndarray, threshold: np.ndarray, link: np.ndarray, value: np.ndarray,
-           wide: bool) -> tuple[np.ndarray, np.ndarray]:
+def _words(
+    n_slots: np.ndarray, threshold: np.ndarray, link: np.ndarray, value: np.ndarray, wide: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and values, tree by tree, and where each tree starts."""
     per_node = 1 + wide
     size = n_slots * (per_node + 1)

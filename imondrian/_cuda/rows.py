@@ -68,15 +68,18 @@ class DeviceRows:
         if X.dtype.kind == "c":
             raise ValueError("Complex data not supported")
         if X.ndim < 2:
-            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead, of shape {X.shape}.\nReshape your data "
-                             "either using array.reshape(-1, 1) if your data has a single feature or "
-                             "array.reshape(1, -1) if it contains a single sample.")
+            raise ValueError(
+                f"Expected 2D array, got {X.ndim}D array instead, of shape {X.shape}.\nReshape your data "
+                "either using array.reshape(-1, 1) if your data has a single feature or "
+                "array.reshape(1, -1) if it contains a single sample."
+            )
         if X.ndim > 2:
             raise ValueError(f"Found array with dim {X.ndim}, while dim <= 2 is required by {estimator}.")
         for axis, of in enumerate(("sample", "feature")):
             if X.shape[axis] == 0:
-                raise ValueError(f"Found array with 0 {of}(s) (shape={X.shape}) while a minimum of 1 is required "
-                                 f"by {estimator}.")
+                raise ValueError(
+                    f"Found array with 0 {of}(s) (shape={X.shape}) while a minimum of 1 is required by {estimator}."
+                )
 
     def scores(self, forest: Forest, score: str, sign: float = 1.0) -> Any:
         """Return ``sign`` times the anomaly scores of the rows, (n,), float64, on their device, as CuPy's array.
@@ -114,7 +117,8 @@ class DeviceRows:
             raise MemoryError(
                 f"the device has too little memory to score even one row: {error} {free} of {total} are free; X has "
                 f"shape {self.array.shape} ({self.array.nbytes / 2**20:,.0f} MiB), the forest {forest.n_trees} trees. "
-                f"Free arrays; what torch keeps, torch.cuda.empty_cache() gives back") from error
+                f"Free arrays; what torch keeps, torch.cuda.empty_cache() gives back"
+            ) from error
 
     def give_back(self, result: Any) -> Any:
         """Return a result (CuPy's or numpy's) in the rows' library, on their device."""

@@ -13,22 +13,37 @@ def model(forest: ExportedForest) -> Model:
     n_trees = len(forest.trees)
     precision = forest.row_dtype.name
     builder = ModelBuilder(
-        threshold_type=precision, leaf_output_type=precision,
-        metadata=Metadata(num_feature=forest.n_features, task_type="kRegressor", average_tree_output=True,
-                          num_target=1, num_class=[1], leaf_vector_shape=(1, 1)),
+        threshold_type=precision,
+        leaf_output_type=precision,
+        metadata=Metadata(
+            num_feature=forest.n_features,
+            task_type="kRegressor",
+            average_tree_output=True,
+            num_target=1,
+            num_class=[1],
+            leaf_vector_shape=(1, 1),
+        ),
         tree_annotation=TreeAnnotation(num_tree=n_trees, target_id=[0] * n_trees, class_id=[0] * n_trees),
         # Its ratio is a float32: leaves are divided by the norm instead.
-        postprocessor=PostProcessorFunc(name="exponential_standard_ratio", ratio_c=1.0), base_scores=[0.0],
-        attributes=forest.metadata)
+        postprocessor=PostProcessorFunc(name="exponential_standard_ratio", ratio_c=1.0),
+        base_scores=[0.0],
+        attributes=forest.metadata,
+    )
     for table in forest.trees:
         n = len(table.feature)
         builder.start_tree()
-        rows = zip(table.feature.tolist(), forest.thresholds(table).tolist(), table.heavier_left.tolist(),
-                   [[n + ~c if c < 0 else c for c in pair] for pair in table.child.tolist()], strict=True)
+        rows = zip(
+            table.feature.tolist(),
+            forest.thresholds(table).tolist(),
+            table.heavier_left.tolist(),
+            [[n + ~c if c < 0 else c for c in pair] for pair in table.child.tolist()],
+            strict=True,
+        )
         for node, (feature, threshold, heavier_left, (left, right)) in enumerate(rows):
             builder.start_node(node)
-            builder.numerical_test(feature, threshold, default_left=heavier_left, opname="<=",
-                                   left_child_key=left, right_child_key=right)
+            builder.numerical_test(
+                feature, threshold, default_left=heavier_left, opname="<=", left_child_key=left, right_child_key=right
+            )
             builder.end_node()
         for leaf, value in enumerate((table.leaf_depth / forest.norm).tolist()):
             builder.start_node(n + leaf)

@@ -66,9 +66,20 @@ class ForestColumns:
     _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
-    def __init__(self, n_features: int, dtype: Any, states: np.ndarray, capacity: int, n_rows: int, *,
-                 memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False, boxes: bool = True,
-                 spaced: bool = False) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        dtype: Any,
+        states: np.ndarray,
+        capacity: int,
+        n_rows: int,
+        *,
+        memory: int = UNBOUNDED,
+        decay: float = 0.0,
+        scaled: bool = False,
+        boxes: bool = True,
+        spaced: bool = False,
+    ) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
@@ -151,8 +162,15 @@ class ForestColumns:
         return self._layout_of(self.columns)
 
     def _layout_of(self, columns: dict[str, np.ndarray]) -> Layout:
-        return Layout(self.n_trees, self.n_features, self.dtype.itemsize, self.memory, self.spaced,
-                      "lower" in columns, "refs" in columns)
+        return Layout(
+            self.n_trees,
+            self.n_features,
+            self.dtype.itemsize,
+            self.memory,
+            self.spaced,
+            "lower" in columns,
+            "refs" in columns,
+        )
 
     def info(self) -> dict[str, Any]:
         """Return what the forest holds, and its size."""
@@ -243,8 +261,10 @@ class ForestColumns:
             rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
             layout = self.layout._replace(boxes=True, updates=True)
             if layout.size(slots, rows) > max_bytes:
-                raise MemoryError(f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
-                                  f"more points: they may need {layout.size(slots, rows)}; nothing was learnt")
+                raise MemoryError(
+                    f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
+                    f"more points: they may need {layout.size(slots, rows)}; nothing was learnt"
+                )
             most = layout.slots_that_fit(max_bytes, slots, rows)
             self._max_rows = rows + most - slots
         if slots > old:
@@ -333,8 +353,11 @@ class ForestColumns:
         """
         places, new = new_places(self.n_features, n_more, drop)
         twin = type(self).__new__(type(self))
-        twin.__dict__ = {**self.__dict__, "n_features": self.n_features - len(drop) + n_more,
-                         "n_updates": self.n_updates + 1}
+        twin.__dict__ = {
+            **self.__dict__,
+            "n_features": self.n_features - len(drop) + n_more,
+            "n_updates": self.n_updates + 1,
+        }
         width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
         columns = {}
         for name, column in self.columns.items():
@@ -387,9 +410,12 @@ class ForestColumns:
         header, points = self.columns["header"], self.columns["points"]
         trees = np.flatnonzero(header[:, _LEAVES] > 0)
         roots = header[trees, 0]
-        shown = np.where((roots >= 0)[:, None], self.columns["lower"][trees, roots],
-                         points[self.columns["leaf_point"][trees, ~roots]])
-        silent = np.isnan(shown[:, :self.n_features]).all(axis=0)
+        shown = np.where(
+            (roots >= 0)[:, None],
+            self.columns["lower"][trees, roots],
+            points[self.columns["leaf_point"][trees, ~roots]],
+        )
+        silent = np.isnan(shown[:, : self.n_features]).all(axis=0)
         if silent.any():  # a point that has joined a fuller one may have left a cut behind
             marks = header[:, _NODE_MARK, None]
             live = np.arange(self.columns["feature"].shape[1]) < marks
@@ -416,18 +442,23 @@ class ForestColumns:
             if name in _DERIVED:
                 continue
             if name in _NODE_COLUMNS:
-                column = column[:, :marks[_NODE_MARK]]
+                column = column[:, : marks[_NODE_MARK]]
             elif name in _LEAF_COLUMNS:
-                column = column[:, :marks[_LEAF_MARK]]
+                column = column[:, : marks[_LEAF_MARK]]
             elif name == "points":
                 column = column[rows]
-            state[name] = column[..., :self.n_features] if name in _PADDED else column
+            state[name] = column[..., : self.n_features] if name in _PADDED else column
         leaf_point = self.columns["leaf_point"].copy()
         leaf_point[live] = renumbered
-        state["leaf_point"] = leaf_point[:, :marks[_LEAF_MARK]]
-        return {"version": STATE_VERSION, "n_features": self.n_features, "memory": self.memory,
-                "decay": self.decay, "scaled": self.scaled,
-                "columns": {name: np.ascontiguousarray(column) for name, column in state.items()}}
+        state["leaf_point"] = leaf_point[:, : marks[_LEAF_MARK]]
+        return {
+            "version": STATE_VERSION,
+            "n_features": self.n_features,
+            "memory": self.memory,
+            "decay": self.decay,
+            "scaled": self.scaled,
+            "columns": {name: np.ascontiguousarray(column) for name, column in state.items()},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild from plain arrays, trusting none of them: ValueError names what is damaged."""
@@ -441,15 +472,17 @@ class ForestColumns:
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["version"] != STATE_VERSION:
-            raise ValueError(f"this forest has state version {state['version']!r}; "
-                             f"this imondrian reads version {STATE_VERSION}")
+            raise ValueError(
+                f"this forest has state version {state['version']!r}; this imondrian reads version {STATE_VERSION}"
+            )
         saved = state["columns"]
         for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float)), ("scaled", bool)):
             if not isinstance(state[name], kinds):
                 raise ValueError(f"damaged forest: {name} {state[name]!r}")
         if saved["points"].dtype not in (np.float32, np.float64):
-            raise ValueError(f"damaged forest: column 'points' has {saved['points'].dtype}, "
-                             "expected float32 or float64")
+            raise ValueError(
+                f"damaged forest: column 'points' has {saved['points'].dtype}, expected float32 or float64"
+            )
         if saved["rng"].dtype != np.uint64:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
@@ -459,8 +492,10 @@ class ForestColumns:
         bounded = self.memory != UNBOUNDED
         slots = saved["member_leaf" if bounded else "leaf_point"]
         if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
-            raise ValueError(f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
-                             "or one that is all zero")
+            raise ValueError(
+                f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
+                "or one that is all zero"
+            )
         capacity = max(1, slots.shape[1] + bounded)
         n_rows = max(1, len(saved["points"]))
         lanes = _core.PACK_BYTES // saved["points"].dtype.itemsize
@@ -469,19 +504,31 @@ class ForestColumns:
             raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
         for name in ("rate", *(("lower", "upper") if "lower" in saved else ())):
             if saved[name].shape[-1] not in widths:  # before room is made that the columns do not have
-                raise ValueError(f"damaged forest: {self.n_features} features, column {name!r} of shape "
-                                 f"{saved[name].shape}")
-        spare = ForestColumns(self.n_features, saved["points"].dtype, saved["rng"], capacity, n_rows,
-                              memory=self.memory, decay=self.decay, scaled=self.scaled, boxes="lower" in saved,
-                              spaced="clean" in saved)
+                raise ValueError(
+                    f"damaged forest: {self.n_features} features, column {name!r} of shape {saved[name].shape}"
+                )
+        spare = ForestColumns(
+            self.n_features,
+            saved["points"].dtype,
+            saved["rng"],
+            capacity,
+            n_rows,
+            memory=self.memory,
+            decay=self.decay,
+            scaled=self.scaled,
+            boxes="lower" in saved,
+            spaced="clean" in saved,
+        )
         self.columns = spare.columns
         if unknown := saved.keys() - self.columns.keys() - {"upper"}:
             raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
         for name, column in self.columns.items():
             source = saved[name]
             if source.dtype != column.dtype or source.ndim != column.ndim:
-                raise ValueError(f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
-                                 f"expected {column.dtype} with {column.ndim} axes")
+                raise ValueError(
+                    f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
+                    f"expected {column.dtype} with {column.ndim} axes"
+                )
             if not _fits(name, source.shape, column.shape, self.n_features):
                 raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
             if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
@@ -489,11 +536,12 @@ class ForestColumns:
                 continue
             column[tuple(slice(size) for size in source.shape)] = source
             if name in _PADDED and name != "rate":
-                column[..., self.n_features:] = np.nan
+                column[..., self.n_features :] = np.nan
         for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
             if name in saved and saved[name].max(initial=-1) >= self.n_features:
-                raise ValueError(f"damaged forest: column {name!r} names the feature {saved[name].max()} of "
-                                 f"{self.n_features}")
+                raise ValueError(
+                    f"damaged forest: column {name!r} names the feature {saved[name].max()} of {self.n_features}"
+                )
         self._renew_view()
 
 

@@ -33,8 +33,10 @@ def seed_states(rng: np.random.RandomState, n_trees: int) -> np.ndarray:
 
 def not_held(n_absent: int, n: int, first: int) -> ValueError:
     """Return the error for rows that cannot be forgotten."""
-    return ValueError(f"X must hold points that some tree holds: {n_absent} of {n} not found, the first of them "
-                      f"row {first}; nothing was forgotten")
+    return ValueError(
+        f"X must hold points that some tree holds: {n_absent} of {n} not found, the first of them "
+        f"row {first}; nothing was forgotten"
+    )
 
 
 def _blank_rows(X: np.ndarray) -> np.ndarray:
@@ -50,9 +52,19 @@ class Forest(ForestColumns):
         """Raise ValueError, saying that ``what`` is impossible, if points cannot be added: here they can."""
 
     @classmethod
-    def build(cls, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, max_samples: int, *,
-              scaled: bool = False, boxes: bool = True, spaced: bool = False,
-              n_threads: int = 1, drawn: np.ndarray | None = None) -> Forest:
+    def build(
+        cls,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        states: np.ndarray,
+        max_samples: int,
+        *,
+        scaled: bool = False,
+        boxes: bool = True,
+        spaced: bool = False,
+        n_threads: int = 1,
+        drawn: np.ndarray | None = None,
+    ) -> Forest:
         """Build every tree from ``max_samples`` rows of X drawn without replacement, or from all.
 
         ``drawn`` (n_trees, max_samples), int64, receives the numbers of the rows drawn.
@@ -68,15 +80,27 @@ class Forest(ForestColumns):
         return forest
 
     @classmethod
-    def draw(cls, n: int, n_features: int, dtype: Any, states: np.ndarray, n_sample: int, *,
-             weight: np.ndarray | None = None, scaled: bool = False, boxes: bool = True, spaced: bool = False,
-             n_threads: int = 1) -> tuple[Forest, np.ndarray]:
+    def draw(
+        cls,
+        n: int,
+        n_features: int,
+        dtype: Any,
+        states: np.ndarray,
+        n_sample: int,
+        *,
+        weight: np.ndarray | None = None,
+        scaled: bool = False,
+        boxes: bool = True,
+        spaced: bool = False,
+        n_threads: int = 1,
+    ) -> tuple[Forest, np.ndarray]:
         """Return a forest without its rows, and which of n rows each tree gets, (n_trees, n_sample), int64.
 
         With ``build_drawn`` it becomes what ``build`` would make of all n rows, for ``n > n_trees * n_sample``.
         """
-        forest = cls(n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes,
-                     spaced=spaced)
+        forest = cls(
+            n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes, spaced=spaced
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         drawn = np.empty((len(states), n_sample), np.int64)
@@ -88,20 +112,46 @@ class Forest(ForestColumns):
         _core.fit(self._view, X, None, places.shape[1], True, n_threads, places, True)
 
     @classmethod
-    def for_stream(cls, n_features: int, dtype: Any, states: np.ndarray, memory: int, points: int | None,
-                   decay: float, *, scaled: bool = False, spaced: bool = False) -> Forest:
+    def for_stream(
+        cls,
+        n_features: int,
+        dtype: Any,
+        states: np.ndarray,
+        memory: int,
+        points: int | None,
+        decay: float,
+        *,
+        scaled: bool = False,
+        spaced: bool = False,
+    ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
             forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
         else:
-            forest = cls(n_features, dtype, states, points + 1, points + 2 * BLOCK, memory=memory, decay=decay,
-                         scaled=scaled, spaced=spaced)
+            forest = cls(
+                n_features,
+                dtype,
+                states,
+                points + 1,
+                points + 2 * BLOCK,
+                memory=memory,
+                decay=decay,
+                scaled=scaled,
+                spaced=spaced,
+            )
         if spaced:
             _core.draw_bags(forest._view, 0)
         return forest
 
-    def learn(self, X: np.ndarray, weight: np.ndarray | None = None, *, score: str | None = None,
-              n_threads: int = 1, max_bytes: int | None = None) -> np.ndarray | None:
+    def learn(
+        self,
+        X: np.ndarray,
+        weight: np.ndarray | None = None,
+        *,
+        score: str | None = None,
+        n_threads: int = 1,
+        max_bytes: int | None = None,
+    ) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
 
         In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
@@ -114,8 +164,9 @@ class Forest(ForestColumns):
                 return self._learn(X, weight, score, n_threads, max_bytes)
         return self._learn(X, weight, score, n_threads, max_bytes)
 
-    def _learn(self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int,
-               max_bytes: int | None) -> np.ndarray | None:
+    def _learn(
+        self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int, max_bytes: int | None
+    ) -> np.ndarray | None:
         n = len(X)
         if weight is not None:
             check_total_weight(weight, self.mass)
@@ -128,9 +179,16 @@ class Forest(ForestColumns):
         done = 0
         while True:
             part = slice(done, n)
-            done += _core.learn(self._view, X[part], None if weight is None else weight[part],
-                                SCORES[score or "depth"], None if depth is None else depth[part],
-                                None if norm is None else norm[part], n_threads, self._undo is not None)
+            done += _core.learn(
+                self._view,
+                X[part],
+                None if weight is None else weight[part],
+                SCORES[score or "depth"],
+                None if depth is None else depth[part],
+                None if norm is None else norm[part],
+                n_threads,
+                self._undo is not None,
+            )
             if done == n:
                 break
             self._grow_rows(min(n - done, BLOCK) if self.memory else n - done)
@@ -200,15 +258,17 @@ class Forest(ForestColumns):
 
     def _require_spaced(self) -> None:
         if not self.spaced:
-            raise ValueError("score 'default' ('spacing') needs trees that were grown for it: "
-                             "this forest was fitted for another score; fit it again")
+            raise ValueError(
+                "score 'default' ('spacing') needs trees that were grown for it: "
+                "this forest was fitted for another score; fit it again"
+            )
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
         live = self._live_leaves()
         rows, which = np.unique(self.columns["leaf_point"][live], return_inverse=True)
         mass = np.bincount(which, weights=self.columns["leaf_mass"][live])
-        return np.ascontiguousarray(self.columns["points"][rows, :self.n_features]), mass
+        return np.ascontiguousarray(self.columns["points"][rows, : self.n_features]), mass
 
     def forget(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Remove each row once from every tree that holds it; return how many trees did, (n,).

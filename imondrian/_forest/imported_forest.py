@@ -18,8 +18,10 @@ from imondrian import _core
 from .forest import Forest
 
 STATE_VERSION = 1
-SCORE_ONLY = ("the trees of an imported IsolationForest have neither split times nor boxes nor points: {what} is "
-              "impossible. Fit an IsolationMondrianForest on the data instead")
+SCORE_ONLY = (
+    "the trees of an imported IsolationForest have neither split times nor boxes nor points: {what} is "
+    "impossible. Fit an IsolationMondrianForest on the data instead"
+)
 _CUTS = ("feature", "threshold", "child", "mass", "leaf_mass")
 _ROOT, _LEAVES, _NODE_MARK, _LEAF_MARK = 0, 1, 4, 5
 _NOBODY, _FREE = -1, -2
@@ -162,25 +164,37 @@ class ImportedForest(Forest):
     # -- state -------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"version": STATE_VERSION, "n_features": self.n_features, "sample_size": self.sample_size,
-                "n_leaves": self.n_leaves.copy(), "cuts": {name: self.columns[name] for name in _CUTS}}
+        return {
+            "version": STATE_VERSION,
+            "n_features": self.n_features,
+            "sample_size": self.sample_size,
+            "n_leaves": self.n_leaves.copy(),
+            "cuts": {name: self.columns[name] for name in _CUTS},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild from plain arrays, trusting none of them: ValueError names what is damaged."""
         try:
             if state["version"] != STATE_VERSION:
-                raise ValueError(f"this imported forest has state version {state['version']!r}; "
-                                 f"this imondrian reads version {STATE_VERSION}")
-            self.__init__(state["n_features"], state["sample_size"],  # type: ignore[misc]
-                          state["n_leaves"], state["cuts"])
+                raise ValueError(
+                    f"this imported forest has state version {state['version']!r}; "
+                    f"this imondrian reads version {STATE_VERSION}"
+                )
+            tables = (state[name] for name in ("n_features", "sample_size", "n_leaves", "cuts"))
+            self.__init__(*tables)  # type: ignore[misc]
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
 
 
 def _check_shapes(n_features: int, sample_size: int, n_leaves: np.ndarray, cuts: dict[str, np.ndarray]) -> None:
     shape = cuts["feature"].shape
-    kinds: dict[str, Any] = {"feature": np.int32, "threshold": (np.float32, np.float64), "child": np.int32,
-                             "mass": np.float64, "leaf_mass": np.float64}
+    kinds: dict[str, Any] = {
+        "feature": np.int32,
+        "threshold": (np.float32, np.float64),
+        "child": np.int32,
+        "mass": np.float64,
+        "leaf_mass": np.float64,
+    }
     if type(n_features) is not int or n_features < 1 or type(sample_size) is not int or sample_size < 1:
         raise ValueError(f"damaged forest: {n_features!r} features, samples of {sample_size!r} rows")
     if len(shape) and 8 * shape[0] * n_features > max(_MOST_BYTES, 1000 * sum(cut.nbytes for cut in cuts.values())):

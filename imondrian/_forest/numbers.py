@@ -25,8 +25,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 _PLAIN = "biuf"  # kinds of NumPy types that are real numbers
-_KINDS = {"M": "dates", "m": "durations", "c": "complex numbers", "U": "text", "T": "text", "S": "bytes",
-          "V": "records"}
+_KINDS = {
+    "M": "dates",
+    "m": "durations",
+    "c": "complex numbers",
+    "U": "text",
+    "T": "text",
+    "S": "bytes",
+    "V": "records",
+}
 
 
 def number(value: Any) -> float:
@@ -194,8 +201,9 @@ def _columns(X: Any) -> tuple[list[Any], list[np.ndarray]]:
     except ImportError:
         pyarrow = None
     if pyarrow is None or not hasattr(X, "__arrow_c_stream__"):
-        raise TypeError(f"X must be a dataframe of pandas, polars or pyarrow, or an array, got {type(X).__name__} of "
-                        f"{library}")
+        raise TypeError(
+            f"X must be a dataframe of pandas, polars or pyarrow, or an array, got {type(X).__name__} of {library}"
+        )
     return _columns(pyarrow.table(X))
 
 
@@ -211,8 +219,11 @@ def _of_pandas(column: Any, name: Any) -> np.ndarray:
         if dtype.kind not in _PLAIN + "O":
             _strange(name, dtype)
         return _floats(column.to_numpy(), name)
-    if not (types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype)) or types.is_complex_dtype(dtype) or \
-            isinstance(dtype, types.CategoricalDtype):
+    if (
+        not (types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype))
+        or types.is_complex_dtype(dtype)
+        or isinstance(dtype, types.CategoricalDtype)
+    ):
         _strange(name, dtype)
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 

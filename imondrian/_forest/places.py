@@ -20,8 +20,8 @@ def new_places(n_old: int, n_more: int, drop: Collection[int]) -> tuple[np.ndarr
     places[list(dropped)] = -1
     free = sorted({j for j in dropped if j < n_new} | set(range(n_old, n_new)))
     moving = [j for j in range(n_new, n_old) if j not in dropped]
-    places[moving] = free[:len(moving)]
-    return places, free[len(moving):]
+    places[moving] = free[: len(moving)]
+    return places, free[len(moving) :]
 
 
 def room_for(width: int, lanes: int, pack_bytes: int, spare_bytes: int) -> int:

@@ -50,8 +50,12 @@ def depth_slope(value: np.ndarray, expected: float, norm: float) -> np.ndarray:
 def spacing_slope(value: np.ndarray, expected: float) -> np.ndarray:
     """Return how much the anomaly score changes from excess ``expected`` to ``value``, a unit of excess."""
     step, middle = value - expected, 0.5 * (value + expected)
-    secant = np.divide(spacing_scores(value) - spacing_scores(np.full_like(value, expected)), step,
-                       out=np.zeros_like(step), where=step != 0)
+    secant = np.divide(
+        spacing_scores(value) - spacing_scores(np.full_like(value, expected)),
+        step,
+        out=np.zeros_like(step),
+        where=step != 0,
+    )
     tangent = 0.5 * np.log(2.0) * (1.0 - np.tanh(np.log(2.0) * middle) ** 2)
     return np.where(np.abs(step) > 1e-5, secant, tangent)
 

@@ -27,17 +27,29 @@ class TreeTable:
 
 def tree_tables(forest: ForestColumns) -> list[TreeTable]:
     """Return the cuts of every tree, and the depth that each of its leaves stands for."""
-    return [_table({name: column[t] for name, column in forest.columns.items()
-                    if name in ("header", "feature", "threshold", "child", "mass", "leaf_mass")})
-            for t in range(forest.n_trees)]
+    return [
+        _table(
+            {
+                name: column[t]
+                for name, column in forest.columns.items()
+                if name in ("header", "feature", "threshold", "child", "mass", "leaf_mass")
+            }
+        )
+        for t in range(forest.n_trees)
+    ]
 
 
 def _table(tree: dict[str, np.ndarray]) -> TreeTable:
     root, n_leaves = tree["header"][:2]
     if n_leaves < 2:
         depth = _core.hidden_depth(float(tree["leaf_mass"][~root])) if n_leaves else 0.0
-        return TreeTable(np.zeros(1, np.int64), np.zeros(1, tree["threshold"].dtype), np.array([[~0, ~1]]),
-                         np.ones(1, bool), np.full(2, depth))
+        return TreeTable(
+            np.zeros(1, np.int64),
+            np.zeros(1, tree["threshold"].dtype),
+            np.array([[~0, ~1]]),
+            np.ones(1, bool),
+            np.full(2, depth),
+        )
     slot, level = _level_order(tree["child"], int(root))
     number = np.full(len(tree["feature"]), -1, np.int64)
     number[slot] = np.arange(len(slot))
@@ -47,8 +59,13 @@ def _table(tree: dict[str, np.ndarray]) -> TreeTable:
     hidden = np.array([_core.hidden_depth(m) for m in mass[is_leaf].tolist()])
     child = np.where(is_leaf, 0, number[below])
     child[is_leaf] = ~np.arange(len(hidden))
-    return TreeTable(tree["feature"][slot].astype(np.int64), tree["threshold"][slot], child, mass[:, 0] >= mass[:, 1],
-                     np.broadcast_to(level[:, None], below.shape)[is_leaf] + 1.0 + hidden)
+    return TreeTable(
+        tree["feature"][slot].astype(np.int64),
+        tree["threshold"][slot],
+        child,
+        mass[:, 0] >= mass[:, 1],
+        np.broadcast_to(level[:, None], below.shape)[is_leaf] + 1.0 + hidden,
+    )
 
 
 def _level_order(child: np.ndarray, root: int) -> tuple[np.ndarray, np.ndarray]:

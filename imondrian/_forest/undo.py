@@ -37,8 +37,9 @@ class Undo:
         if not self._kept:
             now = self._forest.columns
             try:
-                self._columns = {name: column.copy() if now.get(name) is column else column
-                                 for name, column in self._columns.items()}
+                self._columns = {
+                    name: column.copy() if now.get(name) is column else column for name, column in self._columns.items()
+                }
             except MemoryError:  # the change itself may well be possible
                 self._void = True
                 return False
@@ -49,8 +50,9 @@ class Undo:
         self._forest._undo = self
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._forest._undo = None
         if kind is not None and not self._void:
             self._forest.__dict__ = {**self._attributes, "columns": self._columns}

@@ -82,8 +82,10 @@ def check_window_fits(layout: Layout, points: int, max_bytes: int, reserved: int
     if needed > max_bytes:
         fits = layout.window_that_fits(max_bytes - reserved)
         advice = f"{fits} points a tree would fit" if fits else "no window fits"
-        raise ValueError(f"max_bytes must be at least {needed} for {layout.n_trees} trees of {points} points with "
-                         f"{layout.n_features} features, got {max_bytes}: {advice}")
+        raise ValueError(
+            f"max_bytes must be at least {needed} for {layout.n_trees} trees of {points} points with "
+            f"{layout.n_features} features, got {max_bytes}: {advice}"
+        )
 
 
 def is_scaled(scale: Any) -> bool:
@@ -154,8 +156,9 @@ def check_total_weight(weight: np.ndarray, held: float = 0.0) -> None:
     with np.errstate(over="ignore"):
         total = float(weight.sum()) + held
     if not total <= MOST_WEIGHT:
-        raise ValueError(f"sample_weight must add up to at most {MOST_WEIGHT}, all that was learnt included, "
-                         f"got {total}")
+        raise ValueError(
+            f"sample_weight must add up to at most {MOST_WEIGHT}, all that was learnt included, got {total}"
+        )
 
 
 def overflows(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -168,6 +171,8 @@ def in_precision(values: np.ndarray, dtype: np.dtype, columns: Sequence[Any]) ->
     """Return rows without infinities (n, d) as contiguous ones of ``dtype``; ValueError where they overflow it."""
     if values.dtype != dtype and (bad := overflows(values, dtype)).any():
         row, column = np.argwhere(bad)[0]
-        raise ValueError(f"X must be finite in {dtype}, the forest's precision, got {values[row, column]} "
-                         f"in row {row}, column {columns[column]!r}")
+        raise ValueError(
+            f"X must be finite in {dtype}, the forest's precision, got {values[row, column]} "
+            f"in row {row}, column {columns[column]!r}"
+        )
     return np.ascontiguousarray(values, dtype=dtype)

@@ -57,21 +57,26 @@ class Young:
     @staticmethod
     def is_young(data: bytes) -> bool:
         """Tell whether bytes are such points."""
-        return data[:len(_MAGIC)] == _MAGIC
+        return data[: len(_MAGIC)] == _MAGIC
 
     @classmethod
     def from_bytes(cls, data: bytes, most: int) -> Young:
         """Rebuild from ``to_bytes()``; ValueError tells what is damaged, such as more than ``most`` points."""
-        young, text = cls(), data[_PREFIX.size:]
+        young, text = cls(), data[_PREFIX.size :]
         if len(data) < _PREFIX.size or _PREFIX.unpack_from(data) != (_MAGIC, zlib.crc32(text)):
             raise ValueError("the checksum does not match")
         try:
             for fields, rows in json.loads(text):
                 fields = _decode(fields, {})
                 values = np.array(rows, np.float64)
-                if not isinstance(fields, list) or not all(map(is_key, fields)) or \
-                        len(set(fields)) != len(fields) or values.shape != (len(rows), len(fields)) or \
-                        np.isinf(values).any() or not _are_numbers(rows):
+                if (
+                    not isinstance(fields, list)
+                    or not all(map(is_key, fields))
+                    or len(set(fields)) != len(fields)
+                    or values.shape != (len(rows), len(fields))
+                    or np.isinf(values).any()
+                    or not _are_numbers(rows)
+                ):
                     raise ValueError("points do not fit their features")
                 young.learn(fields, values)
         except (TypeError, KeyError, RecursionError, OverflowError, MemoryError) as error:

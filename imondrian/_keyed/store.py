@@ -21,8 +21,12 @@ FILE = "models.sqlite"
 _APPLICATION_ID = 0x494D4F4E  # "IMON"
 _VERSION = 1
 _CACHE_KIB = 8192
-_ERRNO = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS, sqlite3.SQLITE_PERM: errno.EACCES,
-         sqlite3.SQLITE_CANTOPEN: errno.EACCES}
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
 
 
 class KeyStore:
@@ -77,8 +81,9 @@ class KeyStore:
         if ask("PRAGMA application_id") != _APPLICATION_ID:
             raise ValueError(f"{os.fspath(self.path)!r} is not a store of imondrian")
         if (version := ask("PRAGMA user_version")) != _VERSION:
-            raise ValueError(f"{os.fspath(self.path)!r} has format version {version}; this imondrian reads version "
-                             f"{_VERSION}")
+            raise ValueError(
+                f"{os.fspath(self.path)!r} has format version {version}; this imondrian reads version {_VERSION}"
+            )
         ask("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -101,7 +106,7 @@ class KeyStore:
     def keys(self) -> list[str]:
         """Return all keys."""
         with self._told():
-            return [key for key, in self._open().execute("SELECT key FROM models")]
+            return [key for (key,) in self._open().execute("SELECT key FROM models")]
 
     def count(self) -> int:
         """Return how many keys there are."""

@@ -32,8 +32,12 @@ def compiled(nvrtc: Any, instance: Instance, capability: int) -> Path:
     try:
         return _keep(path, code)
     except OSError as error:
-        warnings.warn(f"kernels are compiled anew by every process: {path.parent} cannot be written ({error}); "
-                      f"{instance.package.upper()}_CACHE_DIR names another folder", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"kernels are compiled anew by every process: {path.parent} cannot be written ({error}); "
+            f"{instance.package.upper()}_CACHE_DIR names another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return _keep(Path(_own_folder()) / instance.package / name, code)
 
 
@@ -67,9 +71,11 @@ def nvrtc_version(nvrtc: Any) -> tuple[int, int]:
     try:
         return nvrtc.getVersion()
     except (RuntimeError, OSError, ImportError) as error:
-        raise RuntimeError(f"kernels are compiled when first used, and the library for that, NVRTC, cannot be loaded "
-                           f"({error}): install a CUDA toolkit, or pip install 'cupy-cuda12x[ctk]' "
-                           f"(cupy-cuda13x for CUDA 13)") from error
+        raise RuntimeError(
+            f"kernels are compiled when first used, and the library for that, NVRTC, cannot be loaded "
+            f"({error}): install a CUDA toolkit, or pip install 'cupy-cuda12x[ctk]' "
+            f"(cupy-cuda13x for CUDA 13)"
+        ) from error
 
 
 def target(nvrtc: Any, capability: int) -> str:
@@ -82,8 +88,10 @@ def target(nvrtc: Any, capability: int) -> str:
         return f"sm_{capability}"
     below = [arch for arch in known if arch < capability]
     if not below:
-        raise RuntimeError(f"the device's compute capability {capability / 10:.1f} is older than the least that this "
-                           f"CUDA version compiles for, {known[0] / 10:.1f}; use a CuPy for an older CUDA version")
+        raise RuntimeError(
+            f"the device's compute capability {capability / 10:.1f} is older than the least that this "
+            f"CUDA version compiles for, {known[0] / 10:.1f}; use a CuPy for an older CUDA version"
+        )
     return f"compute_{below[-1]}"
 
 
@@ -103,8 +111,9 @@ def compile_with_log(nvrtc: Any, instance: Instance, arch: str, options: tuple[s
             code = nvrtc.getCUBIN(program) + b"\0" if arch.startswith("sm_") else nvrtc.getPTX(program)
             return code, nvrtc.getProgramLog(program)
         except nvrtc.NVRTCError as error:
-            raise RuntimeError(f"NVRTC could not compile {instance.name} for {arch}: {error}\n"
-                               f"{nvrtc.getProgramLog(program)}") from error
+            raise RuntimeError(
+                f"NVRTC could not compile {instance.name} for {arch}: {error}\n{nvrtc.getProgramLog(program)}"
+            ) from error
         finally:
             nvrtc.destroyProgram(program)
 

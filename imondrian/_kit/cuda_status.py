@@ -51,13 +51,18 @@ def _probe(found: dict[str, Any]) -> str:
             return "the CUDA driver finds no device"
     except runtime.CUDARuntimeError as error:
         if "InsufficientDriver" in str(error):
-            return (f"the CUDA driver supports CUDA {found['driver']}, and CuPy was built for {found['runtime']}: "
-                    f"update the driver, or install the CuPy for that version")
+            return (
+                f"the CUDA driver supports CUDA {found['driver']}, and CuPy was built for {found['runtime']}: "
+                f"update the driver, or install the CuPy for that version"
+            )
         return f"the CUDA driver finds no device: {error}"
     properties = runtime.getDeviceProperties(runtime.getDevice())
     capability = 10 * properties["major"] + properties["minor"]
-    found |= {"device": properties["name"].decode(), "memory_bytes": int(properties["totalGlobalMem"]),
-              "compute_capability": f"{capability / 10:.1f}"}
+    found |= {
+        "device": properties["name"].decode(),
+        "memory_bytes": int(properties["totalGlobalMem"]),
+        "compute_capability": f"{capability / 10:.1f}",
+    }
     try:
         found["nvrtc"] = ".".join(map(str, nvrtc_version(cupy.cuda.nvrtc)))
         target(cupy.cuda.nvrtc, capability)
@@ -75,5 +80,7 @@ def check_driver(cupy: Any) -> None:
     try:
         cupy.cuda.runtime.getDevice()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(f"tensors on a CUDA device are computed on through CuPy, which cannot use it: "
-                           f"{cuda_status().reason or error}") from error
+        raise RuntimeError(
+            f"tensors on a CUDA device are computed on through CuPy, which cannot use it: "
+            f"{cuda_status().reason or error}"
+        ) from error

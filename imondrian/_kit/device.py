@@ -70,8 +70,9 @@ def check_args(kernel: Kernel, args: tuple[Any, ...], array_type: type) -> None:
     """Refuse what is no device array and no typed scalar."""
     for i, arg in enumerate(args):
         if not isinstance(arg, (array_type, np.int32, np.int64, np.uint32, np.uint64, np.float32, np.float64)):
-            raise TypeError(f"argument {i} of {kernel.entry} must be a device array or a numpy scalar, "
-                            f"got {type(arg).__name__}")
+            raise TypeError(
+                f"argument {i} of {kernel.entry} must be a device array or a numpy scalar, got {type(arg).__name__}"
+            )
 
 
 def allow_shared(function: Any, shared: int) -> None:
@@ -154,8 +155,10 @@ def import_cupy() -> Any:
     try:
         import cupy
     except ImportError as error:
-        raise ImportError(f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
-                          "pip install 'imondrian[cuda]', or 'imondrian[cuda13]' for CUDA 13") from error
+        raise ImportError(
+            f"arrays on a CUDA device need CuPy, which cannot be imported ({error}): "
+            "pip install 'imondrian[cuda]', or 'imondrian[cuda13]' for CUDA 13"
+        ) from error
     return cupy
 
 

@@ -52,8 +52,9 @@ def is_out_of_memory(error: MemoryError) -> bool:
     return hasattr(cupy, "ndarray") and isinstance(error, cupy.cuda.memory.OutOfMemoryError)
 
 
-def explained(error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...],
-              options: dict[str, Any]) -> MemoryError:
+def explained(
+    error: MemoryError, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> MemoryError:
     """Return an error that tells what was wanted, what is free, and what the function was given."""
     cupy = sys.modules["cupy"]
     cupy.get_default_memory_pool().free_all_blocks()
@@ -65,7 +66,8 @@ def explained(error: MemoryError, function: Callable[..., Any], args: tuple[Any,
     return MemoryError(
         f"{function.__qualname__} needs more memory than the device has free: {asked}, {size(free)} of {size(total)} "
         f"are free; given were {', '.join(sizes)}. Pass fewer or smaller clouds at a time, or free arrays; what torch "
-        f"keeps, torch.cuda.empty_cache() gives back")
+        f"keeps, torch.cuda.empty_cache() gives back"
+    )
 
 
 def size(n_bytes: int) -> str:

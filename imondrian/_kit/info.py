@@ -36,9 +36,15 @@ def info() -> Info:
     from imondrian._core import instruction_set
     from imondrian._version import __version__
 
-    return Info({"imondrian": __version__, "Python": f"{platform.python_version()} on {platform.platform()}",
-                 "instruction set": "{} ({})".format(*instruction_set()),
-                 **{package: _version(package) for package in _PACKAGES}, "CUDA": _cuda()})
+    return Info(
+        {
+            "imondrian": __version__,
+            "Python": f"{platform.python_version()} on {platform.platform()}",
+            "instruction set": "{} ({})".format(*instruction_set()),
+            **{package: _version(package) for package in _PACKAGES},
+            "CUDA": _cuda(),
+        }
+    )
 
 
 def _cuda() -> str:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 Report = Callable[[int, "int | None"], None]  # called with (done, total)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int], *, title: str = "",
-          rich: bool = False) -> str:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int], *, title: str = "", rich: bool = False
+) -> str:
     """Lay out cells, the columns in ``numbers`` to the right.
 
     Without ``rich``: plain columns as wide as they need to be, for files and pipes.
@@ -20,8 +21,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
     # An encoding error must not hide a result: names may hold bytes that are no text.
     cells = [[str(cell).replace("\n", " ") for cell in row] for row in (header, *rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
-    lines = ["  ".join(cell.rjust(width) if k in numbers else cell.ljust(width)
-                       for k, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if k in numbers else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
     return "\n".join([title, *lines] if title else lines) + "\n"
 
 
@@ -62,8 +68,13 @@ def progress(title: str, unit: str, quiet: bool = False) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-               TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -24,8 +24,11 @@ def torch_stream(torch: Any, device: Any) -> Iterator[None]:
     cupy = import_cupy()
     check_driver(cupy)
     stream = torch.cuda.current_stream(device)
-    with (cupy.cuda.Device(stream.device_index), foreign_stream(cupy, stream.cuda_stream),
-          cupy.cuda.using_allocator(_allocator(cupy))):
+    with (
+        cupy.cuda.Device(stream.device_index),
+        foreign_stream(cupy, stream.cuda_stream),
+        cupy.cuda.using_allocator(_allocator(cupy)),
+    ):
         yield
 
 

@@ -220,5 +220,7 @@ class Judgement:
         with gate_of(self).reading:
             parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
             points = StoredPoints(self.forest_)
-        return [why(points, row, pair, names, p_value, most)
-                for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)]
+        return [
+            why(points, row, pair, names, p_value, most)
+            for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)
+        ]

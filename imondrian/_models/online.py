@@ -52,16 +52,31 @@ class OnlineForest(SavedModel):
     """
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {"_keys": dict, "_forest": (Forest, NoneType), "_recent": (dict, NoneType),
-                                        "_n_ignored": int, "_n_dropped": int, "_stream": dict}
+    _FITTED: ClassVar[dict[str, Any]] = {
+        "_keys": dict,
+        "_forest": (Forest, NoneType),
+        "_recent": (dict, NoneType),
+        "_n_ignored": int,
+        "_n_dropped": int,
+        "_stream": dict,
+    }
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
-    def __init__(self, n_trees: int = 100, window: Window = "thinned", horizon: int = 4096,
-                 score: Score = "default", scale: Literal["robust"] | None = "robust", seed: int | None = None,
-                 n_jobs: int | None = None, calibration: int | None = CALIBRATION_SIZE,
-                 calibration_half_life: float | None = None, max_features: int = 1000,
-                 max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        n_trees: int = 100,
+        window: Window = "thinned",
+        horizon: int = 4096,
+        score: Score = "default",
+        scale: Literal["robust"] | None = "robust",
+        seed: int | None = None,
+        n_jobs: int | None = None,
+        calibration: int | None = CALIBRATION_SIZE,
+        calibration_half_life: float | None = None,
+        max_features: int = 1000,
+        max_bytes: int | None = None,
+    ) -> None:
         self.n_trees = n_trees
         self.window = window
         self.horizon = horizon
@@ -363,9 +378,16 @@ class OnlineForest(SavedModel):
             estimator.forest_.require_learning("continuing on a stream")
             forest: Forest = copy.deepcopy(estimator.forest_)
         params = estimator.get_params()
-        model = cls(n_trees=forest.n_trees, window=params["window"], horizon=params["horizon"],
-                    score=resolve_score(params["score"]), scale=params["scale"], n_jobs=params["n_jobs"],
-                    max_bytes=params["max_bytes"], max_features=max(1000, forest.n_features))
+        model = cls(
+            n_trees=forest.n_trees,
+            window=params["window"],
+            horizon=params["horizon"],
+            score=resolve_score(params["score"]),
+            scale=params["scale"],
+            n_jobs=params["n_jobs"],
+            max_bytes=params["max_bytes"],
+            max_features=max(1000, forest.n_features),
+        )
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         model._keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
         if len(model._keys) != forest.n_features:
@@ -385,9 +407,16 @@ class OnlineForest(SavedModel):
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
-        estimator = IsolationMondrianForest(self._n_trees, window=self.window, horizon=self.horizon,
-                                            score=self._score, scale=self.scale, n_jobs=self.n_jobs,
-                                            max_bytes=self.max_bytes, random_state=self.seed)
+        estimator = IsolationMondrianForest(
+            self._n_trees,
+            window=self.window,
+            horizon=self.horizon,
+            score=self._score,
+            scale=self.scale,
+            n_jobs=self.n_jobs,
+            max_bytes=self.max_bytes,
+            random_state=self.seed,
+        )
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         if self._recent is not None:
             estimator._calibration.push(self._recent.in_order(), self._score)
@@ -404,8 +433,11 @@ class OnlineForest(SavedModel):
         if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
             raise ValueError(f"{min(missing)} is missing")
         recent = fitted["_recent"]
-        held = len(recent["scores"]) if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and \
-            recent["scores"].ndim else None
+        held = (
+            len(recent["scores"])
+            if isinstance(recent, dict) and isinstance(recent.get("scores"), np.ndarray) and recent["scores"].ndim
+            else None
+        )
         calibration = parameters.get("calibration", CALIBRATION_SIZE)
         if calibration is not None and calibration != held:
             raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
@@ -438,8 +470,10 @@ class OnlineForest(SavedModel):
             if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
                 raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
         if forest is not None and self._max_bytes is not None and self._max_bytes < self._reserved(forest.n_features):
-            raise ValueError(f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
-                             f"{self._reserved(forest.n_features)} beside the trees")
+            raise ValueError(
+                f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
+                f"{self._reserved(forest.n_features)} beside the trees"
+            )
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -465,8 +499,9 @@ class OnlineForest(SavedModel):
         if self._forest is not None and self._forest.dtype != np.float64:
             too_large = overflows(np.array(list(values.values())), self._forest.dtype)
             for key in np.array(list(values), object)[too_large]:
-                raise ValueError(f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, "
-                                 f"got {values[key]}")
+                raise ValueError(
+                    f"x[{key!r}] must be finite in {self._forest.dtype}, the forest's precision, got {values[key]}"
+                )
         if grow and not values.keys() <= self._keys.keys():
             self._grow(values, 1)
         if self._forest is None:
@@ -518,8 +553,9 @@ class OnlineForest(SavedModel):
         self._check_bytes(len(known) + len(new))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
-            forest = Forest.for_stream(len(new), np.float64, states, *self._retention, scaled=self._scaled,
-                                       spaced=self._score == "spacing")
+            forest = Forest.for_stream(
+                len(new), np.float64, states, *self._retention, scaled=self._scaled, spaced=self._score == "spacing"
+            )
         else:
             dropped = [self._keys[key] for key in silent]
             forest, places, added = self._forest.widened(len(new), dropped, n_rows > 1)
@@ -574,14 +610,29 @@ class OnlineForest(SavedModel):
             ``max_bytes``.
         """
         forest, points = self._forest, self._retention.points
-        about = {"trees": self._n_trees, "features": 0, "dtype": "float64", "scale": self.scale,
-                 "window_points": points, "points_a_tree": 0.0, "points_stored": 0, "points_streamed": 0}
+        about = {
+            "trees": self._n_trees,
+            "features": 0,
+            "dtype": "float64",
+            "scale": self.scale,
+            "window_points": points,
+            "points_a_tree": 0.0,
+            "points_stored": 0,
+            "points_streamed": 0,
+        }
         bound = None
         if forest is not None:
             about = forest.info()
             bound = points and forest.layout.window_size(points) + self._reserved(forest.n_features)
-        return {**about, "score": self._score, "keys_ignored": self._n_ignored, "keys_dropped": self._n_dropped,
-                "bytes": sys.getsizeof(self), "bytes_bound": bound, "max_bytes": self._max_bytes}
+        return {
+            **about,
+            "score": self._score,
+            "keys_ignored": self._n_ignored,
+            "keys_dropped": self._n_dropped,
+            "bytes": sys.getsizeof(self),
+            "bytes_bound": bound,
+            "max_bytes": self._max_bytes,
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_scored"}

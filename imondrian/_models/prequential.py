@@ -47,7 +47,7 @@ def score_learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) ->
     while begin < len(values) and not model._keys.keys() >= set(keys):
         # Taking in a new key can change scores, so the row that brings it is scored before. If there is no room for it,
         # it is as new in the next row.
-        one = values[begin:begin + 1]
+        one = values[begin : begin + 1]
         found.append(score(model, keys, one))
         learn(model, keys, one)
         begin += 1
@@ -118,9 +118,9 @@ def prequential_p_values(window: ScoreWindow, scores: np.ndarray) -> np.ndarray:
         return found
     past, block = window.in_order(), min(_BLOCK, window.size)
     for begin in range(0, len(scores), block):
-        some = scores[begin:begin + block]
-        found[begin:begin + block] = _block_p_values(past, some, window.size)
-        past = np.concatenate((past, some))[-window.size:]
+        some = scores[begin : begin + block]
+        found[begin : begin + block] = _block_p_values(past, some, window.size)
+        past = np.concatenate((past, some))[-window.size :]
     return found
 
 
@@ -139,7 +139,7 @@ def _block_p_values(past: np.ndarray, scores: np.ndarray, size: int) -> np.ndarr
     place = np.arange(n)
     column = scores[:, None]
     above += ((scores >= column) & (place < place[:, None])).sum(axis=1)  # those before it in this block
-    leaving = past[:max(0, held + n - 1 - size)]
+    leaving = past[: max(0, held + n - 1 - size)]
     if len(leaving):
         left = np.arange(len(leaving)) < (held + place - size)[:, None]
         above -= ((leaving >= column) & left).sum(axis=1)

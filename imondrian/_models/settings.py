@@ -89,14 +89,25 @@ class Settings:
         if self.max_bytes is not None and points is not None:
             layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
             check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize))
-        return Forest.for_stream(n_features, dtype, self.states(), *self.retention, scaled=self.scaled,
-                                 spaced=self.spaced)
+        return Forest.for_stream(
+            n_features, dtype, self.states(), *self.retention, scaled=self.scaled, spaced=self.spaced
+        )
 
-    def grow(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray,
-             drawn: np.ndarray | None = None) -> Forest:
+    def grow(
+        self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, drawn: np.ndarray | None = None
+    ) -> Forest:
         """Build trees from samples of X; ``drawn``, if given, receives the numbers of their rows."""
-        return Forest.build(X, weight, states, self.sample_size(len(X)), scaled=self.scaled,
-                            boxes=self.score == "insertion", spaced=self.spaced, n_threads=self.n_threads, drawn=drawn)
+        return Forest.build(
+            X,
+            weight,
+            states,
+            self.sample_size(len(X)),
+            scaled=self.scaled,
+            boxes=self.score == "insertion",
+            spaced=self.spaced,
+            n_threads=self.n_threads,
+            drawn=drawn,
+        )
 
     def learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
@@ -122,5 +133,7 @@ class Settings:
         if needed(psi) > self.max_bytes:
             fits = bisect_right(range(1, psi), self.max_bytes, key=needed)
             advice = f"max_samples={fits} would fit" if fits else "no sample fits"
-            raise ValueError(f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
-                             f"{n_features} features, got {self.max_bytes}: {advice}")
+            raise ValueError(
+                f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
+                f"{n_features} features, got {self.max_bytes}: {advice}"
+            )

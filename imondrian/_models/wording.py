@@ -56,12 +56,12 @@ class StoredPoints:
         live = forest._live_leaves()
         mass = np.bincount(columns["leaf_point"][live], columns["leaf_mass"][live], len(columns["points"]))
         held = mass > 0.0
-        self._points, self._mass = columns["points"][held, :forest.n_features], mass[held]
+        self._points, self._mass = columns["points"][held, : forest.n_features], mass[held]
 
     def usual(self, feature: int) -> Usual | None:
         """Return what is usual for a feature; None where no point has a value."""
         column = self._points[:, feature]
-        order = np.argsort(column)[:np.count_nonzero(column == column)]  # NaN comes last
+        order = np.argsort(column)[: np.count_nonzero(column == column)]  # NaN comes last
         if len(order) == 0:
             return None
         ordered, total = column[order], np.cumsum(self._mass[order])
@@ -86,8 +86,15 @@ class StoredPoints:
         return np.asarray((mass > 0.0) & (until >= _TAIL * mass) & (below < (1.0 - _TAIL) * mass))
 
 
-def why(points: StoredPoints, row: np.ndarray, parts: np.ndarray, names: Sequence[Any], p_value: float | None = None,
-        most: int = MOST_REASONS, new: Sequence[Any] = ()) -> str:
+def why(
+    points: StoredPoints,
+    row: np.ndarray,
+    parts: np.ndarray,
+    names: Sequence[Any],
+    p_value: float | None = None,
+    most: int = MOST_REASONS,
+    new: Sequence[Any] = (),
+) -> str:
     """Return why a row has its score.
 
     Parameters
@@ -111,8 +118,16 @@ def why(points: StoredPoints, row: np.ndarray, parts: np.ndarray, names: Sequenc
     # No tree cuts what is always the same, so that another value contributes nothing.
     odd = np.flatnonzero(~fine & (row == row)).tolist()
     order += [i for i in odd if i not in order and sizes[i] == 0.0 and points.is_constant(i)][:most]
-    clauses = [_clause(_named(names[i]), float(row[i]), "high" if parts[i, 1] >= parts[i, 0] else "low",
-                       points.usual(i), len(row) == 1) for i in order]
+    clauses = [
+        _clause(
+            _named(names[i]),
+            float(row[i]),
+            "high" if parts[i, 1] >= parts[i, 0] else "low",
+            points.usual(i),
+            len(row) == 1,
+        )
+        for i in order
+    ]
     text = "; ".join(clauses) if clauses else "nothing stands out"
     if p_value is not None:
         text += f" ({p_text(p_value)})"
@@ -134,8 +149,9 @@ def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool
     written, low, high = number_texts(value, usual.low, usual.high)
     span = low if usual.low == usual.high else f"{low} to {high}"
     if usual.low <= value <= usual.high:
-        return f"{name} {written} is {'its' if usual.low == usual.high else 'within its'} usual {span}, but " + \
-            ("rare there" if alone else f"{side} given the others")
+        return f"{name} {written} is {'its' if usual.low == usual.high else 'within its'} usual {span}, but " + (
+            "rare there" if alone else f"{side} given the others"
+        )
     where = "above" if value > usual.high else "below"
     return f"{name} {written} is {where} its {'constant' if usual.is_constant else 'usual'} {span}"
 
@@ -145,8 +161,9 @@ def number_texts(*values: float) -> list[str]:
     texts: list[str] = []
     for digits in range(_LEAST_DIGITS, _MOST_DIGITS + 1):
         texts = [_written(value, digits) for value in values]
-        if len(set(texts)) == len({value + 0.0 for value in values}) and \
-                all(map(math.isfinite, map(float, texts))):  # -0.0 is 0.0; the largest double must not be rounded up
+        if len(set(texts)) == len({value + 0.0 for value in values}) and all(
+            map(math.isfinite, map(float, texts))
+        ):  # -0.0 is 0.0; the largest double must not be rounded up
             break
     return texts
 

@@ -72,7 +72,7 @@ def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
     left = most_bytes or _ROOM + _MOST_TIMES * len(data)
     try:
         magic, length, checksum = _PREFIX.unpack_from(data)
-        body = memoryview(data)[_PREFIX.size:]
+        body = memoryview(data)[_PREFIX.size :]
         if magic != _MAGIC or length > len(body) or zlib.crc32(body) != checksum:
             raise ValueError("the checksum does not match")
         header = json.loads(bytes(body[:length]), parse_constant=_no_constant, parse_float=_finite)
@@ -80,7 +80,7 @@ def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
         for name, dtype, narrow, shape, size in header["arrays"]:
             if type(size) is not int or not 0 <= size <= len(body) - begin or name in arrays:
                 raise ValueError(f"the array {name!r:.80} of {size!r:.80} bytes")
-            arrays[name] = _widened(bytes(body[begin:begin + size]), dtype, narrow, shape, left)
+            arrays[name] = _widened(bytes(body[begin : begin + size]), dtype, narrow, shape, left)
             left -= arrays[name].nbytes
             begin += size
         state = _decode(header["state"], arrays)
@@ -96,8 +96,11 @@ def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
 def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) -> np.ndarray:
     if dtype not in _DTYPES or not (narrow == dtype or narrow in _NARROWER.get(dtype, ())):
         raise ValueError(f"an array of the type {dtype!r:.80} kept as {narrow!r:.80}")
-    if not isinstance(shape, list) or len(shape) > _MAX_AXES or \
-            not all(type(length) is int and length >= 0 for length in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_AXES
+        or not all(type(length) is int and length >= 0 for length in shape)
+    ):
         raise ValueError(f"an array of shape {shape!r:.80}")
     count, wide, kept = math.prod(shape), np.dtype(dtype), np.dtype(narrow)
     if count * wide.itemsize > most_bytes or len(data) > count * kept.itemsize:  # nothing is allocated before
@@ -136,8 +139,7 @@ def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
     return layout.window_size(points) + model._reserved(n_features)
 
 
-def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]
-               ) -> OnlineForest:
+def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]) -> OnlineForest:
     """Return a model of an unpacked state."""
     from imondrian._forest.forest import Forest
 

@@ -63,8 +63,13 @@ class _Span(NamedTuple):
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str, np.ndarray],
-          verify: Callable[[str], None] | None = None) -> None:
+def write(
+    path: str | os.PathLike[str],
+    kind: str,
+    state: Any,
+    arrays: dict[str, np.ndarray],
+    verify: Callable[[str], None] | None = None,
+) -> None:
     """Replace the file at ``path``, all at once: whatever happens, it holds the old model or the new one.
 
     Parameters
@@ -92,8 +97,9 @@ def write(path: str | os.PathLike[str], kind: str, state: Any, arrays: dict[str,
     plain = {name: _little_endian(name, array) for name, array in arrays.items()}
     header = _header(kind, state, plain)
     if len(header) > MAX_HEADER:
-        raise ValueError(f"the model's names and settings take {len(header):,} bytes; "
-                         f"a file has room for {MAX_HEADER:,}")
+        raise ValueError(
+            f"the model's names and settings take {len(header):,} bytes; a file has room for {MAX_HEADER:,}"
+        )
     counts = struct.pack("<II", VERSION, len(header))
     real = real_path(path)
     check_not_held(real)
@@ -116,8 +122,15 @@ def _header(kind: str, state: Any, arrays: dict[str, np.ndarray]) -> bytes:
     listed, offset = [], 0
     for name, array in arrays.items():
         offset += -offset % _ALIGNMENT
-        listed.append({"name": name, "dtype": array.dtype.newbyteorder("<").str, "shape": array.shape,
-                       "offset": offset, "crc32": zlib.crc32(array.data if array.size else b"")})
+        listed.append(
+            {
+                "name": name,
+                "dtype": array.dtype.newbyteorder("<").str,
+                "shape": array.shape,
+                "offset": offset,
+                "crc32": zlib.crc32(array.data if array.size else b""),
+            }
+        )
         offset += array.nbytes
     header = {"class": kind, "state": state, "arrays": listed}
     return json.dumps(header, allow_nan=False, separators=(",", ":")).encode("ascii")
@@ -163,7 +176,7 @@ def _damaged(path: Any, what: str) -> NoReturn:
 def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]:
     """Read and check everything but the arrays."""
     prefix = file.read(_PREFIX.size)
-    if prefix[:len(MAGIC)] != MAGIC[:len(prefix)] or not prefix:
+    if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
         raise ValueError(f"{os.fspath(path)!r} is not a file saved by imondrian")
     if len(prefix) < _PREFIX.size:
         _damaged(path, f"it ends after {len(prefix)} bytes")
@@ -181,8 +194,12 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
         content = json.loads(header.decode("ascii"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         _damaged(path, f"the header is not JSON: {error}")
-    if not isinstance(content, dict) or content.keys() != {"class", "state", "arrays"} or \
-            not isinstance(content["class"], str) or not isinstance(content["arrays"], list):
+    if (
+        not isinstance(content, dict)
+        or content.keys() != {"class", "state", "arrays"}
+        or not isinstance(content["class"], str)
+        or not isinstance(content["arrays"], list)
+    ):
         _damaged(path, "the header must have the members class (text), state and arrays (list), and no other")
     spans = list(_spans(path, content["arrays"], _PREFIX.size + length, size))
     end = spans[-1].end if spans else _PREFIX.size + length
@@ -211,8 +228,10 @@ def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[
         if not isinstance(name, str) or name in names:
             _damaged(path, f"the array name {name!r} must be text and occur once")
         if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
-            raise ValueError(f"{os.fspath(path)!r} cannot be read: array {name!r} has the type {entry['dtype']!r}, "
-                             f"this format holds {', '.join(_DTYPES)}")
+            raise ValueError(
+                f"{os.fspath(path)!r} cannot be read: array {name!r} has the type {entry['dtype']!r}, "
+                f"this format holds {', '.join(_DTYPES)}"
+            )
         dtype = np.dtype(entry["dtype"])
         if not isinstance(shape, list) or len(shape) > _MAX_AXES or not _are_sizes(shape, size):
             _damaged(path, f"array {name!r} cannot have the shape {shape!r:.80} in a file of {size} bytes")
@@ -235,12 +254,12 @@ def _check_bytes(path: Any, content: Any, spans: Sequence[_Span]) -> None:
     """Compare every array with its checksum, and see that nothing hides between them."""
     with memoryview(content) as view:
         for span in spans:
-            with view[span.begin:span.end] as part:
+            with view[span.begin : span.end] as part:
                 if zlib.crc32(part) != span.crc32:
                     _damaged(path, f"array {span.name!r} does not match its checksum")
                 if span.dtype == np.bool_ and any(byte > 1 for byte in part):
                     _damaged(path, f"array {span.name!r} holds what is neither true nor false")
-            if any(view[span.after:span.begin]):
+            if any(view[span.after : span.begin]):
                 _damaged(path, f"there is something before array {span.name!r}")
 
 

@@ -91,8 +91,10 @@ class SavedModel:
                 cls.load(new, mmap=os.name != "nt")  # Windows cannot replace what is mapped
             except ValueError as error:
                 what = str(error).removeprefix(f"{new!r} is damaged: ")
-                raise ValueError(f"the model cannot be saved, it would not be read back: {what}; "
-                                 f"{os.fspath(path)!r} is left as it was") from None
+                raise ValueError(
+                    f"the model cannot be saved, it would not be read back: {what}; "
+                    f"{os.fspath(path)!r} is left as it was"
+                ) from None
 
         _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
@@ -131,8 +133,11 @@ class SavedModel:
 
 
 def _model(cls: type[Model], state: Any) -> Model:
-    if not isinstance(state, dict) or state.keys() != {"parameters", "fitted"} or \
-            not all(isinstance(part, dict) for part in state.values()):
+    if (
+        not isinstance(state, dict)
+        or state.keys() != {"parameters", "fitted"}
+        or not all(isinstance(part, dict) for part in state.values())
+    ):
         raise ValueError("the state must have the members parameters and fitted, and no other")
     cls._check_state(state["parameters"], state["fitted"])
     model = cls(**state["parameters"])
@@ -173,15 +178,21 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$imported_forest": _encode(value.__getstate__(), name, arrays)}
     if type(value) in (ScoreWindow, Calibration):
         return _encode(value.to_arrays(), name, arrays)
-    raise TypeError(f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
-                    "a file holds None, bool, int, finite float, str, and lists, tuples and dicts of them")
+    raise TypeError(
+        f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
+        "a file holds None, bool, int, finite float, str, and lists, tuples and dicts of them"
+    )
 
 
 def _encode_dict(value: dict[Any, Any], name: str, arrays: dict[str, np.ndarray]) -> Any:
     if all(type(key) is str and not key.startswith("$") for key in value):
         return {key: _encode(item, f"{name}.{key}" if name else key, arrays) for key, item in value.items()}
-    return {"$map": [[_encode(key, f"{name} key", arrays), _encode(item, f"{name}.{i}", arrays)]
-                     for i, (key, item) in enumerate(value.items())]}
+    return {
+        "$map": [
+            [_encode(key, f"{name} key", arrays), _encode(item, f"{name}.{i}", arrays)]
+            for i, (key, item) in enumerate(value.items())
+        ]
+    }
 
 
 def _encode_array(value: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -195,8 +206,12 @@ def _twister_state(random_state: np.random.RandomState, name: str) -> dict[str, 
     state: Any = random_state.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         raise TypeError(f"{name.lstrip('.')} cannot be saved: a RandomState of {state['bit_generator']}, not MT19937")
-    return {"key": state["state"]["key"], "pos": state["state"]["pos"],
-            "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
+    return {
+        "key": state["state"]["key"],
+        "pos": state["state"]["pos"],
+        "has_gauss": state["has_gauss"],
+        "gauss": state["gauss"],
+    }
 
 
 def _forest_state(forest: Forest) -> dict[str, Any]:
@@ -271,9 +286,15 @@ def _decode_random_state(content: Any, arrays: dict[str, np.ndarray]) -> np.rand
         _damaged("state of a generator", content)
     key, pos = state["key"], state["pos"]
     # numpy itself would take any position, and read there.
-    if not isinstance(key, np.ndarray) or key.dtype != np.uint32 or key.shape != (_MT19937_WORDS,) or \
-            type(pos) is not int or not 0 <= pos <= _MT19937_WORDS or state["has_gauss"] not in (0, 1) or \
-            type(state["gauss"]) is not float:
+    if (
+        not isinstance(key, np.ndarray)
+        or key.dtype != np.uint32
+        or key.shape != (_MT19937_WORDS,)
+        or type(pos) is not int
+        or not 0 <= pos <= _MT19937_WORDS
+        or state["has_gauss"] not in (0, 1)
+        or type(state["gauss"]) is not float
+    ):
         _damaged("state of a generator", content)
     random_state = np.random.RandomState(0)
     random_state.set_state(("MT19937", key, pos, int(state["has_gauss"]), state["gauss"]))

@@ -101,9 +101,16 @@ class AlarmFilter(AnomalyFilter):
     (1000, 1009, 10, ('flow', 'high'))
     """
 
-    def __init__(self, anomaly_detector: AnomalyDetector, rate: float = 0.05, window: int = HISTORY,
-                 step: float = STEP, protect_anomaly_detector: bool = True,
-                 mode: Literal["p-value", "rate"] = "p-value", gap: int = GAP) -> None:
+    def __init__(
+        self,
+        anomaly_detector: AnomalyDetector,
+        rate: float = 0.05,
+        window: int = HISTORY,
+        step: float = STEP,
+        protect_anomaly_detector: bool = True,
+        mode: Literal["p-value", "rate"] = "p-value",
+        gap: int = GAP,
+    ) -> None:
         super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
         self.rate = rate
         self.window = window
@@ -119,8 +126,14 @@ class AlarmFilter(AnomalyFilter):
             more = {} if "_incidents" in state else {"gap": GAP, "_incidents": Incidents(), "_n_learnt": 0}
             self.__dict__.update(more | state)
         else:  # of version 0.1.0: its rule was another; the present one starts afresh
-            AlarmFilter.__init__(self, state["anomaly_detector"], state["rate"], state["window"], state["step"],
-                                 state["protect_anomaly_detector"])
+            AlarmFilter.__init__(
+                self,
+                state["anomaly_detector"],
+                state["rate"],
+                state["window"],
+                state["step"],
+                state["protect_anomaly_detector"],
+            )
 
     @property
     def level(self) -> float:
@@ -238,8 +251,9 @@ class DriftMonitor(Wrapper, AnomalyDetector):
     True
     """
 
-    def __init__(self, anomaly_detector: AnomalyDetector, drift_detector: DriftDetector | None = None,
-                 grace_period: int = 1024) -> None:
+    def __init__(
+        self, anomaly_detector: AnomalyDetector, drift_detector: DriftDetector | None = None, grace_period: int = 1024
+    ) -> None:
         self.anomaly_detector = anomaly_detector
         self.drift_detector = drift_detector
         self.grace_period = grace_period

@@ -68,12 +68,15 @@ class Shingle(Transformer):
         x = record(x)
         learnt = same and bool(self._past) and x == self._past[-1]
         past = list(self._past)
-        window = past if learnt else [*past[-(self.width - 1):], x] if self.width > 1 else [x]
+        window = past if learnt else [*past[-(self.width - 1) :], x] if self.width > 1 else [x]
         if len(window) < self.width and self.padding is None:
             return {}
         last = len(window) - 1
-        return {f"{key}_lag{last - place}": value
-                for place, observation in enumerate(window) for key, value in observation.items()}
+        return {
+            f"{key}_lag{last - place}": value
+            for place, observation in enumerate(window)
+            for key, value in observation.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": None}

@@ -161,13 +161,29 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     _calibration: Calibration
     _FILE_CLASS = "IsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {"forest_": Forest, "max_samples_": int, "offset_": float,
-                                         "n_features_in_": int, "feature_names_in_": np.ndarray, "_calibration": dict}
+    _FITTED: ClassVar[dict[str, Any]] = {
+        "forest_": Forest,
+        "max_samples_": int,
+        "offset_": float,
+        "n_features_in_": int,
+        "feature_names_in_": np.ndarray,
+        "_calibration": dict,
+    }
 
-    def __init__(self, n_estimators: int = 100, *, max_samples: int | float | str = "auto", score: Score = "default",
-                 window: Window = None, horizon: int = 4096, scale: Literal["robust"] | None = "robust",
-                 contamination: float | str = "auto", max_bytes: int | None = None, n_jobs: int | None = None,
-                 random_state: int | np.random.RandomState | None = None) -> None:
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        max_samples: int | float | str = "auto",
+        score: Score = "default",
+        window: Window = None,
+        horizon: int = 4096,
+        scale: Literal["robust"] | None = "robust",
+        contamination: float | str = "auto",
+        max_bytes: int | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.score = score
@@ -187,8 +203,9 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
         The parameter is kept in the instance's dictionary and read with ``get_params()["score"]``.
         """
-        raise AttributeError("'score' is a parameter of IsolationMondrianForest, not a method: "
-                             "read it with get_params()['score']")
+        raise AttributeError(
+            "'score' is a parameter of IsolationMondrianForest, not a method: read it with get_params()['score']"
+        )
 
     @score.setter
     def score(self, value: str) -> None:
@@ -363,8 +380,9 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         X, weight = drop_weightless(X, weight)
         if weight is not None and self.window is not None:
-            raise ValueError("sample_weight must be 0 or 1 when window is set: "
-                             f"a window keeps points, got {weight[weight != 1][0]}")
+            raise ValueError(
+                f"sample_weight must be 0 or 1 when window is set: a window keeps points, got {weight[weight != 1][0]}"
+            )
         return X, weight
 
     def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> Forest:
@@ -457,8 +475,13 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         self._calibration = Calibration()
         self._adopt(forest, 0, self._settings())
 
-    def _adopt(self, forest: Forest, max_samples: int, settings: Settings,
-               training: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
+    def _adopt(
+        self,
+        forest: Forest,
+        max_samples: int,
+        settings: Settings,
+        training: tuple[np.ndarray, np.ndarray | None] | None = None,
+    ) -> None:
         self.forest_ = forest
         self.max_samples_ = max_samples
         self.offset_ = AUTO_OFFSET
@@ -542,12 +565,16 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
             raise ValueError(f"{min(missing)} is missing")
         if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
-            raise ValueError(f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
-                             f"for a forest of {self.forest_.n_features} features")
+            raise ValueError(
+                f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
+                f"for a forest of {self.forest_.n_features} features"
+            )
         reserved = reserved_bytes(self.n_features_in_, self.forest_.dtype.itemsize)
         if self.max_bytes is not None and self.max_bytes < reserved:
-            raise ValueError(f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
-                             f"{reserved} beside the trees")
+            raise ValueError(
+                f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
+                f"{reserved} beside the trees"
+            )
         names = getattr(self, "feature_names_in_", None)
         if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
@@ -558,5 +585,6 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     def __sizeof__(self) -> int:
         forest = getattr(self, "forest_", None)
-        return object.__sizeof__(self) + (sys.getsizeof(forest) + sys.getsizeof(self._calibration)
-                                          if forest is not None else 0)
+        return object.__sizeof__(self) + (
+            sys.getsizeof(forest) + sys.getsizeof(self._calibration) if forest is not None else 0
+        )

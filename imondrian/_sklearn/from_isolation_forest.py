@@ -29,8 +29,11 @@ def imported_forest(model: Any) -> ImportedForest:
     n_leaves = np.array([tree.n_leaves for tree in trees], np.int32)
     shape = (len(trees), int(n_leaves.max()))
     cuts: dict[str, np.ndarray] = {
-        "feature": np.zeros(shape, np.int32), "threshold": np.zeros(shape, np.float32),
-        "child": np.zeros((*shape, 2), np.int32), "mass": np.zeros(shape), "leaf_mass": np.zeros(shape),
+        "feature": np.zeros(shape, np.int32),
+        "threshold": np.zeros(shape, np.float32),
+        "child": np.zeros((*shape, 2), np.int32),
+        "mass": np.zeros(shape),
+        "leaf_mass": np.zeros(shape),
     }
     for t, (tree, features) in enumerate(zip(trees, model.estimators_features_, strict=True)):
         inner = tree.children_left >= 0
@@ -59,8 +62,14 @@ def checked_isolation_forest(model: Any) -> Any:
 def from_isolation_forest(cls: type[Estimator], model: Any, held_out: Any) -> Estimator:
     """Return a fitted ``cls``, an IsolationMondrianForest, around the trees of ``model``."""
     model = checked_isolation_forest(model)
-    estimator = cls(n_estimators=len(model.estimators_), max_samples=model.max_samples, score="depth",
-                    contamination=model.contamination, n_jobs=model.n_jobs, random_state=model.random_state)
+    estimator = cls(
+        n_estimators=len(model.estimators_),
+        max_samples=model.max_samples,
+        score="depth",
+        contamination=model.contamination,
+        n_jobs=model.n_jobs,
+        random_state=model.random_state,
+    )
     estimator.forest_ = imported_forest(model)
     estimator.max_samples_, estimator.offset_ = int(model.max_samples_), float(model.offset_)
     estimator.n_features_in_ = int(model.n_features_in_)
@@ -68,8 +77,9 @@ def from_isolation_forest(cls: type[Estimator], model: Any, held_out: Any) -> Es
         estimator.feature_names_in_ = model.feature_names_in_.copy()
     rows = None
     if held_out is not None:
-        rows = validate_data(estimator, held_out, dtype=np.float32, order="C", ensure_all_finite="allow-nan",
-                             reset=False)
+        rows = validate_data(
+            estimator, held_out, dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False
+        )
         rows = rows[spread(len(rows), CALIBRATION_SIZE)]
     estimator._calibration = Calibration(rows)
     return estimator

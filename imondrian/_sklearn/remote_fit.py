@@ -45,8 +45,10 @@ def fit_remote(estimator: IsolationMondrianForest, remote: RemoteRows, sample_we
     """Fit an estimator to remote rows; if that fails, the estimator stays as it was."""
     settings = estimator._settings()
     if estimator.window is not None:
-        raise ValueError(f"window must be None to fit rows that live elsewhere, got {estimator.window!r}: a window "
-                         "learns every row, in order. Give the parts to partial_fit, one after another")
+        raise ValueError(
+            f"window must be None to fit rows that live elsewhere, got {estimator.window!r}: a window "
+            "learns every row, in order. Give the parts to partial_fit, one after another"
+        )
     with gate_of(estimator).updating:
         before = estimator.__dict__.copy()
         try:
@@ -62,8 +64,9 @@ def _read_weight(sample_weight: Any, remote: RemoteRows) -> tuple[np.ndarray | N
     """Return the weights above 0 and the rows that have them; None for weights that say nothing, and for all rows."""
     if sample_weight is None:
         return None, None
-    weight = _check_sample_weight(sample_weight, np.empty((remote.n_rows, 0)), dtype=np.float64,
-                                  ensure_non_negative=True)
+    weight = _check_sample_weight(
+        sample_weight, np.empty((remote.n_rows, 0)), dtype=np.float64, ensure_non_negative=True
+    )
     if not weight.any():
         raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
     kept = None if weight.all() else np.flatnonzero(weight)
@@ -71,8 +74,13 @@ def _read_weight(sample_weight: Any, remote: RemoteRows) -> tuple[np.ndarray | N
     return (None if (weight == 1).all() else np.ascontiguousarray(weight)), kept
 
 
-def _fit(estimator: IsolationMondrianForest, remote: RemoteRows, weight: np.ndarray | None, kept: np.ndarray | None,
-         settings: Settings) -> None:
+def _fit(
+    estimator: IsolationMondrianForest,
+    remote: RemoteRows,
+    weight: np.ndarray | None,
+    kept: np.ndarray | None,
+    settings: Settings,
+) -> None:
     n = remote.n_rows if kept is None else len(kept)
     n_sample, n_trees = settings.sample_size(n), settings.n_trees
 
@@ -86,16 +94,26 @@ def _fit(estimator: IsolationMondrianForest, remote: RemoteRows, weight: np.ndar
         return
     settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
     states = settings.states()
-    forest, drawn = Forest.draw(n, remote.n_features, remote.dtype, states, n_sample, weight=weight,
-                                scaled=settings.scaled, boxes=settings.score == "insertion",
-                                spaced=settings.spaced, n_threads=settings.n_threads)
+    forest, drawn = Forest.draw(
+        n,
+        remote.n_features,
+        remote.dtype,
+        states,
+        n_sample,
+        weight=weight,
+        scaled=settings.scaled,
+        boxes=settings.score == "insertion",
+        spaced=settings.spaced,
+        n_threads=settings.n_threads,
+    )
     cross = room_for_drawn(n, n_sample, n_trees, weight) is None
     judges = rows_to_keep(n, None if cross else drawn)
     wanted = np.union1d(drawn, judges)
     X = fetch(wanted)
     forest.build_drawn(X, np.searchsorted(wanted, drawn), settings.n_threads)
-    estimator._calibration = Calibration.of_rows(X.take(np.searchsorted(wanted, judges), axis=0),
-                                                 None if weight is None else weight[judges], states, cross)
+    estimator._calibration = Calibration.of_rows(
+        X.take(np.searchsorted(wanted, judges), axis=0), None if weight is None else weight[judges], states, cross
+    )
     estimator._adopt(forest, n_sample, replace(settings, contamination=None))
     if settings.contamination is not None:
         scores = -remote.scores(forest, settings.score)

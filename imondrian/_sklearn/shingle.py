@@ -117,7 +117,7 @@ class Shingle(TransformerMixin, BaseEstimator):
             raise ValueError(f"X must have at least width={self.width} rows, got {len(X)}")
         # Windows overlap in memory: `width` rows of a C-contiguous array follow one another.
         windows = np.lib.stride_tricks.sliding_window_view(X.reshape(-1), self.width * X.shape[1])
-        windows = windows[::self.step * X.shape[1]]
+        windows = windows[:: self.step * X.shape[1]]
         if _get_output_config("transform", self)["dense"] != "pandas":
             return windows
         import pandas as pd  # there, since its output was asked for
@@ -139,5 +139,8 @@ class Shingle(TransformerMixin, BaseEstimator):
         shape: tuple[int, ...] = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
         if len(shape) == 1 and shape[0] > 0:
             X = np.asarray(X).reshape(-1, 1)
-        return np.ascontiguousarray(validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=reset,
-                                                  ensure_all_finite="allow-nan"))
+        return np.ascontiguousarray(
+            validate_data(
+                self, X, dtype=[np.float64, np.float32], order="C", reset=reset, ensure_all_finite="allow-nan"
+            )
+        )

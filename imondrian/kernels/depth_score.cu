@@ -9,9 +9,9 @@
 #define THREADS 128
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
 
-#define COLUMNS                                                                                             \
-  const int *header, const int *feature, const real *threshold, const int *child, const double *time,       \
-      const double *mass, const double *leaf_mass, const double *hidden_depth, const int *leaf_point,       \
+#define COLUMNS                                                                                              \
+  const int *header, const int *feature, const real *threshold, const int *child, const double *time,        \
+      const double *mass, const double *leaf_mass, const double *hidden_depth, const int *leaf_point,        \
       const real *lower, const real *upper, const real *rate, const real *points, int n_trees, i64 capacity, \
       i64 width, int d
 #define HEADER_SIZE 6
@@ -38,12 +38,12 @@ struct Tree {
   __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
 };
 
-#define TREE(t)                                                                                        \
-  Tree {                                                                                               \
-    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity,                  \
-        child + 2 * (t) * capacity, time + (t) * capacity, mass + (t) * capacity,                      \
-        leaf_mass + (t) * capacity, hidden_depth + (t) * capacity, leaf_point + (t) * capacity,        \
-        lower + (t) * capacity * width, upper + (t) * capacity * width, rate + (t) * width, points, width, d \
+#define TREE(t)                                                                                                        \
+  Tree {                                                                                                               \
+    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity, child + 2 * (t) * capacity,      \
+        time + (t) * capacity, mass + (t) * capacity, leaf_mass + (t) * capacity, hidden_depth + (t) * capacity,       \
+        leaf_point + (t) * capacity, lower + (t) * capacity *width, upper + (t) * capacity *width, rate + (t) * width, \
+        points, width, d                                                                                               \
   }
 
 struct Excesses {
@@ -116,7 +116,7 @@ __device__ __forceinline__ double insertion_depth(const Tree& tree, const real* 
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64* counts) {
+    insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64* counts) {
   const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (i >= n) return;
   const real* row = x + i * d;
@@ -129,7 +129,8 @@ insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64
   depth[i] = sum / n_trees;
 }
 
-// Depth of a row that lacks values: from v it goes on to way_child[first + v] then, and pays way_gain[first + v] (native/score/means.hpp).
+// Depth of a row that lacks values: from v it goes on to way_child[first + v] then, and pays way_gain[first + v]
+// (native/score/means.hpp).
 __device__ __forceinline__ double mended_depth(const Tree& tree, i64 first, const real* x, const int* way_child,
                                                const double* way_gain, bool insertion) {
   Walk walk = {tree.header[0], 0, 0, 0};
@@ -160,8 +161,8 @@ __device__ __forceinline__ double mended_depth(const Tree& tree, i64 first, cons
 
 // Either depth of the rows that `missing` names.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, const int* way_child,
-              const double* way_gain, double* depth) {
+    mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, const int* way_child,
+                  const double* way_gain, double* depth) {
   const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (k >= n_missing) return;
   const real* row = x + missing[k] * d;

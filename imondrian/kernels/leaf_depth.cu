@@ -75,8 +75,8 @@ __device__ __forceinline__ void add_leaf_values(const u64* tree, int slots, int 
 
 // depth (n) = mean over the trees; groups (n_groups + 1) = trees that are in shared memory together.
 extern "C" __global__ void __launch_bounds__(THREADS)
-leaf_depths(const u64* forest, const i64* starts, const int* groups, int n_groups, int n_trees, int feature_bits,
-            const real* x, i64 n, int d, double* depth, i64* missing, u64* counts) {
+    leaf_depths(const u64* forest, const i64* starts, const int* groups, int n_groups, int n_trees, int feature_bits,
+                const real* x, i64 n, int d, double* depth, i64* missing, u64* counts) {
 #if SHARED_ROWS || SHARED_TREES
   DYNAMIC_SHARED(memory);
 #endif

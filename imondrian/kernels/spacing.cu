@@ -1,5 +1,5 @@
-// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for step.
-// Only log() may differ from the CPU's, by a unit in the last place.
+// Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for
+// step. Only log() may differ from the CPU's, by a unit in the last place.
 
 #include "common.cuh"
 
@@ -13,11 +13,11 @@
 #define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
 #define LN_2 0.693147180559945309417
 
-#define COLUMNS                                                                                              \
-  const int *header, const int *feature, const real *threshold, const int *child, const double *mass,        \
-      const double *leaf_mass, const double *clean, const double *leaf_clean, const int *bag,                \
-      const int *leaf_point, const real *lower, const real *upper, const real *rate, const real *points,     \
-      int n_trees, i64 capacity, i64 width, int d
+#define COLUMNS                                                                                                      \
+  const int *header, const int *feature, const real *threshold, const int *child, const double *mass,                \
+      const double *leaf_mass, const double *clean, const double *leaf_clean, const int *bag, const int *leaf_point, \
+      const real *lower, const real *upper, const real *rate, const real *points, int n_trees, i64 capacity,         \
+      i64 width, int d
 
 struct Tree {
   const int* header;
@@ -47,13 +47,12 @@ struct Tree {
   }
 };
 
-#define TREE(t)                                                                                       \
-  Tree {                                                                                              \
-    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity,                 \
-        child + 2 * (t) * capacity, mass + (t) * capacity, leaf_mass + (t) * capacity,                \
-        clean + (t) * capacity, leaf_clean + (t) * capacity, bag + (t) * BAG_SIZE,                    \
-        leaf_point + (t) * capacity, lower + (t) * capacity * width, upper + (t) * capacity * width,  \
-        rate + (t) * width, points, width, d                                                          \
+#define TREE(t)                                                                                                   \
+  Tree {                                                                                                          \
+    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity, child + 2 * (t) * capacity, \
+        mass + (t) * capacity, leaf_mass + (t) * capacity, clean + (t) * capacity, leaf_clean + (t) * capacity,   \
+        bag + (t) * BAG_SIZE, leaf_point + (t) * capacity, lower + (t) * capacity *width,                         \
+        upper + (t) * capacity *width, rate + (t) * width, points, width, d                                       \
   }
 
 // The sides of a box stretched to x, of the features that a tree sees (null: all).
@@ -116,7 +115,7 @@ __device__ __forceinline__ int clean_box(const Tree& tree, const real* x) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* counts) {
+    log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* counts) {
   const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (i >= n) return;
   const real* row = x + i * d;
@@ -140,8 +139,8 @@ log_spacings(COLUMNS, const real* x, i64 n, double* spacing, i64* missing, u64* 
 // The rows that `missing` names: for want of a value they go on from v to way_child[v], and pay way_gain[v]
 // (native/score/means.hpp).
 extern "C" __global__ void __launch_bounds__(THREADS)
-mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const int* way_child,
-                const double* way_gain, double* spacing) {
+    mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const int* way_child,
+                    const double* way_gain, double* spacing) {
   const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (k >= n_missing) return;
   const real* row = x + missing[k] * d;
@@ -157,8 +156,8 @@ mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const
     while (v >= 0 && tree.clean[v] >= needed) {
       const real value = row[tree.feature[v]];
       const bool lacks = value != value;
-      const int next = lacks ? way_child[t * capacity + v]
-                             : tree.child[2 * static_cast<i64>(v) + (value > tree.threshold[v])];
+      const int next =
+          lacks ? way_child[t * capacity + v] : tree.child[2 * static_cast<i64>(v) + (value > tree.threshold[v])];
       if (lacks) gain += way_gain[t * capacity + v];
       if (tree.clean_of(next) < needed) break;
       v = next;
@@ -170,7 +169,7 @@ mended_spacings(COLUMNS, const real* x, const i64* missing, i64 n_missing, const
 
 // sign / (1 + 4 ** -excess) in place, the excess being 0 where the unusual begins and -1 at the middle.
 extern "C" __global__ void __launch_bounds__(256)
-scores_of_spacings(double* spacing, i64 n, double middle, double to_limit, double sign) {
+    scores_of_spacings(double* spacing, i64 n, double middle, double to_limit, double sign) {
   const i64 i = static_cast<i64>(blockIdx.x) * 256 + threadIdx.x;
   if (i >= n) return;
   // NaN where every tree is empty: nothing to compare with.

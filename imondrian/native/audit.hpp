@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "core.hpp"
-#include "tree/feature_subset.hpp"
-#include "tree/box.hpp"
 #include "score/depth_score.hpp"
 #include "score/score_window.hpp"
+#include "tree/box.hpp"
+#include "tree/feature_subset.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -18,8 +18,7 @@ template <class T>
 class Auditor {
  public:
   Auditor(const ForestView& forest, std::int64_t t)
-      : forest_(forest), t_(t), tree_(forest, t),
-        node_seen_(static_cast<std::size_t>(forest.capacity), 0),
+      : forest_(forest), t_(t), tree_(forest, t), node_seen_(static_cast<std::size_t>(forest.capacity), 0),
         leaf_seen_(static_cast<std::size_t>(forest.capacity), 0) {}
 
   Fault run() {
@@ -50,9 +49,7 @@ class Auditor {
     return h[kLeaves] <= forest_.n_rows || fail(8, 0);
   }
 
-  bool valid(std::int32_t v) const {
-    return v >= 0 ? v < tree_.header[kNodeMark] : ~v < tree_.header[kLeafMark];
-  }
+  bool valid(std::int32_t v) const { return v >= 0 ? v < tree_.header[kNodeMark] : ~v < tree_.header[kLeafMark]; }
 
   // Reach everything from the root, once; order_ keeps parents before children.
   bool check_links() {
@@ -131,7 +128,8 @@ class Auditor {
       if (live && !(tree_.leaf_mass[s] > 0.0 && std::isfinite(tree_.leaf_mass[s]))) return fail(3, ~s);
     }
     for (const std::int32_t v : order_) {
-      const double sum = tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
+      const double sum =
+          tree_.mass_of(tree_.child[2 * std::int64_t{v}]) + tree_.mass_of(tree_.child[2 * std::int64_t{v} + 1]);
       if (!(std::abs(tree_.mass[v] - sum) <= mass_slack() * sum)) return fail(3, v);
     }
     return true;
@@ -197,7 +195,8 @@ class Auditor {
       if (live && !(tree_.leaf_clean[s] >= 0.0 && tree_.leaf_clean[s] <= tree_.leaf_mass[s])) return fail(12, ~s);
     }
     for (const std::int32_t v : order_) {
-      const double sum = tree_.clean_of(tree_.child[2 * std::int64_t{v}]) + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1]);
+      const double sum =
+          tree_.clean_of(tree_.child[2 * std::int64_t{v}]) + tree_.clean_of(tree_.child[2 * std::int64_t{v} + 1]);
       if (!(std::abs(tree_.clean[v] - sum) <= mass_slack() * sum)) return fail(12, v);
     }
     // The memory of the forest comes first, then one for every group of trees.

@@ -50,19 +50,18 @@ Status fill_boxes(const ForestView& forest, bool is64, int n_threads);
 // Learn the rows of x (n, d) in order. weight may be null (each row weighs 1). With `depth` and
 // `norm` (n each), also score every row just before it is learnt: mean depth and mean c(mass).
 // kNoRoom: the store is full after `learnt` rows; the rest can follow once it has grown.
-Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
-             const double* weight, Score score, double* depth, double* norm, std::int64_t* learnt,
-             int n_threads);
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight, Score score,
+             double* depth, double* norm, std::int64_t* learnt, int n_threads);
 
 // How many trees hold each row of x (n, d), repeats counted: holders (n,). With `remove`, also take each
 // row out of them once.
-Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
-              std::int64_t* holders, int n_threads);
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove, std::int64_t* holders,
+              int n_threads);
 
 // Mean depth of each row over the trees, and the mean c(mass) of the trees. For kSpacing: how far the mean
 // log spacing is above the usual (score/score_window.hpp), and 1.
-Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score,
-             double* depth, double* norm, int n_threads);
+Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score, double* depth,
+             double* norm, int n_threads);
 
 // Where rows without a value go on from each live node, (t, k), and what that gains on average (means.hpp).
 Status drawn_ways(const ForestView& forest, bool is64, Score score, std::int32_t* child, double* gain);

@@ -47,8 +47,8 @@ double depth_with_missing(const Tree<T>& tree, const T* x);
 
 // Where rows of x (n, stride) with missing values end, and what they gain on the way (ways.hpp).
 template <class T>
-void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride,
-                      std::int32_t* end, double* gain);
+void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
+                      double* gain);
 
 // Mean log spacing of each row of x (n, n_features) over the trees.
 template <class T>
@@ -69,8 +69,7 @@ double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sig
 
 // The same, and the depth of its leaf.
 template <class T>
-double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
-                         double& depth);
+double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch, double& depth);
 
 // Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
 template <class T>
@@ -92,7 +91,8 @@ class WithMeans {
 
  private:
   void own(std::vector<double>& means, double*& place) {
-    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity), std::numeric_limits<double>::quiet_NaN());
+    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity),
+                 std::numeric_limits<double>::quiet_NaN());
     place = means.data();
   }
   ForestView forest_;

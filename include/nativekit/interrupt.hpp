@@ -3,8 +3,8 @@
 // A binding opens a Watch around a call that may be stopped at any item, on the thread that made it. parallel_for asks
 // between items; an item that takes long calls stop_if_asked() every few milliseconds of its work. Both throw
 // Interrupted, which the call's entry turns into a status; the host's error is set by then, so it must be reported.
-// Without a Watch nothing is asked and nothing throws: a call that changes an object in place opens none, unless whoever
-// calls it can put the object back.
+// Without a Watch nothing is asked and nothing throws: a call that changes an object in place opens none, unless
+// whoever calls it can put the object back.
 #pragma once
 
 #include <atomic>

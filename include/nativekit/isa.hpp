@@ -81,7 +81,9 @@ inline std::uint32_t saved_state() {
 
 constexpr std::uint32_t bits() { return 0; }
 template <class... Rest>
-constexpr std::uint32_t bits(int bit, Rest... rest) { return (std::uint32_t{1} << bit) | bits(rest...); }
+constexpr std::uint32_t bits(int bit, Rest... rest) {
+  return (std::uint32_t{1} << bit) | bits(rest...);
+}
 inline bool has(std::uint32_t word, std::uint32_t wanted) { return (word & wanted) == wanted; }
 
 }  // namespace cpu
@@ -93,7 +95,8 @@ inline Level best_level() {
   using namespace cpu;
   const Words first = id(1), seventh = id(7), extended = id(0x80000001u);
   // SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, OSXSAVE, AVX, F16C
-  if (!has(first.c, bits(9, 12, 13, 19, 20, 22, 23, 27, 28, 29)) || !has(saved_state(), bits(1, 2))) return Level::kBaseline;
+  if (!has(first.c, bits(9, 12, 13, 19, 20, 22, 23, 27, 28, 29)) || !has(saved_state(), bits(1, 2)))
+    return Level::kBaseline;
   // BMI1, AVX2, BMI2; LAHF, LZCNT
   if (!has(seventh.b, bits(3, 5, 8)) || !has(extended.c, bits(0, 5))) return Level::kBaseline;
   // AVX-512 F, DQ, CD, BW, VL
@@ -126,9 +129,12 @@ inline const char* level_name() {
 }
 inline const char* vector_name() {
   switch (level()) {
-    case Level::kAvx512: return "AVX-512";
-    case Level::kAvx2: return "AVX2";
-    default: return NK_X86 ? "SSE2" : NK_NEON ? "NEON" : "none";
+    case Level::kAvx512:
+      return "AVX-512";
+    case Level::kAvx2:
+      return "AVX2";
+    default:
+      return NK_X86 ? "SSE2" : NK_NEON ? "NEON" : "none";
   }
 }
 
@@ -137,9 +143,12 @@ template <class Table>
 const Table& of_level(const Table& baseline, [[maybe_unused]] const Table& avx2, [[maybe_unused]] const Table& avx512) {
 #if NK_HAS_LEVELS
   switch (level()) {
-    case Level::kAvx512: return avx512;
-    case Level::kAvx2: return avx2;
-    default: break;
+    case Level::kAvx512:
+      return avx512;
+    case Level::kAvx2:
+      return avx2;
+    default:
+      break;
   }
 #endif
   return baseline;

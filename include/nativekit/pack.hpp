@@ -81,9 +81,8 @@ struct Pack {
 #if NK_X86 && NK_LEVEL == 2
     if constexpr (kWidth * sizeof(T) == 64) {
       const unsigned bit = 1u << lane;
-      return each([&](int k) {
-        return S::pick(static_cast<typename S::Mask>(bit >> (k * kWidth)), S::of(value), v[k]);
-      });
+      return each(
+          [&](int k) { return S::pick(static_cast<typename S::Mask>(bit >> (k * kWidth)), S::of(value), v[k]); });
     }
 #endif
     alignas(64) T all[kLanes];

@@ -69,7 +69,9 @@ struct Vec<float, 4> {
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm_andnot_ps(b, a); }
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm_or_ps(_mm_and_ps(m, yes), _mm_andnot_ps(m, no)); }
   static NK_INLINE unsigned bits(Mask m) { return static_cast<unsigned>(_mm_movemask_ps(m)); }
-  static NK_INLINE bool any(Mask m) { return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_castps_si128(m), _mm_setzero_si128())) != 0xffff; }
+  static NK_INLINE bool any(Mask m) {
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_castps_si128(m), _mm_setzero_si128())) != 0xffff;
+  }
 };
 
 template <>
@@ -94,7 +96,9 @@ struct Vec<double, 2> {
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm_andnot_pd(b, a); }
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm_or_pd(_mm_and_pd(m, yes), _mm_andnot_pd(m, no)); }
   static NK_INLINE unsigned bits(Mask m) { return static_cast<unsigned>(_mm_movemask_pd(m)); }
-  static NK_INLINE bool any(Mask m) { return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_castpd_si128(m), _mm_setzero_si128())) != 0xffff; }
+  static NK_INLINE bool any(Mask m) {
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_castpd_si128(m), _mm_setzero_si128())) != 0xffff;
+  }
 };
 #elif NK_X86
 template <>

@@ -6,8 +6,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ConventionName = Literal[
-    "cd-l2", "pytorch3d", "kaolin", "pointflow", "dcd-cd_t", "pointr-cdl2", "cd-l1", "pcn", "pointr-cdl1", "dcd-cd_p",
-    "occnet-l1", "open3d", "pcu", "occnet-l2", "pdal"]
+    "cd-l2",
+    "pytorch3d",
+    "kaolin",
+    "pointflow",
+    "dcd-cd_t",
+    "pointr-cdl2",
+    "cd-l1",
+    "pcn",
+    "pointr-cdl1",
+    "dcd-cd_p",
+    "occnet-l1",
+    "open3d",
+    "pcu",
+    "occnet-l2",
+    "pdal",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Convention:
@@ -32,16 +47,31 @@ def put_together(definition: Convention, forth: Any, back: Any, x_counts: Any, y
     return definition.factor * (forth + back)
 
 
-def _define(names: str, formula: str, units: str, power: int, reduction: str, factor: float,
-            used_by: str) -> dict[str, Convention]:
+def _define(
+    names: str, formula: str, units: str, power: int, reduction: str, factor: float, used_by: str
+) -> dict[str, Convention]:
     return {name: Convention(name, formula, units, power, reduction, factor, used_by) for name in names.split()}
 
 
 _TABLE = {
-    **_define("cd-l2 pytorch3d kaolin pointflow dcd-cd_t pointr-cdl2", "mean a^2 + mean b^2", "length^2", 2, "mean",
-              1.0, "PyTorch3D, Kaolin, PointFlow, cd_t of the DCD code, CDL2 of PoinTr"),
-    **_define("cd-l1 pcn pointr-cdl1 dcd-cd_p occnet-l1", "(mean a + mean b) / 2", "length", 1, "mean", 0.5,
-              "PCN, CDL1 of PoinTr, cd_p of the DCD code, Chamfer-L1 of Occupancy Networks"),
+    **_define(
+        "cd-l2 pytorch3d kaolin pointflow dcd-cd_t pointr-cdl2",
+        "mean a^2 + mean b^2",
+        "length^2",
+        2,
+        "mean",
+        1.0,
+        "PyTorch3D, Kaolin, PointFlow, cd_t of the DCD code, CDL2 of PoinTr",
+    ),
+    **_define(
+        "cd-l1 pcn pointr-cdl1 dcd-cd_p occnet-l1",
+        "(mean a + mean b) / 2",
+        "length",
+        1,
+        "mean",
+        0.5,
+        "PCN, CDL1 of PoinTr, cd_p of the DCD code, Chamfer-L1 of Occupancy Networks",
+    ),
     **_define("open3d pcu", "mean a + mean b", "length", 1, "mean", 1.0, "Open3D, point-cloud-utils"),
     **_define("occnet-l2", "(mean a^2 + mean b^2) / 2", "length^2", 2, "mean", 0.5, "Chamfer-L2 of Occupancy Networks"),
     **_define("pdal", "sum a^2 + sum b^2", "length^2", 2, "sum", 1.0, "PDAL"),

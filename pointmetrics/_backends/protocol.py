@@ -41,7 +41,13 @@ class Backend(Protocol):
         """Sum ``(total,)`` values over each cloud, in float64 ``(b,)`` and in a fixed order."""
 
     def sum_both_ways(
-        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        self,
+        sq_x: Array,
+        x_offsets: np.ndarray,
+        sq_y: Array,
+        y_offsets: np.ndarray,
+        root: bool,
+        mean: bool,
         factor: float,
     ) -> Array:
         """Return ``factor`` times the sums, or means, of both sides' distances, or squared ones, float64 ``(b,)``."""
@@ -62,8 +68,15 @@ class Backend(Protocol):
         """Index one cloud ``(n, d)``, to be given to :meth:`nearest`."""
 
     def nearest_grad(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray,
-        id_x: Array, coef_x: Array | None, id_y: Array, coef_y: Array | None,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        id_x: Array,
+        coef_x: Array | None,
+        id_y: Array,
+        coef_y: Array | None,
     ) -> tuple[Array, Array]:
         """Return the gradients of ``sum coef_x * sq_x + sum coef_y * sq_y`` with respect to x and y.
 
@@ -84,7 +97,13 @@ class Backend(Protocol):
         """
 
     def pairwise(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        pairs: np.ndarray,
+        power: int,
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return sums of distance^power, x to y and y to x, for pairs ``(p, 2)`` of cloud numbers.
@@ -93,8 +112,15 @@ class Backend(Protocol):
         """
 
     def nearest_clouds(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool, definition: Convention,
-        n_threads: int, report: Callable[[int, int], None] | None = None,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        within: bool,
+        definition: Convention,
+        n_threads: int,
+        report: Callable[[int, int], None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the Chamfer distance and number of every cloud's nearest: for x among y, for y among x.
 
@@ -120,7 +146,14 @@ class Backend(Protocol):
         """Return the gradients of the mean cost of a fixed assignment; 0 for partners at distance 0."""
 
     def sinkhorn(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float, squared: bool,
-        tol: float, max_iter: int,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        epsilon: float,
+        squared: bool,
+        tol: float,
+        max_iter: int,
     ) -> Array:
         """Return the Sinkhorn divergence of each pair, float64 ``(b,)``."""

@@ -106,26 +106,62 @@ def _read_columns(_: click.Context, __: click.Parameter, value: str | None) -> t
     return tuple(int(cell) if cell.isdecimal() else cell for cell in cells)
 
 
-_debug = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug,
-                      help="Show a traceback with an error.")
-_jobs = click.option("-j", "--jobs", type=click.IntRange(1), default=lambda: thread_count(None),
-                     show_default="all processors", help="Threads. They do not change results.")
+_debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show a traceback with an error.",
+)
+_jobs = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: thread_count(None),
+    show_default="all processors",
+    help="Threads. They do not change results.",
+)
 _reading = _add(
-    click.option("--sample-mesh", type=click.IntRange(1), metavar="N",
-                 help="Draw N points from the surface of files with faces; without it their vertices are taken."),
-    click.option("--max-points", type=click.IntRange(1), metavar="N",
-                 help="Take a random N points of larger clouds. Of binary ply and npy files only these are read: so "
-                      "also files larger than memory can be compared."),
-    click.option("--columns", metavar="NAMES", callback=_read_columns,
-                 help="Columns of text files that are the coordinates, with commas between: names in the heading, or "
-                      "numbers from 0. Default: x, y, z where a heading names them, else the first three."),
+    click.option(
+        "--sample-mesh",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Draw N points from the surface of files with faces; without it their vertices are taken.",
+    ),
+    click.option(
+        "--max-points",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Take a random N points of larger clouds. Of binary ply and npy files only these are read: so "
+        "also files larger than memory can be compared.",
+    ),
+    click.option(
+        "--columns",
+        metavar="NAMES",
+        callback=_read_columns,
+        help="Columns of text files that are the coordinates, with commas between: names in the heading, or "
+        "numbers from 0. Default: x, y, z where a heading names them, else the first three.",
+    ),
     click.option("--drop-invalid", is_flag=True, help="Leave out points with a NaN or infinite coordinate."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-                 help="Of samples and subsets: each file gets its own random numbers from it."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Of samples and subsets: each file gets its own random numbers from it.",
+    ),
 )
 _writing = _add(
-    click.option("-f", "--format", "layout", type=click.Choice(["table", "json", "csv"]), default="table",
-                 show_default=True, help="Only json and csv have all digits."),
+    click.option(
+        "-f",
+        "--format",
+        "layout",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        help="Only json and csv have all digits.",
+    ),
     click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there: whole or not at all."),
 )
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
@@ -144,15 +180,26 @@ def app() -> None:
     """
 
 
-_METRICS_HELP = (f"Metric to report; may be given several times or as a list with commas. Known: "
-                 f"{measure.known_names()}. A ':x_to_y' or ':y_to_x' behind a Chamfer or Hausdorff name takes one "
-                 f"direction. Default: {', '.join(measure.DEFAULTS)}.")
+_METRICS_HELP = (
+    f"Metric to report; may be given several times or as a list with commas. Known: "
+    f"{measure.known_names()}. A ':x_to_y' or ':y_to_x' behind a Chamfer or Hausdorff name takes one "
+    f"direction. Default: {', '.join(measure.DEFAULTS)}."
+)
 
 
 _CLOUDS = ["--columns", "--max-points", "--sample-mesh", "--drop-invalid", "--seed"]
 _COMPARE_GROUPS = {
-    "Metrics": ["--metric", "--preset", "--threshold", "--alpha", "--n-lambda", "--emd", "--emd-max-points",
-                "--to-mesh", "--normalise"],
+    "Metrics": [
+        "--metric",
+        "--preset",
+        "--threshold",
+        "--alpha",
+        "--n-lambda",
+        "--emd",
+        "--emd-max-points",
+        "--to-mesh",
+        "--normalise",
+    ],
     "Clouds": _CLOUDS,
     "Folders": ["--strict", "--sort-by"],
     "Output": ["--format", "--output", "--html", "--report-points", "--quiet"],
@@ -162,30 +209,62 @@ _SETS_GROUPS = {
     "Clouds": _CLOUDS,
     "Output": ["--format", "--output", "--matrices", "--checkpoint", "--quiet"],
 }
-_AUDIT_GROUPS = {"Numbers": ["--value", "--tolerance", "--limit"], "Clouds": _CLOUDS,
-                 "Output": ["--format", "--output"]}
+_AUDIT_GROUPS = {
+    "Numbers": ["--value", "--tolerance", "--limit"],
+    "Clouds": _CLOUDS,
+    "Output": ["--format", "--output"],
+}
 
 
-@app.command("compare", cls=GroupedCommand, groups=_COMPARE_GROUPS, examples=[
-    "pointmetrics compare scan.ply truth.ply -t 0.05 --html report.html",
-    "pointmetrics compare results/ truth/ -m pcn -m emd -f csv -o table.csv",
-])
+@app.command(
+    "compare",
+    cls=GroupedCommand,
+    groups=_COMPARE_GROUPS,
+    examples=[
+        "pointmetrics compare scan.ply truth.ply -t 0.05 --html report.html",
+        "pointmetrics compare results/ truth/ -m pcn -m emd -f csv -o table.csv",
+    ],
+)
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help=_METRICS_HELP)
-@click.option("-t", "--threshold", "thresholds", type=float, multiple=True, default=(0.01,), show_default=True,
-              help="Of F-score, precision and recall, in the unit of the coordinates; may be given several times.")
+@click.option(
+    "-t",
+    "--threshold",
+    "thresholds",
+    type=float,
+    multiple=True,
+    default=(0.01,),
+    show_default=True,
+    help="Of F-score, precision and recall, in the unit of the coordinates; may be given several times.",
+)
 @click.option("--alpha", type=float, default=1000.0, show_default=True, help="Of dcd, in 1 / length^2.")
 @click.option("--n-lambda", type=float, default=1.0, show_default=True, help="Of dcd: exponent of the match counts.")
 @click.option("--emd", is_flag=True, help="Also report the exact earth mover's distance.")
-@click.option("--emd-max-points", type=click.IntRange(1), default=20_000, show_default=True, metavar="N",
-              help="Refuse it for larger clouds, whose solution takes long.")
+@click.option(
+    "--emd-max-points",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="Refuse it for larger clouds, whose solution takes long.",
+)
 @click.option("--to-mesh", is_flag=True, help="Also report the distance from the points of A to the surface of B.")
-@click.option("--normalise", "--normalize", "normalise", type=click.Choice(list(NORMALISATIONS)), default="none",
-              show_default=True, help="Before metrics are taken. " + "; ".join(f"{name}: {text}" for name, text in
-                                                                               NORMALISATIONS.items()) + ".")
-@click.option("--preset", type=click.Choice(list(table_presets())), metavar="NAME",
-              help=f"Print the columns of a paper's table instead: {', '.join(table_presets())}.")
+@click.option(
+    "--normalise",
+    "--normalize",
+    "normalise",
+    type=click.Choice(list(NORMALISATIONS)),
+    default="none",
+    show_default=True,
+    help="Before metrics are taken. " + "; ".join(f"{name}: {text}" for name, text in NORMALISATIONS.items()) + ".",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(table_presets())),
+    metavar="NAME",
+    help=f"Print the columns of a paper's table instead: {', '.join(table_presets())}.",
+)
 @click.option("--peak", type=float, default=1023.0, show_default=True, help="Of PSNR, for --preset mpeg-ctc.")
 @click.option("--references", type=_FILE, metavar="FOLDER", help="Complete cars, for the MMD of --preset pcn-kitti.")
 @_reading
@@ -193,15 +272,34 @@ _AUDIT_GROUPS = {"Numbers": ["--value", "--tolerance", "--limit"], "Clouds": _CL
 @click.option("--sort-by", metavar="NAME", help="Metric that says which pairs are worst (the first one reported).")
 @_writing
 @click.option("--html", type=_FILE, metavar="FILE", help="Also write a report to look at: one file, no network.")
-@click.option("--report-points", type=click.IntRange(100), default=40_000, show_default=True, metavar="N",
-              help="Points of each cloud that the report shows, a random subset; fewer where there are many pairs.")
+@click.option(
+    "--report-points",
+    type=click.IntRange(100),
+    default=40_000,
+    show_default=True,
+    metavar="N",
+    help="Points of each cloud that the report shows, a random subset; fewer where there are many pairs.",
+)
 @_jobs
 @_quiet
 @_debug
-def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: float, n_lambda: float, emd: bool,
-             to_mesh: bool, preset: str | None, peak: float, references: Path | None, sample_mesh: int | None,
-             max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool, seed: int,
-             **settings: Any) -> int:
+def _compare(
+    metrics: tuple[str, ...],
+    thresholds: tuple[float, ...],
+    alpha: float,
+    n_lambda: float,
+    emd: bool,
+    to_mesh: bool,
+    preset: str | None,
+    peak: float,
+    references: Path | None,
+    sample_mesh: int | None,
+    max_points: int | None,
+    columns: tuple[str | int, ...] | None,
+    drop_invalid: bool,
+    seed: int,
+    **settings: Any,
+) -> int:
     """Compare cloud A with the reference B.
 
     A and B are two files, or two folders whose files are matched by their path without its suffix. Formats: ply,
@@ -210,13 +308,29 @@ def _compare(metrics: tuple[str, ...], thresholds: tuple[float, ...], alpha: flo
     """
     options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
     if preset is not None:
-        given = {"--metric": metrics, "--emd": emd, "--to-mesh": to_mesh, "--html": settings["html"],
-                 "--sort-by": settings["sort_by"], "--normalise": settings["normalise"] != "none"}
-        return _fill_table(given, thresholds, preset=preset, peak=peak, references=references, options=options, **{
-            name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")})
+        given = {
+            "--metric": metrics,
+            "--emd": emd,
+            "--to-mesh": to_mesh,
+            "--html": settings["html"],
+            "--sort-by": settings["sort_by"],
+            "--normalise": settings["normalise"] != "none",
+        }
+        return _fill_table(
+            given,
+            thresholds,
+            preset=preset,
+            peak=peak,
+            references=references,
+            options=options,
+            **{name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")},
+        )
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
-    names = [*(named or measure.DEFAULTS), *(["emd"] if emd else []),
-             *(["point-to-mesh", "point-to-mesh:max"] if to_mesh else [])]
+    names = [
+        *(named or measure.DEFAULTS),
+        *(["emd"] if emd else []),
+        *(["point-to-mesh", "point-to-mesh:max"] if to_mesh else []),
+    ]
     try:
         chosen = measure.read_metrics(names, thresholds, alpha, n_lambda)
     except ValueError as error:
@@ -233,30 +347,61 @@ def _fill_table(given: dict[str, Any], thresholds: tuple[float, ...], **settings
     return presets.run(presets.Settings(threshold=thresholds[0], **settings))
 
 
-@app.command("sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=[
-    "pointmetrics sets samples.npy references.npy -m emd"])
+@app.command(
+    "sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=["pointmetrics sets samples.npy references.npy -m emd"]
+)
 @click.argument("samples", type=_FILE)
 @click.argument("references", type=_FILE)
-@click.option("-m", "--metric", default="cd-l2", show_default=True, metavar="NAME",
-              help="emd, dcd, hausdorff, or a Chamfer distance: its published name.")
-@click.option("--normalisation", "--normalization", "normalisation", type=click.Choice(list(sets.PRESETS)),
-              default="none", show_default=True, help="; ".join(f"{k}: {v}" for k, v in sets.PRESETS.items()) + ".")
-@click.option("--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95,
-              show_default=True, help="Of the intervals.")
-@click.option("--bootstrap", "n_bootstrap", type=click.IntRange(1), default=1000, show_default=True,
-              help="Resamplings for them.")
-@click.option("--checkpoint", type=_FILE, metavar="FILE",
-              help="Save finished blocks beside this name, and resume from them.")
-@click.option("--matrices", type=_FILE, metavar="FILE",
-              help="Write the matrices sr, rr and ss as npz. With emd all pairs are then solved; without it those "
-                   "that bounds rule out are not, for the same results.")
+@click.option(
+    "-m",
+    "--metric",
+    default="cd-l2",
+    show_default=True,
+    metavar="NAME",
+    help="emd, dcd, hausdorff, or a Chamfer distance: its published name.",
+)
+@click.option(
+    "--normalisation",
+    "--normalization",
+    "normalisation",
+    type=click.Choice(list(sets.PRESETS)),
+    default="none",
+    show_default=True,
+    help="; ".join(f"{k}: {v}" for k, v in sets.PRESETS.items()) + ".",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+@click.option(
+    "--bootstrap", "n_bootstrap", type=click.IntRange(1), default=1000, show_default=True, help="Resamplings for them."
+)
+@click.option(
+    "--checkpoint", type=_FILE, metavar="FILE", help="Save finished blocks beside this name, and resume from them."
+)
+@click.option(
+    "--matrices",
+    type=_FILE,
+    metavar="FILE",
+    help="Write the matrices sr, rr and ss as npz. With emd all pairs are then solved; without it those "
+    "that bounds rule out are not, for the same results.",
+)
 @_reading
 @_writing
 @_jobs
 @_quiet
 @_debug
-def _sets(sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool,
-          seed: int, **settings: Any) -> int:
+def _sets(
+    sample_mesh: int | None,
+    max_points: int | None,
+    columns: tuple[str | int, ...] | None,
+    drop_invalid: bool,
+    seed: int,
+    **settings: Any,
+) -> int:
     """Evaluate generated clouds SAMPLES against REFERENCES: MMD, COV, 1-NNA and JSD, with intervals.
 
     Each is a folder of files, an npy or npz file of shape (b, n, d), or an npz file with one array a cloud. The order
@@ -268,23 +413,41 @@ def _sets(sample_mesh: int | None, max_points: int | None, columns: tuple[str | 
     return set_metrics.run(set_metrics.Settings(options=options, **settings))
 
 
-@app.command("audit", cls=GroupedCommand, groups=_AUDIT_GROUPS, examples=[
-    "pointmetrics audit a.npy b.npy --value 0.0173"])
+@app.command(
+    "audit", cls=GroupedCommand, groups=_AUDIT_GROUPS, examples=["pointmetrics audit a.npy b.npy --value 0.0173"]
+)
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
-@click.option("-v", "--value", "values", multiple=True, metavar="NUMBER",
-              help="A number that a paper or a library gives for these clouds: say which definition, times a power "
-                   "of ten, it is. May be given several times.")
-@click.option("--tolerance", type=click.FloatRange(0), show_default="half a unit of the number's last digit",
-              help="Relative difference within which a definition fits.")
-@click.option("--limit", type=click.IntRange(1), default=4096, show_default=True, metavar="N",
-              help="Refuse larger clouds.")
+@click.option(
+    "-v",
+    "--value",
+    "values",
+    multiple=True,
+    metavar="NUMBER",
+    help="A number that a paper or a library gives for these clouds: say which definition, times a power "
+    "of ten, it is. May be given several times.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    show_default="half a unit of the number's last digit",
+    help="Relative difference within which a definition fits.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=4096, show_default=True, metavar="N", help="Refuse larger clouds."
+)
 @_reading
 @_writing
 @_jobs
 @_debug
-def _audit(sample_mesh: int | None, max_points: int | None, columns: tuple[str | int, ...] | None, drop_invalid: bool,
-           seed: int, **settings: Any) -> int:
+def _audit(
+    sample_mesh: int | None,
+    max_points: int | None,
+    columns: tuple[str | int, ...] | None,
+    drop_invalid: bool,
+    seed: int,
+    **settings: Any,
+) -> int:
     """Tell what approximations make of the exact earth mover's distance of A and B, and what a number is.
 
     Papers print as EMD what an approximation returned. This shows each of the usual ones beside the exact value.
@@ -302,8 +465,13 @@ def _info(layout: str) -> int:
 
 
 @app.command("demo")
-@click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True,
-              help="Folder for the report and the picture.")
+@click.option(
+    "--output",
+    type=_FILE,
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for the report and the picture.",
+)
 @_debug
 def _demo(output: Path) -> int:
     """Show the metrics of two clouds, with a report, and a stream of scans watched for anomalies."""

@@ -47,8 +47,12 @@ class Cloud:
 
     def describe(self) -> dict[str, object]:
         """Return what reports say of it."""
-        return {"path": str(self.path), "n_points": len(self.points), "dimension": self.points.shape[1],
-                "source": self.source}
+        return {
+            "path": str(self.path),
+            "n_points": len(self.points),
+            "dimension": self.points.shape[1],
+            "source": self.source,
+        }
 
 
 def read_cloud(path: Path, options: Options, key: str, side: int) -> Cloud:
@@ -57,10 +61,14 @@ def read_cloud(path: Path, options: Options, key: str, side: int) -> Cloud:
     columns = options.columns if io.is_text(path) else None
     try:
         if columns is not None or (options.max_points is not None and options.sample_mesh is None):
-            points = io.read_points(path, drop_invalid=options.drop_invalid, max_points=options.max_points, seed=rng,
-                                    columns=columns)
-            return Cloud(path, _finite(points, path), "points" if options.max_points is None else
-                         f"a random subset of at most {options.max_points:,}")
+            points = io.read_points(
+                path, drop_invalid=options.drop_invalid, max_points=options.max_points, seed=rng, columns=columns
+            )
+            return Cloud(
+                path,
+                _finite(points, path),
+                "points" if options.max_points is None else f"a random subset of at most {options.max_points:,}",
+            )
         mesh = io.read_mesh(path)
         if options.sample_mesh is not None and len(mesh.faces):
             points = io.sample_mesh(mesh.vertices, mesh.faces, options.sample_mesh, seed=rng)
@@ -86,8 +94,10 @@ def _finite(points: np.ndarray, path: Path) -> np.ndarray:
         raise Failure(f"{path}: every point has a NaN or infinite coordinate")
     bad = 0 if points.dtype.kind != "f" else int((~np.isfinite(points)).any(axis=1).sum())
     if bad:
-        raise Failure(f"{path}: {bad:,} of {len(points):,} points have a NaN or infinite coordinate; "
-                      "--drop-invalid leaves them out")
+        raise Failure(
+            f"{path}: {bad:,} of {len(points):,} points have a NaN or infinite coordinate; "
+            "--drop-invalid leaves them out"
+        )
     return points
 
 
@@ -117,13 +127,17 @@ def check_memory(a: Path, b: Path, options: Options) -> None:
     """Refuse files that cannot be compared in the memory that is free, rather than be ended for it half-way."""
     loaded = [path for path in (a, b) if options.max_points is None or not _is_plain(path)]
     sizes = [_size(path) for path in loaded]
-    need = sum(size * (_MEMORY_FACTOR if _is_plain(path) else _MEMORY_FACTOR_TEXT)
-               for path, size in zip(loaded, sizes, strict=True))
+    need = sum(
+        size * (_MEMORY_FACTOR if _is_plain(path) else _MEMORY_FACTOR_TEXT)
+        for path, size in zip(loaded, sizes, strict=True)
+    )
     free = free_memory()
     if free is not None and need > free:
-        raise Failure(f"{' and '.join(map(str, loaded))}: reading {sum(sizes) / 1e9:.3g} GB takes about "
-                      f"{need / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; --max-points N compares a "
-                      "random subset, of binary ply and npy files without loading the rest")
+        raise Failure(
+            f"{' and '.join(map(str, loaded))}: reading {sum(sizes) / 1e9:.3g} GB takes about "
+            f"{need / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; --max-points N compares a "
+            "random subset, of binary ply and npy files without loading the rest"
+        )
 
 
 def _size(path: Path) -> int:

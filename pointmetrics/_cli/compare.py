@@ -69,8 +69,11 @@ def run(settings: Settings) -> int:
             _drop_views(results, ranking)
     failed = [result for result in results if result.error is not None]
     if len(failed) == len(results):
-        raise Failure(failed[0].error or "" if len(failed) == 1 else
-                      f"none of the {len(failed)} pairs could be compared; the first: {failed[0].error}")
+        raise Failure(
+            failed[0].error or ""
+            if len(failed) == 1
+            else f"none of the {len(failed)} pairs could be compared; the first: {failed[0].error}"
+        )
     content = document(matched, settings, results, ranking)
     if settings.html is not None:
         from pointmetrics._report import page
@@ -78,8 +81,9 @@ def run(settings: Settings) -> int:
         output.write_file(settings.html, page(content, [result.view for result in results]).encode("utf-8"))
     from .layout import lay_out
 
-    output.write(lay_out(content, settings.layout, settings.output is None and terminal.shows_tables()),
-                 settings.output)
+    output.write(
+        lay_out(content, settings.layout, settings.output is None and terminal.shows_tables()), settings.output
+    )
     for result in failed:
         terminal.note(f"{result.name}: {result.error}")
     return PARTLY if failed else 0
@@ -174,16 +178,25 @@ def _measure(name: str, a: Path, b: Path, settings: Settings, view_points: int, 
     if view_points:
         from pointmetrics._report.views import make_view
 
-        result.view = make_view(measured.pair.x.points, measured.pair.y.points, measured.found.sq_x,
-                                measured.found.sq_y, settings.thresholds, view_points, settings.options.seed)
+        result.view = make_view(
+            measured.pair.x.points,
+            measured.pair.y.points,
+            measured.found.sq_x,
+            measured.found.sq_y,
+            settings.thresholds,
+            view_points,
+            settings.options.seed,
+        )
     return result
 
 
 def _check_emd_size(read: list[clouds.Cloud], limit: int) -> None:
     for cloud in read:
         if len(cloud.points) > limit:
-            raise Failure(f"{cloud.path} has {len(cloud.points):,} points, and the exact earth mover's distance is "
-                          f"limited to {limit:,}: raise --emd-max-points, or take fewer with --max-points")
+            raise Failure(
+                f"{cloud.path} has {len(cloud.points):,} points, and the exact earth mover's distance is "
+                f"limited to {limit:,}: raise --emd-max-points, or take fewer with --max-points"
+            )
 
 
 def _drop_views(results: list[Result], ranking: Metric) -> None:
@@ -204,16 +217,29 @@ def document(matched: Matched, settings: Settings, results: list[Result], rankin
         "a": str(settings.a),
         "b": str(settings.b),
         "folders": matched.folders,
-        "options": {"normalise": settings.normalise, "sample_mesh": options.sample_mesh,
-                    "max_points": options.max_points, "drop_invalid": options.drop_invalid, "seed": options.seed},
-        "metrics": {metric.name: {"unit": _unit(metric, settings), "definition": metric.formula,
-                                  "better": "higher" if metric.high_is_good else "lower"}
-                    for metric in settings.metrics},
+        "options": {
+            "normalise": settings.normalise,
+            "sample_mesh": options.sample_mesh,
+            "max_points": options.max_points,
+            "drop_invalid": options.drop_invalid,
+            "seed": options.seed,
+        },
+        "metrics": {
+            metric.name: {
+                "unit": _unit(metric, settings),
+                "definition": metric.formula,
+                "better": "higher" if metric.high_is_good else "lower",
+            }
+            for metric in settings.metrics
+        },
         "sorted_by": ranking.name,
-        "pairs": [{"name": result.name, "a": result.a, "b": result.b, "metrics": result.values or None,
-                   "error": result.error} for result in results],
+        "pairs": [
+            {"name": result.name, "a": result.a, "b": result.b, "metrics": result.values or None, "error": result.error}
+            for result in results
+        ],
         "summary": _summary(settings.metrics, [result for result in results if result.error is None])
-        if matched.folders else None,
+        if matched.folders
+        else None,
         "unmatched": {"a": matched.only_a, "b": matched.only_b},
     }
 
@@ -229,6 +255,11 @@ def _summary(metrics: list[Metric], results: list[Result]) -> dict[str, dict[str
         values = sorted(result.values[metric.name] for result in results)
         worst = (min if metric.high_is_good else max)(results, key=lambda result: result.values[metric.name])
         middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
-        summary[metric.name] = {"mean": sum(values) / len(values), "median": middle, "min": values[0],
-                                "max": values[-1], "worst": worst.name}
+        summary[metric.name] = {
+            "mean": sum(values) / len(values),
+            "median": middle,
+            "min": values[0],
+            "max": values[-1],
+            "worst": worst.name,
+        }
     return summary

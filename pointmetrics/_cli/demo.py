@@ -81,8 +81,12 @@ def run(folder: Path = Path("demo-output"), seed: int = 0) -> None:
     scan = scan[scan[:, 0] > -0.9][:2048] + rng.normal(size=(2048, 3)) * 0.02
     result = compare(scan, truth, thresholds=(0.05,), emd=True)
     rows = [[name, f"{value:.6g}", result.units[name]] for name, value in result.items()]
-    _show("A noisy torus with a piece missing, against the whole one: 2,048 points each", ["metric", "value", "unit"],
-          rows, [1])
+    _show(
+        "A noisy torus with a piece missing, against the whole one: 2,048 points each",
+        ["metric", "value", "unit"],
+        rows,
+        [1],
+    )
     _prove(scan, truth)
     folder.mkdir(parents=True, exist_ok=True)
     for what, path in _pages(folder, scan, truth):
@@ -97,8 +101,11 @@ def _prove(scan: np.ndarray, truth: np.ndarray) -> None:
     began = time.perf_counter()
     proof = earth_movers_distance(scan, truth, return_details=True)
     spent = time.perf_counter() - began
-    output.write("The earth mover's distance is exact: dual prices prove that it is at least\n"
-                 f"{proof.lower:.12g}, and the plan found costs {proof.upper:.12g} ({1e3 * spent:.0f} ms).\n", None)
+    output.write(
+        "The earth mover's distance is exact: dual prices prove that it is at least\n"
+        f"{proof.lower:.12g}, and the plan found costs {proof.upper:.12g} ({1e3 * spent:.0f} ms).\n",
+        None,
+    )
     try:
         import ot
     except ImportError:
@@ -107,8 +114,11 @@ def _prove(scan: np.ndarray, truth: np.ndarray) -> None:
     began = time.perf_counter()
     theirs = ot.emd2([], [], ot.dist(scan, truth, metric="euclidean"))
     took = time.perf_counter() - began
-    output.write(f"POT, from the matrix of all distances, finds {theirs:.12g} ({1e3 * took:.0f} ms: {took / spent:.0f} "
-                 "times as long).\n\n", None)
+    output.write(
+        f"POT, from the matrix of all distances, finds {theirs:.12g} ({1e3 * took:.0f} ms: {took / spent:.0f} "
+        "times as long).\n\n",
+        None,
+    )
 
 
 def _pages(folder: Path, scan: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, Path]]:
@@ -122,8 +132,19 @@ def _pages(folder: Path, scan: np.ndarray, truth: np.ndarray) -> Iterator[tuple[
     np.save(b, truth)
     metrics = read_metrics(["pcn", "hausdorff", "f-score", "emd"], (0.05,), 1000.0, 1.0)
     page = folder / "report.html"
-    command.run(command.Settings(a, b, metrics, (0.05,), Options(None, None, False, 0, None), layout="json",
-                                 output=folder / "report.json", html=page, quiet=True))
+    command.run(
+        command.Settings(
+            a,
+            b,
+            metrics,
+            (0.05,),
+            Options(None, None, False, 0, None),
+            layout="json",
+            output=folder / "report.json",
+            html=page,
+            quiet=True,
+        )
+    )
     yield "report, to turn with the mouse", page
     try:
         import matplotlib
@@ -152,14 +173,30 @@ def _watch(seed: int) -> None:
     rows = []
     for name, (scans, _) in EVENTS.items():
         there = scores[list(scans)]
-        rows.append([name, f"{scans[0]}-{scans[-1]}", f"{there.min():.2f}-{there.max():.2f}",
-                     f"{sum(i in scans for i in raised)} of {len(scans)}"])
+        rows.append(
+            [
+                name,
+                f"{scans[0]}-{scans[-1]}",
+                f"{there.min():.2f}-{there.max():.2f}",
+                f"{sum(i in scans for i in raised)} of {len(scans)}",
+            ]
+        )
     eventful = {i for scans, _ in EVENTS.values() for i in scans}
     calm = [i for i in range(CALM, N_SCANS) if i not in eventful]
-    rows.append(["nothing", f"all other from {CALM}", f"{scores[calm].min():.2f}-{scores[calm].max():.2f}",
-                 f"{sum(i in calm for i in raised)} of {len(calm)}"])
-    _show(f"{N_SCANS} scans of a yard as distances to the empty yard, scored by the online forest",
-          ["what happens", "at scans", "scores", f"alarms (above {THRESHOLD})"], rows, [])
+    rows.append(
+        [
+            "nothing",
+            f"all other from {CALM}",
+            f"{scores[calm].min():.2f}-{scores[calm].max():.2f}",
+            f"{sum(i in calm for i in raised)} of {len(calm)}",
+        ]
+    )
+    _show(
+        f"{N_SCANS} scans of a yard as distances to the empty yard, scored by the online forest",
+        ["what happens", "at scans", "scores", f"alarms (above {THRESHOLD})"],
+        rows,
+        [],
+    )
 
 
 def _show(title: str, header: list[str], rows: list[list[str]], numbers: list[int]) -> None:

@@ -37,8 +37,12 @@ def match(a: Path, b: Path) -> Matched:
     shared = sorted(of_a.keys() & of_b.keys())
     if not shared:
         raise Failure(f"{a} and {b} have no file of one name in common: {a} has {_some(of_a)}, {b} has {_some(of_b)}")
-    return Matched([(name, of_a[name], of_b[name]) for name in shared], sorted(of_a.keys() - of_b.keys()),
-                   sorted(of_b.keys() - of_a.keys()), True)
+    return Matched(
+        [(name, of_a[name], of_b[name]) for name in shared],
+        sorted(of_a.keys() - of_b.keys()),
+        sorted(of_b.keys() - of_a.keys()),
+        True,
+    )
 
 
 def list_files(folder: Path) -> dict[str, Path]:

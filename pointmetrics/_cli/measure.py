@@ -21,10 +21,14 @@ from .clouds import Cloud
 CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
 DEFAULTS = (*CHAMFER, "dcd", "hausdorff", "hausdorff@0.95", "f-score", "precision", "recall")
 _RATES = ("f-score", "precision", "recall")
-_MESH = {"point-to-mesh": "mean distance from the points of A to the surface of B",
-         "point-to-mesh:max": "largest distance from the points of A to the surface of B"}
-_EMD = {"emd": ("euclidean", "length", "least mean of |x - y| over all plans"),
-        "emd-squared": ("squared", "length^2", "least mean of |x - y|^2 over all plans")}
+_MESH = {
+    "point-to-mesh": "mean distance from the points of A to the surface of B",
+    "point-to-mesh:max": "largest distance from the points of A to the surface of B",
+}
+_EMD = {
+    "emd": ("euclidean", "length", "least mean of |x - y| over all plans"),
+    "emd-squared": ("squared", "length^2", "least mean of |x - y|^2 over all plans"),
+}
 
 
 def _hyper_cd(measured: Measured) -> float:
@@ -32,8 +36,9 @@ def _hyper_cd(measured: Measured) -> float:
 
 
 def _info_cd(measured: Measured) -> float:
-    return float(_info.value_and_grad(measured.pair, measured.found, tau=2.0, power=1e-7, mean=False,
-                                      need_grad=False)[0][0])
+    return float(
+        _info.value_and_grad(measured.pair, measured.found, tau=2.0, power=1e-7, mean=False, need_grad=False)[0][0]
+    )
 
 
 _LOSSES: dict[str, tuple[str, Callable[[Measured], float]]] = {
@@ -67,8 +72,10 @@ class Metric:
 
 def known_names() -> str:
     """List what may be asked for."""
-    return (f"{', '.join([*conventions(), 'dcd', *_LOSSES])}, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at "
-            f"every --threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}")
+    return (
+        f"{', '.join([*conventions(), 'dcd', *_LOSSES])}, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at "
+        f"every --threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}"
+    )
 
 
 def read_metrics(names: Sequence[str], thresholds: Sequence[float], alpha: float, n_lambda: float) -> list[Metric]:
@@ -76,8 +83,7 @@ def read_metrics(names: Sequence[str], thresholds: Sequence[float], alpha: float
     for threshold in thresholds:
         if not threshold > 0 or threshold == float("inf"):
             raise Failure(f"--threshold must be finite and above 0, got {threshold:g}", USAGE)
-    expanded = [one for name in names for one in
-                ([f"{name}@{t:g}" for t in thresholds] if name in _RATES else [name])]
+    expanded = [one for name in names for one in ([f"{name}@{t:g}" for t in thresholds] if name in _RATES else [name])]
     return [_metric(name, alpha, n_lambda) for name in dict.fromkeys(expanded)]
 
 
@@ -92,15 +98,22 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
         return Metric(name, "1", *_LOSSES[name])
     if name == "dcd":
         alpha, n_lambda = check_number(alpha, "--alpha", 0), check_number(n_lambda, "--n-lambda", 0)
-        return Metric(name, "1", f"density-aware Chamfer distance, alpha {alpha:g}, lambda {n_lambda:g}",
-                      lambda m: float(_dcd.value_and_grad(m.pair, m.found, alpha=alpha, n_lambda=n_lambda,
-                                                          need_grad=False)[0][0]))
+        return Metric(
+            name,
+            "1",
+            f"density-aware Chamfer distance, alpha {alpha:g}, lambda {n_lambda:g}",
+            lambda m: float(
+                _dcd.value_and_grad(m.pair, m.found, alpha=alpha, n_lambda=n_lambda, need_grad=False)[0][0]
+            ),
+        )
     try:
         measure = _features.parse_metric(name)
     except ValueError as error:
         text = str(error)
-        raise Failure(f"there is no metric {name!r}; known are {known_names()}"
-                      if text.startswith("metric must be") else text, USAGE) from error
+        raise Failure(
+            f"there is no metric {name!r}; known are {known_names()}" if text.startswith("metric must be") else text,
+            USAGE,
+        ) from error
     unit, formula, good = _describe(name)
     return Metric(name, unit, formula, lambda m: measure(m.pair, m.found), good)
 
@@ -119,8 +132,11 @@ def _describe(name: str) -> tuple[str, str, bool]:
         sides = [letters[direction]] if direction in letters else ["a", "b"]
         terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
         return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
-    rate = {"f-score": "2 P R / (P + R) of precision and recall at {}", "precision": "share of a below {}",
-            "recall": "share of b below {}"}[stem]
+    rate = {
+        "f-score": "2 P R / (P + R) of precision and recall at {}",
+        "precision": "share of a below {}",
+        "recall": "share of b below {}",
+    }[stem]
     return "1", rate.format(number), True
 
 
@@ -148,6 +164,7 @@ def needs_emd(metrics: Sequence[Metric]) -> bool:
 
 def surface_distances(points: object, mesh_vertices: object, faces: object, n_threads: int) -> MeshDistances:
     """Measure points against a surface."""
-    found: MeshDistances = point_to_mesh_distance(points, mesh_vertices, faces, return_details=True,
-                                                  n_threads=n_threads)
+    found: MeshDistances = point_to_mesh_distance(
+        points, mesh_vertices, faces, return_details=True, n_threads=n_threads
+    )
     return found

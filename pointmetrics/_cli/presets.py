@@ -62,8 +62,11 @@ def run(settings: Settings) -> int:
         rows = _pairs(preset, settings)
         done = [row for row in rows if row.error is None]
         if not done:
-            raise Failure(rows[0].error or "" if len(rows) == 1 else
-                          f"none of the {len(rows)} pairs could be compared; the first: {rows[0].error}")
+            raise Failure(
+                rows[0].error or ""
+                if len(rows) == 1
+                else f"none of the {len(rows)} pairs could be compared; the first: {rows[0].error}"
+            )
         values = {column.title: _mean([row.values[column.title] for row in done]) for column in preset.columns}
         if preset.name == "pcn-kitti":
             values |= _whole_folders(settings)
@@ -97,8 +100,15 @@ def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float
     clouds.check_memory(a, b, settings.options)
     x, y = (clouds.read_cloud(path, settings.options, name, side) for side, path in enumerate((a, b)))
     mesh = None if y.mesh is None else (y.mesh.vertices, y.mesh.faces)
-    return measure_preset(settings.preset, x.points, y.points, mesh=mesh, peak=settings.peak,
-                          threshold=settings.threshold, n_threads=settings.jobs)
+    return measure_preset(
+        settings.preset,
+        x.points,
+        y.points,
+        mesh=mesh,
+        peak=settings.peak,
+        threshold=settings.threshold,
+        n_threads=settings.jobs,
+    )
 
 
 def _whole_folders(settings: Settings) -> dict[str, float | None]:
@@ -114,8 +124,9 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
         frames.setdefault(path.parent, []).append((name, path))
     tracks = []
     for files in frames.values():
-        steps = [float(chamfer_distance(read(*one), read(*two), n_threads=settings.jobs))
-                 for one, two in pairwise(files)]
+        steps = [
+            float(chamfer_distance(read(*one), read(*two), n_threads=settings.jobs)) for one, two in pairwise(files)
+        ]
         if steps:
             tracks.append(sum(steps) / len(steps))
     found["Consistency x1e3"] = 1e3 * sum(tracks) / len(tracks) if tracks else None
@@ -139,25 +150,44 @@ def _mean(values: list[float | None]) -> float | None:
 
 def _tell_missing(preset: Preset, values: dict[str, float | None], quiet: bool) -> None:
     for needs, columns in groupby((c for c in preset.columns if values[c.title] is None), key=lambda c: c.needs):
-        terminal.note(f"{', '.join(c.title for c in columns)}: needs {needs}"
-                      + ("; --references names it" if "folder" in needs else ""), quiet)
+        terminal.note(
+            f"{', '.join(c.title for c in columns)}: needs {needs}"
+            + ("; --references names it" if "folder" in needs else ""),
+            quiet,
+        )
 
 
-def _lay_out(preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings,
-             rich: bool) -> str:
+def _lay_out(
+    preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings, rich: bool
+) -> str:
     titles = [column.title for column in preset.columns]
     if settings.layout == "json":
-        return output.to_json({
-            "program": f"pointmetrics {__version__}", "preset": preset.name, "paper": preset.paper,
-            "notes": preset.notes, "a": str(settings.a), "b": str(settings.b),
-            "columns": [{"title": c.title, "unit": c.unit, "scale": c.scale, "better": c.better,
-                         "definition": c.formula} for c in preset.columns],
-            "options": {"peak": settings.peak, "threshold": settings.threshold,
-                        "sample_mesh": settings.options.sample_mesh, "max_points": settings.options.max_points,
-                        "seed": settings.options.seed},
-            "values": _finite(values),
-            "pairs": [{"name": row.name, "values": _finite(row.values) if row.error is None else None,
-                       "error": row.error} for row in rows]})
+        return output.to_json(
+            {
+                "program": f"pointmetrics {__version__}",
+                "preset": preset.name,
+                "paper": preset.paper,
+                "notes": preset.notes,
+                "a": str(settings.a),
+                "b": str(settings.b),
+                "columns": [
+                    {"title": c.title, "unit": c.unit, "scale": c.scale, "better": c.better, "definition": c.formula}
+                    for c in preset.columns
+                ],
+                "options": {
+                    "peak": settings.peak,
+                    "threshold": settings.threshold,
+                    "sample_mesh": settings.options.sample_mesh,
+                    "max_points": settings.options.max_points,
+                    "seed": settings.options.seed,
+                },
+                "values": _finite(values),
+                "pairs": [
+                    {"name": row.name, "values": _finite(row.values) if row.error is None else None, "error": row.error}
+                    for row in rows
+                ],
+            }
+        )
     if settings.layout == "csv":
         lines = [[row.name, *(row.values.get(title) for title in titles), row.error] for row in rows]
         return output.to_csv(["pair", *titles, "error"], [*lines, ["mean", *(values[title] for title in titles), None]])

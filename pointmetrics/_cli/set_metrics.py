@@ -16,8 +16,12 @@ from . import Failure, clouds, output, terminal
 from .folders import list_files
 
 METRICS = ("emd", "dcd", "hausdorff", *conventions())
-_IDEAL = {"mmd": "lower is better", "cov": "higher is better, 1 at most", "one_nna": "0.5 is ideal",
-          "jsd": "lower is better, 0 at least"}
+_IDEAL = {
+    "mmd": "lower is better",
+    "cov": "higher is better, 1 at most",
+    "one_nna": "0.5 is ideal",
+    "jsd": "lower is better, 0 at least",
+}
 _TITLES = {"mmd": "MMD", "cov": "COV", "one_nna": "1-NNA", "jsd": "JSD"}
 
 
@@ -56,14 +60,23 @@ def run(settings: Settings) -> int:
     """Evaluate, write, and return the exit code."""
     for path in (settings.output, settings.matrices, settings.checkpoint):
         output.check_writable(path, (settings.samples, settings.references))
-    samples, references = (read_set(path, settings, side)
-                           for side, path in enumerate((settings.samples, settings.references)))
+    samples, references = (
+        read_set(path, settings, side) for side, path in enumerate((settings.samples, settings.references))
+    )
     with terminal.progress(settings.metric, "pairs", settings.quiet) as report:
         found = sets.evaluate(
-            samples, references, settings.metric, normalization=settings.normalisation,
-            confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=settings.options.seed,
-            full_matrices=settings.matrices is not None, n_threads=settings.jobs, progress=report,
-            checkpoint=settings.checkpoint)
+            samples,
+            references,
+            settings.metric,
+            normalization=settings.normalisation,
+            confidence=settings.confidence,
+            n_bootstrap=settings.n_bootstrap,
+            seed=settings.options.seed,
+            full_matrices=settings.matrices is not None,
+            n_threads=settings.jobs,
+            progress=report,
+            checkpoint=settings.checkpoint,
+        )
     if settings.matrices is not None:
         _save_matrices(found, settings.matrices)
     content = _document(settings, found, samples, references)
@@ -109,8 +122,9 @@ def _subsets(batch: list[np.ndarray], options: clouds.Options, side: int) -> lis
     if most is None:
         return batch
     rng = np.random.default_rng([options.seed, side])
-    return [cloud if len(cloud) <= most else cloud[np.sort(rng.choice(len(cloud), most, replace=False))]
-            for cloud in batch]
+    return [
+        cloud if len(cloud) <= most else cloud[np.sort(rng.choice(len(cloud), most, replace=False))] for cloud in batch
+    ]
 
 
 def _save_matrices(found: sets.SetEvaluation, path: Path) -> None:
@@ -122,8 +136,9 @@ def _save_matrices(found: sets.SetEvaluation, path: Path) -> None:
     output.write_file(path, buffer.getvalue())
 
 
-def _document(settings: Settings, found: sets.SetEvaluation, samples: list[np.ndarray],
-              references: list[np.ndarray]) -> dict[str, Any]:
+def _document(
+    settings: Settings, found: sets.SetEvaluation, samples: list[np.ndarray], references: list[np.ndarray]
+) -> dict[str, Any]:
     def estimate(value: sets.Estimate) -> dict[str, float]:
         return {"value": value.value, "low": value.low, "high": value.high}
 
@@ -132,10 +147,17 @@ def _document(settings: Settings, found: sets.SetEvaluation, samples: list[np.nd
         "samples": {"path": str(settings.samples), "n_clouds": len(samples)},
         "references": {"path": str(settings.references), "n_clouds": len(references)},
         "dimension": samples[0].shape[1],
-        "metric": found.metric, "normalisation": found.normalization, "confidence": settings.confidence,
-        "n_bootstrap": settings.n_bootstrap, "seed": settings.options.seed,
-        "results": {"mmd": estimate(found.mmd), "cov": estimate(found.cov), "one_nna": estimate(found.one_nna),
-                    "jsd": None if found.jsd is None else {"value": found.jsd}},
+        "metric": found.metric,
+        "normalisation": found.normalization,
+        "confidence": settings.confidence,
+        "n_bootstrap": settings.n_bootstrap,
+        "seed": settings.options.seed,
+        "results": {
+            "mmd": estimate(found.mmd),
+            "cov": estimate(found.cov),
+            "one_nna": estimate(found.one_nna),
+            "jsd": None if found.jsd is None else {"value": found.jsd},
+        },
         "swapped": {name: estimate(value) for name, value in found.swapped.items()},
     }
 
@@ -146,14 +168,23 @@ def _lay_out(content: dict[str, Any], layout: str, rich: bool) -> str:
     rows = [(_TITLES[name], values, _IDEAL[name]) for name, values in content["results"].items()]
     rows += [(f"{_TITLES[name]}, sets swapped", values, "") for name, values in content["swapped"].items()]
     if layout == "csv":
-        return output.to_csv(["metric", "value", "low", "high"],
-                             [[title, *((values or {}).get(key) for key in ("value", "low", "high"))]
-                              for title, values, _ in rows])
+        return output.to_csv(
+            ["metric", "value", "low", "high"],
+            [[title, *((values or {}).get(key) for key in ("value", "low", "high"))] for title, values, _ in rows],
+        )
     share = f"{content['confidence']:.0%} interval"
-    cells = [[title, "-" if values is None else f"{values['value']:.6g}",
-              f"{values['low']:.6g} to {values['high']:.6g}" if values and "low" in values else "",
-              "undefined: clouds leave [-0.5, 0.5]" if values is None else ideal] for title, values, ideal in rows]
-    heading = [f"{content[side]['n_clouds']:,} {side}, {content['dimension']}-D: {content[side]['path']}"
-               for side in ("samples", "references")]
+    cells = [
+        [
+            title,
+            "-" if values is None else f"{values['value']:.6g}",
+            f"{values['low']:.6g} to {values['high']:.6g}" if values and "low" in values else "",
+            "undefined: clouds leave [-0.5, 0.5]" if values is None else ideal,
+        ]
+        for title, values, ideal in rows
+    ]
+    heading = [
+        f"{content[side]['n_clouds']:,} {side}, {content['dimension']}-D: {content[side]['path']}"
+        for side in ("samples", "references")
+    ]
     heading.append(f"metric {content['metric']}, normalisation {content['normalisation']}")
     return "\n".join(heading) + "\n" + terminal.table(["", "value", share, ""], cells, [1], rich=rich)

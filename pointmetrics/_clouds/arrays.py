@@ -162,8 +162,7 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     y_draft, y_library = _draft(y, names[1], y_lengths)
     if x_library is not y_library and x_library != y_library:
         raise TypeError(
-            f"{names[0]} and {names[1]} must come from one library and device, "
-            f"got {x_library} and {y_library}"
+            f"{names[0]} and {names[1]} must come from one library and device, got {x_library} and {y_library}"
         )
     x_clouds, y_clouds = _settle([x_draft, y_draft])
     if isinstance(y, Prepared):
@@ -205,9 +204,7 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
             f"{_describe(x)} and {_describe(y)}"
         )
     if len(x) != len(y):
-        raise ValueError(
-            f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}"
-        )
+        raise ValueError(f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}")
     return agree(x, y, names)
 
 
@@ -217,8 +214,7 @@ def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
         raise TypeError(f"{names[0]} and {names[1]} must come from one library and device")
     if x.points.shape[1] != y.points.shape[1]:
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same dimension d, got "
-            f"{x.points.shape[1]} and {y.points.shape[1]}"
+            f"{names[0]} and {names[1]} must have the same dimension d, got {x.points.shape[1]} and {y.points.shape[1]}"
         )
     if x.points.dtype != y.points.dtype:
         x, y = _as_float64(x), _as_float64(y)
@@ -287,8 +283,10 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns:
         )
     if warns and lies_across(shape):
         n, d = shape[-2:]
-        warn_user(f"{name} has shape {tuple(shape)}, {n} point{'s' if n > 1 else ''} in {d:,} dimensions. Points are "
-                  f"rows: {d:,} points in {n}-D have shape {(*shape[:-2], d, n)}, as in np.swapaxes({name}, -1, -2)")
+        warn_user(
+            f"{name} has shape {tuple(shape)}, {n} point{'s' if n > 1 else ''} in {d:,} dimensions. Points are "
+            f"rows: {d:,} points in {n}-D have shape {(*shape[:-2], d, n)}, as in np.swapaxes({name}, -1, -2)"
+        )
     if len(shape) == 2:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} has shape {shape}")
@@ -321,8 +319,7 @@ def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
         library = library or cloud_library
         if cloud_library != library:
             raise TypeError(
-                f"the clouds of {name} must come from one library and device, "
-                f"got {library} and {cloud_library}"
+                f"the clouds of {name} must come from one library and device, got {library} and {cloud_library}"
             )
         if array.ndim != 2:
             raise ValueError(f"{name}[{i}] must have shape (n, d), got {array.shape}")
@@ -347,8 +344,10 @@ def _settle(drafts: list[_Draft]) -> list[Clouds]:
     settled = []
     for draft in drafts:
         if len(draft.clouds.points) > _MAX_POINTS:
-            raise ValueError(f"{draft.parts[0][2].partition('[')[0]} may hold at most {_MAX_POINTS} points in all, "
-                             f"got {len(draft.clouds.points)}")
+            raise ValueError(
+                f"{draft.parts[0][2].partition('[')[0]} may hold at most {_MAX_POINTS} points in all, "
+                f"got {len(draft.clouds.points)}"
+            )
         leaves = [_leaves_float32(draft.clouds, part, next(magnitudes)) for part in draft.parts]
         settled.append(_as_float64(draft.clouds) if any(leaves) else draft.clouds)
     return settled
@@ -401,9 +400,7 @@ def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
     counts = counts.astype(np.int64)
     if counts.min() < 1 or counts.max() > n:
         i = int(np.flatnonzero((counts < 1) | (counts > n))[0])
-        raise ValueError(
-            f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}"
-        )
+        raise ValueError(f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}")
     return counts
 
 
@@ -413,8 +410,11 @@ def _per_point(values: Any, clouds: Clouds, name: str, last: tuple[int, ...] = (
     if is_list and (not isinstance(values, (list, tuple)) or len(values) != len(clouds)):
         raise ValueError(f"{name} must be a list of {len(clouds)} arrays, one a cloud")
     names = [f"{name}[{i}]" for i in range(len(clouds))] if is_list else [name]
-    leading: list[tuple[int, ...]] = [(int(n),) for n in clouds.counts] if is_list else [
-        (clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    leading: list[tuple[int, ...]] = (
+        [(int(n),) for n in clouds.counts]
+        if is_list
+        else [(clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
+    )
     parts = []
     for part, part_name, shape in zip(values if is_list else [values], names, leading, strict=True):
         array = _on_backend(part, part_name, clouds)
@@ -466,8 +466,6 @@ def _as_float64(clouds: Clouds) -> Clouds:
 
 
 def _describe(clouds: Clouds) -> str:
-    return {
-        "single": "a single cloud",
-        "batch": f"a batch of {len(clouds)}",
-        "list": f"a list of {len(clouds)}",
-    }[clouds.kind]
+    return {"single": "a single cloud", "batch": f"a batch of {len(clouds)}", "list": f"a list of {len(clouds)}"}[
+        clouds.kind
+    ]

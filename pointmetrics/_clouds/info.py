@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from imondrian._kit.cuda_status import CudaStatus
 
 # Name -> the extra that brings it, "" where it comes along anyway. CuPy has another name for each CUDA version.
-_PACKAGES = {"numpy": "", "scipy": "", "scikit-learn": "", "river": "river", "torch": "torch", "open3d": "open3d",
-             "matplotlib": "plot", "click": "cli", "rich": "cli"}
+_PACKAGES = {
+    "numpy": "",
+    "scipy": "",
+    "scikit-learn": "",
+    "river": "river",
+    "torch": "torch",
+    "open3d": "open3d",
+    "matplotlib": "plot",
+    "click": "cli",
+    "rich": "cli",
+}
 
 
 class Info(dict[str, str]):
@@ -51,14 +60,16 @@ def info() -> Info:
     from pointmetrics._version import __version__
 
     status = cuda_status()
-    found = Info({
-        "pointmetrics": __version__,
-        "Python": f"{platform.python_version()} on {platform.platform()}",
-        "instruction set": "{} ({})".format(*instruction_set()),
-        "threads": str(thread_count(None)),
-        **{package: _version(package, extra) for package, extra in _PACKAGES.items()},
-        "CUDA": "usable" if status.usable else f"not usable: {status.reason}",
-    })
+    found = Info(
+        {
+            "pointmetrics": __version__,
+            "Python": f"{platform.python_version()} on {platform.platform()}",
+            "instruction set": "{} ({})".format(*instruction_set()),
+            "threads": str(thread_count(None)),
+            **{package: _version(package, extra) for package, extra in _PACKAGES.items()},
+            "CUDA": "usable" if status.usable else f"not usable: {status.reason}",
+        }
+    )
     for field in fields(status)[2:]:
         value: Any = getattr(status, field.name)
         if value is not None:

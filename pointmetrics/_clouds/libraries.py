@@ -74,9 +74,11 @@ def refuse_masked(x: Any, name: str) -> None:
     if isinstance(x, np.ma.MaskedArray):
         mask = np.ma.getmask(x)
         if mask.dtype == bool and mask.any():
-            raise ValueError(f"{name} is a masked array with {np.count_nonzero(mask):,} of {x.size:,} values masked, "
-                             f"which would count as values: leave those points out, such as by "
-                             f"np.ma.compress_rows({name})")
+            raise ValueError(
+                f"{name} is a masked array with {np.count_nonzero(mask):,} of {x.size:,} values masked, "
+                f"which would count as values: leave those points out, such as by "
+                f"np.ma.compress_rows({name})"
+            )
     elif isinstance(x, (list, tuple)):
         for part in x:
             refuse_masked(part, name)
@@ -127,12 +129,16 @@ def refuse_transformed(x: Any, name: str) -> None:
     """Refuse a tensor with a tangent of torch's forward mode, which would be lost, or within one of torch.func."""
     torch = sys.modules["torch"]
     if torch.autograd.forward_ad.unpack_dual(x).tangent is not None:
-        raise TypeError(f"{name} carries a tangent of torch's forward mode, and the metrics have gradients of the "
-                        f"backward mode alone: use torch.autograd.grad, or pass the primal of unpack_dual")
+        raise TypeError(
+            f"{name} carries a tangent of torch's forward mode, and the metrics have gradients of the "
+            f"backward mode alone: use torch.autograd.grad, or pass the primal of unpack_dual"
+        )
     is_wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
     if is_wrapped is not None and is_wrapped(x):
-        raise TypeError(f"{name} is a tensor within a transform of torch.func (vmap, grad, jacrev), which the metrics "
-                        f"cannot be put through: pass batches, and use torch.autograd.grad")
+        raise TypeError(
+            f"{name} is a tensor within a transform of torch.func (vmap, grad, jacrev), which the metrics "
+            f"cannot be put through: pass batches, and use torch.autograd.grad"
+        )
 
 
 def loaded(module: str) -> ModuleType | None:
@@ -143,16 +149,24 @@ def loaded(module: str) -> ModuleType | None:
 
 
 # What pointmetrics.torch has a function of the same name for.
-_DIFFERENTIABLE = ("chamfer_distance", "density_aware_chamfer_distance", "earth_movers_distance", "hausdorff_distance",
-                   "hyperbolic_chamfer_distance", "info_chamfer_distance")
+_DIFFERENTIABLE = (
+    "chamfer_distance",
+    "density_aware_chamfer_distance",
+    "earth_movers_distance",
+    "hausdorff_distance",
+    "hyperbolic_chamfer_distance",
+    "info_chamfer_distance",
+)
 
 
 class _GradientDroppedError(ValueError):
     """A tensor requires grad in a function that knows nothing of autograd."""
 
     def __init__(self, argument: str) -> None:
-        super().__init__(f"{argument} requires grad, which this function would drop: use the function of the "
-                         f"same name in pointmetrics.torch, or pass {argument}.detach()")
+        super().__init__(
+            f"{argument} requires grad, which this function would drop: use the function of the "
+            f"same name in pointmetrics.torch, or pass {argument}.detach()"
+        )
         self.argument = argument
 
     def __reduce__(self) -> tuple[Any, ...]:  # worker processes hand their errors on as pickles
@@ -180,10 +194,14 @@ def on_callers_device(function: _F) -> _F:
             if function.__name__ in _DIFFERENTIABLE:
                 if error.argument.partition("[")[0] in ("x", "y"):
                     raise
-                raise ValueError(f"{error.argument} requires grad, and gradients are taken with respect to x and y "
-                                 f"alone: pass it detached") from None
-            raise ValueError(f"{error.argument} requires grad, and {function.__name__} has no gradient; "
-                             f"pass {error.argument}.detach()") from None
+                raise ValueError(
+                    f"{error.argument} requires grad, and gradients are taken with respect to x and y "
+                    f"alone: pass it detached"
+                ) from None
+            raise ValueError(
+                f"{error.argument} requires grad, and {function.__name__} has no gradient; "
+                f"pass {error.argument}.detach()"
+            ) from None
 
     return run  # type: ignore[return-value]
 

@@ -93,6 +93,8 @@ def _read_floats(data: bytes, width: int) -> tuple[np.ndarray, Any]:
     rows = np.frombuffer(data, "<f4").reshape(-1, width)
     # Nothing else in the file tells a scan from any other bytes.
     if not (np.abs(rows[:, :3]) < _FARTHEST).all() or not (rows[:, 3] >= 0).all():
-        raise ValueError(f"is no laser scan: of {width} float32 numbers a point the first three must be below "
-                         f"{_FARTHEST:g}, and the fourth 0 or more")
+        raise ValueError(
+            f"is no laser scan: of {width} float32 numbers a point the first three must be below "
+            f"{_FARTHEST:g}, and the fourth 0 or more"
+        )
     return np.array(rows[:, :3], dtype=np.float32), []

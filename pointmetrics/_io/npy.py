@@ -47,12 +47,16 @@ def read_header(data: Any) -> Header:
         raise ValueError("is no npy file: it does not begin as one")
     if start[6] not in (1, 2, 3):
         raise ValueError(f"is an npy file of version {start[6]}, where 1 to 3 are known")
-    length, begin = (struct.unpack_from("<H", start, 8)[0], 10) if start[6] == 1 else (
-        struct.unpack_from("<I", start, 8)[0], 12)
+    length, begin = (
+        (struct.unpack_from("<H", start, 8)[0], 10) if start[6] == 1 else (struct.unpack_from("<I", start, 8)[0], 12)
+    )
     text = bytes(data[begin : begin + min(length, _HEADER)])
     if len(text) < length:
-        raise ValueError(f"the npy header claims {length} bytes, and has {len(text)}" if length <= _HEADER else
-                         f"the npy header claims {length} bytes, more than any has")
+        raise ValueError(
+            f"the npy header claims {length} bytes, and has {len(text)}"
+            if length <= _HEADER
+            else f"the npy header claims {length} bytes, more than any has"
+        )
     try:
         # Python 2 wrote integers as 10L.
         said = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text.decode("utf-8" if start[6] == 3 else "latin-1")).strip())
@@ -60,8 +64,12 @@ def read_header(data: Any) -> Header:
         dtype = np.lib.format.descr_to_dtype(descr)
     except Exception as error:  # whatever the parser makes of damage, up to MemoryError
         raise ValueError(f"the npy header is damaged: {text[:60]!r}") from error
-    if (not isinstance(fortran, bool) or not isinstance(shape, tuple)
-            or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32):
+    if (
+        not isinstance(fortran, bool)
+        or not isinstance(shape, tuple)
+        or any(type(n) is not int or n < 0 for n in shape)
+        or len(shape) > 32
+    ):
         raise ValueError(f"the npy header is damaged: {text[:60]!r}")
     if dtype.hasobject:
         raise ValueError("holds Python objects, not numbers")
@@ -184,8 +192,10 @@ def coordinates(array: np.ndarray) -> np.ndarray:
     if array.ndim != 2:
         return array
     if array.shape[0] and lies_across(array.shape):
-        raise ValueError(f"holds an array of shape {array.shape}, whose rows would be {array.shape[0]} points: store "
-                         f"one point a row, as the transpose has them")
+        raise ValueError(
+            f"holds an array of shape {array.shape}, whose rows would be {array.shape[0]} points: store "
+            f"one point a row, as the transpose has them"
+        )
     return array[:, :3]
 
 

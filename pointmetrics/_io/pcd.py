@@ -34,8 +34,9 @@ def read(data: bytes) -> tuple[np.ndarray, list[list[int]]]:
 
 def _columns(body: bytes, header: _Header) -> list[np.ndarray]:
     """Return the values of x, y and z of a binary file."""
-    fields = [(f"{i}", f"<{kind}", (count,)) for i, (kind, count) in enumerate(zip(header.kinds, header.counts,
-                                                                                   strict=True))]
+    fields = [
+        (f"{i}", f"<{kind}", (count,)) for i, (kind, count) in enumerate(zip(header.kinds, header.counts, strict=True))
+    ]
     dtype = np.dtype(fields)
     size = header.n * dtype.itemsize
     if header.layout == "binary":
@@ -50,8 +51,12 @@ def _columns(body: bytes, header: _Header) -> list[np.ndarray]:
     block = _lzf(body[8 : 8 + packed], unpacked)
     # Compressed files keep each field's values together, those of a field with several point by point.
     starts = np.cumsum([0] + [dtype[f"{i}"].itemsize * header.n for i in range(len(fields))])
-    return [np.frombuffer(block, f"<{header.kinds[axis]}", header.n * header.counts[axis],
-                          starts[axis])[:: header.counts[axis]] for axis in header.axes]
+    return [
+        np.frombuffer(block, f"<{header.kinds[axis]}", header.n * header.counts[axis], starts[axis])[
+            :: header.counts[axis]
+        ]
+        for axis in header.axes
+    ]
 
 
 def _header_lines(data: bytes) -> tuple[dict[str, list[str]], bytes]:
@@ -92,8 +97,13 @@ def _header(lines: dict[str, list[str]]) -> _Header:
     layout = " ".join(lines["DATA"]).lower()
     if layout not in ("ascii", "binary", "binary_compressed"):
         raise ValueError(f"DATA must be ascii, binary or binary_compressed, got {layout}")
-    return _Header([f"{kind.lower()}{size}" for kind, size in zip(kinds, sizes, strict=True)], counts,
-                   [_axis(names, axis) for axis in "xyz"], _count(lines), layout)
+    return _Header(
+        [f"{kind.lower()}{size}" for kind, size in zip(kinds, sizes, strict=True)],
+        counts,
+        [_axis(names, axis) for axis in "xyz"],
+        _count(lines),
+        layout,
+    )
 
 
 def _axis(names: list[str], axis: str) -> int:
@@ -127,8 +137,11 @@ def _ascii(body: bytes, header: _Header) -> np.ndarray:
     n, lines = header.n, split_lines(body.decode("ascii", errors="replace"))
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     if len(rows) != n:
-        raise ValueError(f"ends after {len(rows)} of {n} points" if len(rows) < n else
-                         f"{len(rows)} points follow where the header counts {n}")
+        raise ValueError(
+            f"ends after {len(rows)} of {n} points"
+            if len(rows) < n
+            else f"{len(rows)} points follow where the header counts {n}"
+        )
     starts = np.cumsum([0, *header.counts])
     columns = [int(starts[axis]) for axis in header.axes]
     if any(len(row) < starts[-1] for row in rows):

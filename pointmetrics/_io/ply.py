@@ -127,8 +127,11 @@ def _header_lines(data: Any) -> tuple[list[str], int]:
 
 def _property(tokens: list[str], line: str) -> _Property:
     kinds = tokens[2:4] if tokens[1:2] == ["list"] else tokens[1:2]
-    if (len(tokens) != len(kinds) + (3 if len(kinds) == 2 else 2) or any(kind not in _TYPES for kind in kinds)
-            or (len(kinds) == 2 and _TYPES[kinds[0]][0] == "f")):
+    if (
+        len(tokens) != len(kinds) + (3 if len(kinds) == 2 else 2)
+        or any(kind not in _TYPES for kind in kinds)
+        or (len(kinds) == 2 and _TYPES[kinds[0]][0] == "f")
+    ):
         raise ValueError(f"the header line {line[:80]!r} is not understood")
     if len(kinds) == 2:
         return _Property(tokens[4], _TYPES[kinds[1]], _TYPES[kinds[0]])
@@ -200,8 +203,10 @@ def _binary_rows(body: memoryview, order: str) -> Any:
         if count < 0:
             raise ValueError(f"a list of {what} has {count} entries")
         if used + count * dtype.itemsize > len(body):
-            raise ValueError(f"ends within the rows of {what}: {len(body) - used} bytes are left "
-                             f"where {count * dtype.itemsize} are needed")
+            raise ValueError(
+                f"ends within the rows of {what}: {len(body) - used} bytes are left "
+                f"where {count * dtype.itemsize} are needed"
+            )
         values = np.frombuffer(body, dtype, count, used)
         used += count * dtype.itemsize
         return values
@@ -252,5 +257,7 @@ def _equal_lists(element: _Element, order: str, take: Any) -> dict[str, Any] | N
     for prop in element.properties:
         if prop.count_kind and (rest["n " + prop.name] != dtype[prop.name].shape[0]).any():
             return None
-    return {p.name: np.concatenate([np.reshape(head, (1, *rest[p.name].shape[1:])), rest[p.name]])
-            for p, head in zip(element.properties, first, strict=True)}
+    return {
+        p.name: np.concatenate([np.reshape(head, (1, *rest[p.name].shape[1:])), rest[p.name]])
+        for p, head in zip(element.properties, first, strict=True)
+    }

@@ -95,8 +95,10 @@ def _lay_out(lines: list[str], columns: Columns | None) -> _Layout | None:
             names = heading
             continue
         if found := _BREAKS.search(text):  # rows after it are as wide, or errors
-            raise ValueError(f"line {i + 1}: {text[:80]!r} has the character {found[0]!r}, which may end a line: end "
-                             "lines by line feeds")
+            raise ValueError(
+                f"line {i + 1}: {text[:80]!r} has the character {found[0]!r}, which may end a line: end "
+                "lines by line feeds"
+            )
         delimiter = _delimiter(text, i, names)
         cells = _split(text, delimiter)
         width = len(cells) - (len(cells) > 1 and cells[-1] == "" and (names is None or len(names) < len(cells)))
@@ -142,8 +144,10 @@ def _axes(names: list[str]) -> list[int] | None:
             continue
         axis = "xyz".index(match[1]) if match[1] else int(match[2])
         if axis in found:
-            raise ValueError(f"the heading names {'xyz'[axis]} twice: {names[found[axis]][:80]} and "
-                             f"{name[:80]}; say which with columns=")
+            raise ValueError(
+                f"the heading names {'xyz'[axis]} twice: {names[found[axis]][:80]} and "
+                f"{name[:80]}; say which with columns="
+            )
         found[axis] = column
     if len(found) == 3 or (set(found) == {0, 1} and len(names) == 2):
         return [found[axis] for axis in sorted(found)]
@@ -162,8 +166,9 @@ def _heading(text: str, columns: Columns | None) -> list[str] | None:
     return names if named or not any(is_number(name.replace(",", ".")) for name in names) else None
 
 
-def _choose(cells: list[str], names: list[str] | None, remarks: list[str], columns: Columns | None,
-            i: int) -> tuple[list[int], bool]:
+def _choose(
+    cells: list[str], names: list[str] | None, remarks: list[str], columns: Columns | None, i: int
+) -> tuple[list[int], bool]:
     """Return the columns to read, and whether a heading names them."""
     fitting = [found for found in map(_remark_names, remarks[: -_REMARKS - 1 : -1]) if len(found) == len(cells)]
     if columns is not None:
@@ -171,8 +176,10 @@ def _choose(cells: list[str], names: list[str] | None, remarks: list[str], colum
     if names is not None:
         axes = _axes(names)
         if axes is None:
-            raise ValueError(f"the heading names {_listed(names)} and not x, y and z: pass the names of the "
-                             "columns that are meant as columns= (--columns), or name them so")
+            raise ValueError(
+                f"the heading names {_listed(names)} and not x, y and z: pass the names of the "
+                "columns that are meant as columns= (--columns), or name them so"
+            )
         return axes, True
     for remark in fitting:
         if (axes := _axes(remark)) is not None:
@@ -210,8 +217,10 @@ def _delimiter(text: str, i: int, names: list[str] | None) -> str | None:
         return "\t" if '"' in text and "\t" in text else ","
     if "\t" in text:
         return "\t"
-    raise ValueError(f"line {i + 1}: {text[:80]!r} has commas and blanks between digits: write decimal points, no "
-                     "thousands separators, and one kind of separator")
+    raise ValueError(
+        f"line {i + 1}: {text[:80]!r} has commas and blanks between digits: write decimal points, no "
+        "thousands separators, and one kind of separator"
+    )
 
 
 def _split(text: str, delimiter: str | None) -> list[str]:
@@ -297,8 +306,10 @@ def _check_commas(text: str, lines: list[str], layout: _Layout) -> None:
         begin = max(text.rfind(mark, 0, match.start()) for mark in ",\n") + 1
         if text[begin : match.start()].strip().lstrip("+-").isdecimal():
             i = text.count("\n", 0, begin)
-            raise ValueError(f"line {layout.first + i + 1}: {lines[i].strip()[:80]!r} may have decimal commas or "
-                             f"grouped thousands: {advice}")
+            raise ValueError(
+                f"line {layout.first + i + 1}: {lines[i].strip()[:80]!r} may have decimal commas or "
+                f"grouped thousands: {advice}"
+            )
     if layout.width % 2 == 0 and layout.width > 2 and all(_GROUPED.fullmatch(row) for row in rows):
         raise ValueError(f"line {layout.first + 1}: {rows[0][:80]!r} may have thousands grouped by commas: {advice}")
 
@@ -313,5 +324,7 @@ def _check_first(lines: list[str], layout: _Layout) -> None:
     # pandas never writes a float without a point (or decimal comma), an exponent or a name.
     mark = re.compile(r"[.en]" if layout.delimiter == "," else r"[.,en]")
     if not head[0] or (rest and all(mark.search(cell) for row in rest for cell in _split(row, layout.delimiter))):
-        raise ValueError(f"line {layout.first + 1}: {lines[0].strip()[:80]!r} may be a heading or a point: leave it "
-                         "out, or write it as x,y,z or with decimal points")
+        raise ValueError(
+            f"line {layout.first + 1}: {lines[0].strip()[:80]!r} may be a heading or a point: leave it "
+            "out, or write it as x,y,z or with decimal points"
+        )

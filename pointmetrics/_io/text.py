@@ -18,8 +18,13 @@ _INFINITE = re.compile(r"([+-]?)1\.#INF\d*", re.IGNORECASE)
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
 _AFTER_INDEX = re.compile(r"(?<=\d)/[\d/-]*")  # of a corner: its texture and normal
 _COMMENT = re.compile(r"(?<!\d\.)#.*")  # a mark begins one, except in "1.#IND"
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def number(token: str) -> float:

@@ -17,9 +17,11 @@ def _ply(points: np.ndarray) -> bytes:
 
 def _pcd(points: np.ndarray) -> bytes:
     size = points.dtype.itemsize
-    head = (f"# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z\nSIZE {size} {size} {size}\n"
-            f"TYPE F F F\nCOUNT 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\n"
-            "DATA binary\n")
+    head = (
+        f"# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z\nSIZE {size} {size} {size}\n"
+        f"TYPE F F F\nCOUNT 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\n"
+        "DATA binary\n"
+    )
     return head.encode() + points.astype(points.dtype.newbyteorder("<")).tobytes()
 
 

@@ -102,8 +102,15 @@ def value_of(pair: Pair, found: Found, options: Options) -> Array:
     """Return :func:`total` of :func:`directions`, with less to do where nothing is special."""
     if options.direction != "both" or any(weights is not None for weights in options.weights):
         return total(*directions(pair, found, options), options)
-    return pair.backend.sum_both_ways(found.sq_x, pair.x.offsets, found.sq_y, pair.y.offsets,
-                                      options.convention.power == 1, options.reduction == "mean", options.factor)
+    return pair.backend.sum_both_ways(
+        found.sq_x,
+        pair.x.offsets,
+        found.sq_y,
+        pair.y.offsets,
+        options.convention.power == 1,
+        options.reduction == "mean",
+        options.factor,
+    )
 
 
 def gradients(pair: Pair, found: Found, options: Options) -> tuple[Array, Array]:
@@ -153,17 +160,41 @@ def reduce_batch(pair: Pair, values: Array, grads: Any, batch_reduction: str | N
 
 
 @overload
-def chamfer_distance(x: Any, y: Any, *, convention: ConventionName = ..., lengths: Any = ..., weights: Any = ...,
-                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
-                     normals: Any = ..., normal_weight: float = ..., return_details: Literal[True],
-                     return_grad: bool = ..., n_threads: int | None = ...) -> ChamferResult: ...
+def chamfer_distance(
+    x: Any,
+    y: Any,
+    *,
+    convention: ConventionName = ...,
+    lengths: Any = ...,
+    weights: Any = ...,
+    direction: str = ...,
+    point_reduction: str | None = ...,
+    batch_reduction: str | None = ...,
+    normals: Any = ...,
+    normal_weight: float = ...,
+    return_details: Literal[True],
+    return_grad: bool = ...,
+    n_threads: int | None = ...,
+) -> ChamferResult: ...
 
 
 @overload
-def chamfer_distance(x: Any, y: Any, *, convention: ConventionName = ..., lengths: Any = ..., weights: Any = ...,
-                     direction: str = ..., point_reduction: str | None = ..., batch_reduction: str | None = ...,
-                     normals: Any = ..., normal_weight: float = ..., return_details: bool = ...,
-                     return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
+def chamfer_distance(
+    x: Any,
+    y: Any,
+    *,
+    convention: ConventionName = ...,
+    lengths: Any = ...,
+    weights: Any = ...,
+    direction: str = ...,
+    point_reduction: str | None = ...,
+    batch_reduction: str | None = ...,
+    normals: Any = ...,
+    normal_weight: float = ...,
+    return_details: bool = ...,
+    return_grad: bool = ...,
+    n_threads: int | None = ...,
+) -> Any: ...
 
 
 @on_callers_device
@@ -271,9 +302,7 @@ def chamfer_distance(
     return (value, grad) if return_grad else value
 
 
-def read_options(
-    pair: Pair, convention: str, weights: Any, direction: str, point_reduction: str | None
-) -> Options:
+def read_options(pair: Pair, convention: str, weights: Any, direction: str, point_reduction: str | None) -> Options:
     """Check the options that define the value."""
     definition = look_up(convention)
     if point_reduction not in (None, "mean", "sum"):
@@ -286,9 +315,7 @@ def read_options(
 
 
 @on_callers_device
-def normal_consistency(
-    x: Any, y: Any, normals: Any, *, lengths: Any = None, n_threads: int | None = None
-) -> Any:
+def normal_consistency(x: Any, y: Any, normals: Any, *, lengths: Any = None, n_threads: int | None = None) -> Any:
     """Average ``|cos|`` between the normals of nearest neighbours, over both directions.
 
     Parameters

@@ -53,8 +53,9 @@ def unidirectional_hausdorff_distance(
     >>> float(pm.unidirectional_hausdorff_distance([[0.0, 0.0]], [[[0.0, 1.0]], [[3.0, 4.0]]]))
     3.0
     """
-    values = hausdorff_distance(PreparedCloud(partial), completions, direction="x_to_y", lengths=(None, lengths),
-                                n_threads=n_threads)
+    values = hausdorff_distance(
+        PreparedCloud(partial), completions, direction="x_to_y", lengths=(None, lengths), n_threads=n_threads
+    )
     return values.mean()
 
 
@@ -102,8 +103,9 @@ def total_mutual_difference(
     if k < 2 or clouds.kind == "single":
         raise ValueError(f"completions must be two clouds or more, got {k}")
     pairs = np.array(list(combinations(range(k), 2)), dtype=np.int64)
-    sums = clouds.backend.pairwise(clouds.points, clouds.offsets, clouds.points, clouds.offsets, pairs,
-                                   definition.power, thread_count(n_threads))
+    sums = clouds.backend.pairwise(
+        clouds.points, clouds.offsets, clouds.points, clouds.offsets, pairs, definition.power, thread_count(n_threads)
+    )
     counts = clouds.counts[pairs] if definition.reduction == "mean" else np.ones_like(pairs)
     values = definition.factor * (sums[0] / counts[:, 0] + sums[1] / counts[:, 1])
     return float(values.sum() * 2 / (k - 1))
@@ -111,8 +113,12 @@ def total_mutual_difference(
 
 @on_callers_device
 def fidelity(
-    partial: Any, completion: Any, *, convention: ConventionName = "cd-l2", lengths: Any = None,
-    n_threads: int | None = None
+    partial: Any,
+    completion: Any,
+    *,
+    convention: ConventionName = "cd-l2",
+    lengths: Any = None,
+    n_threads: int | None = None,
 ) -> Any:
     """Compute how well a completion keeps its input: the mean distance from the input's points to it.
 
@@ -143,8 +149,9 @@ def fidelity(
     >>> float(pm.fidelity([[0.0, 0.0]], [[0.0, 2.0], [9.0, 9.0]]))
     4.0
     """
-    return chamfer_distance(partial, completion, convention=convention, direction="x_to_y", lengths=lengths,
-                            n_threads=n_threads)
+    return chamfer_distance(
+        partial, completion, convention=convention, direction="x_to_y", lengths=lengths, n_threads=n_threads
+    )
 
 
 @on_callers_device

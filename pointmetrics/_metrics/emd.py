@@ -72,14 +72,33 @@ class _Solved:
 
 
 @overload
-def earth_movers_distance(x: Any, y: Any, *, cost: str = ..., tol: float = ..., lengths: Any = ..., weights: Any = ...,
-                          return_details: Literal[True], return_grad: bool = ...,
-                          n_threads: int | None = ...) -> EmdResult: ...
+def earth_movers_distance(
+    x: Any,
+    y: Any,
+    *,
+    cost: str = ...,
+    tol: float = ...,
+    lengths: Any = ...,
+    weights: Any = ...,
+    return_details: Literal[True],
+    return_grad: bool = ...,
+    n_threads: int | None = ...,
+) -> EmdResult: ...
 
 
 @overload
-def earth_movers_distance(x: Any, y: Any, *, cost: str = ..., tol: float = ..., lengths: Any = ..., weights: Any = ...,
-                          return_details: bool = ..., return_grad: bool = ..., n_threads: int | None = ...) -> Any: ...
+def earth_movers_distance(
+    x: Any,
+    y: Any,
+    *,
+    cost: str = ...,
+    tol: float = ...,
+    lengths: Any = ...,
+    weights: Any = ...,
+    return_details: bool = ...,
+    return_grad: bool = ...,
+    n_threads: int | None = ...,
+) -> Any: ...
 
 
 @on_callers_device
@@ -226,11 +245,7 @@ def _packed(parts: list[Array], backend: Backend) -> Clouds:
 
 
 def _solve(
-    pair: Pair,
-    masses: tuple[np.ndarray | None, np.ndarray | None],
-    squared: bool,
-    tol: float,
-    n_threads: int,
+    pair: Pair, masses: tuple[np.ndarray | None, np.ndarray | None], squared: bool, tol: float, n_threads: int
 ) -> _Solved:
     if _equal(masses) and np.array_equal(pair.x.offsets, pair.y.offsets):
         return solve_uniform(pair, squared, tol, n_threads)
@@ -258,9 +273,7 @@ def _read_masses(weights: Any, pair: Pair) -> tuple[np.ndarray | None, np.ndarra
     return tuple(None if w is None else pair.backend.download(w) for w in read)  # type: ignore[return-value]
 
 
-def _integer_masses(
-    pair: Pair, masses: tuple[np.ndarray | None, np.ndarray | None]
-) -> tuple[np.ndarray, np.ndarray]:
+def _integer_masses(pair: Pair, masses: tuple[np.ndarray | None, np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
     if _equal(masses):
         shared = np.lcm(pair.x.counts, pair.y.counts)
         x_mass, y_mass = (np.repeat(shared // side.counts, side.counts) for side in (pair.x, pair.y))
@@ -302,8 +315,10 @@ def _plans(pair: Pair, solved: _Solved) -> list[Plan]:
     if solved.shipped is not None:
         return [Plan(wrap(p.source), wrap(p.target), wrap(p.mass)) for p in solved.shipped]
     target = solved.assignment.astype(np.int64)  # type: ignore[union-attr]
-    return [Plan(wrap(xp.arange(n)), wrap(target[first : first + n]), wrap(xp.full(n, 1 / n)))
-            for first, n in zip(pair.x.offsets.tolist(), pair.x.counts.tolist(), strict=False)]
+    return [
+        Plan(wrap(xp.arange(n)), wrap(target[first : first + n]), wrap(xp.full(n, 1 / n)))
+        for first, n in zip(pair.x.offsets.tolist(), pair.x.counts.tolist(), strict=False)
+    ]
 
 
 def _details(pair: Pair, solved: _Solved, value: Any, grad: tuple[Any, Any] | None) -> EmdResult:

@@ -102,9 +102,7 @@ def audit_emd(x: Any, y: Any, *, n_threads: int | None = None) -> EmdAudit:
         exact, unit_size = (squared, scale**2) if is_squared else (euclidean, scale)
         ratio = value / exact if exact > 0 else (1.0 if value == 0 else np.inf)
         rows.append(
-            EmdApproximation(
-                name, settings, used_by, value * unit_size, exact * unit_size, float(ratio), unmatched
-            )
+            EmdApproximation(name, settings, used_by, value * unit_size, exact * unit_size, float(ratio), unmatched)
         )
     return EmdAudit(euclidean * scale, squared * scale**2, tuple(rows))
 
@@ -200,9 +198,7 @@ def _read_equal_pair(x: Any, y: Any) -> Pair:
     if pair.x.kind != "single":
         raise ValueError(f"x and y must be single clouds of shape (n, d), got batches of {len(pair)}")
     if len(pair.x.points) != len(pair.y.points):
-        raise ValueError(
-            f"x and y must have equally many points, got {len(pair.x.points)} and {len(pair.y.points)}"
-        )
+        raise ValueError(f"x and y must have equally many points, got {len(pair.x.points)} and {len(pair.y.points)}")
     return pair
 
 

@@ -52,13 +52,29 @@ def rates(pair: Pair, found: Found, thresholds: np.ndarray, squared: bool = Fals
 
 
 @overload
-def f_score(x: Any, y: Any, threshold: Any, *, squared: bool = ..., lengths: Any = ..., return_details: Literal[True],
-            n_threads: int | None = ...) -> FScore: ...
+def f_score(
+    x: Any,
+    y: Any,
+    threshold: Any,
+    *,
+    squared: bool = ...,
+    lengths: Any = ...,
+    return_details: Literal[True],
+    n_threads: int | None = ...,
+) -> FScore: ...
 
 
 @overload
-def f_score(x: Any, y: Any, threshold: Any, *, squared: bool = ..., lengths: Any = ..., return_details: bool = ...,
-            n_threads: int | None = ...) -> Any: ...
+def f_score(
+    x: Any,
+    y: Any,
+    threshold: Any,
+    *,
+    squared: bool = ...,
+    lengths: Any = ...,
+    return_details: bool = ...,
+    n_threads: int | None = ...,
+) -> Any: ...
 
 
 @on_callers_device

@@ -46,8 +46,9 @@ def parse_metric(name: str) -> _Measure:
         quantile = 1.0 if parameter is None else check_number(parameter, f"the quantile of {name!r}", 0, 1)
         return partial(_hausdorff_value, quantile=quantile, direction=direction)
     if stem in ("f-score", "precision", "recall") and parameter is not None and direction == "both":
-        return partial(_rate, thresholds=_fscore.read_thresholds(parameter),
-                       at=("f-score", "precision", "recall").index(stem))
+        return partial(
+            _rate, thresholds=_fscore.read_thresholds(parameter), at=("f-score", "precision", "recall").index(stem)
+        )
     raise ValueError(
         f"metric must be dcd, hausdorff, f-score@t, precision@t, recall@t or one of {', '.join(conventions())}, "
         f"got {name!r}"
@@ -104,7 +105,8 @@ def _as_list(references: Any) -> list[Any]:
         return []
     if isinstance(references, PreparedCloud):
         return [references]
-    if isinstance(references, (list, tuple)) and all(np.ndim(r) == 2 or isinstance(r, PreparedCloud)
-                                                     for r in references):
+    if isinstance(references, (list, tuple)) and all(
+        np.ndim(r) == 2 or isinstance(r, PreparedCloud) for r in references
+    ):
         return list(references)
     return list(references) if np.ndim(references) == 3 else [references]

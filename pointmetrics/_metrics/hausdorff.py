@@ -47,8 +47,11 @@ def _of_rows(distance: Array, quantile: float, xp: Any) -> tuple[Array, Array]:
 def _quantiles(side: Clouds, sq_dist: Array, quantile: float) -> Array:
     """Return the quantile of each cloud's distances: as :func:`_order_statistics`, without sorting."""
     xp = side.backend.xp
-    clouds = [sq_dist.reshape(len(side), side.max_n)] if side.is_uniform else [
-        sq_dist[None, a:b] for a, b in pairwise(side.offsets.tolist())]
+    clouds = (
+        [sq_dist.reshape(len(side), side.max_n)]
+        if side.is_uniform
+        else [sq_dist[None, a:b] for a, b in pairwise(side.offsets.tolist())]
+    )
     values = []
     for rows in clouds:
         if quantile == 1:

@@ -35,8 +35,9 @@ def _side(side: Clouds, sq_dist: Array, alpha: float, floor: float) -> tuple[Arr
     return value, side.spread(alpha / side.counts) / coef
 
 
-def value_and_grad(pair: Pair, found: Found, *, alpha: float, eps: float = 0.0,
-                   need_grad: bool = True) -> tuple[Array, Any]:
+def value_and_grad(
+    pair: Pair, found: Found, *, alpha: float, eps: float = 0.0, need_grad: bool = True
+) -> tuple[Array, Any]:
     """Return HyperCD ``(b,)`` and, where needed, its packed gradients."""
     forth, forth_coef = _side(pair.x, found.sq_x, alpha, eps)
     back, back_coef = _side(pair.y, found.sq_y, alpha, eps)
@@ -98,7 +99,8 @@ def hyperbolic_chamfer_distance(
     """
     alpha = check_number(alpha, "alpha", 0)
     pair = read_pair(x, y, lengths=lengths)
-    values, grads = value_and_grad(pair, find(pair, n_threads), alpha=alpha,
-                                   eps=_REFERENCE_EPS if reference_eps else 0.0, need_grad=return_grad)
+    values, grads = value_and_grad(
+        pair, find(pair, n_threads), alpha=alpha, eps=_REFERENCE_EPS if reference_eps else 0.0, need_grad=return_grad
+    )
     value, grad = reduce_batch(pair, values, grads, batch_reduction)
     return (value, grad) if return_grad else value

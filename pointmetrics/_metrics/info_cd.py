@@ -46,8 +46,9 @@ def _side(side: Clouds, sq_dist: Array, tau: float, power: float, eps: float, me
     return value / counts, near if side.is_uniform else near / side.spread(counts)
 
 
-def value_and_grad(pair: Pair, found: Found, *, tau: float, power: float, mean: bool, eps: float = 0.0,
-                   need_grad: bool = True) -> tuple[Array, Any]:
+def value_and_grad(
+    pair: Pair, found: Found, *, tau: float, power: float, mean: bool, eps: float = 0.0, need_grad: bool = True
+) -> tuple[Array, Any]:
     """Return InfoCD ``(b,)`` and, where needed, its packed gradients."""
     settings = (tau, power, eps, mean)
     forth, forth_coef = _side(pair.x, found.sq_x, *settings)
@@ -127,7 +128,14 @@ def info_chamfer_distance(
     if point_reduction not in _REDUCTIONS:
         raise ValueError(f"point_reduction must be one of {', '.join(_REDUCTIONS)}; got {point_reduction!r}")
     pair = read_pair(x, y, lengths=lengths)
-    values, grads = value_and_grad(pair, find(pair, n_threads), tau=tau, power=power, mean=point_reduction == "mean",
-                                   eps=_REFERENCE_EPS if reference_eps else 0.0, need_grad=return_grad)
+    values, grads = value_and_grad(
+        pair,
+        find(pair, n_threads),
+        tau=tau,
+        power=power,
+        mean=point_reduction == "mean",
+        eps=_REFERENCE_EPS if reference_eps else 0.0,
+        need_grad=return_grad,
+    )
     value, grad = reduce_batch(pair, values, grads, batch_reduction)
     return (value, grad) if return_grad else value

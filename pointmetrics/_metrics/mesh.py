@@ -34,8 +34,7 @@ def read_faces(faces: Any, n_vertices: int) -> np.ndarray:
     if array.min() < 0 or array.max() >= n_vertices:
         bad = np.argwhere((array < 0) | (array >= n_vertices))[0]
         raise ValueError(
-            f"faces must index the {n_vertices} vertices, got {array[tuple(bad)]} at index "
-            f"{tuple(int(i) for i in bad)}"
+            f"faces must index the {n_vertices} vertices, got {array[tuple(bad)]} at index {tuple(int(i) for i in bad)}"
         )
     return np.ascontiguousarray(array, dtype=np.int32)
 
@@ -112,8 +111,11 @@ def point_to_mesh_distance(
         return [library.wrap(part) for part in packed] if isinstance(packed, list) else library.wrap(packed)
 
     if return_details:
-        return MeshDistances(give([np.sqrt(f.sq_dist) for f in found], dtype), give([f.face for f in found], np.int64),
-                             give([f.closest for f in found], dtype))
+        return MeshDistances(
+            give([np.sqrt(f.sq_dist) for f in found], dtype),
+            give([f.face for f in found], np.int64),
+            give([f.closest for f in found], dtype),
+        )
     values = np.array([_reduced(f.sq_dist if squared else np.sqrt(f.sq_dist), reduction) for f in found]).astype(dtype)
     value = library.wrap(values[0] if cloud.kind == "single" else values)
     if not return_grad:
@@ -134,8 +136,10 @@ def _read_meshes(vertices: Any, faces: Any, cloud: Clouds, library: Library) -> 
     if mesh.kind == "single":
         return [(mesh.points, read_faces(faces, len(mesh.points)))] * len(cloud)
     if cloud.kind == "single" or mesh.kind != "list" or len(mesh) != len(cloud):
-        raise ValueError(f"vertices must be one array (v, 3) or a list of one for each cloud, got a {mesh.kind} of "
-                         f"{len(mesh)} for a {cloud.kind} of {len(cloud)}")
+        raise ValueError(
+            f"vertices must be one array (v, 3) or a list of one for each cloud, got a {mesh.kind} of "
+            f"{len(mesh)} for a {cloud.kind} of {len(cloud)}"
+        )
     if not isinstance(faces, (list, tuple)) or len(faces) != len(mesh):
         raise ValueError(f"faces must be a list of {len(mesh)} arrays, one for each array of vertices")
     return [(mesh[i], read_faces(faces[i], len(mesh[i]))) for i in range(len(mesh))]

@@ -54,9 +54,7 @@ def pull(pair: Pair, found: Found, coef_x: Array | None, coef_y: Array | None) -
     every call. ``None`` leaves a direction out.
     """
     x, y = pair.x, pair.y
-    return pair.backend.nearest_grad(
-        x.points, x.offsets, y.points, y.offsets, found.id_x, coef_x, found.id_y, coef_y
-    )
+    return pair.backend.nearest_grad(x.points, x.offsets, y.points, y.offsets, found.id_x, coef_x, found.id_y, coef_y)
 
 
 def rows_found(pair: Pair, found: Found) -> tuple[Array, Array]:
@@ -163,9 +161,7 @@ class PreparedCloud(Prepared):
     def __init__(self, points: Any) -> None:
         clouds, self._library = read_clouds(points, "points")
         if clouds.kind != "single":
-            raise ValueError(
-                f"points must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}"
-            )
+            raise ValueError(f"points must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}")
         self._clouds = replace(clouds, points=clouds.points.copy())
         self._indices = {clouds.points.dtype: clouds.backend.prepare(self._clouds.points)}
 

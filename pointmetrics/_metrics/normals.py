@@ -56,8 +56,9 @@ def estimate_normals(x: Any, *, k: int = 16, lengths: Any = None, n_threads: int
         raise ValueError(f"x must have 3 points or more for normals, got {clouds.counts.min()}")
     k = check_count(k, "k", 3, 2**31 - 2)
     points, threads = clouds.backend.download(clouds.points), thread_count(n_threads)
-    normals = np.concatenate([of_cloud(points[a:b], k, threads)
-                              for a, b in zip(clouds.offsets[:-1], clouds.offsets[1:], strict=True)])
+    normals = np.concatenate(
+        [of_cloud(points[a:b], k, threads) for a, b in zip(clouds.offsets[:-1], clouds.offsets[1:], strict=True)]
+    )
     unpacked = clouds.unpack(clouds.backend.upload(normals.astype(points.dtype)))
     return [library.wrap(part) for part in unpacked] if isinstance(unpacked, list) else library.wrap(unpacked)
 

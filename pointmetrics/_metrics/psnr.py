@@ -51,8 +51,16 @@ class _Settings:
 
 @on_callers_device
 def psnr_d1(
-    x: Any, y: Any, *, peak: Any, peak_factor: float = 3.0, symmetric: str = "max", duplicates: str = "drop",
-    lengths: Any = None, return_details: bool = False, n_threads: int | None = None,
+    x: Any,
+    y: Any,
+    *,
+    peak: Any,
+    peak_factor: float = 3.0,
+    symmetric: str = "max",
+    duplicates: str = "drop",
+    lengths: Any = None,
+    return_details: bool = False,
+    n_threads: int | None = None,
 ) -> Any:
     """Compute the point-to-point PSNR (D1) of a reconstruction, as MPEG's ``pc_error`` does.
 
@@ -106,8 +114,17 @@ def psnr_d1(
 
 @on_callers_device
 def psnr_d2(
-    x: Any, y: Any, *, peak: Any, normals: Any = None, k: int = 16, peak_factor: float = 3.0,
-    symmetric: str = "max", duplicates: str = "drop", lengths: Any = None, return_details: bool = False,
+    x: Any,
+    y: Any,
+    *,
+    peak: Any,
+    normals: Any = None,
+    k: int = 16,
+    peak_factor: float = 3.0,
+    symmetric: str = "max",
+    duplicates: str = "drop",
+    lengths: Any = None,
+    return_details: bool = False,
     n_threads: int | None = None,
 ) -> Any:
     """Compute the point-to-plane PSNR (D2) of a reconstruction, as MPEG's ``pc_error`` does.
@@ -172,8 +189,10 @@ def psnr_d2(
     if normals is not None and not isinstance(normals, tuple):
         raise TypeError(f"normals must be a tuple (x_normals, y_normals), got {type(normals).__name__}")
     x_normals, y_normals = split_pair(normals)
-    given = (None if x_normals is None else read_vectors(x_normals, pair.x, "x_normals"),
-             None if y_normals is None else read_vectors(y_normals, pair.y, "y_normals"))
+    given = (
+        None if x_normals is None else read_vectors(x_normals, pair.x, "x_normals"),
+        None if y_normals is None else read_vectors(y_normals, pair.y, "y_normals"),
+    )
     return _measure(pair, _Normals(*given, k), settings, return_details)
 
 
@@ -186,8 +205,7 @@ class _Normals:
     k: int
 
 
-def _read_settings(peak: Any, peak_factor: float, symmetric: str, duplicates: str,
-                   n_threads: int | None) -> _Settings:
+def _read_settings(peak: Any, peak_factor: float, symmetric: str, duplicates: str, n_threads: int | None) -> _Settings:
     if isinstance(peak, str):
         if peak not in PEAKS:
             raise ValueError(f"peak must be a number or one of {', '.join(PEAKS)}; got {peak!r}")
@@ -229,16 +247,20 @@ def _of_pair(pair: Pair, i: int, normals: _Normals | None, settings: _Settings) 
     found = backend.nearest(x, offsets[0], y, offsets[1], settings.n_threads)
     errors = found[0].astype(np.float64), found[2].astype(np.float64)
     if normals is not None:
-        of_x, of_y = (None if packed is None else _rows(side, i, packed, kept) for packed, side, kept in
-                      ((normals.x, pair.x, x_kept), (normals.y, pair.y, y_kept)))
+        of_x, of_y = (
+            None if packed is None else _rows(side, i, packed, kept)
+            for packed, side, kept in ((normals.x, pair.x, x_kept), (normals.y, pair.y, y_kept))
+        )
         if of_y is None:
             of_y = backend.upload(_normals.of_cloud(_at_least_3(backend.download(y)), normals.k, settings.n_threads))
         if of_x is None:
             of_x = _hand_over(backend, of_y, found[1], found[3], len(x))
         # Of equally near points the first is found, and the last where the clouds are turned round.
         turned = backend.nearest(_turned(backend, x), offsets[0], _turned(backend, y), offsets[1], settings.n_threads)
-        errors = (_to_planes(backend, x, y, found[:2], turned[1], of_y, settings),
-                  _to_planes(backend, y, x, found[2:], turned[3], of_x, settings))
+        errors = (
+            _to_planes(backend, x, y, found[:2], turned[1], of_y, settings),
+            _to_planes(backend, y, x, found[2:], turned[3], of_x, settings),
+        )
     means = [float(backend.sums(e, np.array([0, len(e)]))[0]) / len(e) for e in errors]
     return (*means, *(float(e.max()) for e in errors), peak)
 
@@ -317,8 +339,15 @@ def _turned(backend: Backend, points: Array) -> Array:
     return backend.xp.ascontiguousarray(points[::-1])
 
 
-def _to_planes(backend: Backend, source: Array, target: Array, found: tuple[Array, Array], last_ids: Array,
-               target_normals: Array, settings: _Settings) -> Array:
+def _to_planes(
+    backend: Backend,
+    source: Array,
+    target: Array,
+    found: tuple[Array, Array],
+    last_ids: Array,
+    target_normals: Array,
+    settings: _Settings,
+) -> Array:
     """Return squared errors along the normals of the nearest; of equally near ones their mean.
 
     ``last_ids`` are the nearest where both clouds are turned round.

@@ -57,8 +57,10 @@ def voxel_downsample(x: Any, size: float) -> Any:
     low = points.min(axis=0).astype(np.float64) - size / 2
     cells = (points - low) / size
     if cells.max() >= 2**62:
-        raise ValueError(f"size must be larger for the extent of x: there would be {cells.max():.3g} voxels along an "
-                         f"axis, got {size:g}")
+        raise ValueError(
+            f"size must be larger for the extent of x: there would be {cells.max():.3g} voxels along an "
+            f"axis, got {size:g}"
+        )
     _, voxel, counts = np.unique(np.floor(cells).astype(np.int64), axis=0, return_inverse=True, return_counts=True)
     voxel = voxel.reshape(-1)
     sums = [np.bincount(voxel, points[:, axis] - low[axis], len(counts)) for axis in range(points.shape[1])]
@@ -117,8 +119,14 @@ def thin_points(x: Any, spacing: float, *, seed: int | None = None, n_threads: i
 
 @on_callers_device
 def accuracy_completeness(
-    x: Any, y: Any, *, max_distance: float | None = None, spacing: float | None = None, statistic: str = "mean",
-    seed: int | None = None, n_threads: int | None = None,
+    x: Any,
+    y: Any,
+    *,
+    max_distance: float | None = None,
+    spacing: float | None = None,
+    statistic: str = "mean",
+    seed: int | None = None,
+    n_threads: int | None = None,
 ) -> Reconstruction:
     """Compute accuracy and completeness of a reconstruction, as the evaluation of DTU does.
 
@@ -186,8 +194,9 @@ def accuracy_completeness(
 
 
 @on_callers_device
-def tanks_and_temples(x: Any, y: Any, threshold: float, *, voxel: float | None = None,
-                      n_threads: int | None = None) -> FScore:
+def tanks_and_temples(
+    x: Any, y: Any, threshold: float, *, voxel: float | None = None, n_threads: int | None = None
+) -> FScore:
     """Compute F-score, precision and recall as the evaluation of Tanks and Temples does.
 
     Parameters
@@ -225,8 +234,13 @@ def tanks_and_temples(x: Any, y: Any, threshold: float, *, voxel: float | None =
     """
     threshold = _above_zero(threshold, "threshold")
     size = threshold / 2 if voxel is None else voxel
-    return f_score(voxel_downsample(x, size), voxel_downsample(y, size), threshold=threshold, return_details=True,
-                   n_threads=n_threads)
+    return f_score(
+        voxel_downsample(x, size),
+        voxel_downsample(y, size),
+        threshold=threshold,
+        return_details=True,
+        n_threads=n_threads,
+    )
 
 
 def _above_zero(value: Any, name: str) -> float:

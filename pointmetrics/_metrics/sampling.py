@@ -31,9 +31,7 @@ def check_count(value: Any, name: str, low: int, high: int) -> int:
 
 
 @on_callers_device
-def farthest_points(
-    x: Any, k: int, *, start: int = 0, lengths: Any = None, n_threads: int | None = None
-) -> Any:
+def farthest_points(x: Any, k: int, *, start: int = 0, lengths: Any = None, n_threads: int | None = None) -> Any:
     """Sample points by always taking the one farthest from all taken before it.
 
     Parameters
@@ -81,9 +79,7 @@ def farthest_points(
 
 
 @on_callers_device
-def ball_query(
-    x: Any, centres: Any, radius: float, *, lengths: Any = None, n_threads: int | None = None
-) -> Any:
+def ball_query(x: Any, centres: Any, radius: float, *, lengths: Any = None, n_threads: int | None = None) -> Any:
     """Find all points within a radius of each centre.
 
     Parameters

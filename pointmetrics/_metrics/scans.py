@@ -160,8 +160,9 @@ def ray_depth_errors(
     (x_ways, x_depth), (y_ways, y_depth) = rays
     if paired:
         if len(x_depth) != len(y_depth):
-            raise ValueError(f"x and y must hold equally many points where paired, got {len(x_depth)} and "
-                             f"{len(y_depth)}")
+            raise ValueError(
+                f"x and y must hold equally many points where paired, got {len(x_depth)} and {len(y_depth)}"
+            )
     else:
         x_depth = x_depth[find(read_pair(x_ways, y_ways), n_threads).id_y]
     error = np.abs(x_depth - y_depth)
@@ -198,8 +199,16 @@ def cloud_to_cloud(x: Any, y: Any, *, lengths: Any = None, n_threads: int | None
 
 
 def m3c2(
-    x: Any, y: Any, *, radius: float, max_distance: float, cores: Any = None, normals: Any = None,
-    normal_radius: float | None = None, orientation: Any = (0.0, 0.0, 1.0), registration_error: float = 0.0,
+    x: Any,
+    y: Any,
+    *,
+    radius: float,
+    max_distance: float,
+    cores: Any = None,
+    normals: Any = None,
+    normal_radius: float | None = None,
+    orientation: Any = (0.0, 0.0, 1.0),
+    registration_error: float = 0.0,
     n_threads: int | None = None,
 ) -> M3C2:
     """Compute change between two scans along local normals, and how much of it is significant (M3C2).
@@ -263,7 +272,8 @@ def m3c2(
     for scan in (before, after):
         count, mean, sq_dev = np.zeros(len(at), dtype=np.int64), np.full(len(at), np.nan), np.full(len(at), np.nan)
         count[known], mean[known], sq_dev[known] = _core.cylinders(
-            scan, np.ascontiguousarray(at[known]), np.ascontiguousarray(axes[known]), radius, max_distance, threads)
+            scan, np.ascontiguousarray(at[known]), np.ascontiguousarray(axes[known]), radius, max_distance, threads
+        )
         mean[count == 0] = np.nan
         spread = np.sqrt(np.divide(sq_dev, count - 1, out=np.full(len(at), np.nan), where=count > 1))
         sides.append((count, mean, spread))
@@ -272,8 +282,15 @@ def m3c2(
     return M3C2(mean_y - mean_x, _95_PERCENT * (noise + registration_error), spread_x, spread_y, n_x, n_y, axes)
 
 
-def _read_axes(scan: np.ndarray, at: np.ndarray, cores: Any, normals: Any, normal_radius: float | None,
-               orientation: Any, n_threads: int) -> np.ndarray:
+def _read_axes(
+    scan: np.ndarray,
+    at: np.ndarray,
+    cores: Any,
+    normals: Any,
+    normal_radius: float | None,
+    orientation: Any,
+    n_threads: int,
+) -> np.ndarray:
     """Return unit vectors (c, 3); NaN where a core has too few neighbours for one."""
     if normals is not None:
         axes = read_vectors(normals, read_clouds(cores, "cores")[0], "normals")
@@ -299,6 +316,8 @@ def _epoch(x: Any, name: str) -> np.ndarray:
     clouds, library = read_clouds(x, name)
     check_cpu(library, name)
     if clouds.kind != "single" or clouds.points.shape[1] != 3:
-        raise ValueError(f"{name} must be one cloud of shape (n, 3), got a {clouds.kind} of {len(clouds)} in dimension "
-                         f"{clouds.points.shape[1]}")
+        raise ValueError(
+            f"{name} must be one cloud of shape (n, 3), got a {clouds.kind} of {len(clouds)} in dimension "
+            f"{clouds.points.shape[1]}"
+        )
     return clouds.points.astype(np.float64, copy=False)

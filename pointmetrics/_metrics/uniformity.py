@@ -101,8 +101,12 @@ def uniformity(
     areas = _read_areas(area, len(clouds))
     n_seeds = check_count(n_seeds, "n_seeds", 1, 2**31 - 2)
     threads, points = thread_count(n_threads), clouds.backend.download(clouds.points)
-    values = np.array([_of_cloud(points[a:b], np.array(shares), areas[i], n_seeds, convention, threads)
-                       for i, (a, b) in enumerate(zip(clouds.offsets[:-1], clouds.offsets[1:], strict=True))])
+    values = np.array(
+        [
+            _of_cloud(points[a:b], np.array(shares), areas[i], n_seeds, convention, threads)
+            for i, (a, b) in enumerate(zip(clouds.offsets[:-1], clouds.offsets[1:], strict=True))
+        ]
+    )
     return library.wrap(clouds.backend.upload(values[0] if clouds.kind == "single" else values))
 
 
@@ -131,8 +135,9 @@ class _Disks:
         return _Disks(self.n, self.seeds, self.disk[inside], self.point[inside], self.sq_dist[inside])
 
 
-def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int, convention: str,
-              n_threads: int) -> np.ndarray:
+def _of_cloud(
+    points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int, convention: str, n_threads: int
+) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     n = len(points)
@@ -151,8 +156,10 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, n_seeds: int,
             counted[at] += len(products)
     if not counted.all():
         at = int(np.flatnonzero(counted == 0)[0])
-        raise ValueError(f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g}, of "
-                         f"radius {radii[at]:.4g}: {n:,} points are too few, or area does not go with their scale")
+        raise ValueError(
+            f"x has no disk with {_fewest(convention)} points or more at percentage {shares[at]:g}, of "
+            f"radius {radii[at]:.4g}: {n:,} points are too few, or area does not go with their scale"
+        )
     return totals / counted
 
 
@@ -160,8 +167,9 @@ def _fewest(convention: str) -> int:
     return _FEWEST if convention == "pu-gan" else 2
 
 
-def _products(points: np.ndarray, nearest: np.ndarray, disks: _Disks, radius: float, expected: float,
-              convention: str) -> np.ndarray:
+def _products(
+    points: np.ndarray, nearest: np.ndarray, disks: _Disks, radius: float, expected: float, convention: str
+) -> np.ndarray:
     """Return imbalance times clutter of the disks that have enough points."""
     sizes = np.bincount(disks.disk, minlength=disks.n)
     used = sizes >= _fewest(convention)

@@ -54,8 +54,10 @@ def volumetric_iou(
     1.0
     """
     n_samples = check_count(n_samples, "n_samples", 1, 2**31 - 2)
-    corners = [_read_solid(name, vertices, faces)
-               for name, vertices, faces in (("x", vertices_x, faces_x), ("y", vertices_y, faces_y))]
+    corners = [
+        _read_solid(name, vertices, faces)
+        for name, vertices, faces in (("x", vertices_x, faces_x), ("y", vertices_y, faces_y))
+    ]
     low, high = (np.array([reduce(c, axis=(0, 1)) for c in corners]) for reduce in (np.min, np.max))
     low, high = low.min(axis=0), high.max(axis=0)
     samples = low + np.random.default_rng(seed).random((n_samples, 3)) * (high - low)
@@ -71,8 +73,9 @@ def _read_solid(name: str, vertices: Any, faces: Any) -> np.ndarray:
     clouds, library = read_clouds(vertices, f"vertices_{name}")
     check_cpu(library, f"vertices_{name}")
     if clouds.kind != "single" or clouds.points.shape[1] != 3:
-        raise ValueError(f"vertices_{name} must have shape (v, 3), got a {clouds.kind} of dimension "
-                         f"{clouds.points.shape[1]}")
+        raise ValueError(
+            f"vertices_{name} must have shape (v, 3), got a {clouds.kind} of dimension {clouds.points.shape[1]}"
+        )
     points = clouds.points.astype(np.float64)
     triangles = read_faces(faces, len(points))
     _, merged = np.unique(points, axis=0, return_inverse=True)
@@ -80,8 +83,10 @@ def _read_solid(name: str, vertices: Any, faces: Any) -> np.ndarray:
     edges = edges[edges[:, 0] != edges[:, 1]]  # of faces without area
     _, counts = np.unique(edges, axis=0, return_counts=True)
     if (counts % 2).any():
-        raise ValueError(f"faces_{name} must make a watertight mesh, got {np.count_nonzero(counts % 2):,} edges with "
-                         f"an odd number of faces")
+        raise ValueError(
+            f"faces_{name} must make a watertight mesh, got {np.count_nonzero(counts % 2):,} edges with "
+            f"an odd number of faces"
+        )
     return points[triangles]
 
 
@@ -114,8 +119,10 @@ def _grid(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     side = int(np.clip(np.sqrt(len(corners)), 1, 1024))
     shape = np.array([side, side])
     step = np.maximum((high - low) / side * (1 + 1e-9), np.finfo(np.float64).tiny)
-    first, last = (np.clip(np.floor((reduce(flat, axis=1) - low) / step).astype(np.int64), 0, side - 1)
-                   for reduce in (np.min, np.max))
+    first, last = (
+        np.clip(np.floor((reduce(flat, axis=1) - low) / step).astype(np.int64), 0, side - 1)
+        for reduce in (np.min, np.max)
+    )
     spans = last - first + 1
     counts = spans.prod(axis=1)
     owner = np.repeat(np.arange(len(corners)), counts)

@@ -30,16 +30,22 @@ class _Axes:
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         for value in self.y_ticks():
             y, text = self.y(value), f"{value * 100:.4g} %" if percent else f"{value:g}"
-            self.parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                              f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+            self.parts.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+            )
         for value in ticks(x_end):
             x = self.x(value)
-            self.parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
-                              f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{value:g}</text>')
-        self.parts.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
-                          f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}'
-                          f'</text><text class="y-label" transform="translate(13 {(_TOP + bottom) / 2}) rotate(-90)" '
-                          f'text-anchor="middle">{escape(y_label)}</text>')
+            self.parts.append(
+                f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
+                f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{value:g}</text>'
+            )
+        self.parts.append(
+            f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
+            f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}'
+            f'</text><text class="y-label" transform="translate(13 {(_TOP + bottom) / 2}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_label)}</text>'
+        )
 
     def y_ticks(self) -> list[float]:
         return ticks(self.y_end)
@@ -56,8 +62,10 @@ class _Axes:
 
     def svg(self, kind: str, title: str) -> str:
         where = f'data-left="{_LEFT}" data-right="{_WIDTH - _RIGHT}" data-end="{self.x_end!r}"'
-        return (f'<svg class="chart {kind}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}" '
-                f'{where}>{"".join(self.parts)}</svg>')
+        return (
+            f'<svg class="chart {kind}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}" '
+            f"{where}>{''.join(self.parts)}</svg>"
+        )
 
 
 class _LogAxes(_Axes):
@@ -100,8 +108,10 @@ def curve(view: View, unit: str) -> str:
     for threshold in view.asked:
         if threshold <= end:
             x = axes.x(threshold)
-            axes.parts.append(f'<line class="asked" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}">'
-                              f"<title>threshold {threshold:g}</title></line>")
+            axes.parts.append(
+                f'<line class="asked" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}">'
+                f"<title>threshold {threshold:g}</title></line>"
+            )
     for name in ("recall", "precision", "f-score"):
         axes.line([0.0, *view.thresholds.tolist()], [0.0, *view.rates[name].tolist()], name)
     axes.parts.append(f'<line class="cursor" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" visibility="hidden"/>')

@@ -62,12 +62,19 @@ def _quantile_means(values: np.ndarray) -> np.ndarray:
 class NearestSearch:
     """What is known of the distances among the clouds of two sets."""
 
-    def __init__(self, samples: list[Array], references: list[Array], n_threads: int,
-                 report: Callable[[int, int], None], checkpoint: Path | None) -> None:
+    def __init__(
+        self,
+        samples: list[Array],
+        references: list[Array],
+        n_threads: int,
+        report: Callable[[int, int], None],
+        checkpoint: Path | None,
+    ) -> None:
         self.n_references = len(references)
         # Pairs are measured where the clouds live; what is known of them, and the bounds, live on the host.
-        self.packed = read_clouds([cloud.astype(np.float64, copy=False) for cloud in (*references, *samples)],
-                                  "clouds")[0]
+        self.packed = read_clouds(
+            [cloud.astype(np.float64, copy=False) for cloud in (*references, *samples)], "clouds"
+        )[0]
         n = len(self.packed)
         self.points = self.packed.backend.download(self.packed.points)
         self.n_threads, self.report, self.checkpoint = n_threads, report, checkpoint
@@ -126,8 +133,9 @@ class NearestSearch:
         self.near_known[i, j] = self.near_known[j, i] = True
 
     def _solve(self, pairs: np.ndarray) -> None:
-        upper, lower = solve_pairs([self.packed[i] for i, _ in pairs], [self.packed[j] for _, j in pairs],
-                                   self.n_threads, self.packed.backend)
+        upper, lower = solve_pairs(
+            [self.packed[i] for i, _ in pairs], [self.packed[j] for _, j in pairs], self.n_threads, self.packed.backend
+        )
         self._learn(pairs, upper, lower)
         self._save(len(pairs))
         n = len(self.packed)

@@ -34,8 +34,13 @@ from pointmetrics._clouds.libraries import loaded
 
 _PACKAGE = __name__.partition(".")[0]
 # Made in C with the class, whose name stands for them.
-_NATIVE = (ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
-           WrapperDescriptorType)
+_NATIVE = (
+    ClassMethodDescriptorType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 
 
@@ -46,9 +51,11 @@ def identify(metric: Callable[..., Any], name: str | None) -> str:
     try:
         return f"function {_Walk().result(metric)}"
     except Exception as error:  # whatever a stranger's object raises when it is taken apart
-        raise ValueError(f"a checkpoint must know its metric, and {metric!r} cannot be compared with another "
-                         f"({type(error).__name__}: {error}): pass a metric_name that stands for it and its "
-                         f"parameters") from error
+        raise ValueError(
+            f"a checkpoint must know its metric, and {metric!r} cannot be compared with another "
+            f"({type(error).__name__}: {error}): pass a metric_name that stands for it and its "
+            f"parameters"
+        ) from error
 
 
 class _Walk:
@@ -187,10 +194,14 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _members(kind: type) -> dict[str, Any]:
     """Return what a class itself defines: methods, properties, constants, whatever its instances may look up in it."""
-    return {name: part for name, part in vars(kind).items()
-            # Beside methods, names with two underscores are the interpreter's records: documentation, annotations.
-            if not isinstance(part, _NATIVE) and name != "_abc_impl" and (
-                not name.startswith("__") or callable(part) or isinstance(part, (staticmethod, classmethod)))}
+    return {
+        name: part
+        for name, part in vars(kind).items()
+        # Beside methods, names with two underscores are the interpreter's records: documentation, annotations.
+        if not isinstance(part, _NATIVE)
+        and name != "_abc_impl"
+        and (not name.startswith("__") or callable(part) or isinstance(part, (staticmethod, classmethod)))
+    }
 
 
 def _is_found(value: Any, name: str) -> bool:
@@ -222,6 +233,9 @@ _TAKERS: list[tuple[Any, Callable[[_Walk, Any], None]]] = [
 ]
 # Of these exactly: a class of one's own may have more to it.
 _CONTAINERS: dict[type, Callable[[_Walk, Any], None]] = {
-    list: _Walk._sequence, tuple: _Walk._sequence, dict: _Walk._dict, set: _Walk._unordered,
+    list: _Walk._sequence,
+    tuple: _Walk._sequence,
+    dict: _Walk._dict,
+    set: _Walk._unordered,
     frozenset: _Walk._unordered,
 }

@@ -97,8 +97,17 @@ def _checked(values: Any, clouds: Clouds, n: int) -> np.ndarray:
     return array
 
 
-def fill_matrix(x: Clouds, y: Clouds | None, metric: Metric, *, n_threads: int | None, progress: Progress,
-                checkpoint: str | Path | None, block: int | None, metric_name: str | None = None) -> np.ndarray:
+def fill_matrix(
+    x: Clouds,
+    y: Clouds | None,
+    metric: Metric,
+    *,
+    n_threads: int | None,
+    progress: Progress,
+    checkpoint: str | Path | None,
+    block: int | None,
+    metric_name: str | None = None,
+) -> np.ndarray:
     """Compute the matrix of all distances; without ``y`` among x, the upper half once."""
     other = x if y is None else y
     if y is not None:
@@ -152,9 +161,11 @@ def load_checkpoint(path: Path, key: str, matrix: np.ndarray) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is no checkpoint of a distance matrix: {error}") from error
     if saved_key != key or values.shape != matrix.shape:
-        raise ValueError(f"{path} is the checkpoint of other clouds or another metric; remove it or name another "
-                         f"(a function counts as another one where anything changed that it closes over or uses; a "
-                         f"metric_name stands for it)")
+        raise ValueError(
+            f"{path} is the checkpoint of other clouds or another metric; remove it or name another "
+            f"(a function counts as another one where anything changed that it closes over or uses; a "
+            f"metric_name stands for it)"
+        )
     matrix[:] = values
 
 

@@ -39,8 +39,9 @@ class NearestClouds:
     def own_set_is_nearest(self) -> np.ndarray:
         """1.0 for the clouds of [references, samples] whose nearest other is of their own set, else 0.0."""
         # Of equally near clouds the first counts, and references come before samples.
-        return np.concatenate([self.among_references <= self.of_references,
-                               self.among_samples < self.of_samples]).astype(np.float64)
+        return np.concatenate(
+            [self.among_references <= self.of_references, self.among_samples < self.of_samples]
+        ).astype(np.float64)
 
 
 def _marked(ids: np.ndarray, size: int) -> np.ndarray:
@@ -60,8 +61,9 @@ def keeps_nearest_alone(metric: Metric, full_matrices: bool, checkpoint: str | P
     return not full_matrices and checkpoint is None and isinstance(metric, str) and metric in conventions()
 
 
-def nearest_in_sets(samples: Clouds, references: Clouds, convention: str, n_threads: int,
-                    report: Callable[[int, int], None]) -> NearestClouds:
+def nearest_in_sets(
+    samples: Clouds, references: Clouds, convention: str, n_threads: int, report: Callable[[int, int], None]
+) -> NearestClouds:
     """As :func:`nearest_in_matrices`, without the matrices."""
     definition = look_up(convention)
 

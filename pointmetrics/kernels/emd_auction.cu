@@ -16,21 +16,21 @@
 #include "common.cuh"
 #include "emd.cuh"
 
-#define N_KEPT 2          // columns a lane keeps
+#define N_KEPT 2  // columns a lane keeps
 #define FREE -1
 #define INFINITE __int_as_float(0x7f800000)  // float32, whatever the clouds are
-#define SHRINK 0.2f       // epsilon from phase to phase
-#define TEAM 8            // most warps that fill one list
+#define SHRINK 0.2f                          // epsilon from phase to phase
+#define TEAM 8                               // most warps that fill one list
 #if IN_SHARED && DIM > 0
 #define MAX_THREADS 1024
 #elif IN_SHARED
-#define MAX_THREADS 768   // with any number of coordinates 1,024 threads have too few registers on sm_90
+#define MAX_THREADS 768  // with any number of coordinates 1,024 threads have too few registers on sm_90
 #else
-#define MAX_THREADS 512   // addresses in global memory take more registers
+#define MAX_THREADS 512  // addresses in global memory take more registers
 #endif
 #define MAX_ROUNDS (1 << 18)  // a second or two: what is left open then is matched along shortest paths
-#define FIRST_BIDS 64     // bids a row, on average, before the first epsilon counts as too small
-#define FIXED 17179869184.0  // 2^34: sums are kept in fixed point, in which order does not matter
+#define FIRST_BIDS 64         // bids a row, on average, before the first epsilon counts as too small
+#define FIXED 17179869184.0   // 2^34: sums are kept in fixed point, in which order does not matter
 
 namespace {
 
@@ -79,14 +79,19 @@ __device__ __forceinline__ float unit_cost(const Market& m, const float* row, co
 }
 
 #if DIM == 3
-#define COLUMN(m, j) const float4 packed = reinterpret_cast<const float4*>((m).columns)[j]; \
+#define COLUMN(m, j)                                                     \
+  const float4 packed = reinterpret_cast<const float4*>((m).columns)[j]; \
   const float column[4] = {packed.x, packed.y, packed.z, packed.w}
 #else
 #define COLUMN(m, j) const float* column = (m).columns + static_cast<i64>(j) * (dimension((m).d) + 1)
 #endif
-#define ROW(m, i) const float* at = (m).x + static_cast<i64>(i) * dimension((m).d); LOCAL_ROW
+#define ROW(m, i)                                                   \
+  const float* at = (m).x + static_cast<i64>(i) * dimension((m).d); \
+  LOCAL_ROW
 #if DIM > 0
-#define LOCAL_ROW float row[DIM]; for (int a = 0; a < DIM; ++a) row[a] = at[a]
+#define LOCAL_ROW \
+  float row[DIM]; \
+  for (int a = 0; a < DIM; ++a) row[a] = at[a]
 #else
 #define LOCAL_ROW const float* row = at
 #endif
@@ -167,8 +172,7 @@ __device__ Best peek(const Market& m, int i) {
   const unsigned turned = tied >> turn | (turn == 0 ? 0u : tied << (32 - turn));
   const int winner = (__ffs(static_cast<int>(turned)) - 1 + turn) & 31;
   const unsigned next = warp_min(__float_as_uint(lane_id() == winner ? second : value));
-  return {__uint_as_float(least), min(__uint_as_float(next), rest_of(m, i)),
-          __shfl_sync(FULL_MASK, column, winner)};
+  return {__uint_as_float(least), min(__uint_as_float(next), rest_of(m, i)), __shfl_sync(FULL_MASK, column, winner)};
 }
 
 __device__ __forceinline__ bool is_exact(const Market& m, int i, const Best& best) {
@@ -348,9 +352,9 @@ __device__ void open(const Market& m, const float* y, Tally* tally) {
 // phases. A row that the budget of bids has left free has column -1; so has every row, and NaN for a price, where
 // the pair's scale is NaN.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
-auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
-        float tolerance, int max_bids, float* columns, u64* words, int* lists, float* floats, int* ints,
-        int* column_of, double* prices, i64* work) {
+    auction(const float* x, const float* y, const i64* offsets, const double* scales, int d, int squared,
+            float tolerance, int max_bids, float* columns, u64* words, int* lists, float* floats, int* ints,
+            int* column_of, double* prices, i64* work) {
 #if IN_SHARED
   DYNAMIC_SHARED(memory);
 #endif
@@ -362,16 +366,21 @@ auction(const float* x, const float* y, const i64* offsets, const double* scales
     for (int j = me; j < n; j += n_threads) column_of[first + j] = FREE, prices[first + j] = scales[blockIdx.x];
     return;
   }
-  const Market m = {
-      x + first * d,
+  const Market m = {x + first * d,
 #if IN_SHARED
-      reinterpret_cast<float*>(memory),
-      reinterpret_cast<u64*>(memory + static_cast<i64>((n + 31) / 32 * 128) * (dimension(d) + 1)),
+                    reinterpret_cast<float*>(memory),
+                    reinterpret_cast<u64*>(memory + static_cast<i64>((n + 31) / 32 * 128) * (dimension(d) + 1)),
 #else
-      columns + (first + 32 * static_cast<i64>(blockIdx.x)) * (dimension(d) + 1),
-      words + first,
+                    columns + (first + 32 * static_cast<i64>(blockIdx.x)) * (dimension(d) + 1),
+                    words + first,
 #endif
-      lists + first * (32 * N_KEPT), floats + 2 * first, ints + 4 * first, column_of + first, n, d, squared};
+                    lists + first * (32 * N_KEPT),
+                    floats + 2 * first,
+                    ints + 4 * first,
+                    column_of + first,
+                    n,
+                    d,
+                    squared};
   open(m, y + first * d, &tally);
 
   const float reach = squared ? 4.0f * dimension(d) : 2.0f * sqrtf(static_cast<float>(dimension(d)));

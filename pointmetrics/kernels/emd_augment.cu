@@ -51,7 +51,10 @@ __device__ void keep_the_happy(const Problem& p, int* best, u64* largest) {
       const int own = p.column_of[i];
       const bool happy = own != FREE && value_of(p, i, own) <= double_of_bits(found.key);
       best[i] = found.index;
-      if (happy) p.row_of[own] = i; else p.column_of[i] = FREE;
+      if (happy)
+        p.row_of[own] = i;
+      else
+        p.column_of[i] = FREE;
       atomicMax(largest, found.key);
     }
   }
@@ -131,9 +134,9 @@ __device__ int augment_from(const Problem& p, int source, double rounding, int* 
 // that draws a screen ends what runs for seconds. The first launch of several has `resume` 0; progress[2 * pair] is
 // the row that the next goes on with, then how many steps there were. work[2 * pair] counts searches and steps.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
-augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps, i64 launch_steps, int resume,
-        const unsigned char* done, double* distance, int* stamp, int* from, int* row_of, int* best,
-        double* roundings, i64* progress, int* column_of, double* prices, i64* work) {
+    augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps, i64 launch_steps,
+            int resume, const unsigned char* done, double* distance, int* stamp, int* from, int* row_of, int* best,
+            double* roundings, i64* progress, int* column_of, double* prices, i64* work) {
   __shared__ u64 largest;
   __shared__ int n_searches;  // not a register, of which none is left
   const i64 pair = blockIdx.x;
@@ -141,8 +144,17 @@ augment(const real* x, const real* y, const i64* offsets, int d, int squared, in
   const i64 first = offsets[pair];
   const int n = static_cast<int>(offsets[pair + 1] - first);
   if (prices[first] != prices[first]) return;  // of clouds that are not finite
-  const Problem p = {x + first * d, y + first * d, prices + first, distance + first, stamp + first,
-                     from + first, column_of + first, row_of + first, n, d, squared};
+  const Problem p = {x + first * d,
+                     y + first * d,
+                     prices + first,
+                     distance + first,
+                     stamp + first,
+                     from + first,
+                     column_of + first,
+                     row_of + first,
+                     n,
+                     d,
+                     squared};
   if (!resume) {
     if (threadIdx.x == 0) largest = 0;
     __syncthreads();

@@ -9,8 +9,8 @@
 
 // minima[i] = min_j (c_ij + p_j) of every row; n_tiles blocks a pair, one thread a row.
 extern "C" __global__ void __launch_bounds__(TILE, 3)
-row_minima(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared,
-           const unsigned char* skip, const double* prices, double* minima) {
+    row_minima(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared,
+               const unsigned char* skip, const double* prices, double* minima) {
 #if DIM > 0
   __shared__ real points[TILE * DIM];
 #else
@@ -62,17 +62,15 @@ __device__ double block_sum(double value, double* of_warp) {
 
 // One block a pair. Where a row has no column, upper is infinite.
 extern "C" __global__ void __launch_bounds__(TILE, 3)
-bounds(const real* x, const real* y, const i64* offsets, int d, int squared, double tolerance,
-       const double* prices, const double* minima, const int* column_of, double* upper, double* lower,
-       unsigned char* converged) {
+    bounds(const real* x, const real* y, const i64* offsets, int d, int squared, double tolerance, const double* prices,
+           const double* minima, const int* column_of, double* upper, double* lower, unsigned char* converged) {
   __shared__ double of_warp[TILE / 32];
   const i64 first = offsets[blockIdx.x], n = offsets[blockIdx.x + 1] - first;
   if (converged[blockIdx.x]) return;
   double cost = 0, dual = 0, size = 0;
   for (i64 i = threadIdx.x; i < n; i += TILE) {
     const int j = column_of[first + i];
-    cost += j < 0 ? double_of_bits(INFINITE_BITS)
-                  : exact_cost(x + (first + i) * d, y + (first + j) * d, d, squared);
+    cost += j < 0 ? double_of_bits(INFINITE_BITS) : exact_cost(x + (first + i) * d, y + (first + j) * d, d, squared);
     dual += minima[first + i] - prices[first + i];
     size += fabs(minima[first + i]) + fabs(prices[first + i]);
   }
@@ -98,8 +96,8 @@ bounds(const real* x, const real* y, const i64* offsets, int d, int squared, dou
 
 // Gradients of the mean cost of a fixed assignment; coincident partners have none under the distance.
 extern "C" __global__ void __launch_bounds__(TILE, 3)
-gradients(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared,
-          const int* column_of, real* grad_x, real* grad_y) {
+    gradients(const real* x, const real* y, const i64* offsets, int n_tiles, int d, int squared, const int* column_of,
+              real* grad_x, real* grad_y) {
   const i64 pair = blockIdx.x / n_tiles;
   const i64 first = offsets[pair], n = offsets[pair + 1] - first;
   const i64 i = static_cast<i64>(blockIdx.x % n_tiles) * TILE + threadIdx.x;

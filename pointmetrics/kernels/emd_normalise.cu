@@ -5,7 +5,7 @@
 // One block a pair. scales[pair] is the half-width that 1 stands for, a power of two, so that no digit is
 // lost; NaN where a coordinate is not finite, and nothing is written then.
 extern "C" __global__ void __launch_bounds__(256)
-normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
+    normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
   __shared__ double lowest[8], highest[8];
   __shared__ int is_finite;
   const i64 first = offsets[blockIdx.x] * d, last = offsets[blockIdx.x + 1] * d;

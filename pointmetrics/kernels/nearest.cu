@@ -20,8 +20,8 @@
 // first_block (2 n_pairs): for the pairs x to y, then y to x, the first block (of n_splits each) of their
 // queries. With n_splits > 1 part s of the targets writes its results at [s * total]; join_splits joins.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS_AT_ONCE)
-nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const int* first_block, int n_pairs,
-        int n_items, int d_any, int tile, int n_splits, real* sq_x, int* id_x, real* sq_y, int* id_y) {
+    nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const int* first_block,
+            int n_pairs, int n_items, int d_any, int tile, int n_splits, real* sq_x, int* id_x, real* sq_y, int* id_y) {
   DYNAMIC_SHARED(memory);
   const int d = dimension(d_any);
   const int block = static_cast<int>(blockIdx.x) / n_splits;
@@ -87,7 +87,7 @@ nearest(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets
 
 // Parts of the targets ascend, so the first of equal minima has the lowest index.
 extern "C" __global__ void __launch_bounds__(256)
-join_splits(const real* sq_parts, const int* id_parts, i64 n, int n_splits, real* sq, int* id) {
+    join_splits(const real* sq_parts, const int* id_parts, i64 n, int n_splits, real* sq, int* id) {
   const i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   real least = sq_parts[i];

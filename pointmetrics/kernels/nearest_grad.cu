@@ -11,10 +11,10 @@
 #define AXES (DIM > 0 ? DIM : 4)  // axes summed at a time
 
 struct Sides {
-  const real* own;         // of this pair
+  const real* own;  // of this pair
   const real* other;
   const double* coef_other;
-  i64 i;                   // own point, within the pair
+  i64 i;  // own point, within the pair
   int d;
 };
 
@@ -50,7 +50,10 @@ __device__ __forceinline__ int find_pair(const int* first_block, int n_pairs, in
   int high = n_pairs;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (first_block[middle] <= block) low = middle; else high = middle;
+    if (first_block[middle] <= block)
+      low = middle;
+    else
+      high = middle;
   }
   return low;
 }
@@ -58,9 +61,9 @@ __device__ __forceinline__ int find_pair(const int* first_block, int n_pairs, in
 // Every thread looks through the ids of all other points for its own: one comparison a pair, a small
 // part of what the search cost, and no sorting. For clouds small enough to have been searched so.
 extern "C" __global__ void __launch_bounds__(THREADS)
-pull_scan(const real* own, const i64* own_offsets, const real* other, const i64* other_offsets,
-          const int* first_block, int n_pairs, int d_any, int has_own, const int* id_own, const double* coef_own,
-          int has_other, const int* id_other, const double* coef_other, real* grad) {
+    pull_scan(const real* own, const i64* own_offsets, const real* other, const i64* other_offsets,
+              const int* first_block, int n_pairs, int d_any, int has_own, const int* id_own, const double* coef_own,
+              int has_other, const int* id_other, const double* coef_other, real* grad) {
   __shared__ __align__(16) int ids[TILE];  // read four at a time
   const int d = dimension(d_any);
   const int pair = find_pair(first_block, n_pairs, static_cast<int>(blockIdx.x));
@@ -89,7 +92,8 @@ pull_scan(const real* own, const i64* own_offsets, const real* other, const i64*
       }
     }
     if (i < n_own) {
-      store(s, has_own != 0, id_own + (has_own ? a0 : 0), coef_own + (has_own ? a0 : 0), first_axis, sum, grad + a0 * d);
+      store(s, has_own != 0, id_own + (has_own ? a0 : 0), coef_own + (has_own ? a0 : 0), first_axis, sum,
+            grad + a0 * d);
     }
   }
 }
@@ -97,9 +101,9 @@ pull_scan(const real* own, const i64* own_offsets, const real* other, const i64*
 // For one pair of large clouds: `order` lists the other points by their neighbour, those of own point i
 // at [starts[i], starts[i + 1]) in ascending order.
 extern "C" __global__ void __launch_bounds__(THREADS)
-pull_sorted(const real* own, i64 n_own, const real* other, int d_any, int has_own, const int* id_own,
-            const double* coef_own, int has_other, const i64* order, const i64* starts, const double* coef_other,
-            real* grad) {
+    pull_sorted(const real* own, i64 n_own, const real* other, int d_any, int has_own, const int* id_own,
+                const double* coef_own, int has_other, const i64* order, const i64* starts, const double* coef_other,
+                real* grad) {
   const int d = dimension(d_any);
   const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (i >= n_own) return;

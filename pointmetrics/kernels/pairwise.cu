@@ -57,8 +57,8 @@ __device__ __forceinline__ double sum_to_cloud(const real* queries, i64 begin, i
 
 // Half `item & 1` of pair `item / 2`: the sum over cloud a's points of distance^power to b. next[0] starts at 0.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
-sums_of_pairs(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const i64* pairs, i64 n_pairs,
-              int d_any, int tile, int power, u64* next, double* sums) {
+    sums_of_pairs(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, const i64* pairs,
+                  i64 n_pairs, int d_any, int tile, int power, u64* next, double* sums) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 taken;
   const int d = dimension(d_any);
@@ -115,10 +115,9 @@ __device__ __forceinline__ u64 bits_of(double value) { return static_cast<u64>(_
 // the least of every cloud gets into x_least and y_least (bits, which order as the distances do: none is
 // negative). x_rank, y_rank: clouds by size. next[0] starts at `first`. Within a set both sides are one.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
-distances_of_clouds(const real* x, const i64* x_offsets, const i64* x_rank, const real* y, const i64* y_offsets,
-                    const i64* y_rank, i64 n_x, i64 n_y, int within, int d_any, int tile, int power, int mean,
-                    double factor, i64 first, i64 end, u64* next, double* distances, u64* x_least,
-                    u64* y_least) {
+    distances_of_clouds(const real* x, const i64* x_offsets, const i64* x_rank, const real* y, const i64* y_offsets,
+                        const i64* y_rank, i64 n_x, i64 n_y, int within, int d_any, int tile, int power, int mean,
+                        double factor, i64 first, i64 end, u64* next, double* distances, u64* x_least, u64* y_least) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 taken;
   __shared__ i64 clouds[2];
@@ -163,8 +162,8 @@ extern "C" __global__ void __launch_bounds__(256) forget_farther(i64 n, const u6
 
 // The lowest number of those at the least distance: it is known by now, so that integer minima suffice.
 extern "C" __global__ void __launch_bounds__(256)
-claim_nearest(const i64* x_rank, const i64* y_rank, i64 n_x, i64 n_y, int within, i64 first, i64 end,
-              const double* distances, const u64* x_least, const u64* y_least, int* x_ids, int* y_ids) {
+    claim_nearest(const i64* x_rank, const i64* y_rank, i64 n_x, i64 n_y, int within, i64 first, i64 end,
+                  const double* distances, const u64* x_least, const u64* y_least, int* x_ids, int* y_ids) {
   const i64 item = first + static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (item >= end) return;
   const u64 bits = bits_of(distances[item - first]);

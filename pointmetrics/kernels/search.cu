@@ -10,7 +10,7 @@
 
 #define WARPS 4
 #define MIN_BLOCKS (REAL_BITS == 32 && DIM > 0 ? 8 : 4)  // as many as the registers of a search allow
-#define AXES (DIM > 0 ? DIM : 8)  // most axes searched so; beyond, boxes spare nothing
+#define AXES (DIM > 0 ? DIM : 8)                         // most axes searched so; beyond, boxes spare nothing
 #define CURVE_BITS (DIM == 2 ? 31 : DIM == 3 ? 21 : 7)
 
 // frame: the lower corner of the cloud's box, then the number of cells a unit.
@@ -35,28 +35,28 @@ __device__ __forceinline__ u64 curve_key(const real* point, const real* frame, i
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-curve_keys(const real* points, i64 n, int d_any, const real* frame, u64* keys) {
+    curve_keys(const real* points, i64 n, int d_any, const real* frame, u64* keys) {
   const int d = dimension(d_any);
   const i64 i = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < n) keys[i] = curve_key(points + i * d, frame, d);
 }
 
 struct Tree {
-  const real* points;    // of tile t, axis a, point k: [(t * d + a) * 32 + k]
-  const int* ids;        // ascending within a tile
-  const real* boxes;     // of every node the lower, then the upper corner: tiles, nodes, top nodes
-  const int* min_ids;    // of every node
+  const real* points;  // of tile t, axis a, point k: [(t * d + a) * 32 + k]
+  const int* ids;      // ascending within a tile
+  const real* boxes;   // of every node the lower, then the upper corner: tiles, nodes, top nodes
+  const int* min_ids;  // of every node
   int n_tiles, n_nodes, n_top;
 };
 
 struct Search {
   Query query;
-  real* tile;        // of this warp, in shared memory
-  real point[AXES];  // this lane's query
+  real* tile;                  // of this warp, in shared memory
+  real point[AXES];            // this lane's query
   real low[AXES], high[AXES];  // box of the warp's queries
   real best;
   int id;
-  real worst;        // largest best of the warp
+  real worst;  // largest best of the warp
 };
 
 __device__ __forceinline__ real warp_max(real value) {
@@ -77,8 +77,8 @@ __device__ __forceinline__ void store_box(real low, real high, int a, int d, rea
 // One warp a tile: 32 points that follow each other along the curve (order; past its end, the last one again), by
 // ascending id, with their box. Equally near points of a tile are then met lowest id first.
 extern "C" __global__ void __launch_bounds__(256)
-make_tiles(const real* points, i64 n, int d_any, const i64* order, const u64* keys, i64 n_tiles, real* tiles, int* ids,
-           real* boxes, int* min_ids, u64* first_keys) {
+    make_tiles(const real* points, i64 n, int d_any, const i64* order, const u64* keys, i64 n_tiles, real* tiles,
+               int* ids, real* boxes, int* min_ids, u64* first_keys) {
   const int d = dimension(d_any), lane = lane_id();
   const i64 tile = static_cast<i64>(blockIdx.x) * 8 + warp_id();
   if (tile >= n_tiles) return;
@@ -101,7 +101,7 @@ make_tiles(const real* points, i64 n, int d_any, const i64* order, const u64* ke
 
 // One warp a node: the box and the lowest id of the 32 nodes from first_child + 32 * node on, at first_node + node.
 extern "C" __global__ void __launch_bounds__(256)
-make_nodes(i64 first_child, i64 first_node, i64 n_nodes, int d_any, real* boxes, int* min_ids) {
+    make_nodes(i64 first_child, i64 first_node, i64 n_nodes, int d_any, real* boxes, int* min_ids) {
   const int d = dimension(d_any);
   const i64 node = static_cast<i64>(blockIdx.x) * 8 + warp_id();
   if (node >= n_nodes) return;
@@ -191,16 +191,19 @@ __device__ __forceinline__ int find_tile(const u64* first_keys, int n_tiles, u64
   int high = n_tiles;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (first_keys[middle] <= key) low = middle; else high = middle;
+    if (first_keys[middle] <= key)
+      low = middle;
+    else
+      high = middle;
   }
   return low;
 }
 
 // queries: tiles of the other tree, which holds n points; what fills up the last tile repeats the last point.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
-nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* points, const int* ids,
-               const real* boxes, const int* min_ids, const u64* first_keys, const real* frame, int n_top, int d_any,
-               real* sq, int* id) {
+    nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* points, const int* ids,
+                   const real* boxes, const int* min_ids, const u64* first_keys, const real* frame, int n_top,
+                   int d_any, real* sq, int* id) {
   DYNAMIC_SHARED(memory);
   const int d = dimension(d_any);
   const Tree tree = {points, ids, boxes, min_ids, n_top * 1024, n_top * 32, n_top};

@@ -14,7 +14,7 @@ __device__ __forceinline__ u64 bits_of(real value) {
 // the largest bits tell of every value that is not finite. most[slot] is of a and starts at 0; with two rows of
 // blocks, most[slot + 1] is of b.
 extern "C" __global__ void __launch_bounds__(256)
-max_magnitudes(const real* a, i64 n_a, const real* b, i64 n_b, u64* most, int slot) {
+    max_magnitudes(const real* a, i64 n_a, const real* b, i64 n_b, u64* most, int slot) {
   const real* values = blockIdx.y == 0 ? a : b;
   const i64 n = blockIdx.y == 0 ? n_a : n_b;
   u64 mine = 0;
@@ -43,7 +43,7 @@ __device__ __forceinline__ double block_sum(double mine, double* of_warp) {
 // sums[s * n_chunks + c] = sum over chunk c of segment s of the values in float64.
 // The order of additions depends on the sizes alone, so a sum has the same bits every time.
 extern "C" __global__ void __launch_bounds__(256)
-segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, double* sums) {
+    segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, double* sums) {
   __shared__ double of_warp[8];
   const i64 segment = blockIdx.x / n_chunks;
   const i64 first = offsets[segment] + blockIdx.x % n_chunks * chunk;
@@ -57,8 +57,8 @@ segment_sums(const real* values, const i64* offsets, i64 chunk, int n_chunks, do
 // values[s] = factor * (sum or mean of x's segment s + that of y's), of the values or of their roots: the sums of
 // segment_sums of one chunk, and what would be four operations on arrays after it, one block a pair.
 extern "C" __global__ void __launch_bounds__(256)
-sum_both_ways(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int root, int mean, double factor,
-              double* values) {
+    sum_both_ways(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int root, int mean,
+                  double factor, double* values) {
   __shared__ double of_warp[8];
   double both = 0;
   for (int back = 0; back < 2; ++back) {

@@ -65,8 +65,8 @@ __device__ double block_sum(double value, double* of_warp) {
 
 // The first epsilon of every problem: the largest cost there can be in the bounding box of its clouds.
 extern "C" __global__ void __launch_bounds__(256)
-first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int d, int squared,
-               double epsilon, double* now) {
+    first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int d, int squared,
+                   double epsilon, double* now) {
   __shared__ double of_warp[8];
   const i64 pair = blockIdx.x / 3, problem = blockIdx.x % 3;
   const double infinity = __longlong_as_double(0x7ff0000000000000LL);
@@ -92,10 +92,10 @@ first_epsilons(const real* x, const i64* x_offsets, const real* y, const i64* y_
 // direction, four directions a pair: x from y, y from x, x from x, y from y. In the arrays of potentials
 // "cross" is of the problem x to y, "own" of the cloud to itself.
 extern "C" __global__ void __launch_bounds__(TILE, 6)
-soft_minima(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int n_tiles, int d, int squared,
-            const double* now, const unsigned char* done, const double* cross_x, const double* cross_y,
-            const double* own_x, const double* own_y, double* fresh_cross_x, double* fresh_cross_y,
-            double* fresh_own_x, double* fresh_own_y) {
+    soft_minima(const real* x, const i64* x_offsets, const real* y, const i64* y_offsets, int n_tiles, int d,
+                int squared, const double* now, const unsigned char* done, const double* cross_x, const double* cross_y,
+                const double* own_x, const double* own_y, double* fresh_cross_x, double* fresh_cross_y,
+                double* fresh_own_x, double* fresh_own_y) {
 #if DIM > 0
   __shared__ double points[TILE * DIM];
 #endif
@@ -158,10 +158,10 @@ soft_minima(const real* x, const i64* x_offsets, const real* y, const i64* y_off
 // Average the potentials with the fresh ones, halve epsilon down to its final value, and stop a problem
 // whose potentials stand still there. One block a problem.
 extern "C" __global__ void __launch_bounds__(256)
-advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, double tolerance, double* now,
-                   unsigned char* done, double* cross_x, double* cross_y, double* own_x, double* own_y,
-                   const double* fresh_cross_x, const double* fresh_cross_y, const double* fresh_own_x,
-                   const double* fresh_own_y) {
+    advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, double tolerance, double* now,
+                       unsigned char* done, double* cross_x, double* cross_y, double* own_x, double* own_y,
+                       const double* fresh_cross_x, const double* fresh_cross_y, const double* fresh_own_x,
+                       const double* fresh_own_y) {
   __shared__ double of_warp[8];
   const i64 pair = blockIdx.x / 3, problem = blockIdx.x % 3;
   if (done[blockIdx.x]) return;
@@ -170,8 +170,8 @@ advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, d
     if (problem == 2 - side) continue;
     const Span s = span(side == 0 ? x_offsets : y_offsets, pair);
     double* potential = problem == 0 ? (side == 0 ? cross_x : cross_y) : (side == 0 ? own_x : own_y);
-    const double* fresh = problem == 0 ? (side == 0 ? fresh_cross_x : fresh_cross_y)
-                                       : (side == 0 ? fresh_own_x : fresh_own_y);
+    const double* fresh =
+        problem == 0 ? (side == 0 ? fresh_cross_x : fresh_cross_y) : (side == 0 ? fresh_own_x : fresh_own_y);
     for (i64 i = s.first + threadIdx.x; i < s.first + s.n; i += blockDim.x) {
       change = max(change, 0.5 * fabs(fresh[i] - potential[i]));
       potential[i] = 0.5 * (potential[i] + fresh[i]);
@@ -188,8 +188,8 @@ advance_potentials(const i64* x_offsets, const i64* y_offsets, double epsilon, d
 
 // OT(x, y) - (OT(x, x) + OT(y, y)) / 2, where OT is the sum of the means of both potentials.
 extern "C" __global__ void __launch_bounds__(256)
-divergences(const i64* x_offsets, const i64* y_offsets, const double* cross_x, const double* cross_y,
-            const double* own_x, const double* own_y, double* value) {
+    divergences(const i64* x_offsets, const i64* y_offsets, const double* cross_x, const double* cross_y,
+                const double* own_x, const double* own_y, double* value) {
   __shared__ double of_warp[8];
   double total = 0;
   for (int side = 0; side < 2; ++side) {

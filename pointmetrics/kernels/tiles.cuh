@@ -31,7 +31,10 @@ __device__ __forceinline__ int find_item(const int* first_block, int n_items, in
   int high = n_items;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (first_block[middle] <= block) low = middle; else high = middle;
+    if (first_block[middle] <= block)
+      low = middle;
+    else
+      high = middle;
   }
   return low;
 }

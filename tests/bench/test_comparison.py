@@ -8,8 +8,12 @@ from forest_streams import real_streams
 
 
 def figures(auc):
-    return [Figure(f"set {i}", f"method {j}", "test", repeat, auc[i][j], auc[i][j] / 2)
-            for i in range(len(auc)) for j in range(len(auc[0])) for repeat in range(2)]
+    return [
+        Figure(f"set {i}", f"method {j}", "test", repeat, auc[i][j], auc[i][j] / 2)
+        for i in range(len(auc))
+        for j in range(len(auc[0]))
+        for repeat in range(2)
+    ]
 
 
 @pytest.mark.parametrize(("n_methods", "n_sets", "expected"), [(4, 14, 1.25), (5, 30, 1.114), (10, 22, 2.888)])

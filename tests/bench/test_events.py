@@ -85,8 +85,12 @@ def test_missing_values_are_filled_for_those_that_refuse_them() -> None:
 
 
 def test_the_command_tells_and_stores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert quality_forest.main(["events", "--sets", "bursts 0", "--detectors", "ours", "--json",
-                                str(tmp_path / "events.json")]) == 0
+    assert (
+        quality_forest.main(
+            ["events", "--sets", "bursts 0", "--detectors", "ours", "--json", str(tmp_path / "events.json")]
+        )
+        == 0
+    )
     told = capsys.readouterr().out
     assert "3 events" in told and "| at random " in told and "| ours, AlarmFilter " in told
     rows = json.loads((tmp_path / "events.json").read_text())["rows"]

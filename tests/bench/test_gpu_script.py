@@ -72,7 +72,8 @@ def worker(tmp_path, script, monkeypatch, code):
         "import json, os, sys, time\nfirst = int(sys.argv[2])\n"
         "def begin(name): print(json.dumps(dict(begun=True, group='emd', name=name)), flush=True)\n"
         "def end(name, state='passed', **more): print(json.dumps(dict(group='emd', name=name, state=state, note='', "
-        "seconds=0.1, row=None, **more)), flush=True)\n" + code)
+        "seconds=0.1, row=None, **more)), flush=True)\n" + code
+    )
     monkeypatch.setattr(script, "ROOT", tmp_path)
 
 
@@ -86,29 +87,45 @@ print(json.dumps(dict(name='')), flush=True)
 """
 
 
-@pytest.mark.parametrize(("what", "note"), [
-    ("if name == 'b': os.abort()", "exit status -6"),
-    ("if name == 'b': print('Traceback\\nCUDA gave up', file=sys.stderr); sys.exit(3)", "exit status 3; CUDA gave up"),
-    ("if name == 'b': time.sleep(60)", "it took too long"),
-], ids=["crashes", "exits", "hangs"])
+@pytest.mark.parametrize(
+    ("what", "note"),
+    [
+        ("if name == 'b': os.abort()", "exit status -6"),
+        (
+            "if name == 'b': print('Traceback\\nCUDA gave up', file=sys.stderr); sys.exit(3)",
+            "exit status 3; CUDA gave up",
+        ),
+        ("if name == 'b': time.sleep(60)", "it took too long"),
+    ],
+    ids=["crashes", "exits", "hangs"],
+)
 def test_what_breaks_costs_its_own_item(script, run, tmp_path, monkeypatch, what, note):
     monkeypatch.setattr(script, "ITEM_LIMIT", 2.0)
     worker(tmp_path, script, monkeypatch, ITEMS.format(what=what))
     script.work(run, ["emd"], 0.0)
     assert [(item.name, item.state) for item in run.items] == [
-        ("a", "passed"), ("b", "failed"), ("c", "passed"), ("d", "passed")]
+        ("a", "passed"),
+        ("b", "failed"),
+        ("c", "passed"),
+        ("d", "passed"),
+    ]
     assert note in run.items[1].note and [item["name"] for item in read(tmp_path)] == list("abcd")
 
 
 def test_an_item_that_broke_the_device_is_the_last_of_its_process(script, run, tmp_path, monkeypatch):
-    worker(tmp_path, script, monkeypatch, """
+    worker(
+        tmp_path,
+        script,
+        monkeypatch,
+        """
 for k, name in enumerate('abc'):
     if k < first: continue
     begin(name)
     if name == 'b' : end(name, 'failed', broken=True); time.sleep(60)
     end(name)
 print(json.dumps(dict(name='')), flush=True)
-""")
+""",
+    )
     script.work(run, ["emd"], 0.0)
     assert [(item.name, item.state) for item in run.items] == [("a", "passed"), ("b", "failed"), ("c", "passed")]
 
@@ -130,8 +147,10 @@ def test_what_was_done_is_on_disk_when_the_time_is_up(script, run, tmp_path, mon
 
 def test_steps_end_in_time_and_tell_what_they_have(script, run, tmp_path, monkeypatch):
     monkeypatch.setitem(script.LIMITS, "pytest", 3.0)
-    code = ("import time\ntry: print('begun', flush=True); time.sleep(60)\n"
-            "except KeyboardInterrupt: print('1 failed, 3 passed')")
+    code = (
+        "import time\ntry: print('begun', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt: print('1 failed, 3 passed')"
+    )
     script.step(run, "pytest", [sys.executable, "-c", code])
     assert run.items[-1].state == "failed" and run.items[-1].note == "stopped after 3 s; 1 failed, 3 passed"
     run.deadline = time.monotonic() + 0.5
@@ -159,17 +178,44 @@ def test_nothing_but_what_is_said_is_needed(script, tmp_path):
     """Neither the items nor the tests that need a device, with every other package that the project knows of away."""
     import subprocess
 
-    absent = ("river", "polars", "pandas", "hypothesis", "pytest_benchmark", "matplotlib", "rich", "click", "pyspark",
-              "dask", "trimesh", "plyfile", "open3d", "ot", "onnx", "treelite", "pyarrow", "torch")
-    code = ("import importlib.abc, sys\n"
-            "class Absent(importlib.abc.MetaPathFinder):\n"
-            "    def find_spec(self, name, path, target=None):\n"
-            f"        if name.partition('.')[0] in {absent!r}: raise ModuleNotFoundError(name, name=name)\n"
-            "sys.meta_path.insert(0, Absent())\n"
-            "import pytest\nsys.path.insert(0, 'bench')\nimport gpu_items\n"
-            f"sys.exit(pytest.main({script.pytest_command('-m', 'gpu', '--collect-only', *script.TESTED)[3:]!r}))")
-    done = subprocess.run([sys.executable, "-c", code], cwd=script.ROOT, capture_output=True, text=True, check=False,
-                          env=script.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), timeout=120)
+    absent = (
+        "river",
+        "polars",
+        "pandas",
+        "hypothesis",
+        "pytest_benchmark",
+        "matplotlib",
+        "rich",
+        "click",
+        "pyspark",
+        "dask",
+        "trimesh",
+        "plyfile",
+        "open3d",
+        "ot",
+        "onnx",
+        "treelite",
+        "pyarrow",
+        "torch",
+    )
+    code = (
+        "import importlib.abc, sys\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name.partition('.')[0] in {absent!r}: raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import pytest\nsys.path.insert(0, 'bench')\nimport gpu_items\n"
+        f"sys.exit(pytest.main({script.pytest_command('-m', 'gpu', '--collect-only', *script.TESTED)[3:]!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=script.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=script.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     collected = int(done.stdout.strip().splitlines()[-1].strip("= ").split("/")[0])
     assert collected > 200

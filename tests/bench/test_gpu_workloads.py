@@ -45,10 +45,16 @@ def test_workloads_of_the_forest(xp, name):
 SHAPE = (3, 40, 3)
 
 
-@pytest.mark.parametrize("make", [
-    lambda xp: points.chamfer(xp, SHAPE), lambda xp: points.chamfer(xp, SHAPE[1:]),
-    lambda xp: points.chamfer_with_gradients(xp, SHAPE), lambda xp: points.density_aware_chamfer(xp, SHAPE),
-], ids=["chamfer", "one pair", "gradients", "density aware"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda xp: points.chamfer(xp, SHAPE),
+        lambda xp: points.chamfer(xp, SHAPE[1:]),
+        lambda xp: points.chamfer_with_gradients(xp, SHAPE),
+        lambda xp: points.density_aware_chamfer(xp, SHAPE),
+    ],
+    ids=["chamfer", "one pair", "gradients", "density aware"],
+)
 def test_workloads_of_clouds(xp, make):
     workload = make(xp)
     workload.check()

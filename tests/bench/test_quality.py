@@ -92,8 +92,7 @@ def test_batch_auc_equals_scikit_learns_on_every_fold(tiny: DataSet) -> None:
     expected = []
     for fold, (train, test) in enumerate(splits):
         model = IsolationForest(n_estimators=100, random_state=2 * 4 + fold).fit(tiny.X[train])
-        expected += [roc_auc_score(tiny.y[rows], -model.score_samples(tiny.X[rows]))
-                     for rows in (train, test)]
+        expected += [roc_auc_score(tiny.y[rows], -model.score_samples(tiny.X[rows])) for rows in (train, test)]
     assert [figure.auc for figure in figures] == pytest.approx(expected)
     assert [figure.part for figure in figures] == ["train", "test"] * 4
 
@@ -153,8 +152,10 @@ def test_incremental_lof_equals_lof_on_everything_seen(tiny: DataSet) -> None:
 
 
 def test_detectors_that_are_not_installed_are_named_and_left_out() -> None:
-    entries = {"here": forest_detectors.Entry("numpy", lambda seed: Recorder()),
-               "away": forest_detectors.Entry("no_such_module", lambda seed: Recorder())}
+    entries = {
+        "here": forest_detectors.Entry("numpy", lambda seed: Recorder()),
+        "away": forest_detectors.Entry("no_such_module", lambda seed: Recorder()),
+    }
     found, missing = forest_detectors.available(entries)
     assert list(found) == ["here"]
     assert missing == ["away (needs no_such_module)"]
@@ -208,8 +209,7 @@ def test_damaged_files_are_named(tmp_path: Path, tiny: DataSet) -> None:
         load_npz(tmp_path / "b.npz")
 
 
-def test_folder_is_argument_then_environment_then_fallback(tmp_path: Path,
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_argument_then_environment_then_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "named").mkdir()
     (tmp_path / "root" / "adbench").mkdir(parents=True)
     monkeypatch.setenv("IMONDRIAN_DATA", str(tmp_path / "root"))
@@ -231,13 +231,28 @@ def test_at_most_keeps_small_sets_as_they_are(tiny: DataSet) -> None:
 # -- the command ---------------------------------------------------------------------------------------
 
 
-def test_missing_folder_is_said_and_bundled_sets_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_folder_is_said_and_bundled_sets_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("IMONDRIAN_DATA", raising=False)
     monkeypatch.setattr(forest_data, "FALLBACK", tmp_path / "absent")
     file = tmp_path / "table.md"
-    assert quality_forest.main(["adbench", "--sets", "wine_class0", "--seeds", "2", "--detectors",
-                                "ours, depth; IsolationForest", "--markdown", str(file)]) == 0
+    assert (
+        quality_forest.main(
+            [
+                "adbench",
+                "--sets",
+                "wine_class0",
+                "--seeds",
+                "2",
+                "--detectors",
+                "ours, depth; IsolationForest",
+                "--markdown",
+                str(file),
+            ]
+        )
+        == 0
+    )
     printed, said = capsys.readouterr()
     assert "IMONDRIAN_DATA" in said
     assert "| ours, depth" in printed
@@ -245,8 +260,9 @@ def test_missing_folder_is_said_and_bundled_sets_are_used(tmp_path: Path, monkey
     assert file.read_text(encoding="utf-8") == printed
 
 
-def test_sets_without_enough_anomalies_are_left_out_saying_so(tmp_path: Path, tiny: DataSet,
-                                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_sets_without_enough_anomalies_are_left_out_saying_so(
+    tmp_path: Path, tiny: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
     _save(tmp_path, "tiny.npz", tiny)
     _save(tmp_path, "lonely.npz", DataSet("lonely", tiny.X, (np.arange(120) == 5).astype(np.int64)))
     figures = quality_forest.run("adbench", data=str(tmp_path), seeds=2, detectors=["ours, depth"])
@@ -254,9 +270,10 @@ def test_sets_without_enough_anomalies_are_left_out_saying_so(tmp_path: Path, ti
     assert "left out: lonely: 1 anomalies among 120 rows" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["adbench", "--data", "/no/such/folder"],
-                                       ["batch", "--sets", "absent"],
-                                       ["online", "--detectors", "nobody"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["adbench", "--data", "/no/such/folder"], ["batch", "--sets", "absent"], ["online", "--detectors", "nobody"]],
+)
 def test_bad_arguments_end_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         quality_forest.main(arguments)
@@ -265,9 +282,12 @@ def test_bad_arguments_end_with_a_message(arguments: list[str], capsys: pytest.C
 
 
 def test_tables_have_mean_spread_and_losses() -> None:
-    figures = [protocols.Figure(data, method, "test", seed, auc + 0.1 * seed, 0.5)
-               for data in ("a", "b") for method, auc in (("ours", 0.6), ("IsolationForest", 0.7))
-               for seed in (0, 1)]
+    figures = [
+        protocols.Figure(data, method, "test", seed, auc + 0.1 * seed, 0.5)
+        for data in ("a", "b")
+        for method, auc in (("ours", 0.6), ("IsolationForest", 0.7))
+        for seed in (0, 1)
+    ]
     text = summary(figures)
     ours = next(line for line in text.splitlines() if line.startswith("| ours"))
     cells = [cell.strip() for cell in ours.strip("|").split("|")]

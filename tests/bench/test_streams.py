@@ -114,8 +114,23 @@ def test_drift_measures_all_scores_of_the_stream() -> None:
 
 def test_the_command_measures_drift(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "drift.md"
-    assert quality_forest.main(["drift", "--quick", "--max-rows", "400", "--detectors", "ours", "--data", str(tmp_path),
-                                "--markdown", str(file)]) == 0
+    assert (
+        quality_forest.main(
+            [
+                "drift",
+                "--quick",
+                "--max-rows",
+                "400",
+                "--detectors",
+                "ours",
+                "--data",
+                str(tmp_path),
+                "--markdown",
+                str(file),
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "| abrupt 0" in text and "| recurring 0" in text and file.read_text(encoding="utf-8") == text
 
@@ -141,8 +156,9 @@ def test_the_soak_measures_every_stretch(capsys: pytest.CaptureFixture[str]) -> 
     assert lines[-1].startswith("| last - first") and len(lines) == 5
 
 
-def test_latency_has_a_row_for_each_call_and_the_control(monkeypatch: pytest.MonkeyPatch,
-                                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_latency_has_a_row_for_each_call_and_the_control(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(latency_stream, "N_WARM", 50)
     assert latency_stream.main(["--points", "300", "--window", "50"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -16,12 +16,22 @@ def built(X: np.ndarray, *, seed: int = 0, n_trees: int = 5, **options) -> Fores
     return Forest.build(X, None, states(seed, n_trees), len(X), **options)
 
 
-def empty(n_features: int, *, dtype=np.float64, seed: int = 0, n_trees: int = 5, capacity: int = 8,
-          memory: int = UNBOUNDED, decay: float = 0.0, scaled: bool = False) -> Forest:
+def empty(
+    n_features: int,
+    *,
+    dtype=np.float64,
+    seed: int = 0,
+    n_trees: int = 5,
+    capacity: int = 8,
+    memory: int = UNBOUNDED,
+    decay: float = 0.0,
+    scaled: bool = False,
+) -> Forest:
     """Trees without points; with a bounded memory, they keep the last or a sample of ``capacity``."""
     room = capacity + (memory != UNBOUNDED)  # a point arrives before another one leaves
-    return Forest(n_features, dtype, states(seed, n_trees), room, capacity + 16, memory=memory, decay=decay,
-                  scaled=scaled)
+    return Forest(
+        n_features, dtype, states(seed, n_trees), room, capacity + 16, memory=memory, decay=decay, scaled=scaled
+    )
 
 
 def _normal(rng, n, d):
@@ -47,7 +57,7 @@ def _constant_features(rng, n, d):
 
 
 def _huge_offset(rng, n, d):
-    return rng.normal(size=(n, d)) + 2.0 ** 20
+    return rng.normal(size=(n, d)) + 2.0**20
 
 
 def _collinear(rng, n, d):
@@ -59,8 +69,19 @@ def _neighbours(rng, n, d):
     return 1.0 + rng.integers(0, 4, size=(n, d)) * float(np.finfo(np.float32).eps)
 
 
-CASES = {function.__name__.strip("_"): function for function in
-         (_normal, _lattice, _duplicates, _one_point, _constant_features, _huge_offset, _collinear, _neighbours)}
+CASES = {
+    function.__name__.strip("_"): function
+    for function in (
+        _normal,
+        _lattice,
+        _duplicates,
+        _one_point,
+        _constant_features,
+        _huge_offset,
+        _collinear,
+        _neighbours,
+    )
+}
 
 
 def case(name: str, n: int, d: int, *, seed: int = 0, dtype=np.float64) -> np.ndarray:

@@ -2,26 +2,60 @@
 
 # Registers a thread, of float32 and of float64 instances.
 REGISTERS = {
-    "nearest": (64, 128), "join_splits": (48, 48), "sums_of_pairs": (64, 128),
-    "distances_of_clouds": (64, 128), "forget_farther": (32, 32), "claim_nearest": (48, 48),
-    "pull_scan": (64, 80), "pull_sorted": (64, 80), "curve_keys": (64, 64),
-    "make_tiles": (48, 48), "make_nodes": (48, 48), "nearest_pruned": (128, 128),
-    "max_magnitudes": (64, 64), "sum_both_ways": (64, 64), "segment_sums": (64, 64), "count_rows": (32, 32),
-    "normalise": (64, 64), "auction": (128, 128), "augment": (80, 80), "row_minima": (80, 80), "bounds": (80, 80),
-    "gradients": (80, 80), "first_epsilons": (48, 48), "soft_minima": (80, 80), "advance_potentials": (48, 48),
+    "nearest": (64, 128),
+    "join_splits": (48, 48),
+    "sums_of_pairs": (64, 128),
+    "distances_of_clouds": (64, 128),
+    "forget_farther": (32, 32),
+    "claim_nearest": (48, 48),
+    "pull_scan": (64, 80),
+    "pull_sorted": (64, 80),
+    "curve_keys": (64, 64),
+    "make_tiles": (48, 48),
+    "make_nodes": (48, 48),
+    "nearest_pruned": (128, 128),
+    "max_magnitudes": (64, 64),
+    "sum_both_ways": (64, 64),
+    "segment_sums": (64, 64),
+    "count_rows": (32, 32),
+    "normalise": (64, 64),
+    "auction": (128, 128),
+    "augment": (80, 80),
+    "row_minima": (80, 80),
+    "bounds": (80, 80),
+    "gradients": (80, 80),
+    "first_epsilons": (48, 48),
+    "soft_minima": (80, 80),
+    "advance_potentials": (48, 48),
     "divergences": (48, 48),
     # 64 let four blocks of 256 threads share a multiprocessor.
-    "leaf_depths": (64, 64), "insertion_depths": (64, 64), "mended_depths": (64, 64), "scores_of_depths": (32, 32),
-    "log_spacings": (64, 64), "mended_spacings": (64, 64), "scores_of_spacings": (40, 40),
+    "leaf_depths": (64, 64),
+    "insertion_depths": (64, 64),
+    "mended_depths": (64, 64),
+    "scores_of_depths": (32, 32),
+    "log_spacings": (64, 64),
+    "mended_spacings": (64, 64),
+    "scores_of_spacings": (40, 40),
 }
 # The auction of 1024 threads a block, whose columns are in shared memory.
 AUCTION_IN_SHARED = 64
 NEAREST_OF_ANY_DIMENSION = 80  # six blocks of 128 threads
 # Bytes of a kernel's own variables in shared memory, for clouds of 3 coordinates and float64; the others have none.
 SHARED = {
-    "auction": 20_672, "augment": 784, "row_minima": 8192, "bounds": 64, "normalise": 132, "pull_scan": 4096,
-    "sums_of_pairs": 48, "distances_of_clouds": 80, "segment_sums": 64, "sum_both_ways": 64, "soft_minima": 4096,
-    "first_epsilons": 64, "advance_potentials": 64, "divergences": 64,
+    "auction": 20_672,
+    "augment": 784,
+    "row_minima": 8192,
+    "bounds": 64,
+    "normalise": 132,
+    "pull_scan": 4096,
+    "sums_of_pairs": 48,
+    "distances_of_clouds": 80,
+    "segment_sums": 64,
+    "sum_both_ways": 64,
+    "soft_minima": 4096,
+    "first_epsilons": 64,
+    "advance_potentials": 64,
+    "divergences": 64,
 }
 
 

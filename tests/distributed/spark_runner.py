@@ -24,10 +24,15 @@ def load_recipe(path):
 
 def main(recipe_path, folder):
     recipe, folder = load_recipe(recipe_path), Path(folder)
-    spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-             .config("spark.driver.memory", "512m").config("spark.local.dir", str(folder))
-             .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-             .config("spark.sql.execution.arrow.maxRecordsPerBatch", "500").getOrCreate())
+    spark = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "512m")
+        .config("spark.local.dir", str(folder))
+        .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "500")
+        .getOrCreate()
+    )
     spark.sparkContext.setLogLevel("ERROR")
     frame = spark.read.parquet(str(folder / "rows.parquet"))
     named = recipe.add_scores(frame.repartition(2), folder / "named.imf", FEATURES).toPandas()

@@ -61,17 +61,31 @@ def assert_same(found, expected):
     assert kept.keys() == wanted.keys()
     for name in wanted:
         np.testing.assert_array_equal(kept[name], wanted[name], err_msg=name)
-    assert (found.offset_, found.max_samples_, found.n_features_in_, found.calibration_) == \
-        (expected.offset_, expected.max_samples_, expected.n_features_in_, expected.calibration_)
+    assert (found.offset_, found.max_samples_, found.n_features_in_, found.calibration_) == (
+        expected.offset_,
+        expected.max_samples_,
+        expected.n_features_in_,
+        expected.calibration_,
+    )
 
 
 # -- one machine's results ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parameters", [
-    {}, {"score": "depth"}, {"score": "insertion", "scale": None}, {"contamination": 0.07}, {"max_samples": 0.02},
-    {"n_estimators": 1}, {"n_jobs": 2}, {"max_samples": 1.0, "n_estimators": 5},
-], ids=str)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"score": "depth"},
+        {"score": "insertion", "scale": None},
+        {"contamination": 0.07},
+        {"max_samples": 0.02},
+        {"n_estimators": 1},
+        {"n_jobs": 2},
+        {"max_samples": 1.0, "n_estimators": 5},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(("dtype", "missing"), [(np.float64, 0.0), (np.float32, 0.05), (np.int64, 0.0)])
 def test_fit_is_that_of_one_machine(parameters, dtype, missing):
     X = make_rows(dtype=dtype, missing=missing)
@@ -79,8 +93,9 @@ def test_fit_is_that_of_one_machine(parameters, dtype, missing):
     assert_same(forests.fit(make_forest(**parameters), da.from_array(X, chunks=(1700, 4))), expected)
 
 
-@pytest.mark.parametrize("chunks", [(6000,), (1,) * 20 + (0, 5980), (3000, 3000), (0, 100, 5900, 0)],
-                         ids=lambda chunks: str(len(chunks)))
+@pytest.mark.parametrize(
+    "chunks", [(6000,), (1,) * 20 + (0, 5980), (3000, 3000), (0, 100, 5900, 0)], ids=lambda chunks: str(len(chunks))
+)
 def test_the_partitions_decide_nothing(chunks):
     X = make_rows()
     expected = make_forest(contamination=0.1).fit(X)
@@ -94,11 +109,15 @@ def test_fit_of_few_rows(n):
     assert_same(forests.fit(make_forest(), da.from_array(X, chunks=(50, 4))), make_forest().fit(X))
 
 
-@pytest.mark.parametrize("make", [
-    lambda n: np.random.default_rng(1).integers(0, 3, n).astype(float),
-    lambda n: np.random.default_rng(1).integers(0, 2, n),
-    lambda n: np.ones(n),
-], ids=["weights", "zeros and ones", "ones"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: np.random.default_rng(1).integers(0, 3, n).astype(float),
+        lambda n: np.random.default_rng(1).integers(0, 2, n),
+        lambda n: np.ones(n),
+    ],
+    ids=["weights", "zeros and ones", "ones"],
+)
 @pytest.mark.parametrize("n", [500, 6000])
 def test_weights(make, n):
     X, weight = make_rows(n), make(n)
@@ -185,8 +204,9 @@ def test_dataframes(dtype):
         computed, rows = lazy.compute(), frame[frame.a > -2.0]
         np.testing.assert_array_equal(computed.to_numpy(), getattr(expected, method)(rows))
         assert computed.index.equals(rows.index)
-        assert (lazy.columns.tolist() if method == "explain" else [lazy.name]) == \
-            (["a", "b", "c", "d"] if method == "explain" else [method])
+        assert (lazy.columns.tolist() if method == "explain" else [lazy.name]) == (
+            ["a", "b", "c", "d"] if method == "explain" else [method]
+        )
 
 
 def test_chunks_of_unknown_length():
@@ -224,8 +244,9 @@ def make_block(seed, flag=None, n=1500):
 def make_collection(flag=None, n_blocks=12, n=1500):
     flags = [flag if i == n_blocks // 2 else None for i in range(n_blocks)]
     block = dask.delayed(make_block, pure=False)
-    return da.concatenate([da.from_delayed(block(np.array([i]), name, n), (n, 4), np.float64)
-                           for i, name in enumerate(flags)])
+    return da.concatenate(
+        [da.from_delayed(block(np.array([i]), name, n), (n, 4), np.float64) for i, name in enumerate(flags)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -281,21 +302,25 @@ def collection(X=None, chunks=(1700, 4)):
 FRAME = pd.DataFrame(make_rows(100), columns=list("abcd"))
 
 
-@pytest.mark.parametrize(("X", "error", "message"), [
-    (make_rows(), TypeError, "X must be a dask array or dataframe, got ndarray: the forest's own methods"),
-    (FRAME, TypeError, "X must be a dask array or dataframe, got DataFrame"),
-    (dd.from_pandas(FRAME, npartitions=2)["a"], TypeError, "X must be a dask array or dataframe, got Series"),
-    ("file.parquet", TypeError, "got str"),
-    (collection()[:, 0], ValueError, r"X must have shape \(n_samples, n_features\), got 1 axes"),
-    (collection(chunks=(1700, 2)), ValueError, r"columns in chunks \(2, 2\): give X.rechunk"),
-    (collection(make_rows().astype(complex)), TypeError, "X must hold numbers, got dtype complex128"),
-    (collection(make_rows().astype(object)), TypeError, "X must hold numbers, got dtype object"),
-    (collection(make_rows().astype("U5")), TypeError, "X must hold numbers, got dtype <U5"),
-    (collection(make_rows()[:0], chunks=((0, 0), 4)), ValueError, "at least one row"),
-    (dd.from_pandas(FRAME.assign(b="x"), npartitions=2), TypeError, r"X must hold numbers, got 'b' \(str"),
-    (dd.from_pandas(FRAME.assign(c=pd.Timestamp("2020")), npartitions=2), TypeError, r"'c' \(datetime64"),
-    (dd.from_pandas(FRAME.iloc[:, :0], npartitions=2), ValueError, "at least one feature"),
-], ids=lambda value: str(value)[:30] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (make_rows(), TypeError, "X must be a dask array or dataframe, got ndarray: the forest's own methods"),
+        (FRAME, TypeError, "X must be a dask array or dataframe, got DataFrame"),
+        (dd.from_pandas(FRAME, npartitions=2)["a"], TypeError, "X must be a dask array or dataframe, got Series"),
+        ("file.parquet", TypeError, "got str"),
+        (collection()[:, 0], ValueError, r"X must have shape \(n_samples, n_features\), got 1 axes"),
+        (collection(chunks=(1700, 2)), ValueError, r"columns in chunks \(2, 2\): give X.rechunk"),
+        (collection(make_rows().astype(complex)), TypeError, "X must hold numbers, got dtype complex128"),
+        (collection(make_rows().astype(object)), TypeError, "X must hold numbers, got dtype object"),
+        (collection(make_rows().astype("U5")), TypeError, "X must hold numbers, got dtype <U5"),
+        (collection(make_rows()[:0], chunks=((0, 0), 4)), ValueError, "at least one row"),
+        (dd.from_pandas(FRAME.assign(b="x"), npartitions=2), TypeError, r"X must hold numbers, got 'b' \(str"),
+        (dd.from_pandas(FRAME.assign(c=pd.Timestamp("2020")), npartitions=2), TypeError, r"'c' \(datetime64"),
+        (dd.from_pandas(FRAME.iloc[:, :0], npartitions=2), ValueError, "at least one feature"),
+    ],
+    ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
+)
 def test_bad_collections(X, error, message):
     forest = make_forest()
     with pytest.raises(error, match=message):
@@ -308,11 +333,14 @@ def test_bad_collections(X, error, message):
         forests.score_samples(fitted, X)
 
 
-@pytest.mark.parametrize(("parameters", "error", "message"), [
-    ({"window": 100}, ValueError, "window must be None .* got 100: .* partial_fit"),
-    ({"n_estimators": 0}, ValueError, "n_estimators"),
-    ({"max_bytes": 1000}, ValueError, "max_bytes must be at least"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"window": 100}, ValueError, "window must be None .* got 100: .* partial_fit"),
+        ({"n_estimators": 0}, ValueError, "n_estimators"),
+        ({"max_bytes": 1000}, ValueError, "max_bytes must be at least"),
+    ],
+)
 def test_bad_parameters(parameters, error, message):
     """They are told before anything is computed, but for what depends on the number of rows."""
     never = da.from_delayed(dask.delayed(os.abort)(), (np.nan, 4), np.float64)
@@ -321,9 +349,10 @@ def test_bad_parameters(parameters, error, message):
         forests.fit(make_forest(**parameters), X)
 
 
-@pytest.mark.parametrize(("weight", "message"), [
-    (np.ones(5), "sample_weight.shape"), (-np.ones(6000), "Negative values"), (np.zeros(6000), "non-zero|above 0"),
-])
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [(np.ones(5), "sample_weight.shape"), (-np.ones(6000), "Negative values"), (np.zeros(6000), "non-zero|above 0")],
+)
 def test_bad_weights(weight, message):
     fitted = make_forest().fit(make_rows(200))
     before = fitted.score_samples(make_rows(10))

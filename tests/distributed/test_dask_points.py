@@ -47,8 +47,11 @@ def centroid_distance(x, y):
 # -- matrices ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", ["cd-l2", "cd-l1", "dcd", "hausdorff", "emd", centroid_distance],
-                         ids=lambda metric: getattr(metric, "__name__", metric))
+@pytest.mark.parametrize(
+    "metric",
+    ["cd-l2", "cd-l1", "dcd", "hausdorff", "emd", centroid_distance],
+    ids=lambda metric: getattr(metric, "__name__", metric),
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_matrices_are_those_of_one_machine(metric, dtype):
     a, b = make_clouds(7, dtype=dtype), make_clouds(5, seed=1, dtype=dtype)
@@ -81,17 +84,25 @@ def test_kinds_of_sets(given, tmp_path):
     paths = [tmp_path / f"{i}.npy" for i in range(6)]
     for path, cloud in zip(paths, clouds, strict=True):
         np.save(path, cloud)
-    made = {"list": lambda: clouds, "array": lambda: np.array(clouds), "files": lambda: paths,
-            "chunks": lambda: da.from_array(np.array(clouds), chunks=((2, 0, 4), 40, 3)),
-            "delayed": lambda: [dask.delayed(np.load)(path) for path in paths]}[given]()
+    made = {
+        "list": lambda: clouds,
+        "array": lambda: np.array(clouds),
+        "files": lambda: paths,
+        "chunks": lambda: da.from_array(np.array(clouds), chunks=((2, 0, 4), 40, 3)),
+        "delayed": lambda: [dask.delayed(np.load)(path) for path in paths],
+    }[given]()
     matrix = spread.pairwise_distances(made, block=4)
     np.testing.assert_array_equal(matrix.compute(), expected)
-    np.testing.assert_array_equal(spread.pairwise_distances(made, made, block=4).compute(),
-                                  pm.sets.pairwise_distances(clouds, clouds))
+    np.testing.assert_array_equal(
+        spread.pairwise_distances(made, made, block=4).compute(), pm.sets.pairwise_distances(clouds, clouds)
+    )
 
 
-@pytest.mark.parametrize("change", [lambda cloud: cloud.astype(np.float64), lambda cloud: cloud * 1e20,
-                                    lambda cloud: (100 * cloud).astype(np.int64)], ids=["double", "huge", "integers"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda cloud: cloud.astype(np.float64), lambda cloud: cloud * 1e20, lambda cloud: (100 * cloud).astype(np.int64)],
+    ids=["double", "huge", "integers"],
+)
 def test_one_cloud_decides_the_precision_of_all(change):
     """As it does on one machine, where a set has one precision."""
     a, b = make_clouds(6, dtype=np.float32), make_clouds(6, seed=1, dtype=np.float32)
@@ -211,8 +222,9 @@ def test_folders_that_differ(folders):
 
 def test_files_by_pairs(folders):
     a, b = folders
-    table = spread.compare_files([(a / "1.npy", b / "0.npy"), (str(a / "0.npy"), b / "none.npy")], max_points=10,
-                                 names=["first", "second"]).compute()
+    table = spread.compare_files(
+        [(a / "1.npy", b / "0.npy"), (str(a / "0.npy"), b / "none.npy")], max_points=10, names=["first", "second"]
+    ).compute()
     x, y = pm.io.read_points(a / "1.npy", max_points=10, seed=0), pm.io.read_points(b / "0.npy", max_points=10, seed=0)
     assert table["cd-l2"][0] == pm.compare(x, y)["cd-l2"]
     assert table["n_a"][0] == 10
@@ -223,17 +235,20 @@ def test_files_by_pairs(folders):
 # -- bad input ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ((make_clouds(2), None, "chamfer"), ValueError, "metric must be a function or one of"),
-    ((make_clouds(2), None, 3), TypeError, "metric must be a name or a function, got int"),
-    ((5,), TypeError, "a must be a sequence of clouds, paths or Delayed, or a dask array, got int"),
-    (("file.npy",), TypeError, "a must be a sequence .* got str"),
-    ((make_clouds(2), []), ValueError, "b is empty"),
-    ((make_clouds(1)[0],), ValueError, r"a must be a set: .* got shape \(40, 3\)"),
-    ((da.zeros((4, 10)),), ValueError, r"a must be a set \(k, n, d\), got 2 axes"),
-    ((da.zeros((4, 10, 3), chunks=(2, 5, 3)),), ValueError, r"chunks of whole clouds, got \(\(5, 5\), \(3,\)\)"),
-    ((da.zeros((0, 10, 3)),), ValueError, "a is empty"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((make_clouds(2), None, "chamfer"), ValueError, "metric must be a function or one of"),
+        ((make_clouds(2), None, 3), TypeError, "metric must be a name or a function, got int"),
+        ((5,), TypeError, "a must be a sequence of clouds, paths or Delayed, or a dask array, got int"),
+        (("file.npy",), TypeError, "a must be a sequence .* got str"),
+        ((make_clouds(2), []), ValueError, "b is empty"),
+        ((make_clouds(1)[0],), ValueError, r"a must be a set: .* got shape \(40, 3\)"),
+        ((da.zeros((4, 10)),), ValueError, r"a must be a set \(k, n, d\), got 2 axes"),
+        ((da.zeros((4, 10, 3), chunks=(2, 5, 3)),), ValueError, r"chunks of whole clouds, got \(\(5, 5\), \(3,\)\)"),
+        ((da.zeros((0, 10, 3)),), ValueError, "a is empty"),
+    ],
+)
 def test_bad_sets(arguments, error, message):
     with pytest.raises(error, match=message):
         spread.pairwise_distances(*arguments)
@@ -259,15 +274,18 @@ def test_bad_clouds_are_named(tmp_path):
         spread.pairwise_distances([tmp_path / "one.npy", tmp_path / "none.npy"]).compute()
 
 
-@pytest.mark.parametrize(("arguments", "options", "error", "message"), [
-    (([],), {}, ValueError, "at least one pair"),
-    ((["ab"],), {}, TypeError, r"pairs\[0\] must be two paths, got 'ab'"),
-    (([("a", "b"), ("a", 3)],), {}, TypeError, r"pairs\[1\] must be two paths"),
-    (([("a", "b")],), {"names": []}, ValueError, "names must be one a pair, 1, got 0"),
-    (([("a", "b")],), {"thresholds": (-1.0,)}, ValueError, "threshold must be finite and above 0"),
-    (([("a", "b")],), {"lengths": 3}, TypeError, "lengths is no option"),
-    (([("a", "b")],), {"speed": 3}, TypeError, "speed"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (([],), {}, ValueError, "at least one pair"),
+        ((["ab"],), {}, TypeError, r"pairs\[0\] must be two paths, got 'ab'"),
+        (([("a", "b"), ("a", 3)],), {}, TypeError, r"pairs\[1\] must be two paths"),
+        (([("a", "b")],), {"names": []}, ValueError, "names must be one a pair, 1, got 0"),
+        (([("a", "b")],), {"thresholds": (-1.0,)}, ValueError, "threshold must be finite and above 0"),
+        (([("a", "b")],), {"lengths": 3}, TypeError, "lengths is no option"),
+        (([("a", "b")],), {"speed": 3}, TypeError, "speed"),
+    ],
+)
 def test_bad_comparisons(arguments, options, error, message):
     with pytest.raises(error, match=message):
         spread.compare_files(*arguments, **options)

@@ -63,8 +63,15 @@ def spark_run(tmp_path_factory):
         forests[name] = IsolationMondrianForest(10, max_samples=64, random_state=0, contamination=0.05).fit(given)
         forests[name].save(folder / f"{name}.imf")
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run([sys.executable, HERE / "spark_runner.py", RECIPE, folder], env=environment, check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [sys.executable, HERE / "spark_runner.py", RECIPE, folder],
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-4000:]
     return {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("named", "plain", "nothing")}, frame, forests
 

@@ -12,8 +12,20 @@ ROOT = Path(__file__).parents[2]
 # In other fences stands no code that could run: output, data, tables of Sphinx.
 PYTHON, SESSION, SHELL = {"python", "py", "{code-block} python"}, {"pycon", "{doctest}"}, {"sh", "bash", "console"}
 # What a page may need beyond what the tests install; a page that needs more is at fault.
-OPTIONAL = {"cupy", "torch", "dask", "distributed", "pyspark", "onnx", "onnxruntime", "skl2onnx", "treelite", "pyarrow",
-            "orjson", "open3d"}
+OPTIONAL = {
+    "cupy",
+    "torch",
+    "dask",
+    "distributed",
+    "pyspark",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
+    "treelite",
+    "pyarrow",
+    "orjson",
+    "open3d",
+}
 SKIP = re.compile(r"<!--\s*not run:(?P<reason>.*?)-->", re.DOTALL)
 
 

@@ -21,7 +21,8 @@ def labelled(ax):
     shared = ax.figure.get_supxlabel(), ax.figure.get_supylabel()
     inner = ax.get_subplotspec() is not None and not ax.get_subplotspec().is_last_row()
     return bool(ax.get_xlabel() or shared[0] or inner) and bool(
-        ax.get_ylabel() or shared[1] or not ax.get_subplotspec().is_first_col() or has_names(ax))
+        ax.get_ylabel() or shared[1] or not ax.get_subplotspec().is_first_col() or has_names(ax)
+    )
 
 
 def has_names(ax):
@@ -78,14 +79,20 @@ def the_reference_has_the_tail(names):
 def the_clouds_change_places(names):
     import pointmetrics as pm
 
-    noisy, capped = (pm.f_score(names[name], names["reference"], threshold=[0.02, 0.06]) for name in
-                     ("noisy", "capped"))
+    noisy, capped = (
+        pm.f_score(names[name], names["reference"], threshold=[0.02, 0.06]) for name in ("noisy", "capped")
+    )
     assert noisy[0] < capped[0] and noisy[1] > capped[1]
 
 
-CLAIMS = {"score_timeline": alarms_keep_their_rate, "lidar_stream": events_are_called_and_the_drift_is_not,
-          "p_values": usual_rows_keep_the_promise, "mondrian_process": the_odd_point_is_alone_first,
-          "error_clouds": the_reference_has_the_tail, "f_score_curve": the_clouds_change_places}
+CLAIMS = {
+    "score_timeline": alarms_keep_their_rate,
+    "lidar_stream": events_are_called_and_the_drift_is_not,
+    "p_values": usual_rows_keep_the_promise,
+    "mondrian_process": the_odd_point_is_alone_first,
+    "error_clouds": the_reference_has_the_tail,
+    "f_score_curve": the_clouds_change_places,
+}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -10,15 +10,23 @@ from doc_pages import ROOT, commands, missing_package, pages, run_page, snippets
 PAGES = pages()
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
 WITH_PYTHON = [name for name, text in TEXTS.items() if {s.kind for s in snippets(text)} & {"python", "session"}]
-SHELL_LINES = [pytest.param(words, id=f"{name}:{snippet.line}: {' '.join(words)}"[:90])
-               for name, text in TEXTS.items() for snippet in snippets(text)
-               if snippet.kind == "shell" and snippet.skipped is None for words in commands(snippet.code)]
+SHELL_LINES = [
+    pytest.param(words, id=f"{name}:{snippet.line}: {' '.join(words)}"[:90])
+    for name, text in TEXTS.items()
+    for snippet in snippets(text)
+    if snippet.kind == "shell" and snippet.skipped is None
+    for words in commands(snippet.code)
+]
 PROGRAMS = {"imondrian", "pointmetrics"}
 
 
 def test_the_readme_and_the_tutorials_have_snippets():
-    assert {"README.md", "docs/tutorials/scikit-learn.md", "docs/tutorials/river.md",
-            "docs/tutorials/point-clouds.md"} <= set(WITH_PYTHON)
+    assert {
+        "README.md",
+        "docs/tutorials/scikit-learn.md",
+        "docs/tutorials/river.md",
+        "docs/tutorials/point-clouds.md",
+    } <= set(WITH_PYTHON)
     assert any("pointmetrics" in param.values[0] for param in SHELL_LINES)
 
 
@@ -77,9 +85,17 @@ def test_the_command_line_is_valid(words, capsys):
     check_command(words, capsys)
 
 
-@pytest.mark.parametrize("line", ["pointmetrics compare a.ply b.ply --no-such-option", "pointmetrics cmopare a b",
-                                  "make nothing", "pip install '.[nothing]'", "pip install 'imondrian[plot,nothing]'",
-                                  "python examples/nothing.py"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pointmetrics compare a.ply b.ply --no-such-option",
+        "pointmetrics cmopare a b",
+        "make nothing",
+        "pip install '.[nothing]'",
+        "pip install 'imondrian[plot,nothing]'",
+        "python examples/nothing.py",
+    ],
+)
 def test_a_command_line_that_is_not_valid_is_found(line, capsys):
     with pytest.raises((AssertionError, SystemExit)):
         check_command(commands(line)[0], capsys)
@@ -89,9 +105,11 @@ def test_a_command_line_that_is_not_valid_is_found(line, capsys):
 
 
 def test_a_page_is_read_as_markdown():
-    text = ("```python\nx = 1\n```\n\n<!-- not run: takes an hour -->\n```python\nraise SystemExit\n```\n"
-            "text\n\n- in a list\n\n  ```pycon\n  >>> x + 1\n  2\n  ```\n\n```text\nnot code\n```\n"
-            "````\n```python\n```\n````\n")
+    text = (
+        "```python\nx = 1\n```\n\n<!-- not run: takes an hour -->\n```python\nraise SystemExit\n```\n"
+        "text\n\n- in a list\n\n  ```pycon\n  >>> x + 1\n  2\n  ```\n\n```text\nnot code\n```\n"
+        "````\n```python\n```\n````\n"
+    )
     found = snippets(text)
     assert [(s.kind, s.skipped) for s in found] == [("python", None), ("python", "takes an hour"), ("session", None)]
     assert [s.line for s in found] == [1, 6, 13]
@@ -117,6 +135,11 @@ def test_only_what_is_optional_may_be_missing():
 
 def test_command_lines_are_split_as_a_shell_would():
     lines = "cat a | imondrian stream --model m > out  # follow\nmake demo && make test\n$ pip install 'x[a,b]'\n"
-    assert commands(lines) == [["cat", "a"], ["imondrian", "stream", "--model", "m"], ["make", "demo"],
-                               ["make", "test"], ["pip", "install", "x[a,b]"]]
+    assert commands(lines) == [
+        ["cat", "a"],
+        ["imondrian", "stream", "--model", "m"],
+        ["make", "demo"],
+        ["make", "test"],
+        ["pip", "install", "x[a,b]"],
+    ]
     assert commands("pointmetrics compare a.ply \\\n    b.ply") == [["pointmetrics", "compare", "a.ply", "b.ply"]]

@@ -57,12 +57,12 @@ struct dim3 {
 
 // Vector types -----------------------------------------------------------------------------------
 
-#define CUDA_HOST_VECTORS(T, name)                                                               \
-  struct alignas(2 * sizeof(T)) name##2 { T x, y; };                                             \
-  struct name##3 { T x, y, z; };                                                                 \
-  struct alignas(sizeof(T) > 4 ? 16 : 4 * sizeof(T)) name##4 { T x, y, z, w; };                  \
-  inline name##2 make_##name##2(T x, T y) { return {x, y}; }                                     \
-  inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                             \
+#define CUDA_HOST_VECTORS(T, name)                                              \
+  struct alignas(2 * sizeof(T)) name##2 { T x, y; };                            \
+  struct name##3 { T x, y, z; };                                                \
+  struct alignas(sizeof(T) > 4 ? 16 : 4 * sizeof(T)) name##4 { T x, y, z, w; }; \
+  inline name##2 make_##name##2(T x, T y) { return {x, y}; }                    \
+  inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }            \
   inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 CUDA_HOST_VECTORS(float, float)
 CUDA_HOST_VECTORS(double, double)
@@ -160,8 +160,7 @@ inline void leave() {
   Grid& g = *grid();
   Thread& t = *self();
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(t.state == Thread::kDone ? nullptr : &t.fake_stack, g.stack_bottom,
-                                 g.stack_size);
+  __sanitizer_start_switch_fiber(t.state == Thread::kDone ? nullptr : &t.fake_stack, g.stack_bottom, g.stack_size);
 #endif
   swapcontext(&t.context, &g.scheduler);
 #if defined(__SANITIZE_ADDRESS__)
@@ -192,8 +191,8 @@ inline void enter(Thread& t) {
 inline void meet(int* arrived, int* first_line, int wanted, int line, Thread::State state) {
   if (*arrived == 0) *first_line = line;
   if (*first_line != line) {
-    fail("threads of one block wait at different barriers, at lines " + std::to_string(*first_line) +
-         " and " + std::to_string(line));
+    fail("threads of one block wait at different barriers, at lines " + std::to_string(*first_line) + " and " +
+         std::to_string(line));
   }
   Thread& t = *self();
   t.line = line;
@@ -436,22 +435,21 @@ constexpr int warpSize = cuda_host::kWarp;
   ::cuda_host::shuffle(mask, value, __LINE__, (source) & (::cuda_host::kWarp - 1))
 #define __shfl_xor_sync(mask, value, bits) \
   ::cuda_host::shuffle(mask, value, __LINE__, ::cuda_host::self()->lane ^ (bits))
-#define __shfl_down_sync(mask, value, by)                                                   \
-  ::cuda_host::shuffle(mask, value, __LINE__,                                               \
+#define __shfl_down_sync(mask, value, by)                                                    \
+  ::cuda_host::shuffle(mask, value, __LINE__,                                                \
                        ::cuda_host::self()->lane + static_cast<int>(by) < ::cuda_host::kWarp \
-                           ? ::cuda_host::self()->lane + static_cast<int>(by)               \
+                           ? ::cuda_host::self()->lane + static_cast<int>(by)                \
                            : ::cuda_host::self()->lane)
-#define __shfl_up_sync(mask, value, by)                                         \
-  ::cuda_host::shuffle(mask, value, __LINE__,                                   \
-                       ::cuda_host::self()->lane - static_cast<int>(by) >= 0    \
-                           ? ::cuda_host::self()->lane - static_cast<int>(by)   \
+#define __shfl_up_sync(mask, value, by)                                       \
+  ::cuda_host::shuffle(mask, value, __LINE__,                                 \
+                       ::cuda_host::self()->lane - static_cast<int>(by) >= 0  \
+                           ? ::cuda_host::self()->lane - static_cast<int>(by) \
                            : ::cuda_host::self()->lane)
 #define __ballot_sync(mask, predicate) ::cuda_host::ballot(mask, (predicate) != 0, __LINE__)
 #define __any_sync(mask, predicate) (::cuda_host::ballot(mask, (predicate) != 0, __LINE__) != 0)
 #define __all_sync(mask, predicate) (::cuda_host::ballot(mask, (predicate) != 0, __LINE__) == 0xffffffffu)
 // The reductions of compute capability 8.0: kernels that must run on 7.5 shuffle instead.
-#define __reduce_add_sync(mask, value) \
-  ::cuda_host::reduce(mask, value, __LINE__, [](auto a, auto b) { return a + b; })
+#define __reduce_add_sync(mask, value) ::cuda_host::reduce(mask, value, __LINE__, [](auto a, auto b) { return a + b; })
 #define __reduce_min_sync(mask, value) \
   ::cuda_host::reduce(mask, value, __LINE__, [](auto a, auto b) { return b < a ? b : a; })
 #define __reduce_max_sync(mask, value) \
@@ -483,8 +481,9 @@ T update(T* at, F next) {
 template <class T>
 T atomicAdd(T* at, std::common_type_t<T> value) {
   static_assert(!std::is_same_v<T, long long>, "CUDA has no signed 64-bit atomicAdd");
-  return cuda_host::update(at, [=](T old) { return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) +
-                                                                  static_cast<std::make_unsigned_t<T>>(value)); });
+  return cuda_host::update(at, [=](T old) {
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(value));
+  });
 }
 template <class T>
 T atomicMin(T* at, std::common_type_t<T> value) {
@@ -518,9 +517,13 @@ T atomicCAS(T* at, std::common_type_t<T> expected, std::common_type_t<T> value) 
 // Arithmetic -------------------------------------------------------------------------------------
 
 template <class T>
-T min(T a, T b) { return b < a ? b : a; }
+T min(T a, T b) {
+  return b < a ? b : a;
+}
 template <class T>
-T max(T a, T b) { return a < b ? b : a; }
+T max(T a, T b) {
+  return a < b ? b : a;
+}
 inline float min(float a, float b) { return std::fmin(a, b); }
 inline float max(float a, float b) { return std::fmax(a, b); }
 inline double min(double a, double b) { return std::fmin(a, b); }
@@ -575,13 +578,12 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 }
 
 // What a library of kernels exports: for each a launcher and its parameters' types.
-#define CUDA_HOST_ENTRY(kernel)                                                                        \
-  extern "C" int launch_##kernel(const ::cuda_host::Shape* shape, void** arguments, char* message,     \
-                                 std::size_t room) {                                                   \
-    const std::string error = ::cuda_host::launch(kernel, *shape, arguments);                          \
-    std::snprintf(message, room, "%s", error.c_str());                                                 \
-    return error.empty() ? 0 : 1;                                                                      \
-  }                                                                                                    \
-  extern "C" void signature_##kernel(char* text, std::size_t room) {                                   \
-    std::snprintf(text, room, "%s", ::cuda_host::signature(kernel).c_str());                           \
+#define CUDA_HOST_ENTRY(kernel)                                                                                        \
+  extern "C" int launch_##kernel(const ::cuda_host::Shape* shape, void** arguments, char* message, std::size_t room) { \
+    const std::string error = ::cuda_host::launch(kernel, *shape, arguments);                                          \
+    std::snprintf(message, room, "%s", error.c_str());                                                                 \
+    return error.empty() ? 0 : 1;                                                                                      \
+  }                                                                                                                    \
+  extern "C" void signature_##kernel(char* text, std::size_t room) {                                                   \
+    std::snprintf(text, room, "%s", ::cuda_host::signature(kernel).c_str());                                           \
   }

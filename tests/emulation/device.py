@@ -19,8 +19,16 @@ import numpy as np
 from imondrian._kit.device import Extent, allow_shared, check_args
 from imondrian._kit.kernel_source import Instance, Kernel
 
-_TYPES = {"f4": np.float32, "f8": np.float64, "i1": np.int8, "u1": np.uint8, "i4": np.int32, "u4": np.uint32,
-          "i8": np.int64, "u8": np.uint64}
+_TYPES = {
+    "f4": np.float32,
+    "f8": np.float64,
+    "i1": np.int8,
+    "u1": np.uint8,
+    "i4": np.int32,
+    "u4": np.uint32,
+    "i8": np.int64,
+    "u8": np.uint64,
+}
 
 
 class EmulatedDevice:
@@ -57,8 +65,10 @@ class EmulatedDevice:
         function = self.function(kernel)
         allow_shared(function, shared)
         if shared > function.max_dynamic_shared_size_bytes:
-            raise RuntimeError(f"{kernel.entry}: CUDA_ERROR_INVALID_VALUE: {shared} bytes of shared memory, beside its "
-                               f"own {function.shared_size_bytes}, and nothing asked for more than 48 KiB")
+            raise RuntimeError(
+                f"{kernel.entry}: CUDA_ERROR_INVALID_VALUE: {shared} bytes of shared memory, beside its "
+                f"own {function.shared_size_bytes}, and nothing asked for more than 48 KiB"
+            )
 
     def synchronize(self) -> None: ...
 
@@ -103,8 +113,10 @@ class EmulatedFunction:
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, wanted: int) -> None:
         if wanted + self.shared_size_bytes > self._most:
-            raise RuntimeError(f"{self.entry}: CUDA_ERROR_INVALID_VALUE: {wanted} bytes of shared memory, and its own "
-                               f"{self.shared_size_bytes}; a block has at most {self._most // 1024} KiB")
+            raise RuntimeError(
+                f"{self.entry}: CUDA_ERROR_INVALID_VALUE: {wanted} bytes of shared memory, and its own "
+                f"{self.shared_size_bytes}; a block has at most {self._most // 1024} KiB"
+            )
         self._dynamic = wanted
 
 
@@ -179,10 +191,21 @@ def _run_apart(program: Any, entry: str, extents: tuple[int, ...], args: list[An
             arrays.append(arg)
         kinds += struct.pack("<qQ", place, 0)
     content = b"".join(struct.pack("<Q", a.nbytes) + a.tobytes() for a in arrays)
-    given = (entry.encode().ljust(64, b"\0") + struct.pack("<8IQ", *extents, len(args)) + kinds
-             + struct.pack("<Q", len(arrays)) + content)
-    result = subprocess.run([str(program)], input=given, capture_output=True, check=False, timeout=300,
-                            env={**os.environ, **host_build.ENVIRONMENT})
+    given = (
+        entry.encode().ljust(64, b"\0")
+        + struct.pack("<8IQ", *extents, len(args))
+        + kinds
+        + struct.pack("<Q", len(arrays))
+        + content
+    )
+    result = subprocess.run(
+        [str(program)],
+        input=given,
+        capture_output=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, **host_build.ENVIRONMENT},
+    )
     if result.returncode != 0:
         raise RuntimeError(f"{entry}: {result.stderr.decode(errors='replace')[-6000:]}")
     at = 0
@@ -190,4 +213,3 @@ def _run_apart(program: Any, entry: str, extents: tuple[int, ...], args: list[An
         if array.size:
             array.reshape(-1)[:] = np.frombuffer(result.stdout[at : at + array.nbytes], dtype=array.dtype)
         at += array.nbytes
-

@@ -39,8 +39,10 @@ def sections_of(content: bytes) -> list[Section]:
     (table,) = struct.unpack_from("<Q", content, 40)
     size, count, names = struct.unpack_from("<HHH", content, 58)
     rows = [struct.unpack_from("<IIQQQQII", content, table + i * size) for i in range(count)]
-    return [Section(_text(content, rows[names][4] + name), kind, offset, length, link, info)
-            for name, kind, _, _, offset, length, link, info in rows]
+    return [
+        Section(_text(content, rows[names][4] + name), kind, offset, length, link, info)
+        for name, kind, _, _, offset, length, link, info in rows
+    ]
 
 
 def objects_of(content: bytes) -> dict[str, int]:

@@ -106,8 +106,11 @@ class ndarray(NDArrayOperatorsMixin):
             raise AttributeError(name)
         found = getattr(self._array, name)
         if not callable(found):
-            return found if name in ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags") \
+            return (
+                found
+                if name in ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags")
                 else wrap(found)
+            )
 
         def method(*args: Any, **kwargs: Any) -> Any:
             if name in ("item", "tolist"):
@@ -205,11 +208,18 @@ def make() -> ModuleType:
     module.asarray = module.array = asarray  # type: ignore[attr-defined]
     module.asnumpy = asnumpy  # type: ignore[attr-defined]
     module.ascontiguousarray = lambda a, dtype=None: wrap(  # type: ignore[attr-defined]
-        np.ascontiguousarray(unwrap(asarray(a)), dtype=dtype))
+        np.ascontiguousarray(unwrap(asarray(a)), dtype=dtype)
+    )
     runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDevice=lambda: 0, memGetInfo=_memory)
     allocator = SimpleNamespace(malloc=None)
     module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
-        Device=_Null, get_current_stream=_Null, Stream=_Null, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        runtime=runtime, using_allocator=_Null, PythonFunctionAllocator=lambda allocate, free: allocator)
+        Device=_Null,
+        get_current_stream=_Null,
+        Stream=_Null,
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        runtime=runtime,
+        using_allocator=_Null,
+        PythonFunctionAllocator=lambda allocate, free: allocator,
+    )
     module.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=_release)  # type: ignore[attr-defined]
     return module

@@ -14,10 +14,24 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 COMPILER = os.environ.get("CXX") or shutil.which("g++")
 # As the device is asked to: no contraction. Sanitized builds are compiled without optimisation of reads away.
-FLAGS = ["-std=c++17", "-g1", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror",
-         "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-unknown-pragmas", "-Wno-clobbered"]
-ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0", "TSAN_OPTIONS": "halt_on_error=0",
-               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+FLAGS = [
+    "-std=c++17",
+    "-g1",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unused-parameter",
+    "-Wno-unused-function",
+    "-Wno-unknown-pragmas",
+    "-Wno-clobbered",
+]
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+    "TSAN_OPTIONS": "halt_on_error=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
 _ENTRY = re.compile(r'extern "C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(')
 
 
@@ -53,6 +67,7 @@ def folder() -> Path:
     """Return the folder of this session's builds."""
     path = Path(tempfile.mkdtemp(prefix="pointmetrics-kernels-"))
     import atexit
+
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 

@@ -42,7 +42,7 @@ def points(n=600, d=4, dtype="float64", seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) * [1, 10, 0.1, 1000][:d]
     X[: n // 4] = X[0]
-    X[n // 4: n // 3] = X[-1]
+    X[n // 4 : n // 3] = X[-1]
     return X.astype(dtype)
 
 

@@ -42,11 +42,17 @@ def test_a_timeline_without_marks_shows_scores_only():
     assert len(drawn(ax, "score")) == 3
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"scores": np.zeros((2, 2))}, r"scores must have shape \(n,\), got \(2, 2\)"),
-    ({"scores": np.zeros(3), "anomalous": [True]}, r"anomalous must have the shape of scores, \(3,\), got \(1,\)"),
-    ({"scores": np.zeros(3), "alarms": np.zeros((3, 1))}, r"alarms must have the shape of scores, .*, got \(3, 1\)"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scores": np.zeros((2, 2))}, r"scores must have shape \(n,\), got \(2, 2\)"),
+        ({"scores": np.zeros(3), "anomalous": [True]}, r"anomalous must have the shape of scores, \(3,\), got \(1,\)"),
+        (
+            {"scores": np.zeros(3), "alarms": np.zeros((3, 1))},
+            r"alarms must have the shape of scores, .*, got \(3, 1\)",
+        ),
+    ],
+)
 def test_a_timeline_refuses_what_does_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         plot.score_timeline(**options)
@@ -116,10 +122,14 @@ def test_an_explanation_of_a_detector_is_that_of_its_contributions():
     assert bars(plot.plot_explanation(model, x)) == bars(plot.plot_explanation(model.explain_one(x), x))
 
 
-@pytest.mark.parametrize(("point", "error", "message"), [
-    (None, ValueError, r"X must be one point, .* got \(\)"),
-    (np.zeros((2, 3)), ValueError, r"X must be one point.*\(2, 3\)"), (3.0, ValueError, "X must be one point"),
-])
+@pytest.mark.parametrize(
+    ("point", "error", "message"),
+    [
+        (None, ValueError, r"X must be one point, .* got \(\)"),
+        (np.zeros((2, 3)), ValueError, r"X must be one point.*\(2, 3\)"),
+        (3.0, ValueError, "X must be one point"),
+    ],
+)
 def test_an_explanation_is_of_one_point(point, error, message):
     forest = IsolationMondrianForest(random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(error, match=message):
@@ -144,10 +154,17 @@ def test_a_decision_map_draws_points_that_lack_values_over_a_plane_of_numbers():
 
     ax = plot.decision_map(Detector, X, resolution=20)
     assert np.isfinite(asked[0]).all()
-    assert sum(len(dots.get_offsets()) for dots in ax.collections if len(dots.get_offsets()) and dots.get_label() in
-               ("inlier", "outlier")) == 60
-    drawn = np.concatenate([np.asarray(dots.get_offsets()) for dots in ax.collections
-                            if dots.get_label() in ("inlier", "outlier")])
+    assert (
+        sum(
+            len(dots.get_offsets())
+            for dots in ax.collections
+            if len(dots.get_offsets()) and dots.get_label() in ("inlier", "outlier")
+        )
+        == 60
+    )
+    drawn = np.concatenate(
+        [np.asarray(dots.get_offsets()) for dots in ax.collections if dots.get_label() in ("inlier", "outlier")]
+    )
     assert np.isfinite(drawn).all()
     X[:, 1] = np.nan
     plot.decision_map(IsolationMondrianForest(8, random_state=0).fit(X), X, resolution=10)

@@ -62,11 +62,18 @@ def forest(tmp_path):
 # -- the same as a dict of models --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bounds", [{"max_models": 1}, {"max_models": 4}, {"max_models": 1000},
-                                    {"max_bytes": 200_000}], ids=str)
-@pytest.mark.parametrize("settings", [SMALL, {"n_trees": 5, "window": "thinned", "score": "depth", "calibration": None},
-                                      {"n_trees": 3, "window": 7, "scale": None, "max_features": 2,
-                                       "calibration_half_life": 20.0}], ids=str)
+@pytest.mark.parametrize(
+    "bounds", [{"max_models": 1}, {"max_models": 4}, {"max_models": 1000}, {"max_bytes": 200_000}], ids=str
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SMALL,
+        {"n_trees": 5, "window": "thinned", "score": "depth", "calibration": None},
+        {"n_trees": 3, "window": 7, "scale": None, "max_features": 2, "calibration_half_life": 20.0},
+    ],
+    ids=str,
+)
 def test_it_is_a_dict_of_models(tmp_path, settings, bounds):
     expected, rng = InMemory(**settings), np.random.default_rng(1)
     with KeyedForest(tmp_path / "models", seed=1, **bounds, **settings) as forest:
@@ -180,8 +187,9 @@ def test_keys_can_be_dropped(forest):
 # -- bad input -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("x", "error"), [({"a": "text"}, TypeError), ({"a": float("inf")}, ValueError),
-                                          ({b"a": 1}, TypeError)])
+@pytest.mark.parametrize(
+    ("x", "error"), [({"a": "text"}, TypeError), ({"a": float("inf")}, ValueError), ({b"a": 1}, TypeError)]
+)
 def test_bad_points_change_nothing(forest, x, error):
     for n in (0, 10, 100):
         for _ in range(n):
@@ -194,10 +202,16 @@ def test_bad_points_change_nothing(forest, x, error):
         forest.forget_one("unknown", {"a": 1})
 
 
-@pytest.mark.parametrize(("parameters", "error"), [
-    ({"max_models": 0}, ValueError), ({"max_bytes": 1.5}, TypeError), ({"n_trees": 0}, ValueError),
-    ({"window": "x"}, ValueError), ({"seed": 1.5}, TypeError),
-])
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"max_models": 0}, ValueError),
+        ({"max_bytes": 1.5}, TypeError),
+        ({"n_trees": 0}, ValueError),
+        ({"window": "x"}, ValueError),
+        ({"seed": 1.5}, TypeError),
+    ],
+)
 def test_bad_parameters_make_no_folder(tmp_path, parameters, error):
     with pytest.raises(error, match=next(iter(parameters))):
         KeyedForest(tmp_path / "models", **parameters)
@@ -260,8 +274,13 @@ with KeyedForest({str(tmp_path / "models")!r}, max_models=20, seed=1) as forest:
     assert forest.info()["in_memory"] == 20
     print(resident() - before, 20 * forest.model_bytes(3) + (8 << 20), 600 * forest.model_bytes(3))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     grown, bound, all_models = map(int, done.stdout.split())
     assert grown < 1.5 * bound < all_models / 4  # the half for what the allocator keeps
 
@@ -330,10 +349,15 @@ def change(path, statement, *values):
     connection.close()
 
 
-@pytest.mark.parametrize(("statement", "message"), [
-    ("PRAGMA application_id = 7", "is not a store of imondrian"), ("PRAGMA user_version = 2", "format version 2"),
-    ("UPDATE notes SET note = '{'", "does not say what its models are"), ("DELETE FROM notes", "holds no models"),
-])
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("PRAGMA application_id = 7", "is not a store of imondrian"),
+        ("PRAGMA user_version = 2", "format version 2"),
+        ("UPDATE notes SET note = '{'", "does not say what its models are"),
+        ("DELETE FROM notes", "holds no models"),
+    ],
+)
 def test_folders_that_are_refused(tmp_path, statement, message):
     path = tmp_path / "models"
     KeyedForest(path, **SMALL).close()
@@ -360,8 +384,11 @@ def test_a_damaged_model_is_told_and_the_others_are_well(tmp_path, n_points):
     with KeyedForest(path, seed=1, **SMALL) as forest:
         for key in ("well", "ill"):
             forest.learn_many([key] * n_points, np.arange(n_points)[:, None])
-    change(path, "UPDATE models SET state = CAST(substr(state, 1, 50) || x'00' || substr(state, 52) AS BLOB) "
-                 "WHERE key = '\"ill\"'")
+    change(
+        path,
+        "UPDATE models SET state = CAST(substr(state, 1, 50) || x'00' || substr(state, 52) AS BLOB) "
+        "WHERE key = '\"ill\"'",
+    )
     with KeyedForest.open(path) as forest:
         with pytest.raises(ValueError, match=r"the model of 'ill' in .* is damaged"):
             forest.score_one("ill", {0: 1})
@@ -387,8 +414,11 @@ for number, (key, x) in enumerate(points(500, 12)):
 forest.drop(1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", script], check=False,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])},
+    )
     assert done.returncode == -signal.SIGKILL
     expected = InMemory(**SMALL)
     stream = list(points(500, 12))
@@ -430,8 +460,9 @@ def test_threads_share_it(tmp_path):
     found = {}
 
     def follow(forest, key):
-        found[key] = np.concatenate([forest.score_learn_many([key] * 10, rows[key][begin:begin + 10])
-                                     for begin in range(0, 300, 10)])
+        found[key] = np.concatenate(
+            [forest.score_learn_many([key] * 10, rows[key][begin : begin + 10]) for begin in range(0, 300, 10)]
+        )
 
     with KeyedForest(tmp_path / "models", seed=1, max_models=2, **SMALL) as forest:
         threads = [threading.Thread(target=follow, args=(forest, key)) for key in rows]

@@ -1,7 +1,7 @@
 // The forest core without Python, for sanitizers: random histories in both precisions and all three
-// memories, of ordinary numbers and of all others, several threads, exact-sized heap columns so that a step outside one is seen; then callers
-// in several threads that share a forest, behind the gate where one of them learns. Prints one line and
-// returns 0 when every audit passes and every thread count gives the same bits.
+// memories, of ordinary numbers and of all others, several threads, exact-sized heap columns so that a step outside one
+// is seen; then callers in several threads that share a forest, behind the gate where one of them learns. Prints one
+// line and returns 0 when every audit passes and every thread count gives the same bits.
 
 #include <algorithm>
 #include <cmath>
@@ -9,14 +9,14 @@
 #include <cstdlib>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <thread>
-#include <numeric>
 #include <vector>
 
+#include "base/rwlock.hpp"
 #include "core.hpp"
 #include "nativekit/isa.hpp"
-#include "base/rwlock.hpp"
 #include "score/score_window.hpp"
 
 namespace {
@@ -135,8 +135,9 @@ double score_all(Columns<T>& columns, const std::vector<T>& x, int threads) {
     for (const std::int64_t rows : {std::int64_t{1}, std::int64_t{63}, std::int64_t{64}, n}) {
       std::vector<double> depth(static_cast<std::size_t>(rows));
       double norm;
-      require(imondrian::score(columns.view(), kIs64<T>, x.data(), rows, kind, depth.data(), &norm, threads) ==
-                  Status::kOk, "score ran out of memory");
+      require(
+          imondrian::score(columns.view(), kIs64<T>, x.data(), rows, kind, depth.data(), &norm, threads) == Status::kOk,
+          "score ran out of memory");
       for (const double value : depth) total += value;
       total += norm;
     }
@@ -149,8 +150,8 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled
   constexpr std::int64_t kTrees = 3, kWindow = 40, kRows = 300;
   std::mt19937_64 random(7 + d);
   const bool bounded = memory != Memory::kUnbounded;
-  Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d,
-                     bounded ? kWindow * kTrees + 600 : 5 * kRows, memory, decay, scaled);
+  Columns<T> columns(kTrees, bounded ? kWindow + 1 : 4 * kRows, d, bounded ? kWindow * kTrees + 600 : 5 * kRows, memory,
+                     decay, scaled);
   double total = 0.0;
   for (int round = 0; round < 3; ++round) {
     std::vector<T> x = random_rows<T>(random, kRows, d, kind);
@@ -161,13 +162,15 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled
     const bool scored = round > 0;
     require(imondrian::learn(columns.view(), kIs64<T>, x.data(), kRows, bounded ? nullptr : weight.data(),
                              round == 1 ? Score::kDepth : Score::kInsertion, scored ? depth.data() : nullptr,
-                             scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk, "no room to learn");
+                             scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk,
+            "no room to learn");
     require(learnt == kRows, "not every row was learnt");
     audit(columns, threads);
     std::vector<std::int64_t> held(kRows), removed(kRows);
     for (const bool remove : {false, true}) {
-      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows - 20, remove, (remove ? removed : held).data(),
-                                threads) == Status::kOk, "forget failed");
+      require(imondrian::forget(columns.view(), kIs64<T>, x.data(), kRows - 20, remove,
+                                (remove ? removed : held).data(), threads) == Status::kOk,
+              "forget failed");
     }
     require(held == removed, "what was held was not what was removed");
     audit(columns, threads);
@@ -193,8 +196,9 @@ double from_drawn(const std::vector<T>& x, std::int64_t n, std::int64_t trees, s
   std::vector<T> sent;
   for (const std::int64_t row : kept) sent.insert(sent.end(), x.begin() + row * d, x.begin() + (row + 1) * d);
   for (std::int64_t& row : drawn) row = std::lower_bound(kept.begin(), kept.end(), row) - kept.begin();
-  require(imondrian::fit(view, kIs64<T>, sent.data(), static_cast<std::int64_t>(kept.size()), nullptr, sample, true, true,
-                         threads) == Status::kOk, "fit of drawn rows failed");
+  require(imondrian::fit(view, kIs64<T>, sent.data(), static_cast<std::int64_t>(kept.size()), nullptr, sample, true,
+                         true, threads) == Status::kOk,
+          "fit of drawn rows failed");
   require(imondrian::fill_boxes(view, kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
   audit(columns, threads);
   return score_all(columns, x, threads);
@@ -209,10 +213,10 @@ double batch(std::int64_t d, int kind, bool weighted, bool scaled, int threads) 
   double total = 0.0;
   for (const std::int64_t sample : {std::int64_t{1}, std::int64_t{64}, kRows}) {
     const bool own_rows = kRows > kTrees * sample;
-    Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0,
-                       scaled);
+    Columns<T> columns(kTrees, sample, d, own_rows ? kTrees * sample : kRows, Memory::kUnbounded, 0.0, scaled);
     require(imondrian::fit(columns.view(), kIs64<T>, x.data(), kRows, weighted ? weight.data() : nullptr, sample,
-                           own_rows, false, threads) == Status::kOk, "fit failed");
+                           own_rows, false, threads) == Status::kOk,
+            "fit failed");
     require(imondrian::fill_boxes(columns.view(), kIs64<T>, threads) == Status::kOk, "fill_boxes failed");
     audit(columns, threads);
     const double scored = score_all(columns, x, threads);
@@ -249,8 +253,18 @@ void run() {
 template <class T>
 std::vector<T> any_rows(std::mt19937_64& random, std::int64_t n, std::int64_t d, int kind) {
   using Limits = std::numeric_limits<T>;
-  const T sentinels[] = {T(0), -T(0), Limits::max(), -Limits::max(), Limits::max() / 2, Limits::denorm_min(),
-                         -Limits::denorm_min(), Limits::min(), T(1), T(-1), T(0.1), T(2)};
+  const T sentinels[] = {T(0),
+                         -T(0),
+                         Limits::max(),
+                         -Limits::max(),
+                         Limits::max() / 2,
+                         Limits::denorm_min(),
+                         -Limits::denorm_min(),
+                         Limits::min(),
+                         T(1),
+                         T(-1),
+                         T(0.1),
+                         T(2)};
   std::vector<T> pool(static_cast<std::size_t>(2 * n));
   for (T& value : pool) {
     const int span = Limits::max_exponent - Limits::min_exponent + Limits::digits;
@@ -265,7 +279,8 @@ std::vector<T> any_rows(std::mt19937_64& random, std::int64_t n, std::int64_t d,
     if (kind == 1 && random() % 4 == 0) value = Limits::quiet_NaN();
   }
   for (std::int64_t i = n / 2; i < n; ++i) {  // again
-    std::copy_n(x.begin() + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n / 2)) * d, d, x.begin() + i * d);
+    std::copy_n(x.begin() + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n / 2)) * d, d,
+                x.begin() + i * d);
   }
   return x;
 }
@@ -281,7 +296,8 @@ void require_numbers(Columns<T>& columns, const std::vector<T>& x, int threads) 
             "score ran out of memory");
     for (const double one : value) require(std::isfinite(one), "a score is no number");
     require(imondrian::explain(columns.view(), kIs64<T>, x.data(), std::min<std::int64_t>(n, 20), kind, parts.data(),
-                               value.data(), &unit, threads) == Status::kOk, "explain ran out of memory");
+                               value.data(), &unit, threads) == Status::kOk,
+            "explain ran out of memory");
     for (std::int64_t i = 0; i < std::min<std::int64_t>(n, 20) * 2 * columns.features; ++i) {
       require(std::isfinite(parts[i]), "a contribution is no number");
     }
@@ -298,7 +314,8 @@ void any_numbers(std::int64_t d, int kind, bool scaled, unsigned seed) {
     const std::int64_t rows = kRows > kTrees * sample ? kTrees * sample : kRows;
     Columns<T> built(kTrees, sample, d, rows, Memory::kUnbounded, 0.0, scaled, true);
     require(imondrian::fit(built.view(), kIs64<T>, x.data(), kRows, nullptr, sample, rows != kRows, false, 2) ==
-                Status::kOk, "fit failed");
+                Status::kOk,
+            "fit failed");
     require(imondrian::fill_boxes(built.view(), kIs64<T>, 1) == Status::kOk, "fill_boxes failed");
     audit(built, 1);
     require_numbers(built, x, 2);
@@ -312,7 +329,9 @@ void any_numbers(std::int64_t d, int kind, bool scaled, unsigned seed) {
       std::vector<double> depth(kRows), norm(kRows);
       std::int64_t learnt = 0;
       require(imondrian::learn(columns.view(), kIs64<T>, rows.data(), kRows, nullptr, static_cast<Score>(round),
-                               depth.data(), norm.data(), &learnt, 2) == Status::kOk && learnt == kRows, "no room to learn");
+                               depth.data(), norm.data(), &learnt, 2) == Status::kOk &&
+                  learnt == kRows,
+              "no room to learn");
       for (const double one : depth) require(std::isfinite(one), "a score is no number");
       audit(columns, 1);
       require_numbers(columns, rows, 2);
@@ -332,7 +351,8 @@ void concurrent_scorers(std::int64_t d, Memory memory) {
   const std::vector<T> x = random_rows<T>(random, 40, d, 0), queries = random_rows<T>(random, 80, d, 4);
   std::int64_t learnt = 0;
   require(imondrian::learn(columns.view(), kIs64<T>, x.data(), 40, nullptr, Score::kDepth, nullptr, nullptr, &learnt,
-                           1) == Status::kOk, "no room to learn");
+                           1) == Status::kOk,
+          "no room to learn");
   const double expected = score_all(columns, queries, 1);
   std::vector<double> found(4);
   std::vector<std::thread> callers;
@@ -354,7 +374,9 @@ void learners_among_scorers(std::int64_t d, Memory memory) {
       if (gate.try_write() != imondrian::Entry::kIn) gate.write(nullptr);
       std::int64_t learnt = 0;
       require(imondrian::learn(columns.view(), kIs64<T>, x.data() + i * d, 1, nullptr, Score::kDepth, nullptr, nullptr,
-                               &learnt, 2) == Status::kOk && learnt == 1, "no room to learn");
+                               &learnt, 2) == Status::kOk &&
+                  learnt == 1,
+              "no room to learn");
       gate.end_write();
     }
   };

@@ -1,7 +1,7 @@
 // The point core without Python, for sanitizers: neighbours, samples, balls, cylinders, pairwise sums, meshes
-// and both earth mover's solvers in both precisions, on clouds with ties, duplicates and extreme sizes, in exact-sized heap
-// arrays so that a step outside one is seen. Every result is checked against brute force or its own
-// certificate, and every thread count must give the same bits. Prints one line and returns 0.
+// and both earth mover's solvers in both precisions, on clouds with ties, duplicates and extreme sizes, in exact-sized
+// heap arrays so that a step outside one is seen. Every result is checked against brute force or its own certificate,
+// and every thread count must give the same bits. Prints one line and returns 0.
 
 #include <algorithm>
 #include <atomic>
@@ -80,9 +80,18 @@ void check_neighbors(int d, const std::vector<std::int64_t>& n, const std::vecto
   for (const int threads : {1, 2, 4}) {
     Neighbors<T> out{std::vector<T>(x.size() / d), std::vector<T>(y.size() / d),
                      std::vector<std::int32_t>(x.size() / d), std::vector<std::int32_t>(y.size() / d)};
-    const pointmetrics::NearestJob<T> job{x.data(), x_offsets.data(), y.data(), y_offsets.data(),
-                                          static_cast<std::int64_t>(n.size()), d, threads, nullptr,
-                                          out.sq_x.data(), out.id_x.data(), out.sq_y.data(), out.id_y.data()};
+    const pointmetrics::NearestJob<T> job{x.data(),
+                                          x_offsets.data(),
+                                          y.data(),
+                                          y_offsets.data(),
+                                          static_cast<std::int64_t>(n.size()),
+                                          d,
+                                          threads,
+                                          nullptr,
+                                          out.sq_x.data(),
+                                          out.id_x.data(),
+                                          out.sq_y.data(),
+                                          out.id_y.data()};
     require(pointmetrics::nearest(job) == 0, "nearest failed");
     if (threads == 1) first = out;
     require(out == first, "neighbours depend on the threads");
@@ -98,9 +107,19 @@ void check_neighbors(int d, const std::vector<std::int64_t>& n, const std::vecto
   std::vector<double> sums[2];
   for (const int threads : {1, 3}) {
     std::vector<double> forth(pairs.size() / 2), back(pairs.size() / 2);
-    const pointmetrics::PairwiseJob<T> job{x.data(), x_offsets.data(), std::int64_t(n.size()), y.data(),
-                                           y_offsets.data(), std::int64_t(m.size()), pairs.data(),
-                                           std::int64_t(pairs.size() / 2), d, 1, threads, forth.data(), back.data()};
+    const pointmetrics::PairwiseJob<T> job{x.data(),
+                                           x_offsets.data(),
+                                           std::int64_t(n.size()),
+                                           y.data(),
+                                           y_offsets.data(),
+                                           std::int64_t(m.size()),
+                                           pairs.data(),
+                                           std::int64_t(pairs.size() / 2),
+                                           d,
+                                           1,
+                                           threads,
+                                           forth.data(),
+                                           back.data()};
     require(pointmetrics::pairwise(job) == 0, "pairwise failed");
     forth.insert(forth.end(), back.begin(), back.end());
     sums[threads > 1] = forth;
@@ -120,9 +139,9 @@ void check_prepared() {
   for (int prepared = 0; prepared < 2; ++prepared) {
     Neighbors<float>& o = out[prepared];
     o = {std::vector<float>(n), std::vector<float>(m), std::vector<std::int32_t>(n), std::vector<std::int32_t>(m)};
-    const pointmetrics::NearestJob<float> job{x.data(), x_offsets, y.data(), y_offsets, 1, 3, 2,
-                                              prepared ? memory : nullptr, o.sq_x.data(), o.id_x.data(),
-                                              o.sq_y.data(), o.id_y.data()};
+    const pointmetrics::NearestJob<float> job{
+        x.data(),      x_offsets,     y.data(),      y_offsets,    1, 3, 2, prepared ? memory : nullptr,
+        o.sq_x.data(), o.id_x.data(), o.sq_y.data(), o.id_y.data()};
     require(pointmetrics::nearest(job) == 0, "nearest failed");
   }
   require(out[0] == out[1], "a prepared cloud changes the neighbours");
@@ -140,7 +159,8 @@ void check_mesh() {
     std::vector<double> sq(300), barycentric(900);
     std::vector<std::int32_t> face(300);
     require(pointmetrics::nearest_on_mesh(points.data(), 300, mesh, threads, sq.data(), face.data(),
-                                          barycentric.data()) == 0, "nearest_on_mesh failed");
+                                          barycentric.data()) == 0,
+            "nearest_on_mesh failed");
     if (threads == 1) first = sq;
     require(sq == first, "mesh distances depend on the threads");
   }
@@ -157,8 +177,9 @@ void check_assignment(int d, const std::vector<std::int64_t>& n, bool lattice, p
     std::vector<double> upper(pairs), lower(pairs), prices(total);
     std::vector<std::uint8_t> converged(pairs);
     std::vector<std::int32_t> assignment(total);
-    const pointmetrics::emd::Job job{x.data(), y.data(), offsets.data(), std::int64_t(pairs), d, cost, tol, threads,
-                                     upper.data(), lower.data(), converged.data(), assignment.data(), prices.data()};
+    const pointmetrics::emd::Job job{
+        x.data(),     y.data(),         offsets.data(),    std::int64_t(pairs), d, cost, tol, threads, upper.data(),
+        lower.data(), converged.data(), assignment.data(), prices.data()};
     require(pointmetrics::emd::solve(job) == 0, "solve failed");
     if (threads == 1) first = assignment;
     require(assignment == first, "the assignment depends on the threads");
@@ -186,9 +207,20 @@ void check_transport(int d, const std::vector<std::int64_t>& n, const std::vecto
     std::vector<double> upper(n.size()), lower(n.size());
     std::vector<std::uint8_t> converged(n.size());
     std::vector<pointmetrics::emd::Plan> plans;
-    const pointmetrics::emd::TransportJob job{
-        x.data(), y.data(), x_offsets.data(), y_offsets.data(), x_mass.data(), y_mass.data(), std::int64_t(n.size()),
-        d, pointmetrics::emd::Cost::euclidean, 0.0, threads, upper.data(), lower.data(), converged.data()};
+    const pointmetrics::emd::TransportJob job{x.data(),
+                                              y.data(),
+                                              x_offsets.data(),
+                                              y_offsets.data(),
+                                              x_mass.data(),
+                                              y_mass.data(),
+                                              std::int64_t(n.size()),
+                                              d,
+                                              pointmetrics::emd::Cost::euclidean,
+                                              0.0,
+                                              threads,
+                                              upper.data(),
+                                              lower.data(),
+                                              converged.data()};
     require(pointmetrics::emd::transport(job, plans) == 0, "transport failed");
     if (threads == 1) first = upper;
     require(upper == first, "the transport depends on the threads");
@@ -213,7 +245,8 @@ std::vector<std::int64_t> farthest_of(const std::vector<double>& points, std::in
   while (static_cast<std::int64_t>(chosen.size()) < k) {
     const double* last = points.data() + chosen.back() * d;
     for (std::int64_t i = 0; i < n; ++i) {
-      left[static_cast<std::size_t>(i)] = std::min(left[static_cast<std::size_t>(i)], sq_between(points.data() + i * d, last, d));
+      left[static_cast<std::size_t>(i)] =
+          std::min(left[static_cast<std::size_t>(i)], sq_between(points.data() + i * d, last, d));
     }
     left[static_cast<std::size_t>(chosen.back())] = -1;
     chosen.push_back(std::max_element(left.begin(), left.end()) - left.begin());
@@ -230,10 +263,11 @@ void check_sampling(int d, std::int64_t n, bool lattice) {
   for (const int threads : {1, 3}) {
     std::vector<std::int64_t> chosen(static_cast<std::size_t>(k)), counts(70), ends(1, 0);
     require(pointmetrics::farthest(pointmetrics::FarthestJob<double>{points.data(), offsets.data(), 1, d, k, 0, threads,
-                                                                     chosen.data()}) == 0, "farthest failed");
+                                                                     chosen.data()}) == 0,
+            "farthest failed");
     require(chosen == farthest_of(points, n, d, k), "farthest points differ");
-    pointmetrics::BallJob<double> job{points.data(), n, centres.data(), 70, d, sq_radii.data(), threads, counts.data(),
-                                      nullptr, nullptr};
+    pointmetrics::BallJob<double> job{points.data(),   n,       centres.data(), 70,      d,
+                                      sq_radii.data(), threads, counts.data(),  nullptr, nullptr};
     require(pointmetrics::balls(job) == 0, "counting balls failed");
     for (const std::int64_t count : counts) ends.push_back(ends.back() + count);
     std::vector<std::int64_t> ids(static_cast<std::size_t>(ends.back())), wanted;
@@ -260,13 +294,15 @@ void check_cylinders(std::int64_t n) {
                                                               threads, count.data(), mean.data(), sq_dev.data()}) == 0,
             "cylinders failed");
     require(pointmetrics::ball_moments(pointmetrics::MomentJob{points.data(), n, cores.data(), 70, 0.3, threads,
-                                                               counts.data(), sums.data()}) == 0, "moments failed");
+                                                               counts.data(), sums.data()}) == 0,
+            "moments failed");
     for (int i = 0; i < 70; ++i) {
       std::int64_t within = 0, near = 0;
       double sum = 0, traces = 0;
       for (std::int64_t j = 0; j < n; ++j) {
         const double sq = sq_between(points.data() + 3 * j, cores.data() + 3 * i, 3);
-        const double along = points[static_cast<std::size_t>(3 * j + i % 3)] - cores[static_cast<std::size_t>(3 * i + i % 3)];
+        const double along =
+            points[static_cast<std::size_t>(3 * j + i % 3)] - cores[static_cast<std::size_t>(3 * i + i % 3)];
         if (sq - along * along <= 0.04 && std::abs(along) <= 0.4) ++within, sum += along;
         if (sq <= 0.09) ++near, traces += sq;
       }
@@ -307,14 +343,14 @@ void check_interrupted_calls() {
   std::vector<std::int32_t> id_x(4000), id_y(4000);
   std::vector<std::uint8_t> converged(2);
   check_interrupts([&](int threads) {
-    return pointmetrics::nearest(pointmetrics::NearestJob<double>{x.data(), offsets.data(), y.data(), offsets.data(), 2, 3,
-                                                                  threads, nullptr, sq_x.data(), id_x.data(),
+    return pointmetrics::nearest(pointmetrics::NearestJob<double>{x.data(), offsets.data(), y.data(), offsets.data(), 2,
+                                                                  3, threads, nullptr, sq_x.data(), id_x.data(),
                                                                   sq_y.data(), id_y.data()});
   });
   check_interrupts([&](int threads) {
-    return pointmetrics::pairwise(pointmetrics::PairwiseJob<double>{x.data(), offsets.data(), 2, y.data(), offsets.data(),
-                                                                    2, pairs.data(), 4, 3, 2, threads, forth.data(),
-                                                                    back.data()});
+    return pointmetrics::pairwise(pointmetrics::PairwiseJob<double>{x.data(), offsets.data(), 2, y.data(),
+                                                                    offsets.data(), 2, pairs.data(), 4, 3, 2, threads,
+                                                                    forth.data(), back.data()});
   });
   check_interrupts([&](int threads) {
     return pointmetrics::emd::solve(pointmetrics::emd::Job{x.data(), y.data(), offsets.data(), 1, 3,
@@ -323,21 +359,21 @@ void check_interrupted_calls() {
   });
   std::vector<std::int64_t> chosen(2 * 400), counts(4000);
   check_interrupts([&](int threads) {
-    return pointmetrics::farthest(pointmetrics::FarthestJob<double>{x.data(), offsets.data(), 2, 3, 400, 0, threads,
-                                                                    chosen.data()});
+    return pointmetrics::farthest(
+        pointmetrics::FarthestJob<double>{x.data(), offsets.data(), 2, 3, 400, 0, threads, chosen.data()});
   });
   const std::vector<double> sq_radii(4000, 0.01);
   check_interrupts([&](int threads) {
-    return pointmetrics::balls(pointmetrics::BallJob<double>{x.data(), 4000, y.data(), 4000, 3, sq_radii.data(), threads,
-                                                             counts.data(), nullptr, nullptr});
+    return pointmetrics::balls(pointmetrics::BallJob<double>{x.data(), 4000, y.data(), 4000, 3, sq_radii.data(),
+                                                             threads, counts.data(), nullptr, nullptr});
   });
   const std::vector<std::int64_t> short_offsets = {0, 300}, long_offsets = {0, 600}, two(300, 2), one(600, 1);
   check_interrupts([&](int threads) {
     std::vector<pointmetrics::emd::Plan> plans;
     return pointmetrics::emd::transport(
-        pointmetrics::emd::TransportJob{x.data(), y.data(), short_offsets.data(), long_offsets.data(), two.data(), one.data(),
-                                        1, 3, pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(), lower.data(),
-                                        converged.data()},
+        pointmetrics::emd::TransportJob{x.data(), y.data(), short_offsets.data(), long_offsets.data(), two.data(),
+                                        one.data(), 1, 3, pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(),
+                                        lower.data(), converged.data()},
         plans);
   });
 }

@@ -60,8 +60,9 @@ def test_code_that_all_machines_run_is_of_the_baseline(package):
     library = CORES[package].__file__
     if not objdump or not library.endswith(".so"):
         pytest.skip("needs objdump, and a core that it reads")
-    listing = subprocess.run([objdump, "-d", "--no-show-raw-insn", library], capture_output=True, text=True,
-                             check=True).stdout
+    listing = subprocess.run(
+        [objdump, "-d", "--no-show-raw-insn", library], capture_output=True, text=True, check=True
+    ).stdout
     if "4avx2" not in listing:
         pytest.skip("needs a core with symbols, and with more than one level")
     name, strangers, used = "", set(), set()
@@ -81,10 +82,14 @@ def test_the_environment_caps_the_level(package, level):
     best = CORES[package].limit_instruction_set(2)
     if os.environ.get("IMONDRIAN_ISA"):
         pytest.skip("needs IMONDRIAN_ISA not to be set")
-    code = (f"import {package}\nfrom {package} import _core\n"
-            f"print(_core.instruction_set())\nprint({package}.info())")
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "IMONDRIAN_ISA": level},
-                          capture_output=True, text=True, check=True)
+    code = f"import {package}\nfrom {package} import _core\nprint(_core.instruction_set())\nprint({package}.info())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "IMONDRIAN_ISA": level},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     used = LEVELS[min(best, LEVELS.index(level))]
     assert done.stdout.startswith(f"('{used}', ")
     assert f"\ninstruction set: {used} (" in done.stdout
@@ -92,7 +97,12 @@ def test_the_environment_caps_the_level(package, level):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_unknown_level_is_refused(package):
-    done = subprocess.run([sys.executable, "-c", f"from {package} import _core"],
-                          env={**os.environ, "IMONDRIAN_ISA": "AVX9"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {package} import _core"],
+        env={**os.environ, "IMONDRIAN_ISA": "AVX9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "IMONDRIAN_ISA must be one of baseline, avx2, avx512, got 'AVX9'" in done.stderr

@@ -12,8 +12,18 @@ import pointmetrics as pm
 from pointmetrics import cli
 from pointmetrics._cli import demo as _demo
 
-METRICS = ["cd-l1", "pcn:x_to_y", "pcn:y_to_x", "dcd", "hausdorff", "hausdorff@0.95", "hausdorff:y_to_x",
-           "f-score@0.1", "precision@0.1", "recall@0.1"]
+METRICS = [
+    "cd-l1",
+    "pcn:x_to_y",
+    "pcn:y_to_x",
+    "dcd",
+    "hausdorff",
+    "hausdorff@0.95",
+    "hausdorff:y_to_x",
+    "f-score@0.1",
+    "precision@0.1",
+    "recall@0.1",
+]
 
 
 def scans(k=5, seed=0):
@@ -23,11 +33,16 @@ def scans(k=5, seed=0):
 
 def expected_row(x, y):
     f = pm.f_score(x, y, 0.1, return_details=True)
-    return [pm.chamfer_distance(x, y, convention="cd-l1"),
-            pm.chamfer_distance(x, y, convention="pcn", direction="x_to_y"),
-            pm.chamfer_distance(x, y, convention="pcn", direction="y_to_x"),
-            pm.density_aware_chamfer_distance(x, y), pm.hausdorff_distance(x, y),
-            pm.hausdorff_distance(x, y, quantile=0.95), pm.hausdorff_distance(x, y, direction="y_to_x"), *f]
+    return [
+        pm.chamfer_distance(x, y, convention="cd-l1"),
+        pm.chamfer_distance(x, y, convention="pcn", direction="x_to_y"),
+        pm.chamfer_distance(x, y, convention="pcn", direction="y_to_x"),
+        pm.density_aware_chamfer_distance(x, y),
+        pm.hausdorff_distance(x, y),
+        pm.hausdorff_distance(x, y, quantile=0.95),
+        pm.hausdorff_distance(x, y, direction="y_to_x"),
+        *f,
+    ]
 
 
 class TestSklearn:
@@ -67,15 +82,18 @@ class TestSklearn:
         model = KNeighborsClassifier(n_neighbors=2, metric="precomputed").fit(matrix, [0] * 4 + [1] * 4)
         assert model.score(matrix, [0] * 4 + [1] * 4) == 1
 
-    @pytest.mark.parametrize("options, message", [
-        ({}, "nothing to measure against"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["emdd"]}, "metric must be dcd, hausdorff"),
-        ({"reference": np.zeros((3, 2)), "metrics": "cd-l1"}, "metrics must be a sequence"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["recall"]}, "recall@t"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["recall@x"]}, "has 'x' where a number is expected"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["cd-l1:up"]}, "direction must be one of"),
-        ({"reference": np.zeros((3, 2)), "metrics": ["hausdorff@95"]}, "quantile of 'hausdorff@95' must be"),
-    ])
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            ({}, "nothing to measure against"),
+            ({"reference": np.zeros((3, 2)), "metrics": ["emdd"]}, "metric must be dcd, hausdorff"),
+            ({"reference": np.zeros((3, 2)), "metrics": "cd-l1"}, "metrics must be a sequence"),
+            ({"reference": np.zeros((3, 2)), "metrics": ["recall"]}, "recall@t"),
+            ({"reference": np.zeros((3, 2)), "metrics": ["recall@x"]}, "has 'x' where a number is expected"),
+            ({"reference": np.zeros((3, 2)), "metrics": ["cd-l1:up"]}, "direction must be one of"),
+            ({"reference": np.zeros((3, 2)), "metrics": ["hausdorff@95"]}, "quantile of 'hausdorff@95' must be"),
+        ],
+    )
     def test_bad_options_are_named(self, options, message):
         with pytest.raises(ValueError, match=message):
             pm.sklearn.CloudDistances(**options).fit()

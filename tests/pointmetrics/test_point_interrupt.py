@@ -53,19 +53,34 @@ RNG = np.random.default_rng(0)
 CALLS = {
     "a scan of all points": lambda: ((RNG.random((20_000, 40)), RNG.random((20_000, 40))), pm.chamfer_distance, {}),
     "a tree that rules nothing out": lambda: (
-        (RNG.normal(size=(20_000, 3)) * 1e-9, on_sphere(100_000, RNG)), pm.nearest_neighbors, {}),
-    "the making of trees": lambda: ((RNG.random((4_000_000, 3)), RNG.random((4_000_000, 3))), pm.f_score,
-                                    {"threshold": 0.1}),
-    "a prepared cloud": lambda: ((RNG.random((4_000_000, 3)), ), pm.PreparedCloud, {}),
+        (RNG.normal(size=(20_000, 3)) * 1e-9, on_sphere(100_000, RNG)),
+        pm.nearest_neighbors,
+        {},
+    ),
+    "the making of trees": lambda: (
+        (RNG.random((4_000_000, 3)), RNG.random((4_000_000, 3))),
+        pm.f_score,
+        {"threshold": 0.1},
+    ),
+    "a prepared cloud": lambda: ((RNG.random((4_000_000, 3)),), pm.PreparedCloud, {}),
     "assignment": lambda: ((RNG.random((60_000, 3)), RNG.random((60_000, 3))), pm.earth_movers_distance, {}),
-    "assignment of a batch": lambda: ((RNG.random((8, 20_000, 3)), RNG.random((8, 20_000, 3))),
-                                      pm.earth_movers_distance, {}),
+    "assignment of a batch": lambda: (
+        (RNG.random((8, 20_000, 3)), RNG.random((8, 20_000, 3))),
+        pm.earth_movers_distance,
+        {},
+    ),
     "assignment on a lattice": lambda: (
-        tuple(RNG.integers(0, 3, (60_000, 3)).astype(float) for _ in range(2)), pm.earth_movers_distance, {}),
+        tuple(RNG.integers(0, 3, (60_000, 3)).astype(float) for _ in range(2)),
+        pm.earth_movers_distance,
+        {},
+    ),
     "transport": lambda: ((RNG.random((9_000, 3)), RNG.random((8_000, 3))), pm.earth_movers_distance, {}),
     "a matrix of sets": lambda: ((RNG.random((200, 2_048, 3)),), pm.sets.pairwise_distances, {}),
-    "nearest clouds": lambda: ((RNG.random((150, 2_048, 3)), RNG.random((150, 2_048, 3))), pm.sets.evaluate,
-                               {"full_matrices": False}),
+    "nearest clouds": lambda: (
+        (RNG.random((150, 2_048, 3)), RNG.random((150, 2_048, 3))),
+        pm.sets.evaluate,
+        {"full_matrices": False},
+    ),
     "a surface": lambda: ((RNG.random((400_000, 3)), *mesh(RNG)), pm.point_to_mesh_distance, {}),
 }
 

@@ -36,12 +36,16 @@ def ascii_ply():
 
 
 def pcd(layout, body):
-    return (f"# .PCD v0.7\nVERSION 0.7\nFIELDS rgb x y z\nSIZE 4 4 4 4\nTYPE F F F F\nCOUNT 1 1 1 1\n"
-            f"WIDTH 4\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 4\nDATA {layout}\n").encode() + body
+    return (
+        f"# .PCD v0.7\nVERSION 0.7\nFIELDS rgb x y z\nSIZE 4 4 4 4\nTYPE F F F F\nCOUNT 1 1 1 1\n"
+        f"WIDTH 4\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 4\nDATA {layout}\n"
+    ).encode() + body
 
 
-FLAT = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n" \
-       b"end_header\n1 2 3\n4 5 6\n"
+FLAT = (
+    b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n"
+    b"end_header\n1 2 3\n4 5 6\n"
+)
 
 
 def lzf_literals(data):
@@ -61,8 +65,10 @@ MESHES = {
 POINTS = {
     "a.pcd": pcd("ascii", b"".join(b"9 %g %g %g\n" % tuple(v) for v in VERTICES)),
     "b.pcd": pcd("binary", WITH_RGB.tobytes()),
-    "c.pcd": pcd("binary_compressed", struct.pack("<II", len(lzf_literals(WITH_RGB.T.tobytes())), 64)
-                 + lzf_literals(WITH_RGB.T.tobytes())),
+    "c.pcd": pcd(
+        "binary_compressed",
+        struct.pack("<II", len(lzf_literals(WITH_RGB.T.tobytes())), 64) + lzf_literals(WITH_RGB.T.tobytes()),
+    ),
     "a.xyz": b"4\n0 0 0 255 0 0\n1 0 0 255 0 0\n# c\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
     "plain.xyz": b"0 0 0 255 0 0\n1 0 0 255 0 0\n\n1 1 0 2 2 2\n0 1 0.5 1 1 1\n",
     "flat.ply": ascii_ply().replace(b"element face 2\nproperty list uchar int vertex_indices\n", b""),
@@ -121,28 +127,31 @@ def test_a_cut_file_is_an_error_or_shorter(tmp_path, name):
             assert len(mesh.vertices) <= 4 and mesh.faces.max(initial=0) < len(mesh.vertices)
 
 
-@pytest.mark.parametrize("name, data, message", [
-    ("a.ply", b"PLY!", "does not begin with 'ply'"),
-    ("a.ply", b"ply\nformat ascii 1.0\n", "no end_header"),
-    ("a.ply", MESHES["little.ply"][:-40], "ends within the rows of"),
-    ("a.ply", ascii_ply().replace(b"3 0 2 3", b"3 0 2 9"), "a face refers to a vertex that is not among the 4"),
-    ("a.ply", ascii_ply().replace(b"float x", b"float u"), "no property x"),
-    ("a.pcd", POINTS["b.pcd"][:-1], "ends after 63 of 64 bytes"),
-    ("a.pcd", POINTS["a.pcd"].replace(b"DATA ascii", b"DATA zip"), "DATA must be ascii, binary or"),
-    ("a.off", b"4 1 0\n", "does not begin with OFF"),
-    ("a.obj", b"v 0 zero 0\n", "line 1: could not convert string to float: 'zero'"),
-    ("a.obj", b"v 0 0 0\nf 0 1 1\n", "line 2: vertex indices count from 1"),
-    ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 columns where 3 are expected"),
-    ("a.xyz", b"0 0 0 255 0 0\n1 0 0\n", "line 2: 3 columns where 6 are expected"),
-    ("a.xyz", b"1 2 3\n4 5 x\n", "line 2: could not convert string to float: 'x'"),
-    ("a.ply", FLAT.replace(b"5 6", b"5"), "row 1 of vertex is too short"),
-    ("a.ply", FLAT.replace(b"5 6", b"5 six"), "could not convert string to float: 'six'"),
-    ("a.xyz", b"", "holds no points"),
-    ("a.xyz", b"\0\1\2", "is binary where text is expected"),
-    ("a.npy", b"nonsense", "a.npy: "),
-    ("a.npz", b"PK\3\4 nonsense", "a.npz: "),
-    ("a.e57", b"", "unknown suffix '.e57'"),
-])
+@pytest.mark.parametrize(
+    "name, data, message",
+    [
+        ("a.ply", b"PLY!", "does not begin with 'ply'"),
+        ("a.ply", b"ply\nformat ascii 1.0\n", "no end_header"),
+        ("a.ply", MESHES["little.ply"][:-40], "ends within the rows of"),
+        ("a.ply", ascii_ply().replace(b"3 0 2 3", b"3 0 2 9"), "a face refers to a vertex that is not among the 4"),
+        ("a.ply", ascii_ply().replace(b"float x", b"float u"), "no property x"),
+        ("a.pcd", POINTS["b.pcd"][:-1], "ends after 63 of 64 bytes"),
+        ("a.pcd", POINTS["a.pcd"].replace(b"DATA ascii", b"DATA zip"), "DATA must be ascii, binary or"),
+        ("a.off", b"4 1 0\n", "does not begin with OFF"),
+        ("a.obj", b"v 0 zero 0\n", "line 1: could not convert string to float: 'zero'"),
+        ("a.obj", b"v 0 0 0\nf 0 1 1\n", "line 2: vertex indices count from 1"),
+        ("a.xyz", b"1 2 3\n4 5\n", "line 2: 2 columns where 3 are expected"),
+        ("a.xyz", b"0 0 0 255 0 0\n1 0 0\n", "line 2: 3 columns where 6 are expected"),
+        ("a.xyz", b"1 2 3\n4 5 x\n", "line 2: could not convert string to float: 'x'"),
+        ("a.ply", FLAT.replace(b"5 6", b"5"), "row 1 of vertex is too short"),
+        ("a.ply", FLAT.replace(b"5 6", b"5 six"), "could not convert string to float: 'six'"),
+        ("a.xyz", b"", "holds no points"),
+        ("a.xyz", b"\0\1\2", "is binary where text is expected"),
+        ("a.npy", b"nonsense", "a.npy: "),
+        ("a.npz", b"PK\3\4 nonsense", "a.npz: "),
+        ("a.e57", b"", "unknown suffix '.e57'"),
+    ],
+)
 def test_damage_is_named(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match=message):

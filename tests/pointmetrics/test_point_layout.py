@@ -25,20 +25,29 @@ def both(function, **options):
 
 
 ONE_CLOUD = {
-    "chamfer": both(pm.chamfer_distance), "dcd": both(pm.density_aware_chamfer_distance),
-    "hausdorff": both(pm.hausdorff_distance), "emd": both(pm.earth_movers_distance),
-    "sinkhorn": both(pm.sinkhorn_divergence, epsilon=0.1), "sliced": both(pm.sliced_wasserstein_distance),
-    "f-score": both(pm.f_score, threshold=0.1), "compare": both(pm.compare), "neighbours": both(pm.nearest_neighbors),
-    "prepared": pm.PreparedCloud, "approximation": both(pm.approxmatch_emd), "auction": both(pm.msn_auction_emd),
+    "chamfer": both(pm.chamfer_distance),
+    "dcd": both(pm.density_aware_chamfer_distance),
+    "hausdorff": both(pm.hausdorff_distance),
+    "emd": both(pm.earth_movers_distance),
+    "sinkhorn": both(pm.sinkhorn_divergence, epsilon=0.1),
+    "sliced": both(pm.sliced_wasserstein_distance),
+    "f-score": both(pm.f_score, threshold=0.1),
+    "compare": both(pm.compare),
+    "neighbours": both(pm.nearest_neighbors),
+    "prepared": pm.PreparedCloud,
+    "approximation": both(pm.approxmatch_emd),
+    "auction": both(pm.msn_auction_emd),
     "list": lambda x: pm.chamfer_distance([CLOUD, x], [CLOUD, CLOUD]),
-    "list of rows": lambda x: pm.chamfer_distance(list(x), CLOUD), "weights": lambda x: pm.chamfer_distance(
-        CLOUD, CLOUD, weights=(x[:, 0], None)),
+    "list of rows": lambda x: pm.chamfer_distance(list(x), CLOUD),
+    "weights": lambda x: pm.chamfer_distance(CLOUD, CLOUD, weights=(x[:, 0], None)),
     "list of weights": lambda x: pm.chamfer_distance([CLOUD], [CLOUD], weights=([x[:, 0]], None)),
     "normals": lambda x: pm.chamfer_distance(CLOUD, CLOUD, normals=(x, CLOUD)),
     "consistency": lambda x: pm.normal_consistency(CLOUD, CLOUD, (CLOUD, x)),
     "mesh": lambda x: pm.point_to_mesh_distance(CLOUD, x, [[0, 1, 2]]),
-    "sampled": lambda x: io.sample_mesh(x, [[0, 1, 2]], 5), "thresholds": lambda x: pm.f_score(CLOUD, CLOUD, x[:, 0]),
-    "set": lambda x: sets.pairwise_distances([CLOUD, x]), "normalised": lambda x: sets.normalize([x, CLOUD], "global"),
+    "sampled": lambda x: io.sample_mesh(x, [[0, 1, 2]], 5),
+    "thresholds": lambda x: pm.f_score(CLOUD, CLOUD, x[:, 0]),
+    "set": lambda x: sets.pairwise_distances([CLOUD, x]),
+    "normalised": lambda x: sets.normalize([x, CLOUD], "global"),
 }
 
 

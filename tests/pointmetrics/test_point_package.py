@@ -23,14 +23,20 @@ def test_importing_loads_numpy_and_nothing_heavy():
 
 
 def test_the_usual_metrics_load_nothing_heavy_either():
-    code = ("import numpy as np, pointmetrics as pm\nx, y = np.random.default_rng(0).random((2, 40, 3))\n"
-            "pm.compare(x, y, emd=True); pm.earth_movers_distance(x, y[:30])\n"
-            "pm.sets.evaluate([x, y], [y, x], n_bootstrap=2); pm.io")
+    code = (
+        "import numpy as np, pointmetrics as pm\nx, y = np.random.default_rng(0).random((2, 40, 3))\n"
+        "pm.compare(x, y, emd=True); pm.earth_movers_distance(x, y[:30])\n"
+        "pm.sets.evaluate([x, y], [y, x], n_bootstrap=2); pm.io"
+    )
     assert loaded_after(code).isdisjoint(HEAVY)
 
 
-EXTRAS = {"torch": ("torch", "torch"), "river": ("river", "river"), "plot": ("matplotlib", "plot"),
-          "dask": ("dask", "dask")}  # module -> (what it needs, the extra that brings it)
+EXTRAS = {
+    "torch": ("torch", "torch"),
+    "river": ("river", "river"),
+    "plot": ("matplotlib", "plot"),
+    "dask": ("dask", "dask"),
+}  # module -> (what it needs, the extra that brings it)
 
 
 def test_looking_at_the_package_is_no_error_where_extras_are_missing():
@@ -50,7 +56,8 @@ def test_looking_at_the_package_is_no_error_where_extras_are_missing():
         "members = dict(inspect.getmembers(pointmetrics))\n"
         "assert 'chamfer_distance' in members and 'sets' in members and not set(members) & set(told)\n"
         "assert 'chamfer_distance' in pydoc.render_doc(pointmetrics)\n"
-        "print(json.dumps(told))")
+        "print(json.dumps(told))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     told = json.loads(run.stdout)
     for name, (_, extra) in EXTRAS.items():

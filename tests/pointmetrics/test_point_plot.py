@@ -61,8 +61,9 @@ def test_points_are_coloured_by_their_distance(pair, d):
 
 def test_large_clouds_are_thinned_repeatably(pair):
     x, y, a, _ = pair
-    first, again, other = (drawn(plot.error_clouds(x, y, max_points=30, seed=seed))[0][1].get_array()
-                           for seed in (1, 1, 2))
+    first, again, other = (
+        drawn(plot.error_clouds(x, y, max_points=30, seed=seed))[0][1].get_array() for seed in (1, 1, 2)
+    )
     assert len(first) == 30 and set(first) <= set(a)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -102,14 +103,17 @@ def test_the_curve_has_the_rates(pair):
     assert len(plot.f_score_curve(x, y).get_lines()[0].get_ydata()) == 200
 
 
-@pytest.mark.parametrize("draw, message", [
-    (lambda x, y: plot.error_clouds(x[:, :1], y[:, :1]), "two or three dimensions, got 1"),
-    (lambda x, y: plot.error_clouds(x[None], y[None]), "must be single clouds"),
-    (lambda x, y: plot.error_clouds(x, y, limit=0), "limit must be above 0"),
-    (lambda x, y: plot.error_clouds(x, y, max_points=0), "max_points must be an integer, 1 or more, got 0"),
-    (lambda x, y: plot.error_histogram(x, y, limit=-1), "limit must be finite and 0 or more, got -1"),
-    (lambda x, y: plot.f_score_curve(x, y, [0.0]), "threshold must be finite and above 0"),
-])
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda x, y: plot.error_clouds(x[:, :1], y[:, :1]), "two or three dimensions, got 1"),
+        (lambda x, y: plot.error_clouds(x[None], y[None]), "must be single clouds"),
+        (lambda x, y: plot.error_clouds(x, y, limit=0), "limit must be above 0"),
+        (lambda x, y: plot.error_clouds(x, y, max_points=0), "max_points must be an integer, 1 or more, got 0"),
+        (lambda x, y: plot.error_histogram(x, y, limit=-1), "limit must be finite and 0 or more, got -1"),
+        (lambda x, y: plot.f_score_curve(x, y, [0.0]), "threshold must be finite and above 0"),
+    ],
+)
 def test_bad_input_is_named(pair, draw, message):
     with pytest.raises(ValueError, match=message):
         draw(*pair[:2])

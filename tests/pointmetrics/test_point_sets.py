@@ -57,8 +57,9 @@ def test_progress_and_checkpoint(tmp_path, capsys):
         sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6)
     assert calls == [6, 6, 6]
     seen = []
-    resumed = sets.pairwise_distances(a, b, metric, checkpoint=path, metric_name="counted", block=6,
-                                      progress=lambda *at: seen.append(at))
+    resumed = sets.pairwise_distances(
+        a, b, metric, checkpoint=path, metric_name="counted", block=6, progress=lambda *at: seen.append(at)
+    )
     assert calls == [6, 6, 6, 6, 2] and seen == [(6, 8), (8, 8)]
     np.testing.assert_allclose(resumed, expected, rtol=1e-12)
     with pytest.raises(ValueError, match="checkpoint of other clouds"):
@@ -79,8 +80,11 @@ class TestEvaluate:
         assert result.cov.value == len({int(sr[s].argmin()) for s in range(9)}) / 7
         right = 0
         for i in range(16):
-            others = [(rr[i, j] if j < 7 else sr[j - 7, i], j < 7) for j in range(16) if j != i] if i < 7 else [
-                (sr[i - 7, j] if j < 7 else ss[i - 7, j - 7], j < 7) for j in range(16) if j != i]
+            others = (
+                [(rr[i, j] if j < 7 else sr[j - 7, i], j < 7) for j in range(16) if j != i]
+                if i < 7
+                else [(sr[i - 7, j] if j < 7 else ss[i - 7, j - 7], j < 7) for j in range(16) if j != i]
+            )
             right += min(others, key=lambda pair: pair[0])[1] == (i < 7)
         assert result.one_nna.value == right / 16
         np.testing.assert_allclose(result.swapped["mmd"].value, sr.min(axis=1).mean(), rtol=1e-12)

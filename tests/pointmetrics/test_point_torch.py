@@ -59,12 +59,7 @@ def test_upstream_gradients_scale_each_pair():
 
 
 @pytest.mark.parametrize(
-    "loss",
-    [
-        pmt.ChamferLoss(convention="pcn"),
-        pmt.DensityAwareChamferLoss(alpha=3.0),
-        pmt.HausdorffLoss(quantile=0.9),
-    ],
+    "loss", [pmt.ChamferLoss(convention="pcn"), pmt.DensityAwareChamferLoss(alpha=3.0), pmt.HausdorffLoss(quantile=0.9)]
 )
 def test_losses_train(loss):
     y = cloud(2, 64, 3, seed=1).detach()

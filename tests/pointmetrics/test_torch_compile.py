@@ -21,8 +21,9 @@ class Step(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(3, 3).double()
-        self.losses = torch.nn.ModuleList([pmt.ChamferLoss(), pmt.DensityAwareChamferLoss(alpha=2.0),
-                                           pmt.HausdorffLoss(quantile=0.9)])
+        self.losses = torch.nn.ModuleList(
+            [pmt.ChamferLoss(), pmt.DensityAwareChamferLoss(alpha=2.0), pmt.HausdorffLoss(quantile=0.9)]
+        )
 
     def forward(self, x, y, clouds, weights):
         moved = torch.tanh(self.layer(x))
@@ -64,8 +65,12 @@ def test_a_compiled_step_is_the_step(backend):
 def test_the_compiler_does_not_look_into_a_metric(backend):
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    metrics = (pmt.chamfer_distance, pmt.density_aware_chamfer_distance, pmt.hausdorff_distance,
-               pmt.earth_movers_distance)
+    metrics = (
+        pmt.chamfer_distance,
+        pmt.density_aware_chamfer_distance,
+        pmt.hausdorff_distance,
+        pmt.earth_movers_distance,
+    )
     for metric in metrics:
         compiled = torch.compile(metric, backend=backend)
         for x, y, clouds, _ in batches(3):

@@ -162,11 +162,18 @@ def test_weights(x_kind, y_kind, convention, formula):
     y, y_leaves, y_lengths, y_cloud = make_side(y_kind, M, True, 10)
     per_side = []
     for kind, sizes, seed in ((x_kind, N, 20), (y_kind, M, 30)):
-        per_side.append([seeded(n, seed=seed + k) for k, n in enumerate(sizes)] if kind == "list"
-                        else seeded(3, max(sizes), seed=seed))
+        per_side.append(
+            [seeded(n, seed=seed + k) for k, n in enumerate(sizes)]
+            if kind == "list"
+            else seeded(3, max(sizes), seed=seed)
+        )
     value = pmt.chamfer_distance(x, y, lengths=(x_lengths, y_lengths), weights=tuple(per_side), convention=convention)
-    expected = torch.stack([formula(x_cloud(k), y_cloud(k), per_side[0][k][: len(x_cloud(k))],
-                                    per_side[1][k][: len(y_cloud(k))]) for k in range(3)])
+    expected = torch.stack(
+        [
+            formula(x_cloud(k), y_cloud(k), per_side[0][k][: len(x_cloud(k))], per_side[1][k][: len(y_cloud(k))])
+            for k in range(3)
+        ]
+    )
     torch.testing.assert_close(value, expected)
     leaves = [*x_leaves, *y_leaves]
     grads = torch.autograd.grad((value * UPSTREAM).sum(), leaves)
@@ -216,8 +223,10 @@ def test_a_prepared_cloud_beside_batches():
         x, leaves, lengths, take = make_side(kind, N, True, 0)
         value = pmt.chamfer_distance(x, pm.PreparedCloud(cloud), lengths=(lengths, None))
         expected = torch.stack([chamfer(take(k), cloud) for k in range(3)])
-        torch.testing.assert_close(torch.autograd.grad((value * UPSTREAM).sum(), leaves),
-                                   torch.autograd.grad((expected * UPSTREAM).sum(), leaves))
+        torch.testing.assert_close(
+            torch.autograd.grad((value * UPSTREAM).sum(), leaves),
+            torch.autograd.grad((expected * UPSTREAM).sum(), leaves),
+        )
 
 
 def test_constants_in_numpy_are_refused_on_either_side_and_within_lists():
@@ -308,8 +317,14 @@ def test_tensors_that_are_no_arrays_are_refused_by_name():
     assert pmt.chamfer_distance(negated, -y) == 0
 
 
-FUNCTIONS = (pmt.chamfer_distance, pmt.density_aware_chamfer_distance, pmt.earth_movers_distance,
-             pmt.hausdorff_distance, pm.chamfer_distance, pm.sliced_wasserstein_distance)
+FUNCTIONS = (
+    pmt.chamfer_distance,
+    pmt.density_aware_chamfer_distance,
+    pmt.earth_movers_distance,
+    pmt.hausdorff_distance,
+    pm.chamfer_distance,
+    pm.sliced_wasserstein_distance,
+)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch warns of itself
@@ -329,8 +344,11 @@ def test_forward_mode_loses_no_tangent_in_silence(metric, side, as_list):
 @pytest.mark.parametrize("metric", FUNCTIONS, ids=lambda metric: f"{metric.__module__}.{metric.__name__}")
 def test_transforms_of_torch_func_are_refused_by_name(metric, transform):
     function = getattr(torch.func, transform)(metric)
-    x, y = (seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1)) if transform == "vmap" else (
-        seeded(4, 3, seed=0), seeded(4, 3, seed=1))
+    x, y = (
+        (seeded(2, 4, 3, seed=0), seeded(2, 4, 3, seed=1))
+        if transform == "vmap"
+        else (seeded(4, 3, seed=0), seeded(4, 3, seed=1))
+    )
     with pytest.raises(TypeError, match=r"x is a tensor within a transform of torch\.func"):
         function(x, y)
 

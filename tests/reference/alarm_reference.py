@@ -52,9 +52,8 @@ class Alarms:
         """Return whether a score is an alarm, and go on."""
         if math.isnan(score):
             return False
-        limit = level(self.debt, self.slack, self.drift, self.rate, self.mode, self.count - self.last,
-                      self.count)
-        self.p_value = p_value(self.past[-self.history:], score, self.usual)
+        limit = level(self.debt, self.slack, self.drift, self.rate, self.mode, self.count - self.last, self.count)
+        self.p_value = p_value(self.past[-self.history :], score, self.usual)
         alarm = self.p_value <= limit
         self.debt += alarm - self.rate
         if self.mode == "p-value":

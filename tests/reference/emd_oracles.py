@@ -27,9 +27,7 @@ def exact_transport(x, y, x_mass, y_mass, cost="euclidean"):
     leaves = kron(eye_array(n), np.ones((1, m)))
     arrives = kron(np.ones((1, n)), eye_array(m))
     masses = np.concatenate([x_mass / x_mass.sum(), y_mass / y_mass.sum()])
-    solved = linprog(
-        cost_matrix(x, y, cost).ravel(), A_eq=vstack([leaves, arrives]), b_eq=masses, method="highs"
-    )
+    solved = linprog(cost_matrix(x, y, cost).ravel(), A_eq=vstack([leaves, arrives]), b_eq=masses, method="highs")
     return solved.fun
 
 
@@ -59,6 +57,7 @@ def _collinear(rng, n, d):
 
 def _scans(rng, n, d):
     """Two scans of a LiDAR that moved: far points are sparse, near ones crowd."""
+
     def scan():
         direction = rng.normal(size=(n, d))
         return direction / np.linalg.norm(direction, axis=1, keepdims=True) / rng.uniform(1 / 80, 1 / 2, (n, 1))

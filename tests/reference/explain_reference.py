@@ -41,7 +41,7 @@ def far(columns: dict, t: int, v: int, x: Row, score: str) -> np.ndarray:
     d = len(x)
     rows = columns["points"][columns["leaf_point"][t, spacing.leaves_below(columns, t, v)]][:, :d].astype(np.float64)
     out = np.zeros((d, 2))
-    for j in (spacing.seen_features(columns, t, d) if score == "spacing" else range(d)):
+    for j in spacing.seen_features(columns, t, d) if score == "spacing" else range(d):
         values = rows[~np.isnan(rows[:, j]), j]
         if len(values) == 0 or math.isnan(x[j]):
             continue

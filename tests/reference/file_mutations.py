@@ -9,12 +9,58 @@ import numpy as np
 
 from .file_reference import forge, parse, seal
 
-NUMBERS = [0, 1, -1, 2, 3, 7, 255, 2 ** 31 - 1, -2 ** 31, 2 ** 31, 2 ** 32, 2 ** 63 - 1, 2 ** 63, -2 ** 63, 10 ** 30,
-           0.0, -0.0, 0.5, -1.5, 1e308, 5e-324]
-VALUES = [*NUMBERS, None, True, False, "", "auto", "depth", "thinned", "reservoir", "x" * 300, [], [[]], {}, [0] * 40,
-          {"$array": "fitted"}, {"$array": 3}, {"$tuple": []}, {"$tuple": 4}, {"$map": [[1, 2], [1, 3]]}, {"$map": 7},
-          {"$map": [[[], 1]]}, {"$names": ["a", "b"]}, {"$names": [1]}, {"$forest": {}}, {"$forest": None},
-          {"$random_state": {}}, {"$unknown": 1}]
+NUMBERS = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    255,
+    2**31 - 1,
+    -(2**31),
+    2**31,
+    2**32,
+    2**63 - 1,
+    2**63,
+    -(2**63),
+    10**30,
+    0.0,
+    -0.0,
+    0.5,
+    -1.5,
+    1e308,
+    5e-324,
+]
+VALUES = [
+    *NUMBERS,
+    None,
+    True,
+    False,
+    "",
+    "auto",
+    "depth",
+    "thinned",
+    "reservoir",
+    "x" * 300,
+    [],
+    [[]],
+    {},
+    [0] * 40,
+    {"$array": "fitted"},
+    {"$array": 3},
+    {"$tuple": []},
+    {"$tuple": 4},
+    {"$map": [[1, 2], [1, 3]]},
+    {"$map": 7},
+    {"$map": [[[], 1]]},
+    {"$names": ["a", "b"]},
+    {"$names": [1]},
+    {"$forest": {}},
+    {"$forest": None},
+    {"$random_state": {}},
+    {"$unknown": 1},
+]
 TYPES = ["<f2", "<f4", "<f8", "<i4", "<i8", "<u4", "<u8", ">f8", "|O", "|V8", "<U3", "i", "", "nonsense", None, 8]
 
 
@@ -30,10 +76,10 @@ def accident(rng, content):
         data += bytes(rng.randrange(256) for _ in range(rng.randint(1, 80)))
     elif kind == 4:
         size = rng.randint(1, 64)
-        data[at:at + size] = bytes(len(data[at:at + size]))
+        data[at : at + size] = bytes(len(data[at : at + size]))
     else:
         size = rng.randint(1, 200)
-        data[at:at] = data[at:at + size]
+        data[at:at] = data[at : at + size]
     return bytes(data)
 
 
@@ -67,9 +113,10 @@ def change_json(rng, value):
 def change_text(rng, text):
     """Edit the header as text: not JSON any more, or deep, or JSON with constants."""
     at = rng.randrange(len(text))
-    what = rng.choice(['"', "}", "[", ",", "NaN", "-Infinity", "1e999", "[" * 3000, '{"a":' * 3000, "\\ud800", "\x00",
-                       "9" * 5000])
-    return text[:at] + what + text[at + rng.randint(0, 3):]
+    what = rng.choice(
+        ['"', "}", "[", ",", "NaN", "-Infinity", "1e999", "[" * 3000, '{"a":' * 3000, "\\ud800", "\x00", "9" * 5000]
+    )
+    return text[:at] + what + text[at + rng.randint(0, 3) :]
 
 
 def change_array(rng, arrays):
@@ -96,9 +143,17 @@ def change_array(rng, arrays):
         arrays[name] = np.frombuffer(bytes(raw), array.dtype).reshape(array.shape)
     elif kind == 6:
         with np.errstate(invalid="ignore"):
-            arrays[name] = rng.choice([lambda: array[:1], lambda: np.concatenate([array, array]), lambda: array.ravel(),
-                                       lambda: array[..., :1], lambda: array[:0], lambda: array[None],
-                                       lambda: array.astype(rng.choice(["<f4", "<f8", "<i4", "<i8"]))])()
+            arrays[name] = rng.choice(
+                [
+                    lambda: array[:1],
+                    lambda: np.concatenate([array, array]),
+                    lambda: array.ravel(),
+                    lambda: array[..., :1],
+                    lambda: array[:0],
+                    lambda: array[None],
+                    lambda: array.astype(rng.choice(["<f4", "<f8", "<i4", "<i8"])),
+                ]
+            )()
     else:
         other = rng.choice(list(arrays))
         arrays[name], arrays[other] = arrays[other], arrays[name]
@@ -111,8 +166,23 @@ def change_list(rng, entries):
     if kind == 0:
         entry["dtype"] = rng.choice(TYPES)
     elif kind == 1:
-        entry["shape"] = rng.choice([[-1], [2 ** 62], [2 ** 31, 2 ** 31], [0, 10 ** 15], [], [True], [1.0], "x", None,
-                                     [1] * 70, list(reversed(entry["shape"])), [*entry["shape"], 1], [10 ** 40]])
+        entry["shape"] = rng.choice(
+            [
+                [-1],
+                [2**62],
+                [2**31, 2**31],
+                [0, 10**15],
+                [],
+                [True],
+                [1.0],
+                "x",
+                None,
+                [1] * 70,
+                list(reversed(entry["shape"])),
+                [*entry["shape"], 1],
+                [10**40],
+            ]
+        )
     elif kind == 2:
         entry[rng.choice(["offset", "crc32"])] = copy.deepcopy(rng.choice(VALUES))
     elif kind == 3:
@@ -138,11 +208,11 @@ def forgery(rng, content):
     if kind == 7:
         text = json.dumps({**header, "arrays": entries})
         start = 24 + struct.unpack("<I", content[12:16])[0]
-        return seal(change_text(rng, text), content[start + -start % 64:])
+        return seal(change_text(rng, text), content[start + -start % 64 :])
     if kind == 8:
         return forge(header, arrays, listed=lambda listed: change_list(rng, listed))
     extra = {"extra": np.zeros(rng.randrange(4))} if rng.random() < 0.5 else {}
-    return forge(header, {**arrays, **extra}, version=rng.choice([0, 1, 2, 2 ** 32 - 1]))
+    return forge(header, {**arrays, **extra}, version=rng.choice([0, 1, 2, 2**32 - 1]))
 
 
 def damaged(seed, contents):

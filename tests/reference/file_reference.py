@@ -17,7 +17,7 @@ def up(n):
 def parse(content):
     """Header and arrays of a sound file; asserts every statement of the description."""
     magic, version, length, checksum, zero = struct.unpack("<8sIII4s", content[:24])
-    text = content[24:24 + length]
+    text = content[24 : 24 + length]
     assert magic == MAGIC and version == 1 and zero == bytes(4)
     assert zlib.crc32(content[8:16] + text) == checksum
     header = json.loads(text.decode("ascii"))
@@ -48,8 +48,15 @@ def forge(header, arrays=None, *, version=1, magic=MAGIC, listed=None):
     for name, array in (arrays or {}).items():
         body += bytes(-len(body) % 64)
         data = np.ascontiguousarray(array).tobytes()
-        entries.append({"name": name, "dtype": np.asarray(array).dtype.str, "shape": list(np.shape(array)),
-                        "offset": len(body), "crc32": zlib.crc32(data)})
+        entries.append(
+            {
+                "name": name,
+                "dtype": np.asarray(array).dtype.str,
+                "shape": list(np.shape(array)),
+                "offset": len(body),
+                "crc32": zlib.crc32(data),
+            }
+        )
         body += data
     full = {**header, "arrays": entries if listed is None else listed(entries)}
     return seal(json.dumps(full), body, version=version, magic=magic)

@@ -218,11 +218,19 @@ def native_statistics(columns: dict, t: int, points: Sequence[Point]) -> dict[st
     return _statistics(feature, threshold, float(columns["time"][t, root]), depths, points)
 
 
-def _statistics(feature: int, threshold: float, time: float, depths: list[int],
-                points: Sequence[Point]) -> dict[str, float]:
+def _statistics(
+    feature: int, threshold: float, time: float, depths: list[int], points: Sequence[Point]
+) -> dict[str, float]:
     goes_left = sum(1 << i for i, x in enumerate(points) if x[feature] <= threshold)
-    return {"feature": feature, "threshold": threshold, "time": time, "split": goes_left,
-            "first_depth": depths[0], "last_depth": depths[-1], "total_depth": sum(depths)}
+    return {
+        "feature": feature,
+        "threshold": threshold,
+        "time": time,
+        "split": goes_left,
+        "first_depth": depths[0],
+        "last_depth": depths[-1],
+        "total_depth": sum(depths),
+    }
 
 
 # -- scores: plain walks over a forest's columns ---------------------------------------------------------
@@ -246,6 +254,7 @@ def tree_mass(columns: dict, t: int) -> float:
 
 def leaf_depth(columns: dict, t: int, x: Point) -> float:
     """The paper's: depth of the leaf that x falls in, plus c of the leaf's mass."""
+
     def below(v: int, depth: int) -> float:
         if v < 0:
             return depth + hidden_depth(float(columns["leaf_mass"][t, ~v]))
@@ -273,7 +282,7 @@ def cut_number(columns: dict, t: int, v: int) -> float:
     z = ((int(np.float64(columns["time"][t, v]).view(np.uint64)) >> 40) + 0x9E3779B97F4A7C15) & wrap
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & wrap
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & wrap
-    return ((z ^ (z >> 31)) >> 11) * 2.0 ** -53
+    return ((z ^ (z >> 31)) >> 11) * 2.0**-53
 
 
 def gain(columns: dict, t: int, v: int, x: Point, child: int, mean_below: Callable) -> float:
@@ -288,6 +297,7 @@ def gain(columns: dict, t: int, v: int, x: Point, child: int, mean_below: Callab
 
 def mean_levels(columns: dict, t: int, v: int, child: int) -> float:
     """How far below v the points stored below its child are, on average over their masses, c included."""
+
     def total(at: int, level: int) -> float:
         if at < 0:
             mass = float(columns["leaf_mass"][t, ~at])
@@ -299,6 +309,7 @@ def mean_levels(columns: dict, t: int, v: int, child: int) -> float:
 
 def insertion_depth(columns: dict, t: int, x: Point) -> float:
     """Expected depth of x if it were inserted: separated at a node, it would hang one below."""
+
     def below(v: int, depth: int, born: float) -> float:
         if v < 0:
             point = columns["points"][columns["leaf_point"][t, ~v]].tolist()
@@ -316,8 +327,10 @@ def insertion_depth(columns: dict, t: int, x: Point) -> float:
 
 
 def _distance(x: Point, lower: Sequence[float], upper: Sequence[float], rate: Sequence[float]) -> float:
-    return sum(gap(value, low, high) * float(per_unit)
-               for value, low, high, per_unit in zip(x, lower, upper, rate, strict=False))
+    return sum(
+        gap(value, low, high) * float(per_unit)
+        for value, low, high, per_unit in zip(x, lower, upper, rate, strict=False)
+    )
 
 
 def mean_depths(columns: dict, rows: Sequence[Point], score: str) -> list[float]:

@@ -13,35 +13,35 @@ import numpy as np
 from .file_mutations import VALUES, change_array, change_json
 
 PARAMETERS = {
-    "n_trees": [0, 1, 2, 3, 10 ** 9, 2 ** 40],
-    "n_estimators": [0, 1, 2, 3, 10 ** 9],
-    "window": [None, 1, 5, 6, 7, 10 ** 9, "thinned", "decayed", "reservoir"],
-    "horizon": [0, 1, 10 ** 9],
+    "n_trees": [0, 1, 2, 3, 10**9, 2**40],
+    "n_estimators": [0, 1, 2, 3, 10**9],
+    "window": [None, 1, 5, 6, 7, 10**9, "thinned", "decayed", "reservoir"],
+    "horizon": [0, 1, 10**9],
     "score": ["default", "depth", "insertion", "spacing"],
     "scale": [None, "robust"],
-    "calibration": [None, 1, 9, 10 ** 6, 10 ** 12, 2 ** 62],
-    "max_features": [1, 2, 10 ** 12],
+    "calibration": [None, 1, 9, 10**6, 10**12, 2**62],
+    "max_features": [1, 2, 10**12],
     "calibration_half_life": [None, 5.0, 5e-324, 1e308, -1.0],
-    "max_bytes": [-24576, -1, 0, 1, 10 ** 6, 2 ** 70],
+    "max_bytes": [-24576, -1, 0, 1, 10**6, 2**70],
     "contamination": ["auto", 0.5, 0.9, -0.1],
-    "max_samples": [1, 5, 0.5, 10 ** 9, -3, "auto"],
-    "seed": [0, -1, None, 2 ** 70],
-    "n_jobs": [None, 0, -1, 10 ** 9],
-    "random_state": [0, -1, 2 ** 40],
+    "max_samples": [1, 5, 0.5, 10**9, -3, "auto"],
+    "seed": [0, -1, None, 2**70],
+    "n_jobs": [None, 0, -1, 10**9],
+    "random_state": [0, -1, 2**40],
     "level": [0.5, -1e308, None],
     "rate": [0.0, 1.0, 2.5],
-    "count": [-1, 1.5, 10 ** 30, 2 ** 63],
-    "records": [-1, 2 ** 63, 10 ** 30, True],
+    "count": [-1, 1.5, 10**30, 2**63],
+    "records": [-1, 2**63, 10**30, True],
     "header": [["a", "a"], [1], "ab", []],
     "threshold": ["x", 1e308, [1]],
-    "version": [0, 2, 10 ** 30, "1"],
-    "n_features": [0, -1, 1, 10 ** 6, 10 ** 9],
+    "version": [0, 2, 10**30, "1"],
+    "n_features": [0, -1, 1, 10**6, 10**9],
     "memory": [0, 1, 2, 3],
     "decay": [0, 1e-300, 64, 1e308, -1.0, 5],
-    "_n_ignored": [-1, 10 ** 30],
-    "sample_size": [1, 10 ** 18],
-    "max_samples_": [-1, 0, 10 ** 30],
-    "n_features_in_": [1, 2, 10 ** 9],
+    "_n_ignored": [-1, 10**30],
+    "sample_size": [1, 10**18],
+    "max_samples_": [-1, 0, 10**30],
+    "n_features_in_": [1, 2, 10**9],
     "offset_": [0.0, 1e308, -1e308],
 }
 
@@ -57,7 +57,7 @@ def parse_state(data):
     header, begin, arrays = json.loads(body[:length]), length, {}
     for name, dtype, narrow, shape, size in header["arrays"]:
         count = int(np.prod(shape))
-        kept = body[begin:begin + size].ljust(count * np.dtype(narrow).itemsize, b"\0")
+        kept = body[begin : begin + size].ljust(count * np.dtype(narrow).itemsize, b"\0")
         arrays[name] = np.frombuffer(kept, narrow).reshape(shape).astype(dtype)
         begin += size
     assert begin == len(body)
@@ -78,17 +78,45 @@ def seal_state(text, parts=()):
     return struct.pack("<4sII", b"IMK\1", len(body), zlib.crc32(b"".join((body, *parts)))) + b"".join((body, *parts))
 
 
-CLAIMS = [[2 ** 31 - 1], [2 ** 30, 8], [2 ** 62], [1 << 20, 1 << 10], [10 ** 40], [-1], [0, 10 ** 12], [1.5], ["3"],
-          None, [], [True], [1] * 70, {"a": 1}, [[3]]]
-KINDS = ["<f8", "<i4", "|V1000000000", "|S2000000000", "O", "<U100000000", "f8,f8", None, 3, ["<f8"], "|i1", "<f2",
-         "<M8[s]"]
+CLAIMS = [
+    [2**31 - 1],
+    [2**30, 8],
+    [2**62],
+    [1 << 20, 1 << 10],
+    [10**40],
+    [-1],
+    [0, 10**12],
+    [1.5],
+    ["3"],
+    None,
+    [],
+    [True],
+    [1] * 70,
+    {"a": 1},
+    [[3]],
+]
+KINDS = [
+    "<f8",
+    "<i4",
+    "|V1000000000",
+    "|S2000000000",
+    "O",
+    "<U100000000",
+    "f8,f8",
+    None,
+    3,
+    ["<f8"],
+    "|i1",
+    "<f2",
+    "<M8[s]",
+]
 
 
 def change_claims(rng, entries):
     """What the header says of an array: its type, its shape, or its bytes."""
     entry = rng.choice(entries)
     place = rng.choice([1, 2, 3, 3, 3, 4])
-    choices = {1: KINDS, 2: KINDS, 3: CLAIMS, 4: [-1, 0, 2 ** 40, None, 1.5, "2"]}
+    choices = {1: KINDS, 2: KINDS, 3: CLAIMS, 4: [-1, 0, 2**40, None, 1.5, "2"]}
     entry[place] = copy.deepcopy(rng.choice(choices[place]))
     if rng.random() < 0.3:
         entry[2] = entry[1] = rng.choice(["<f8", "<i8", "|u1"])
@@ -141,13 +169,29 @@ def forged_state(rng, data):
     kind = rng.randrange(6)
     if kind == 0:
         return forge_state(state, arrays, lambda entries: change_claims(rng, entries))
-    changes = [lambda: change_array(rng, arrays), lambda: change_column(rng, arrays),
-               lambda: change_parameter(rng, state), lambda: change_json(rng, state)]
+    changes = [
+        lambda: change_array(rng, arrays),
+        lambda: change_column(rng, arrays),
+        lambda: change_parameter(rng, state),
+        lambda: change_json(rng, state),
+    ]
     for _ in range(rng.choice([1, 1, 2])):
         changes[(kind - 1) % 4]()
     if kind == 5:
-        return seal_state(rng.choice(['{"state":NaN,"arrays":[]}', "[" * 3000, "", "[]", '{"state":[],"arrays":[]}',
-                                      '{"state":{},"arrays":[]}', '{"state":{},"arrays":[[1]]}', "1e999"]))
+        return seal_state(
+            rng.choice(
+                [
+                    '{"state":NaN,"arrays":[]}',
+                    "[" * 3000,
+                    "",
+                    "[]",
+                    '{"state":[],"arrays":[]}',
+                    '{"state":{},"arrays":[]}',
+                    '{"state":{},"arrays":[[1]]}',
+                    "1e999",
+                ]
+            )
+        )
     return forge_state(state, arrays)
 
 
@@ -172,14 +216,32 @@ def forged_points(rng, data):
         return forge_points(json.dumps(content))
     if kind == 1:
         at = rng.choice([i for i, letter in enumerate(text) if letter.isdigit()])
-        return forge_points(text[:at] + rng.choice(POINTS) + text[at + 1:])
+        return forge_points(text[:at] + rng.choice(POINTS) + text[at + 1 :])
     if kind == 2:
-        return forge_points(rng.choice(["[" * 3000, "", "7", '"ab"', "{}", "[[1, 2]]", "[[[], []]]", '[[["a"], [[]]]]',
-                                        "null", '[[["a", "a"], [[1, 2]]]]', '[[[["a"]], [[1]]]]', '[[[{}], [[1]]]]',
-                                        '[["ab", [[1, 2]]]]', '[[["a"], {"0": 1}]]', "[[" + "[]," * 1000 + "[]]]"]))
+        return forge_points(
+            rng.choice(
+                [
+                    "[" * 3000,
+                    "",
+                    "7",
+                    '"ab"',
+                    "{}",
+                    "[[1, 2]]",
+                    "[[[], []]]",
+                    '[[["a"], [[]]]]',
+                    "null",
+                    '[[["a", "a"], [[1, 2]]]]',
+                    '[[[["a"]], [[1]]]]',
+                    "[[[{}], [[1]]]]",
+                    '[["ab", [[1, 2]]]]',
+                    '[[["a"], {"0": 1}]]',
+                    "[[" + "[]," * 1000 + "[]]]",
+                ]
+            )
+        )
     at = rng.randrange(len(text))
     what = rng.choice(['"', "]", "[", ",", "9", "-", "\\ud800"])
-    return forge_points(text[:at] + what + text[at + rng.randint(0, 2):])
+    return forge_points(text[:at] + what + text[at + rng.randint(0, 2) :])
 
 
 # -- a store's settings --------------------------------------------------------------------------------

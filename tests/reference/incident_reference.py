@@ -27,7 +27,7 @@ def changes(alarms, gap, keys=None):
         rows = rows_of[key]
         mine = [rows[place] for place in places]
         for i, row in enumerate(mine):
-            found[row].insert(0, ("ongoing" if i else "open", number, key, mine[:i + 1]))
+            found[row].insert(0, ("ongoing" if i else "open", number, key, mine[: i + 1]))
         end = max(places[-1] + gap - 1, places[-1] + 1)
         if end < len(rows):
             found[rows[end]].append(("closed", number, key, mine))
@@ -52,16 +52,27 @@ def told(lines, p_values, gap=50, keys=None, parts=None, n_reasons=0):
 def _told(incident, lines, p_values, parts, n_reasons):
     state, number, key, rows = incident
     peak = min(rows, key=lambda row: (p_values[row], -lines[row]["score"], row))
-    found = {"id": number, "state": state, "start": lines[rows[0]]["record"], "peak": lines[peak]["record"],
-             "end": lines[rows[-1]]["record"], "alarms": len(rows), "p_value": p_values[peak],
-             "score": lines[peak]["score"]}
+    found = {
+        "id": number,
+        "state": state,
+        "start": lines[rows[0]]["record"],
+        "peak": lines[peak]["record"],
+        "end": lines[rows[-1]]["record"],
+        "alarms": len(rows),
+        "p_value": p_values[peak],
+        "score": lines[peak]["score"],
+    }
     if key is not None:
         found["key"] = key
     if n_reasons:
         names = list(dict.fromkeys(name for row in rows for name in parts[row]))
-        sums = [(name, side, sum(parts[row].get(name, (0.0, 0.0))[i] for row in rows))
-                for name in names for i, side in enumerate(("low", "high"))]
+        sums = [
+            (name, side, sum(parts[row].get(name, (0.0, 0.0))[i] for row in rows))
+            for name in names
+            for i, side in enumerate(("low", "high"))
+        ]
         sums.sort(key=lambda each: -each[2])
-        found["reasons"] = [{"feature": name, "side": side, "contribution": size} for name, side, size in sums
-                            if size > 0][:n_reasons]
+        found["reasons"] = [
+            {"feature": name, "side": side, "contribution": size} for name, side, size in sums if size > 0
+        ][:n_reasons]
     return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0 ** 1000, 0.2
+ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0**1000, 0.2
 Row = Sequence[float]
 
 
@@ -60,6 +60,7 @@ def extent(columns: dict, t: int, v: int, x: Row) -> float:
 
 def spacing(columns: dict, t: int, x: Row) -> float:
     """Log extent of the smallest box on x's way with enough clean mass; less what that way gains for want of values."""
+
     def below(v: int) -> float:
         if v < 0:
             return math.log(extent(columns, t, v, x))
@@ -130,9 +131,15 @@ def flagged_points(columns: dict, d: int) -> set[bytes]:
     depth, mass = {}, {}
     for point, leaf_in in holdings(columns).items():
         x = np.frombuffer(point, dtype)[:d].tolist()
-        depth[point] = round(2.0 ** 20 * math.fsum(
-            levels(columns, t, leaf_in[t]) + slow.hidden_depth(float(columns["leaf_mass"][t, leaf_in[t]]) - 1.0)
-            if t in leaf_in else slow.leaf_depth(columns, t, x) for t in range(n_trees)))
+        depth[point] = round(
+            2.0**20
+            * math.fsum(
+                levels(columns, t, leaf_in[t]) + slow.hidden_depth(float(columns["leaf_mass"][t, leaf_in[t]]) - 1.0)
+                if t in leaf_in
+                else slow.leaf_depth(columns, t, x)
+                for t in range(n_trees)
+            )
+        )
         mass[point] = max(float(columns["leaf_mass"][t, leaf]) for t, leaf in leaf_in.items())
     total, passed, least = sum(mass.values()), 0.0, -math.inf
     for point in sorted(depth, key=depth.get):
@@ -155,8 +162,11 @@ def like_those_kept(columns: dict, flagged: set[bytes], depth: dict[bytes, int])
         return set()
     first = min(depth[point] for point in kept)
     level = max(above[point] for point in kept if depth[point] == first)
-    return {point for point in flagged & above.keys()
-            if first - depth[point] <= round(2.0 ** 20 * 2.0 * math.sqrt((above[point] + level) * n_trees))}
+    return {
+        point
+        for point in flagged & above.keys()
+        if first - depth[point] <= round(2.0**20 * 2.0 * math.sqrt((above[point] + level) * n_trees))
+    }
 
 
 def usual_spacings(columns: dict, d: int) -> list[float]:
@@ -190,7 +200,7 @@ class Remembered:
 
     @property
     def values(self) -> list[float]:
-        return self.all[len(self.all) - self.held:]
+        return self.all[len(self.all) - self.held :]
 
 
 class Judge:

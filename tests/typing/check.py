@@ -27,13 +27,28 @@ def check(script: Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
         places = {"base": folder, "platbase": folder}
         site = Path(sysconfig.get_path("purelib", "venv", places))
         for package in PACKAGES:
-            shutil.copytree(root / package, site / package,
-                            ignore=shutil.ignore_patterns("*.so", "native", "__pycache__"))
+            shutil.copytree(
+                root / package, site / package, ignore=shutil.ignore_patterns("*.so", "native", "__pycache__")
+            )
         (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         python = Path(sysconfig.get_path("scripts", "venv", places)) / "python"
         return subprocess.run(
-            [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={root / '.mypy_cache' / 'user'}",
-             "--python-executable", str(python), str(script)], cwd=folder, capture_output=True, text=True, check=False)
+            [
+                sys.executable,
+                "-m",
+                "mypy",
+                "--strict",
+                "--config-file=",
+                f"--cache-dir={root / '.mypy_cache' / 'user'}",
+                "--python-executable",
+                str(python),
+                str(script),
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ assert_type(imondrian.info()["imondrian"], str)
 
 
 def batch(X: npt.NDArray[np.float64], folder: Path) -> npt.NDArray[np.bool_]:
-    forest = IsolationMondrianForest(200, max_samples=0.5, score="depth", contamination=0.01, n_jobs=-1,
-                                     random_state=np.random.RandomState(0))
+    forest = IsolationMondrianForest(
+        200, max_samples=0.5, score="depth", contamination=0.01, n_jobs=-1, random_state=np.random.RandomState(0)
+    )
     forest = forest.fit(X).partial_fit(X[:10], sample_weight=np.ones(10)).forget(X[:2], missing_ok=True)
     assert_type(forest, IsolationMondrianForest)
     assert_type(forest.score_samples(X), npt.NDArray[np.float64])

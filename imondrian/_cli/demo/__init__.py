@@ -21,10 +21,12 @@ def run(output: Path, n_rows: int | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     stream = plant.stream(n_rows or plant.N_ROWS)
     found = watching.show(console, stream)
-    resuming.show(console, stream.records[:n_rows or 3_000])
+    resuming.show(console, stream.records[: n_rows or 3_000])
     tables.show(console, 1_000_000 if n_rows is None else 100 * n_rows)
     outcome = contest.show(console, n_rows or 2_000)
-    for path in (pictures.timeline(output / "alarms.png", stream, found),
-                 pictures.wins_and_losses(output / "wins-and-losses.png", outcome)):
+    for path in (
+        pictures.timeline(output / "alarms.png", stream, found),
+        pictures.wins_and_losses(output / "wins-and-losses.png", outcome),
+    ):
         console.print(f"picture: [cyan]{path}[/]", soft_wrap=True)
     console.print(f"done in {time.perf_counter() - start:.0f} s")

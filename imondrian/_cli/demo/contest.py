@@ -34,7 +34,8 @@ def streams(n_rows: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     segments = list(datasets.ImageSegments())
     tables: dict[str, tuple[np.ndarray, np.ndarray]] = {
         "digit": load_digits(return_X_y=True),
-        "image": (_matrix(segments), np.array([y for _, y in segments]))}
+        "image": (_matrix(segments), np.array([y for _, y in segments])),
+    }
     for name, (X, y) in tables.items():
         for odd in np.unique(y).tolist():
             rng = np.random.default_rng(SEED)
@@ -77,5 +78,7 @@ def show(console: Console, n_rows: int) -> list[Outcome]:
     console.print(
         f"\n[bold]4. Real data as streams[/], {N_TREES} trees each: higher ROC AUC than river's HalfSpaceTrees in "
         f"{wins} of {len(found)}\n(mean {ours:.3f} against {theirs:.3f}); on Shuttle {shuttle.ours:.3f} against "
-        f"{shuttle.theirs:.3f}.\n", soft_wrap=True)
+        f"{shuttle.theirs:.3f}.\n",
+        soft_wrap=True,
+    )
     return found

@@ -37,8 +37,14 @@ def timeline(path: Path, stream: Stream, found: Found, dpi: int = 110) -> Path:
     ax = _axes(10, 4.4)
     n = len(found.scores)
     for number, event in enumerate(stream.events):
-        ax.axvspan(event.begin - n / 500, event.end + n / 500, color=_EVENT, alpha=0.6, linewidth=0,
-                   label="something failed" if number == 0 else None)
+        ax.axvspan(
+            event.begin - n / 500,
+            event.end + n / 500,
+            color=_EVENT,
+            alpha=0.6,
+            linewidth=0,
+            label="something failed" if number == 0 else None,
+        )
     ax.axvspan(stream.silent[0], stream.silent[-1], color="0.9", linewidth=0, label="a sensor is silent")
     time = np.arange(n)
     for label, marked, size, colour in (("score", ~found.alarms, 3, _CALM), ("alarm", found.alarms, 14, _ALARM)):
@@ -51,14 +57,25 @@ def timeline(path: Path, stream: Stream, found: Found, dpi: int = 110) -> Path:
     for record, reason in found.reasons.items():
         level = 0 if record - right > width else (level + 1) % 3
         right = record if level == 0 else right
-        begin = found.scores[record:record + 30].max()
+        begin = found.scores[record : record + 30].max()
         truth = any(e.begin <= record < e.end for e in stream.events)
         height = top + room * (0.6 + 2.4 * level)
-        ax.annotate(reason.replace(" and ", "\n"), (record, begin), (record, height), fontsize=8, ha="center",
-                    va="bottom", color=_ALARM if truth else "0.45",
-                    arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6})
-    ax.set(xlabel=f"records seen (the temperature drifts by {stream.drift:.0f} degrees meanwhile)",
-           ylabel="score (high: anomalous)", xlim=(0, n), ylim=(low - room, top + 7.6 * room))
+        ax.annotate(
+            reason.replace(" and ", "\n"),
+            (record, begin),
+            (record, height),
+            fontsize=8,
+            ha="center",
+            va="bottom",
+            color=_ALARM if truth else "0.45",
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
+        )
+    ax.set(
+        xlabel=f"records seen (the temperature drifts by {stream.drift:.0f} degrees meanwhile)",
+        ylabel="score (high: anomalous)",
+        xlim=(0, n),
+        ylim=(low - room, top + 7.6 * room),
+    )
     ax.set_title("Alarms and their reasons; grey: false ones", loc="left", fontsize=10)
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=8, borderaxespad=0.2)
     return _save(ax, path, dpi)

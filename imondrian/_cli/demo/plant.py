@@ -28,8 +28,13 @@ class Stream(NamedTuple):
     drift: float  # degrees that the temperature rises by over the stream: no event, either
 
 
-_UNITS = {"temperature": (60.0, 1.0), "pressure": (4.0, 0.1), "flow": (20.0, 0.5), "current": (11.0, 0.4),
-          "vibration": (2.0, 0.2)}  # of each sensor: its middle, and its deviation
+_UNITS = {
+    "temperature": (60.0, 1.0),
+    "pressure": (4.0, 0.1),
+    "flow": (20.0, 0.5),
+    "current": (11.0, 0.4),
+    "vibration": (2.0, 0.2),
+}  # of each sensor: its middle, and its deviation
 _FAILURES = {  # what fails, for how many records, and by how many deviations each sensor is off
     "blocked valve": (8, {"flow": -6.0, "pressure": 5.0}),
     "dry run": (5, {"flow": -6.0, "current": -7.0}),
@@ -53,9 +58,11 @@ def stream(n: int = N_ROWS, seed: int = 0) -> Stream:
         begin = int(place * n) + int(rng.integers(-n // 60, n // 60 + 1))
         events.append(Event(what, begin, begin + length))
         for name, shift in shifts.items():
-            values[name][begin:begin + length] += shift
+            values[name][begin : begin + length] += shift
     silent = range(int(0.6 * n), int(0.72 * n))
     units = {name: middle + size * values[name] for name, (middle, size) in _UNITS.items()}
-    records = [{name: round(float(units[name][i]), 3) for name in SENSORS if name != SILENT or i not in silent}
-               for i in range(n)]
+    records = [
+        {name: round(float(units[name][i]), 3) for name in SENSORS if name != SILENT or i not in silent}
+        for i in range(n)
+    ]
     return Stream(records, events, silent, drift * _UNITS["temperature"][1])

@@ -49,7 +49,7 @@ def incidents(alarms: np.ndarray) -> list[int]:
 
 def tally(alarms: np.ndarray, events: list[Event]) -> Tally:
     """Count events with an alarm in them, and incidents outside of all events."""
-    delays = [int(np.flatnonzero(alarms[e.begin:e.end])[0]) for e in events if alarms[e.begin:e.end].any()]
+    delays = [int(np.flatnonzero(alarms[e.begin : e.end])[0]) for e in events if alarms[e.begin : e.end].any()]
     false = sum(not any(e.begin <= start < e.end + GAP for e in events) for start in incidents(alarms))
     return Tally(len(delays), false, int(alarms.sum()), float(np.mean(delays)) if delays else float("nan"))
 
@@ -62,9 +62,16 @@ def in_words(parts: dict[str, tuple[float, float]]) -> str:
 
 
 def _bar(console: Console) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TextColumn("[red]{task.fields[alarms]} alarms"), TimeElapsedColumn(), console=console,
-                    transient=True, disable=not console.is_terminal)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[red]{task.fields[alarms]} alarms"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def follow(console: Console, name: str, pipeline: Any, records: list[dict[str, float]]) -> Found:
@@ -86,7 +93,7 @@ def follow(console: Console, name: str, pipeline: Any, records: list[dict[str, f
             if alarms[i]:
                 last = i
             if i % 20 == 0:
-                bar.update(task, completed=i, alarms=int(alarms[:i + 1].sum()))
+                bar.update(task, completed=i, alarms=int(alarms[: i + 1].sum()))
     return Found(name, scores, alarms, reasons, 1e6 * spent / len(records))
 
 
@@ -100,14 +107,21 @@ def _filled(records: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def show(console: Console, stream: Stream) -> Found:
     """Follow the stream with both detectors, print what they found, and return ours."""
-    console.print(f"[bold]1. A stream[/]: {len(stream.records):,} records of five made-up sensors. The temperature "
-                  f"drifts by {stream.drift:.0f} degrees, one sensor\nis silent for {len(stream.silent)} records, and "
-                  f"{len(stream.events)} things fail. Alarms are asked for at {RATE:.1%} of the records.\n",
-                  soft_wrap=True)
+    console.print(
+        f"[bold]1. A stream[/]: {len(stream.records):,} records of five made-up sensors. The temperature "
+        f"drifts by {stream.drift:.0f} degrees, one sensor\nis silent for {len(stream.silent)} records, and "
+        f"{len(stream.events)} things fail. Alarms are asked for at {RATE:.1%} of the records.\n",
+        soft_wrap=True,
+    )
     forest = OnlineIsolationMondrianForest(n_trees=N_TREES, seed=SEED)
     ours = follow(console, "imondrian", AlarmFilter(forest, rate=RATE), stream.records)
-    theirs = follow(console, "HalfSpaceTrees", preprocessing.MinMaxScaler() | anomaly.QuantileFilter(
-        anomaly.HalfSpaceTrees(n_trees=N_TREES, seed=SEED), q=1 - RATE), _filled(stream.records))
+    theirs = follow(
+        console,
+        "HalfSpaceTrees",
+        preprocessing.MinMaxScaler()
+        | anomaly.QuantileFilter(anomaly.HalfSpaceTrees(n_trees=N_TREES, seed=SEED), q=1 - RATE),
+        _filled(stream.records),
+    )
     console.print(_alarms(stream, ours))
     console.print(_side_by_side(stream, [ours, theirs]))
     return ours
@@ -131,6 +145,12 @@ def _side_by_side(stream: Stream, both: list[Found]) -> Table:
     names = ("imondrian, AlarmFilter", "HalfSpaceTrees, QuantileFilter")
     for name, found in zip(names, both, strict=True):
         counts = tally(found.alarms, stream.events)
-        table.add_row(name, f"{counts.caught} of {len(stream.events)}", str(counts.false), str(counts.alarms),
-                      f"{counts.delay:.1f}", f"{found.us:,.0f}")
+        table.add_row(
+            name,
+            f"{counts.caught} of {len(stream.events)}",
+            str(counts.false),
+            str(counts.alarms),
+            f"{counts.delay:.1f}",
+            f"{found.us:,.0f}",
+        )
     return table

@@ -37,7 +37,7 @@ class Smallest:
         parts = tuple(np.concatenate(part) for part in zip(*self._parts, strict=True))
         self._parts, self._held = [parts], len(parts[0])
         if self._held > self.size:
-            kept = np.sort(np.argsort(parts[0], kind="stable")[:self.size])
+            kept = np.sort(np.argsort(parts[0], kind="stable")[: self.size])
             self._parts, self._held = [tuple(part[kept] for part in parts)], self.size
         if self._held == self.size:
             self._limit = self._parts[0][0].max(initial=-np.inf)

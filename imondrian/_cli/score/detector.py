@@ -40,8 +40,11 @@ class Fitting:
 
     def check(self) -> None:
         """Raise Failure where options contradict each other."""
-        given = [name for name in ("trees", "max_samples", "score", "seed", "contamination")
-                 if getattr(self, name) is not None]
+        given = [
+            name
+            for name in ("trees", "max_samples", "score", "seed", "contamination")
+            if getattr(self, name) is not None
+        ]
         if self.model is not None and given:
             raise Failure(f"--{given[0].replace('_', '-')} says how to fit a forest; that of --model is fitted", USAGE)
 
@@ -65,8 +68,15 @@ class Detector:
     n_jobs : int
     """
 
-    def __init__(self, params: dict[str, Any], forest: Forest, calibration: Calibration, threshold: float,
-                 names: list[str] | None, n_jobs: int) -> None:
+    def __init__(
+        self,
+        params: dict[str, Any],
+        forest: Forest,
+        calibration: Calibration,
+        threshold: float,
+        names: list[str] | None,
+        n_jobs: int,
+    ) -> None:
         self.params, self.forest, self.calibration, self.threshold = params, forest, calibration, threshold
         self.names, self.n_jobs = names, n_jobs
         self.settings = _settings(params, n_jobs)
@@ -97,8 +107,14 @@ class Detector:
         if not hasattr(found, "forest_"):
             raise Failure(f"{path}: holds a forest that is not fitted")
         names = getattr(found, "feature_names_in_", None)
-        return cls(found.get_params(), found.forest_, found._calibration, -found.offset_,
-                   None if names is None else list(names), n_jobs)
+        return cls(
+            found.get_params(),
+            found.forest_,
+            found._calibration,
+            -found.offset_,
+            None if names is None else list(names),
+            n_jobs,
+        )
 
     def save(self, path: Path, names: Sequence[str], n_rows: int) -> None:
         """Write the forest to a file that :meth:`load` and the estimator read, with the names of its features."""
@@ -119,13 +135,14 @@ class Detector:
         scores = self.forest.scores(X, score, self.n_jobs)
         return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores)
 
-    def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str],
-              most: int = MOST_REASONS) -> list[str]:
+    def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
         """Return in words why rows have their scores."""
         points = StoredPoints(self.forest)
         found = telling_parts(self.forest, X, self.settings.score, self.n_jobs)
-        return [why(points, row, parts, names, p_value, most)
-                for row, parts, p_value in zip(X, found, p_values.tolist(), strict=True)]
+        return [
+            why(points, row, parts, names, p_value, most)
+            for row, parts, p_value in zip(X, found, p_values.tolist(), strict=True)
+        ]
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return what each feature adds to each row's score for being low and for being high, (n, d, 2)."""
@@ -144,8 +161,10 @@ def check_width(detector: Detector, columns: Columns, model: Path) -> None:
     """Raise Failure where a model without names has another number of features than there are columns."""
     width = detector.forest.n_features
     if len(columns.features) != width:
-        raise Failure(f"{model}: was fitted to {width} features without names; there are {len(columns.features)} "
-                      "columns with numbers: --columns says which to take, in its order")
+        raise Failure(
+            f"{model}: was fitted to {width} features without names; there are {len(columns.features)} "
+            "columns with numbers: --columns says which to take, in its order"
+        )
 
 
 @dataclass
@@ -157,8 +176,9 @@ class Survey:
     unused: list[str]
 
 
-def survey(tables: Sequence[Table], columns: Columns, size: int, seed: int, labels: Labels | None,
-           ends: list[int], quiet: bool) -> Survey:
+def survey(
+    tables: Sequence[Table], columns: Columns, size: int, seed: int, labels: Labels | None, ends: list[int], quiet: bool
+) -> Survey:
     """Read all rows once: check every value, draw a uniform sample of ``size`` rows, collect the labels."""
     rng = np.random.default_rng(seed)
     chosen = Smallest(size)
@@ -190,8 +210,14 @@ def sample_size(trees: int, max_samples: int, n_features: int) -> int:
     return max(max_samples, min(trees * max_samples + LEFT_OVER, _MOST_VALUES // n_features))
 
 
-def prepare(tables: Sequence[Table], choose: Callable[[Sequence[str] | None], Columns], fitting: Fitting,
-            labels: Labels | None, ends: list[int], quiet: bool) -> tuple[Detector, Columns]:
+def prepare(
+    tables: Sequence[Table],
+    choose: Callable[[Sequence[str] | None], Columns],
+    fitting: Fitting,
+    labels: Labels | None,
+    ends: list[int],
+    quiet: bool,
+) -> tuple[Detector, Columns]:
     """Load a forest, or fit one; return it and the columns that it takes. ``ends`` as in ``read_rows``."""
     fitting.check()
     if fitting.model is not None:
@@ -204,19 +230,27 @@ def prepare(tables: Sequence[Table], choose: Callable[[Sequence[str] | None], Co
         return detector, columns
     columns = choose(None)
     if "" in columns.features:
-        terminal.note("a column without a name is taken for a feature; if it numbers the rows, --exclude '' leaves it "
-                      "out", quiet)
+        terminal.note(
+            "a column without a name is taken for a feature; if it numbers the rows, --exclude '' leaves it out", quiet
+        )
     trees, psi = fitting.trees or 100, fitting.max_samples or 256
     seed = fitting.seed or 0
-    found = survey(tables, columns, sample_size(trees, psi, len(columns.features)), seed, labels, ends,
-                   quiet)
+    found = survey(tables, columns, sample_size(trees, psi, len(columns.features)), seed, labels, ends, quiet)
     if labels is not None:
         labels.meaning()
     for name in found.unused:
         terminal.note(f"the column {name!r} holds no values and decides nothing", quiet)
     if len(found.sample) < found.n_rows:
         terminal.note(f"fitted to {len(found.sample):,} of {found.n_rows:,} rows, drawn at random", quiet)
-    params = {"n_estimators": trees, "max_samples": psi, "score": fitting.score or "default", "window": None,
-              "horizon": 4096, "scale": "robust", "max_bytes": None, "random_state": seed,
-              "contamination": "auto" if fitting.contamination is None else fitting.contamination}
+    params = {
+        "n_estimators": trees,
+        "max_samples": psi,
+        "score": fitting.score or "default",
+        "window": None,
+        "horizon": 4096,
+        "scale": "robust",
+        "max_bytes": None,
+        "random_state": seed,
+        "contamination": "auto" if fitting.contamination is None else fitting.contamination,
+    }
     return Detector.fit(found.sample, params, fitting.jobs), columns

@@ -63,14 +63,20 @@ def run(settings: Settings) -> int:
     table = open_table(settings.file, settings.reading)
     tell_note(table, settings.quiet)
     ends: list[int] = []
-    detector, columns = prepare([table], lambda names: choose([table], settings.selection, names), settings.fitting,
-                                None, ends, settings.quiet)
-    records, X = _numbered(table, columns, detector, settings.rows) if settings.rows else \
-        _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
+    detector, columns = prepare(
+        [table], lambda names: choose([table], settings.selection, names), settings.fitting, None, ends, settings.quiet
+    )
+    records, X = (
+        _numbered(table, columns, detector, settings.rows)
+        if settings.rows
+        else _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
+    )
     contributions = detector.contributions(X)
     words = detector.words(X, records["p_value"], columns.features)
-    found = [_Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts, text)
-             for record, x, parts, text in zip(records, X, contributions, words, strict=True)]
+    found = [
+        _Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts, text)
+        for record, x, parts, text in zip(records, X, contributions, words, strict=True)
+    ]
     expected = detector.expected_score()
     write = {"json": _as_json, "csv": _as_csv, "table": _as_tables}[settings.layout]
     output.write(write(found, columns.features, expected, settings), settings.output)
@@ -78,13 +84,19 @@ def run(settings: Settings) -> int:
         first = found[0]
         from .picture import draw_explanation
 
-        draw_explanation(first.contributions, first.values, columns.features,
-                         f"{settings.file.name}, row {first.row}: score {first.score:.4f}", settings.plot)
+        draw_explanation(
+            first.contributions,
+            first.values,
+            columns.features,
+            f"{settings.file.name}, row {first.row}: score {first.score:.4f}",
+            settings.plot,
+        )
     return 0
 
 
-def _numbered(table: Table, columns: Columns, detector: Detector,
-              numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _numbered(
+    table: Table, columns: Columns, detector: Detector, numbers: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the records and values of rows by their numbers from 1, in the order asked for."""
     wanted, found = np.array(numbers) - 1, {}
     ends: list[int] = []
@@ -101,29 +113,51 @@ def _numbered(table: Table, columns: Columns, detector: Detector,
     return records, X
 
 
-def _most_anomalous(table: Table, columns: Columns, detector: Detector, top: int, ends: list[int],
-                    quiet: bool) -> tuple[np.ndarray, np.ndarray]:
+def _most_anomalous(
+    table: Table, columns: Columns, detector: Detector, top: int, ends: list[int], quiet: bool
+) -> tuple[np.ndarray, np.ndarray]:
     scored = score_all([table], columns, detector, top, ends, None, quiet)
     scored.records.close()
     return scored.best, scored.best_rows
 
 
 def _as_json(found: Sequence[_Explained], names: Sequence[str], expected: float, settings: Settings) -> str:
-    return output.to_json({"expected_score": expected, "rows": [
-        {"row": one.row, "score": one.score, "p_value": one.p_value, "why": one.why, "features": [
-            {"feature": name, "value": None if np.isnan(value) else float(value), **dict(zip(SIDES, pair, strict=True)),
-             "contribution": float(sum(pair))}
-            for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)]}
-        for one in found]})
+    return output.to_json(
+        {
+            "expected_score": expected,
+            "rows": [
+                {
+                    "row": one.row,
+                    "score": one.score,
+                    "p_value": one.p_value,
+                    "why": one.why,
+                    "features": [
+                        {
+                            "feature": name,
+                            "value": None if np.isnan(value) else float(value),
+                            **dict(zip(SIDES, pair, strict=True)),
+                            "contribution": float(sum(pair)),
+                        }
+                        for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)
+                    ],
+                }
+                for one in found
+            ],
+        }
+    )
 
 
 def _as_csv(found: Sequence[_Explained], names: Sequence[str], expected: float, settings: Settings) -> str:
-    return output.to_csv(_HEADER, ([one.row, one.score, one.p_value, name, None if np.isnan(value) else float(value),
-                                    side, size]
-                                   for one in found
-                                   for name, value, pair in zip(names, one.values, one.contributions.tolist(),
-                                                                strict=True)
-                                   for side, size in zip(SIDES, pair, strict=True) if size != 0))
+    return output.to_csv(
+        _HEADER,
+        (
+            [one.row, one.score, one.p_value, name, None if np.isnan(value) else float(value), side, size]
+            for one in found
+            for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)
+            for side, size in zip(SIDES, pair, strict=True)
+            if size != 0
+        ),
+    )
 
 
 def _as_tables(found: Sequence[_Explained], names: Sequence[str], expected: float, settings: Settings) -> str:
@@ -134,8 +168,9 @@ def _as_tables(found: Sequence[_Explained], names: Sequence[str], expected: floa
 def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int, rich: bool) -> str:
     parts = one.contributions
     largest = ranked(np.abs(parts), most)
-    rows: list[list[Any]] = [[names[j], f"{one.values[j]:.6g}", side, f"{parts[j, SIDES.index(side)]:+.4f}"]
-                             for j, side, _ in largest]
+    rows: list[list[Any]] = [
+        [names[j], f"{one.values[j]:.6g}", side, f"{parts[j, SIDES.index(side)]:+.4f}"] for j, side, _ in largest
+    ]
     rest = parts.sum() - sum(parts[j, SIDES.index(side)] for j, side, _ in largest)
     n_others = int(np.count_nonzero(parts)) - len(largest)
     if n_others:

@@ -36,8 +36,9 @@ def draw_scores(scores: np.ndarray, anomalous: np.ndarray | None, threshold: flo
     _write(figure, path)
 
 
-def draw_explanation(contributions: np.ndarray, values: np.ndarray, names: Sequence[str], title: str,
-                     path: Path) -> None:
+def draw_explanation(
+    contributions: np.ndarray, values: np.ndarray, names: Sequence[str], title: str, path: Path
+) -> None:
     """Draw contributions (d, 2), positive for anomalous, as bars."""
     plot = _plot()
     ax = plot.plot_explanation(contributions, values, feature_names=names, high_is_anomalous=True)
@@ -49,9 +50,9 @@ def _worst_of_each_stretch(scores: np.ndarray) -> np.ndarray:
     """Return the places of at most so many scores as can be seen, none of the highest left out."""
     stretch = -(-len(scores) // _MOST_POINTS)
     starts = np.arange(0, len(scores), stretch)
-    whole = scores[:len(scores) // stretch * stretch].reshape(-1, stretch).argmax(axis=1)
-    rest = scores[len(whole) * stretch:]
-    places = whole + starts[:len(whole)]
+    whole = scores[: len(scores) // stretch * stretch].reshape(-1, stretch).argmax(axis=1)
+    rest = scores[len(whole) * stretch :]
+    places = whole + starts[: len(whole)]
     return np.append(places, len(whole) * stretch + rest.argmax()) if len(rest) else places
 
 

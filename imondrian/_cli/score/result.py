@@ -23,8 +23,16 @@ _AT_ONCE = 1 << 13  # rows whose contributions are in memory
 class Result:
     """Scored rows as columns of the output: place, copied columns, score, p-value, verdict, reasons."""
 
-    def __init__(self, tables: Sequence[Table], columns: Columns, detector: Detector, scored: Scored, explained: int,
-                 n_reasons: int, in_sentences: bool = False) -> None:
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        columns: Columns,
+        detector: Detector,
+        scored: Scored,
+        explained: int,
+        n_reasons: int,
+        in_sentences: bool = False,
+    ) -> None:
         self.tables, self.columns, self.detector, self.scored = tables, columns, detector, scored
         n_reasons = n_reasons if explained else 0
         self._names = [f"reason_{k + 1}" for k in range(n_reasons)] if not (in_sentences and n_reasons) else ["why"]
@@ -38,8 +46,11 @@ class Result:
         words: list[list[str | None]] = [[] for _ in self._names]
         for start in range(0, len(rows) if n_reasons else 0, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            texts = [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons))] \
-                if in_sentences else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
+            texts = (
+                [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons))]
+                if in_sentences
+                else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
+            )
             for column, more in zip(words, texts, strict=True):
                 column += more
         self._reasons = [np.array([*column, None], dtype=object) for column in words]
@@ -60,17 +71,22 @@ class Result:
         ends = self.scored.ends
         for number, records, kept in beside(chunks, self.tables, self.columns.keep, ends):
             start = ends[number - 1] if number else 0
-            place: dict[str, Any] = {"file": from_texts([str(self.tables[number].path)] * len(records))} \
-                if len(self.tables) > 1 else {}
-            yield {**place, "row": from_numpy(records["index"] - start + 1), **kept,
-                   "score": from_numpy(records["score"]), "p_value": from_numpy(records["p_value"]),
-                   "outlier": from_numpy(self.scored.outliers(records)),
-                   **self._reasons_of(records["index"])}
+            place: dict[str, Any] = (
+                {"file": from_texts([str(self.tables[number].path)] * len(records))} if len(self.tables) > 1 else {}
+            )
+            yield {
+                **place,
+                "row": from_numpy(records["index"] - start + 1),
+                **kept,
+                "score": from_numpy(records["score"]),
+                "p_value": from_numpy(records["p_value"]),
+                "outlier": from_numpy(self.scored.outliers(records)),
+                **self._reasons_of(records["index"]),
+            }
 
     def _reasons_of(self, index: np.ndarray) -> dict[str, Any]:
         if not self._names:
             return {}
         place = np.minimum(np.searchsorted(self._explained, index), len(self._explained) - 1)
         place = np.where(self._explained[place] == index, place, -1)
-        return {name: from_texts(words[place].tolist())
-                for name, words in zip(self._names, self._reasons, strict=True)}
+        return {name: from_texts(words[place].tolist()) for name, words in zip(self._names, self._reasons, strict=True)}

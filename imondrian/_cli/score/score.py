@@ -55,14 +55,23 @@ def run(settings: Settings) -> int:
         tell_note(table, settings.quiet)
     labels = None if settings.selection.label is None else Labels(settings.selection.label, settings.anomalies)
     ends: list[int] = []
-    detector, columns = prepare(tables, lambda names: choose(tables, settings.selection, names), settings.fitting,
-                                labels, ends, settings.quiet)
-    as_table = settings.output is None and (settings.layout == "table" or
-                                            (settings.layout == "auto" and terminal.shows_tables()))
+    detector, columns = prepare(
+        tables, lambda names: choose(tables, settings.selection, names), settings.fitting, labels, ends, settings.quiet
+    )
+    as_table = settings.output is None and (
+        settings.layout == "table" or (settings.layout == "auto" and terminal.shows_tables())
+    )
     top = settings.top or (SHOWN if as_table else None)
     explained = min(settings.explained, top or settings.explained) if settings.reasons else 0
-    scored = score_all(tables, columns, detector, max(explained, top or 0), ends,
-                       settings.output and settings.output.parent, settings.quiet)
+    scored = score_all(
+        tables,
+        columns,
+        detector,
+        max(explained, top or 0),
+        ends,
+        settings.output and settings.output.parent,
+        settings.quiet,
+    )
     try:
         if settings.fdr is not None:
             scored.control(settings.fdr)
@@ -98,8 +107,10 @@ def _check(settings: Settings) -> None:
 
 def _show(result: Result, top: int) -> None:
     found = result.best_rows(top)
-    cells = [[_cell(name, value) for name, value in zip(found, row, strict=True)]
-             for row in zip(*(column.to_pylist() for column in found.values()), strict=True)]
+    cells = [
+        [_cell(name, value) for name, value in zip(found, row, strict=True)]
+        for row in zip(*(column.to_pylist() for column in found.values()), strict=True)
+    ]
     n = result.scored.records.n
     title = f"{len(cells):,} of {n:,} rows, the most anomalous first"
     numbers = [k for k, name in enumerate(found) if name in ("row", "score", "p_value")]
@@ -118,20 +129,29 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
     """Write what was asked for beside the scores, and tell what was found."""
     scored, detector, n = result.scored, result.detector, result.scored.records.n
     summary: dict[str, Any] = {
-        "files": [str(path) for path in settings.files], "rows": n, "features": result.columns.features,
-        "threshold": detector.threshold, "outliers": scored.n_outliers, "fdr": settings.fdr,
+        "files": [str(path) for path in settings.files],
+        "rows": n,
+        "features": result.columns.features,
+        "threshold": detector.threshold,
+        "outliers": scored.n_outliers,
+        "fdr": settings.fdr,
         "calibration": detector.calibration.source,
     }
     verb = "is" if scored.n_outliers == 1 else "are"
-    which = f"{verb} above the threshold {detector.threshold:.4f}" if settings.fdr is None else \
-        f"{verb} called outliers, of which at most {settings.fdr:.0%} are expected to be false"
+    which = (
+        f"{verb} above the threshold {detector.threshold:.4f}"
+        if settings.fdr is None
+        else f"{verb} called outliers, of which at most {settings.fdr:.0%} are expected to be false"
+    )
     notes = [f"{n:,} rows scored by {len(result.columns.features)} columns; {scored.n_outliers:,} {which}"]
     if labels is not None:
         quality = labels.quality(scored.records.column("score"))
         summary["quality"] = quality
-        notes.append(f"ROC AUC {quality['roc_auc']:.4f}, average precision {quality['average_precision']:.4f}: "
-                     f"{quality['anomalies']:,} of {quality['labelled']:,} labelled rows are anomalies "
-                     f"({quality['label']} = {quality['anomaly']}, {quality['known']})")
+        notes.append(
+            f"ROC AUC {quality['roc_auc']:.4f}, average precision {quality['average_precision']:.4f}: "
+            f"{quality['anomalies']:,} of {quality['labelled']:,} labelled rows are anomalies "
+            f"({quality['label']} = {quality['anomaly']}, {quality['known']})"
+        )
     if settings.save is not None:
         detector.save(settings.save, result.columns.features, n)
     if settings.plot is not None:

@@ -51,7 +51,7 @@ class Records:
         values = np.empty(self.n, RECORD[name])
         start = 0
         for chunk in self.chunks():
-            values[start:start + len(chunk)] = chunk[name]
+            values[start : start + len(chunk)] = chunk[name]
             start += len(chunk)
         return values
 
@@ -85,8 +85,15 @@ class Scored:
         self.n_outliers = int(np.searchsorted(p_values, self.most, side="right"))
 
 
-def score_all(tables: Sequence[Table], columns: Columns, detector: Detector, n_best: int, ends: list[int],
-              folder: Path | None, quiet: bool) -> Scored:
+def score_all(
+    tables: Sequence[Table],
+    columns: Columns,
+    detector: Detector,
+    n_best: int,
+    ends: list[int],
+    folder: Path | None,
+    quiet: bool,
+) -> Scored:
     """Score every row; keep the ``n_best`` most anomalous ones. ``ends`` as in ``read_rows``."""
     records, best, n_outliers = Records(folder), Smallest(max(1, n_best)), 0
     try:
@@ -132,8 +139,9 @@ class _Feed:
         return np.concatenate(pieces)
 
 
-def beside(chunks: Iterator[np.ndarray], tables: Sequence[Table], keep: Sequence[str],
-           ends: Sequence[int]) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
+def beside(
+    chunks: Iterator[np.ndarray], tables: Sequence[Table], keep: Sequence[str], ends: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
     """Yield the number of a table, some of its records, and their values of the columns ``keep``."""
     feed, start = _Feed(chunks), 0
     for number, (table, end) in enumerate(zip(tables, ends, strict=True)):

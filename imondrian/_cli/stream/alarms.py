@@ -27,8 +27,13 @@ class Alarms:
         What is known of the model's scores beforehand.
     """
 
-    def __init__(self, rate: float | None = None, threshold: float | None = None, fixed: bool = False,
-                 usual: UsualScores | None = None) -> None:
+    def __init__(
+        self,
+        rate: float | None = None,
+        threshold: float | None = None,
+        fixed: bool = False,
+        usual: UsualScores | None = None,
+    ) -> None:
         self._rate, self._threshold, self._fixed = rate, threshold, fixed
         self._rule = None if rate is None or threshold is not None else AlarmRule(rate, usual=usual)
         self.count = 0
@@ -39,8 +44,10 @@ class Alarms:
             found = self._rule.alarm_p_values(judged.scores.tolist(), judged.ready.tolist())
         else:
             alarms = self._fixed_alarms(judged) & judged.ready
-            found = [p_value if alarm else None
-                     for p_value, alarm in zip(judged.p_values.tolist(), alarms.tolist(), strict=True)]
+            found = [
+                p_value if alarm else None
+                for p_value, alarm in zip(judged.p_values.tolist(), alarms.tolist(), strict=True)
+            ]
         self.count += len(found) - found.count(None)
         return found
 
@@ -55,8 +62,14 @@ class Alarms:
         return {"rate": self._rate, "threshold": self._threshold, "count": self.count, "rule": rule}
 
     @classmethod
-    def resumed(cls, state: Mapping[str, Any], rate: float | None, threshold: float | None, fixed: bool,
-                usual: UsualScores | None = None) -> Alarms:
+    def resumed(
+        cls,
+        state: Mapping[str, Any],
+        rate: float | None,
+        threshold: float | None,
+        fixed: bool,
+        usual: UsualScores | None = None,
+    ) -> Alarms:
         """Go on from a state; a rule that is asked for and differs starts afresh. ValueError: the state is damaged."""
         if rate is None and threshold is None:
             rate, threshold = state["rate"], state["threshold"]

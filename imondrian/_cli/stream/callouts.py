@@ -111,8 +111,9 @@ class Callouts:
                 return ""
             try:
                 # A session of its own: the terminal's interrupt is for the stream, and what it starts ends with it.
-                self._process = process = subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=nowhere,
-                                                           stderr=nowhere, start_new_session=True)
+                self._process = process = subprocess.Popen(
+                    list(command), stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+                )
             except (OSError, ValueError) as error:
                 return f"{command[0]}: {error}"
         try:

@@ -39,8 +39,10 @@ def is_data(cells: Sequence[str], header: Sequence[str], selection: Selection, d
         return False
     features = [cell for name, cell in zip(header, cells, strict=True) if name in _features(header, selection)]
     try:
-        values = [dialect.number_of(cell, layout.decimal or dialect.mark_of(cell, delimiter) or ".", layout.missing)
-                  for cell in features]
+        values = [
+            dialect.number_of(cell, layout.decimal or dialect.mark_of(cell, delimiter) or ".", layout.missing)
+            for cell in features
+        ]
     except ValueError:
         return False
     return not all(map(math.isnan, values))
@@ -67,8 +69,15 @@ class CsvRecords:
         A line of these is no record.
     """
 
-    def __init__(self, header: Sequence[str], delimiter: str, decimal: str | None, selection: Selection,
-                 report: Report, missing: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        header: Sequence[str],
+        delimiter: str,
+        decimal: str | None,
+        selection: Selection,
+        report: Report,
+        missing: Sequence[str] = (),
+    ) -> None:
         self._delimiter, self._report, self._missing = delimiter, report, frozenset(missing)
         self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)

@@ -44,8 +44,14 @@ class Opening:
         What to tell of a first line that was not clear.
     """
 
-    def __init__(self, format: str, layout: Layout, selection: Selection, report: Report,
-                 known: Callable[[], Sequence[Any]] | None) -> None:
+    def __init__(
+        self,
+        format: str,
+        layout: Layout,
+        selection: Selection,
+        report: Report,
+        known: Callable[[], Sequence[Any]] | None,
+    ) -> None:
         self._format, self._layout, self._selection = format, layout, selection
         self._report, self._known = report, known
         self.header: tuple[str, ...] | None = None
@@ -83,8 +89,9 @@ class Opening:
     def _csv(self, line: bytes, text: str, place: int) -> tuple[Decoder, int]:
         layout = self._layout
         names = layout.header or self.header
-        delimiter = layout.delimiter or self._separator or \
-            dialect.delimiter_of(text, None if names is None else len(names))
+        delimiter = (
+            layout.delimiter or self._separator or dialect.delimiter_of(text, None if names is None else len(names))
+        )
         cells = _first_cells(line, delimiter)
         is_row = layout.first is False or (layout.first is None and self._is_row(cells, delimiter))
         if layout.header is not None:
@@ -104,8 +111,9 @@ class Opening:
         known = self.header
         if known is not None and dialect.names_of(cells) == known:
             return False
-        return dialect.holds_numbers(cells, delimiter) or \
-            (known is not None and is_data(cells, known, self._selection, delimiter, self._layout))
+        return dialect.holds_numbers(cells, delimiter) or (
+            known is not None and is_data(cells, known, self._selection, delimiter, self._layout)
+        )
 
 
 def _first_cells(line: bytes, delimiter: str) -> list[str]:

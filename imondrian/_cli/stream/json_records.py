@@ -145,8 +145,11 @@ class JsonRecords:
         return Table(fields, np.array(flat, np.float64).reshape(n, len(fields)), rows.records, keys, kept)
 
     def _are_numbers(self, fields: Sequence[str], values: Sequence[Any], number: int) -> bool:
-        wrong = [(name, f"the text {value!r:.60}" if type(value) is str else _named(value))
-                 for name, value in zip(fields, values, strict=True) if type(value) not in _NUMBERS]
+        wrong = [
+            (name, f"the text {value!r:.60}" if type(value) is str else _named(value))
+            for name, value in zip(fields, values, strict=True)
+            if type(value) not in _NUMBERS
+        ]
         if wrong:
             self._report(number, no_numbers(wrong))
         return not wrong

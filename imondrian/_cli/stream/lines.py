@@ -106,11 +106,11 @@ class LineWriter:
                 if self._piece is None:
                     done += os.write(self._descriptor, data[done:])
                 elif self._stop.wait_writable(self._descriptor, _PATIENCE_S):
-                    done += os.write(self._descriptor, data[done:done + self._piece])
+                    done += os.write(self._descriptor, data[done : done + self._piece])
                 else:
                     break
         finally:
-            self.pending = data[data.rfind(b"\n", 0, done) + 1:] if done < len(data) else b""
+            self.pending = data[data.rfind(b"\n", 0, done) + 1 :] if done < len(data) else b""
         return not self.pending
 
     def sync(self) -> None:

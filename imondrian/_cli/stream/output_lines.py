@@ -54,9 +54,18 @@ class Judge:
         Called with a record's number and an incident that it opened or closed, as an object of JSON.
     """
 
-    def __init__(self, follower: Follower, alarms: Alarms, incidents: Incidents, selection: Selection,
-                 told: Told, *, learn: bool = True, skip_alarms: bool = False,
-                 on_change: Callable[[int, dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        alarms: Alarms,
+        incidents: Incidents,
+        selection: Selection,
+        told: Told,
+        *,
+        learn: bool = True,
+        skip_alarms: bool = False,
+        on_change: Callable[[int, dict[str, Any]], None] | None = None,
+    ) -> None:
         self._follower, self._alarms, self._incidents = follower, alarms, incidents
         self._learn, self._skip_alarms, self._told, self._on_change = learn, skip_alarms, told, on_change
         self._key = () if selection.key is None else (selection.key,)
@@ -70,15 +79,15 @@ class Judge:
             judged = self._follower.score(table)
             alarms = self._alarms.judge(judged)
             if self._told.reasons:
-                reasons = {i: self._follower.explain(table.part(i, i + 1), self._told.reasons)
-                           for i in _places(alarms)}
+                reasons = {i: self._follower.explain(table.part(i, i + 1), self._told.reasons) for i in _places(alarms)}
         elif self._told.reasons or self._skip_alarms:
             judged, alarms, reasons = self._one_by_one(table)
         else:
             judged = self._follower.score_learn(table)
             alarms = self._alarms.judge(judged)
-        more: dict[int, dict[str, Any]] = {i: {"reasons": self._named(found), "why": found[2]}
-                                           for i, found in reasons.items()}
+        more: dict[int, dict[str, Any]] = {
+            i: {"reasons": self._named(found), "why": found[2]} for i, found in reasons.items()
+        }
         for i, incidents in self._grouped(table, judged, alarms, reasons).items():
             more.setdefault(i, {}).update(incidents)
         return self._lines(table, judged, alarms, more)
@@ -102,11 +111,14 @@ class Judge:
 
     def _named(self, parts: Reasons) -> list[dict[str, Any]]:
         names, sizes, _ = parts
-        return [{"feature": names[place], "side": side, "contribution": size}
-                for place, side, size in ranked(sizes, self._told.reasons)]
+        return [
+            {"feature": names[place], "side": side, "contribution": size}
+            for place, side, size in ranked(sizes, self._told.reasons)
+        ]
 
-    def _grouped(self, table: Table, judged: Judged, alarms: list[float | None], reasons: dict[int, Reasons]
-                 ) -> dict[int, dict[str, Any]]:
+    def _grouped(
+        self, table: Table, judged: Judged, alarms: list[float | None], reasons: dict[int, Reasons]
+    ) -> dict[int, dict[str, Any]]:
         """Return what is to be told of incidents, by place in the table."""
         found: dict[int, dict[str, Any]] = {}
         incidents, records = self._incidents, table.records
@@ -129,11 +141,15 @@ class Judge:
                         self._on_change(records[i], each)
         return found
 
-    def _lines(self, table: Table, judged: Judged, alarms: list[float | None], more: dict[int, dict[str, Any]]
-               ) -> bytes:
+    def _lines(
+        self, table: Table, judged: Judged, alarms: list[float | None], more: dict[int, dict[str, Any]]
+    ) -> bytes:
         if self._told.shown != "all":
-            chosen = _places(alarms) if self._told.shown == "alarms" else \
-                [i for i, each in more.items() if each.get("incident", _NONE)["state"] != "ongoing"]
+            chosen = (
+                _places(alarms)
+                if self._told.shown == "alarms"
+                else [i for i, each in more.items() if each.get("incident", _NONE)["state"] != "ongoing"]
+            )
             chosen.sort()
             if not chosen:
                 return b""
@@ -145,13 +161,24 @@ class Judge:
         objects: list[dict[str, Any]]
         shown = self._shown(table)
         if shown is None:
-            objects = [{"record": number, "score": score, "p_value": p_value, "alarm": alarm}
-                       for number, score, p_value, alarm in zip(table.records, scores, p_values, is_alarm, strict=True)]
+            objects = [
+                {"record": number, "score": score, "p_value": p_value, "alarm": alarm}
+                for number, score, p_value, alarm in zip(table.records, scores, p_values, is_alarm, strict=True)
+            ]
         else:
             names = (*self._key, *self._keep)
-            objects = [{"record": number, **dict(zip(names, values, strict=True)), "score": score, "p_value": p_value,
-                        "alarm": alarm} for number, values, score, p_value, alarm
-                       in zip(table.records, shown, scores, p_values, is_alarm, strict=True)]
+            objects = [
+                {
+                    "record": number,
+                    **dict(zip(names, values, strict=True)),
+                    "score": score,
+                    "p_value": p_value,
+                    "alarm": alarm,
+                }
+                for number, values, score, p_value, alarm in zip(
+                    table.records, shown, scores, p_values, is_alarm, strict=True
+                )
+            ]
         for i, each in more.items():
             objects[i].update(each)
         return dump_lines(objects, shown is None or is_plain(list(chain.from_iterable(shown))))
@@ -161,8 +188,10 @@ class Judge:
             return None
         keys = [()] * len(table.records) if table.keys is None else [(key,) for key in table.keys]
         kept = [()] * len(table.records) if table.kept is None else table.kept
-        return [(*key, *(values[i] for i in self._places)) if values else key
-                for key, values in zip(keys, kept, strict=True)]
+        return [
+            (*key, *(values[i] for i in self._places)) if values else key
+            for key, values in zip(keys, kept, strict=True)
+        ]
 
 
 def _places(alarms: list[float | None]) -> list[int]:

@@ -81,19 +81,29 @@ class Table(NamedTuple):
 
     def part(self, begin: int, end: int) -> Table:
         """Return some of its rows."""
-        return Table(self.fields, self.values[begin:end], self.records[begin:end],
-                     None if self.keys is None else self.keys[begin:end],
-                     None if self.kept is None else self.kept[begin:end],
-                     None if self.times is None else self.times[begin:end])
+        return Table(
+            self.fields,
+            self.values[begin:end],
+            self.records[begin:end],
+            None if self.keys is None else self.keys[begin:end],
+            None if self.kept is None else self.kept[begin:end],
+            None if self.times is None else self.times[begin:end],
+        )
 
     def only(self, chosen: np.ndarray) -> Table:
         """Return the rows in some places."""
+
         def some(column: Sequence[Any]) -> list[Any]:
             return [column[i] for i in chosen]
 
-        return Table(self.fields, self.values[chosen], some(self.records),
-                     None if self.keys is None else some(self.keys), None if self.kept is None else some(self.kept),
-                     None if self.times is None else some(self.times))
+        return Table(
+            self.fields,
+            self.values[chosen],
+            some(self.records),
+            None if self.keys is None else some(self.keys),
+            None if self.kept is None else some(self.kept),
+            None if self.times is None else some(self.times),
+        )
 
 
 def without_too_large(table: Table, largest: float, rows: Rows, report: Report) -> Table:
@@ -108,8 +118,11 @@ def without_too_large(table: Table, largest: float, rows: Rows, report: Report) 
     lines = dict(zip(rows.records, rows.lines, strict=True))
     for i in np.flatnonzero(bad).tolist():
         j = int(np.argmax(too_large[i]))
-        report(lines[table.records[i]], f"field {table.fields[j]!r} must be at most {largest:.4g} in size, as the "
-                                        f"model has 32-bit floats, got {table.values[i, j]}")
+        report(
+            lines[table.records[i]],
+            f"field {table.fields[j]!r} must be at most {largest:.4g} in size, as the "
+            f"model has 32-bit floats, got {table.values[i, j]}",
+        )
     return table.only(np.flatnonzero(~bad))
 
 

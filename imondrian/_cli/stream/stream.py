@@ -94,12 +94,16 @@ def _locked(settings: Settings) -> Iterator[None]:
     try:
         lock = FileLock(path)
     except BlockingIOError as error:
-        raise Failure(f"{path}: another process is learning into this file, and each would undo what the other saves: "
-                      "give this run another --model, or end the other one") from error
+        raise Failure(
+            f"{path}: another process is learning into this file, and each would undo what the other saves: "
+            "give this run another --model, or end the other one"
+        ) from error
     with lock:
         if not lock.certain:
-            terminal.note(f"{path}: its file system has no locks: make sure that no other run has the same --model",
-                          settings.quiet)
+            terminal.note(
+                f"{path}: its file system has no locks: make sure that no other run has the same --model",
+                settings.quiet,
+            )
         sweep(real_path(path))
         yield
 
@@ -116,13 +120,25 @@ def _opened(settings: Settings) -> tuple[follow.Follower, dict[str, Any] | None]
 class Stream:
     """One run of the command."""
 
-    def __init__(self, settings: Settings, follower: follow.Follower, state: dict[str, Any] | None,
-                 reader: LineReader, writer: LineWriter, stop: StopSignals) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        follower: follow.Follower,
+        state: dict[str, Any] | None,
+        reader: LineReader,
+        writer: LineWriter,
+        stop: StopSignals,
+    ) -> None:
         self._settings, self._follower, self._stop = settings, follower, stop
         self._reader, self._writer = reader, writer
         self._bad = BadLines(settings.strict, settings.quiet)
-        self._opening = opening.Opening(settings.format, settings.layout, settings.selection, self._bad.report,
-                                        None if settings.selection.key is not None else follower.known)
+        self._opening = opening.Opening(
+            settings.format,
+            settings.layout,
+            settings.selection,
+            self._bad.report,
+            None if settings.selection.key is not None else follower.known,
+        )
         self._decoder: opening.Decoder | None = None
         self._numbering = Numbering()
         self._first = self._done = self._saved = 0  # records before this run, done by now, in the last checkpoint
@@ -135,21 +151,32 @@ class Stream:
         if state is not None:
             self._first = self._done = self._saved = self._numbering.records = state["records"]
             self._opening.header = None if state["header"] is None else tuple(state["header"])
-            alarms = Alarms.resumed(state["alarms"], settings.rate, settings.threshold, not settings.learn,
-                                    follower.usual())
+            alarms = Alarms.resumed(
+                state["alarms"], settings.rate, settings.threshold, not settings.learn, follower.usual()
+            )
             incidents = Incidents.of_state(state["incidents"], settings.gap)
             self._undelivered = state["pending"].tobytes()
             if settings.replay:
                 self._numbering.replay(state["records"])
         self._alarms, self._alarms_before = alarms, alarms.count
         if incidents.by_time and settings.selection.time is None:
-            raise Failure(f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
-                          "--time, or give --incident-gap as a number of records", USAGE)
+            raise Failure(
+                f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
+                "--time, or give --incident-gap as a number of records",
+                USAGE,
+            )
         self._incidents, self._incidents_before = incidents, incidents.count
         self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)
-        self._judge = Judge(follower, alarms, incidents, settings.selection,
-                            Told(settings.reasons, settings.shown), learn=settings.learn,
-                            skip_alarms=settings.skip_alarms, on_change=self._tell)
+        self._judge = Judge(
+            follower,
+            alarms,
+            incidents,
+            settings.selection,
+            Told(settings.reasons, settings.shown),
+            learn=settings.learn,
+            skip_alarms=settings.skip_alarms,
+            on_change=self._tell,
+        )
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -173,8 +200,10 @@ class Stream:
             raise
         self._checkpoint()
         if self._writer.pending and self._settings.model is None and code == 0:
-            raise Failure("the reader of the output took nothing when an end was asked for: lines are lost, for want "
-                          "of --model FILE to keep them")
+            raise Failure(
+                "the reader of the output took nothing when an end was asked for: lines are lost, for want "
+                "of --model FILE to keep them"
+            )
         return code
 
     def _follow(self) -> None:
@@ -234,8 +263,9 @@ class Stream:
                     break
                 except BadLine as error:  # only those before it count, whichever of several was found first
                     bad = error
-                    before = [i for i, line in enumerate(rows.lines)
-                              if line < error.line and rows.records[i] > self._done]
+                    before = [
+                        i for i, line in enumerate(rows.lines) if line < error.line and rows.records[i] > self._done
+                    ]
                     last = rows.records[rows.lines.index(error.line)] - 1
                     rows = rows.only(before)
         finally:
@@ -261,8 +291,10 @@ class Stream:
             raise Failure(f"cannot write standard output: {error.strerror or error}") from error
 
     def _hopeless(self) -> Failure:
-        return Failure(f"none of the first {self._done - self._first:,} lines is a record{self._opening.advice}; the "
-                       f"last, line {self._bad.last[0]}: {self._bad.last[1]}")
+        return Failure(
+            f"none of the first {self._done - self._first:,} lines is a record{self._opening.advice}; the "
+            f"last, line {self._bad.last[0]}: {self._bad.last[1]}"
+        )
 
     # -- checkpoints and the end -------------------------------------------------------------------
 
@@ -273,18 +305,25 @@ class Stream:
         if unchanged or not self._saves:
             return
         header = self._opening.header
-        state = {"version": follow.STATE_VERSION, "records": self._done, "alarms": self._alarms.state(),
-                 "header": None if header is None else list(header), "pending": np.frombuffer(pending, np.uint8),
-                 "incidents": self._incidents.state()}
+        state = {
+            "version": follow.STATE_VERSION,
+            "records": self._done,
+            "alarms": self._alarms.state(),
+            "header": None if header is None else list(header),
+            "pending": np.frombuffer(pending, np.uint8),
+            "incidents": self._incidents.state(),
+        }
         try:
             self._writer.sync()
             self._follower.save(state)
         except (OSError, ValueError) as error:
             self._saves = False  # the way out leads by here again
             what = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise Failure(f"cannot save the model in {self._settings.model}: {what}; what is there "
-                          f"covers the records up to {self._saved:,}, later ones up to {self._done:,} are not in it, "
-                          "although their lines were written") from error
+            raise Failure(
+                f"cannot save the model in {self._settings.model}: {what}; what is there "
+                f"covers the records up to {self._saved:,}, later ones up to {self._done:,} are not in it, "
+                "although their lines were written"
+            ) from error
         self._saved, self._undelivered = self._done, pending
         self._checkpoints += 1
 
@@ -292,25 +331,39 @@ class Stream:
         caught, settings = self._stop.caught, self._settings
         count = self._done - self._first
         if self._reader.unread and not self._reader.ended:
-            terminal.note(f"stopped within a line: {self._reader.unread} bytes of it were read, and are not in the "
-                          "output", settings.quiet)
+            terminal.note(
+                f"stopped within a line: {self._reader.unread} bytes of it were read, and are not in the output",
+                settings.quiet,
+            )
         if self._numbering.skip:
-            terminal.note(f"--replay: the input ended {self._numbering.skip:,} records before those that "
-                          f"{settings.model} covers were over", settings.quiet)
+            terminal.note(
+                f"--replay: the input ended {self._numbering.skip:,} records before those that "
+                f"{settings.model} covers were over",
+                settings.quiet,
+            )
         if count == 0 and caught is None and code == 0:
             terminal.note("there were no records", settings.quiet)
         calls = self._callouts
         if calls.failures:
-            terminal.note(f"{calls.failures:,} of {calls.count:,} calls for incidents failed, the first: "
-                          f"{calls.first_failure}", settings.quiet)
+            terminal.note(
+                f"{calls.failures:,} of {calls.count:,} calls for incidents failed, the first: {calls.first_failure}",
+                settings.quiet,
+            )
         if self._bad.count:
             terminal.note(f"{self._bad.count:,} of {count:,} lines were bad", settings.quiet)
         if settings.summary is not None:
             reason = "broken pipe" if code == PIPE_CLOSED else "end of input" if caught is None else caught.name
-            found = {"ended_by": reason, "first_record": self._first + 1, "records": count,
-                     "bad_lines": self._bad.count, "alarms": self._alarms.count - self._alarms_before,
-                     "checkpoints": self._checkpoints, "incidents": self._incidents.count - self._incidents_before,
-                     "calls": calls.count, "failed_calls": calls.failures}
+            found = {
+                "ended_by": reason,
+                "first_record": self._first + 1,
+                "records": count,
+                "bad_lines": self._bad.count,
+                "alarms": self._alarms.count - self._alarms_before,
+                "checkpoints": self._checkpoints,
+                "incidents": self._incidents.count - self._incidents_before,
+                "calls": calls.count,
+                "failed_calls": calls.failures,
+            }
             output.write(json.dumps(found) + "\n", settings.summary)
         if code or caught is not None:
             return code or (INTERRUPTED if caught == signal.SIGINT else 0)

@@ -196,8 +196,9 @@ class ModelsByKey:
         self.forest._abandon()
 
 
-def open_models(path: Path | None, parameters: dict[str, Any], max_models: int
-                ) -> tuple[ModelsByKey, dict[str, Any] | None]:
+def open_models(
+    path: Path | None, parameters: dict[str, Any], max_models: int
+) -> tuple[ModelsByKey, dict[str, Any] | None]:
     """Return the models of a folder and the stream's state in it; none and None where there is no folder.
 
     Parameters
@@ -227,8 +228,11 @@ def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
         if name != "n_jobs" and found[name] != value and (name, value) != ("score", "default"):
-            raise Failure(f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
-                          "begin with another file", USAGE)
+            raise Failure(
+                f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
+                "begin with another file",
+                USAGE,
+            )
 
 
 def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, Any]:
@@ -242,27 +246,46 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
     if state.get("version") in (1, 2) and "incidents" not in state:  # nothing was known of incidents
         state = {**state, "version": STATE_VERSION, "incidents": Incidents().state()}
     if state.get("version") != STATE_VERSION:
-        raise ValueError(f"{name} has a stream's state of version {state.get('version')!r}; "
-                         f"this imondrian reads versions 1 to {STATE_VERSION}")
-    kinds: dict[str, Any] = {"version": int, "records": int, "alarms": dict, "header": (list, type(None)),
-                             "pending": np.ndarray, "incidents": dict}
-    if state.keys() != kinds.keys() or not all(isinstance(state[name], kind) for name, kind in kinds.items()) or \
-            not _is_sound(state):
+        raise ValueError(
+            f"{name} has a stream's state of version {state.get('version')!r}; "
+            f"this imondrian reads versions 1 to {STATE_VERSION}"
+        )
+    kinds: dict[str, Any] = {
+        "version": int,
+        "records": int,
+        "alarms": dict,
+        "header": (list, type(None)),
+        "pending": np.ndarray,
+        "incidents": dict,
+    }
+    if (
+        state.keys() != kinds.keys()
+        or not all(isinstance(state[name], kind) for name, kind in kinds.items())
+        or not _is_sound(state)
+    ):
         raise ValueError(f"{name} is damaged: no state of a stream: {state!r:.80}")
     return state
 
 
 def _is_sound(state: dict[str, Any]) -> bool:
     alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
-    if alarms.keys() != {"rate", "threshold", "count", "rule"} or \
-            not all(value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
-                    for key, value in alarms.items() if key != "rule"):
+    if alarms.keys() != {"rate", "threshold", "count", "rule"} or not all(
+        value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+        for key, value in alarms.items()
+        if key != "rule"
+    ):
         return False  # nor is NaN at most anything
-    if not (type(state["records"]) is int and 0 <= state["records"] <= _MOST_RECORDS and
-            pending.dtype == np.uint8 and pending.ndim == 1 and
-            all(isinstance(name, str) for name in header) and len(set(header)) == len(header) and
-            (alarms["rate"] is None or 0 < alarms["rate"] < 1) and
-            type(alarms["count"]) is int and 0 <= alarms["count"] <= _MOST_RECORDS):
+    if not (
+        type(state["records"]) is int
+        and 0 <= state["records"] <= _MOST_RECORDS
+        and pending.dtype == np.uint8
+        and pending.ndim == 1
+        and all(isinstance(name, str) for name in header)
+        and len(set(header)) == len(header)
+        and (alarms["rate"] is None or 0 < alarms["rate"] < 1)
+        and type(alarms["count"]) is int
+        and 0 <= alarms["count"] <= _MOST_RECORDS
+    ):
         return False
     try:
         if any(each.end > state["records"] for each in Incidents.of_state(state["incidents"])):

@@ -41,8 +41,12 @@ def with_times(table: Table, place: int, name: str, rows: Rows, report: Report) 
             times.append(seconds(values[place]))
             good.append(i)
         except (ValueError, OverflowError):
-            what = f"lacks the time field {name!r}" if values[place] is None else \
-                f"the time field {name!r} must be a number of seconds or a time by ISO 8601, got {values[place]!r:.60}"
+            what = (
+                f"lacks the time field {name!r}"
+                if values[place] is None
+                else f"the time field {name!r} must be a number of seconds or a time by ISO 8601, "
+                f"got {values[place]!r:.60}"
+            )
             report(rows.lines[_place(rows.records, table.records[i])], what)
     if len(good) < len(table.records):
         table = table.only(np.array(good, np.intp))

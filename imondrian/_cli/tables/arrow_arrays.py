@@ -17,8 +17,9 @@ def to_numpy(column: pa.Array) -> np.ndarray:
     """Return a view of a column of numbers without nulls."""
     dtype = np.dtype(_NUMPY[column.type])
     buffer = column.buffers()[1]
-    return np.frombuffer(buffer, dtype, len(column), column.offset * dtype.itemsize) if len(column) else \
-        np.empty(0, dtype)
+    return (
+        np.frombuffer(buffer, dtype, len(column), column.offset * dtype.itemsize) if len(column) else np.empty(0, dtype)
+    )
 
 
 def to_floats(column: pa.Array, single: bool) -> np.ndarray:

@@ -14,8 +14,11 @@ from imondrian._cli import USAGE, Failure
 from .arrow_arrays import from_numpy, to_floats
 from .reading import NUMERIC, Table
 
-INFINITE = {"refuse": "an error that names the first", "missing": "take them for missing values",
-            "drop": "leave their rows out"}
+INFINITE = {
+    "refuse": "an error that names the first",
+    "missing": "take them for missing values",
+    "drop": "leave their rows out",
+}
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,20 @@ def choose(tables: Sequence[Table], selection: Selection, needed: Sequence[str] 
 
 def _named(lists: Sequence[str], table: Table, option: str, *, whole: bool = False, code: int = USAGE) -> list[str]:
     """Return the names in lists with commas; a name that itself has commas may be quoted, or stand alone."""
-    names = [name for entry in lists for name in
-             ([entry] if whole or entry in table.kinds else next(csv.reader([entry], skipinitialspace=True), [""]))]
+    names = [
+        name
+        for entry in lists
+        for name in (
+            [entry] if whole or entry in table.kinds else next(csv.reader([entry], skipinitialspace=True), [""])
+        )
+    ]
     if missing := [name for name in names if name not in table.kinds]:
         verb = "needs" if option == "the model" else "names"
-        raise Failure(f"{table.path}: has no column {_listed(missing)}, which {option} {verb}; its columns are "
-                      f"{_listed(list(table.kinds))}", code)
+        raise Failure(
+            f"{table.path}: has no column {_listed(missing)}, which {option} {verb}; its columns are "
+            f"{_listed(list(table.kinds))}",
+            code,
+        )
     return list(dict.fromkeys(names))
 
 
@@ -105,8 +116,9 @@ def _check(table: Table, features: Sequence[str], others: Sequence[str], may_exc
         if table.kinds[name] not in NUMERIC:
             wrong.setdefault(table.kinds[name], []).append(name)
     if wrong:
-        found = "; ".join(f"{_listed(names)} {'holds' if len(names) == 1 else 'hold'} {kind}"
-                          for kind, names in wrong.items())
+        found = "; ".join(
+            f"{_listed(names)} {'holds' if len(names) == 1 else 'hold'} {kind}" for kind, names in wrong.items()
+        )
         names = [name for group in wrong.values() for name in group]
         option = ",".join(f'"{name}"' if "," in name else name for name in names[:20])
         advice = f": --exclude '{option}' or --numeric-only leaves out what holds no numbers" if may_exclude else ""
@@ -144,7 +156,7 @@ def read_rows(tables: Sequence[Table], columns: Columns, ends: list[int], *, lab
                 yield Rows(X, index, marks)
         if number < len(ends) and ends[number] != start:
             raise Failure(f"{table.path}: has changed while it was read")
-        ends[number:number + 1] = [start]
+        ends[number : number + 1] = [start]
 
 
 def _matrix(batch: Any, width: int, dtype: Any) -> np.ndarray:
@@ -162,5 +174,7 @@ def _without(X: np.ndarray, index: np.ndarray, marks: Any, infinite: np.ndarray,
 
 
 def _infinite(table: Table, row: int, name: str, value: float) -> Failure:
-    return Failure(f"{table.path}: row {row}, column {name!r}: the value is infinite ({value}); --infinite missing "
-                   "takes such values for missing, --infinite drop leaves their rows out")
+    return Failure(
+        f"{table.path}: row {row}, column {name!r}: the value is infinite ({value}); --infinite missing "
+        "takes such values for missing, --infinite drop leaves their rows out"
+    )

@@ -12,10 +12,23 @@ from imondrian._cli import Failure
 from .arrow_arrays import to_numpy
 from .reading import as_text
 
-_NORMAL = {"0", "false", "normal", "inlier", "benign", "ok", "good", "negative", "no", "n", "f", "nominal",
-           "healthy"}
-_ANOMALY = {"true", "anomaly", "anomalous", "outlier", "abnormal", "attack", "fraud", "malicious", "positive", "yes",
-            "y", "t", "faulty", "failure"}
+_NORMAL = {"0", "false", "normal", "inlier", "benign", "ok", "good", "negative", "no", "n", "f", "nominal", "healthy"}
+_ANOMALY = {
+    "true",
+    "anomaly",
+    "anomalous",
+    "outlier",
+    "abnormal",
+    "attack",
+    "fraud",
+    "malicious",
+    "positive",
+    "yes",
+    "y",
+    "t",
+    "faulty",
+    "failure",
+}
 _MOST = 254
 _MISSING = 255
 
@@ -51,8 +64,10 @@ class Labels:
                 raise Failure(f"the label {self.column!r} has no value {missing[0]!r}; it has {', '.join(values[:20])}")
             return ", ".join(self.anomalies), "as --anomaly says"
         if len(values) != 2:
-            raise Failure(f"the label {self.column!r} must have two values, or --anomaly say which mean anomalies; it "
-                          f"has {len(values)}: {', '.join(values[:20])}")
+            raise Failure(
+                f"the label {self.column!r} must have two values, or --anomaly say which mean anomalies; it "
+                f"has {len(values)}: {', '.join(values[:20])}"
+            )
         if set(values) == {"-1", "1"}:
             return "-1", "as in scikit-learn"
         low = {value.lower(): value for value in values}
@@ -80,6 +95,12 @@ class Labels:
         if not 0 < anomalous.sum() < len(anomalous):
             raise Failure(f"the label {self.column!r} must have anomalies and others; all rows are of one kind")
         value, why = self.meaning()
-        return {"label": self.column, "anomaly": value, "known": why, "labelled": len(anomalous),
-                "anomalies": int(anomalous.sum()), "roc_auc": float(roc_auc_score(anomalous, scores)),
-                "average_precision": float(average_precision_score(anomalous, scores))}
+        return {
+            "label": self.column,
+            "anomaly": value,
+            "known": why,
+            "labelled": len(anomalous),
+            "anomalies": int(anomalous.sum()),
+            "roc_auc": float(roc_auc_score(anomalous, scores)),
+            "average_precision": float(average_precision_score(anomalous, scores)),
+        }

@@ -68,8 +68,10 @@ def open_table(path: Path, reading: Reading) -> Table:
         if path.is_dir():
             raise Failure(f"{path}: is a folder, not a file")
         if path.exists() and not path.is_file():
-            raise Failure(f"{path}: is no regular file, and it is read more than once: save it in a file first, or "
-                          "follow it with imondrian stream")
+            raise Failure(
+                f"{path}: is no regular file, and it is read more than once: save it in a file first, or "
+                "follow it with imondrian stream"
+            )
     return _open(path, path, reading)
 
 
@@ -181,9 +183,17 @@ def kind_of(kind: pa.DataType) -> str:
     """Return what a column of this type holds."""
     if pa.types.is_dictionary(kind):
         return kind_of(kind.value_type)
-    for tell, name in ((pa.types.is_integer, NUMBER), (pa.types.is_floating, NUMBER), (pa.types.is_decimal, NUMBER),
-                       (pa.types.is_boolean, TRUTH), (pa.types.is_null, EMPTY), (pa.types.is_string, TEXT),
-                       (pa.types.is_large_string, TEXT), (pa.types.is_string_view, TEXT), (pa.types.is_temporal, DATE)):
+    for tell, name in (
+        (pa.types.is_integer, NUMBER),
+        (pa.types.is_floating, NUMBER),
+        (pa.types.is_decimal, NUMBER),
+        (pa.types.is_boolean, TRUTH),
+        (pa.types.is_null, EMPTY),
+        (pa.types.is_string, TEXT),
+        (pa.types.is_large_string, TEXT),
+        (pa.types.is_string_view, TEXT),
+        (pa.types.is_temporal, DATE),
+    ):
         if tell(kind):
             return name
     return OTHER
@@ -260,8 +270,11 @@ class ArrowTable(_Typed):
         wanted = [*numbers, *verbatim]
         rows = batch_rows(len(wanted))
         with errors_of(self.path), self._open(self.source, wanted) as reader:
-            whole = (reader.get_batch(k) for k in range(reader.num_record_batches)) \
-                if hasattr(reader, "get_batch") else iter(reader)
+            whole = (
+                (reader.get_batch(k) for k in range(reader.num_record_batches))
+                if hasattr(reader, "get_batch")
+                else iter(reader)
+            )
             for batch in whole:
                 chosen = batch.select(wanted)
                 chosen.validate(full=bool(verbatim))  # a damaged file may point anywhere
@@ -271,6 +284,11 @@ class ArrowTable(_Typed):
 
 def as_text(column: pa.Array) -> list[str | None]:
     """Return a column's values as text, whole numbers without a point; None for missing ones."""
-    return [None if value is None or value != value else
-            str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            for value in column.to_pylist()]
+    return [
+        None
+        if value is None or value != value
+        else str(int(value))
+        if isinstance(value, float) and value.is_integer()
+        else str(value)
+        for value in column.to_pylist()
+    ]

@@ -38,7 +38,7 @@ class CsvTable:
         separator = dialect.separator_of(lines[0])
         if separator is not None and len(lines) > 1:
             blank = _blank_at(lines[1:])
-            passed, lines = passed + 1 + blank, lines[1 + blank:]
+            passed, lines = passed + 1 + blank, lines[1 + blank :]
             if not lines:
                 raise Failure(f"{path}: has a header, but no rows")
         self.delimiter = reading.delimiter or separator or dialect.delimiter_of(lines[0])
@@ -75,8 +75,10 @@ class CsvTable:
             if wrong:
                 raise self._wrong_width(wrong[0]) from error
             if "straddling" in str(error):
-                raise Failure(f"{self.path}: has a row of more than {self.block >> 20} MiB: is a quotation mark not "
-                              "closed, or is it not CSV?") from error
+                raise Failure(
+                    f"{self.path}: has a row of more than {self.block >> 20} MiB: is a quotation mark not "
+                    "closed, or is it not CSV?"
+                ) from error
             yield from self._cell_by_cell(numbers, verbatim, done)
 
     def _cell_by_cell(self, numbers: Sequence[str], verbatim: Sequence[str], done: int) -> Iterator[pa.RecordBatch]:
@@ -89,7 +91,7 @@ class CsvTable:
                 part = batch.slice(passed)
                 if len(part):
                     columns = self._numbers(part, numbers, first + passed)
-                    yield pa.RecordBatch.from_arrays([*columns, *part.columns[len(numbers):]], names=part.schema.names)
+                    yield pa.RecordBatch.from_arrays([*columns, *part.columns[len(numbers) :]], names=part.schema.names)
                 first += len(batch)
         except pa.ArrowInvalid as error:
             if wrong:
@@ -117,8 +119,11 @@ class CsvTable:
         with errors_of(self.path, (pa.ArrowInvalid,)), self._reader(types, wrong) as reader:
             for batch in reader:
                 if self._blank_lines:  # rows to pyarrow, where a row is one cell
-                    batch = batch.filter(pa.array([not cell or bool(cell.strip(_BLANKS))
-                                                   for cell in batch.column(0).to_pylist()], pa.bool_()))
+                    batch = batch.filter(
+                        pa.array(
+                            [not cell or bool(cell.strip(_BLANKS)) for cell in batch.column(0).to_pylist()], pa.bool_()
+                        )
+                    )
                 if len(batch):
                     yield batch
 
@@ -131,13 +136,19 @@ class CsvTable:
 
         return arrow_csv.open_csv(
             stream_of(self.source),
-            read_options=arrow_csv.ReadOptions(block_size=self.block, encoding=self.reading.encoding,
-                                               skip_rows=self._passed, column_names=self.names),
-            parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True,
-                                                 invalid_row_handler=refuse),
-            convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=self._null_values,
-                                                     decimal_point=self.decimal,
-                                                     include_columns=list(types) if types else None))
+            read_options=arrow_csv.ReadOptions(
+                block_size=self.block, encoding=self.reading.encoding, skip_rows=self._passed, column_names=self.names
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=refuse
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=types,
+                null_values=self._null_values,
+                decimal_point=self.decimal,
+                include_columns=list(types) if types else None,
+            ),
+        )
 
     # -- looking at the beginning ------------------------------------------------------------------
 
@@ -154,8 +165,10 @@ class CsvTable:
             decoder = codecs.getincrementaldecoder(self.reading.encoding)()
             text = decoder.decode(data, final=ended).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            raise Failure(f"{self.path}: is not text in {self.reading.encoding} ({error.reason} at byte "
-                          f"{error.start}): --encoding latin-1, or another name, says what it is") from error
+            raise Failure(
+                f"{self.path}: is not text in {self.reading.encoding} ({error.reason} at byte "
+                f"{error.start}): --encoding latin-1, or another name, says what it is"
+            ) from error
         except LookupError as error:
             raise Failure(f"--encoding: {error}") from error
         lines = list(io.StringIO(text, newline=""))  # splitlines would part them at other characters, too
@@ -243,10 +256,14 @@ class CsvTable:
 
     def _wrong_width(self, row: Any) -> Failure:
         place = self._place_of_wrong_width(row.expected_columns)  # the parser itself does not tell it
-        hint = "; if commas are decimal marks, --delimiter says what parts the cells" if self.delimiter == "," and \
-            row.actual_columns > row.expected_columns else ""
-        return Failure(f"{self.path}: {place} has {row.actual_columns} cells, not {row.expected_columns}: "
-                       f"{row.text[:60]!r}{hint}")
+        hint = (
+            "; if commas are decimal marks, --delimiter says what parts the cells"
+            if self.delimiter == "," and row.actual_columns > row.expected_columns
+            else ""
+        )
+        return Failure(
+            f"{self.path}: {place} has {row.actual_columns} cells, not {row.expected_columns}: {row.text[:60]!r}{hint}"
+        )
 
     def _place_of_wrong_width(self, expected: int) -> str:
         """Return the number of the first row with another number of cells."""
@@ -267,8 +284,10 @@ class CsvTable:
         if "thousands" in what:
             hint = ": its comma may part thousands or be a decimal one (--decimal says which)"
         elif other is not None and other != self.decimal:
-            hint = f" with the decimal mark {self.decimal!r}, which other rows have: a file must keep to one " \
-                   f"(--decimal says which)"
+            hint = (
+                f" with the decimal mark {self.decimal!r}, which other rows have: a file must keep to one "
+                f"(--decimal says which)"
+            )
         kind = "neither true nor false" if self.kinds[name] == TRUTH else "not a number"
         return Failure(f"{self.path}: row {row}, column {name!r}: {cell[:60]!r} is {kind}{hint}")
 

@@ -56,15 +56,18 @@ class JsonTable:
         if held:
             yield self._batch(held, numbers, verbatim, first)
 
-    def _batch(self, rows: list[dict[str, Any]], numbers: Sequence[str], verbatim: Sequence[str],
-               first: int) -> pa.RecordBatch:
+    def _batch(
+        self, rows: list[dict[str, Any]], numbers: Sequence[str], verbatim: Sequence[str], first: int
+    ) -> pa.RecordBatch:
         columns = []
         for name in numbers:
             values = [row.get(name) for row in rows]
             if not set(map(type, values)) <= _NUMBERS:
                 i = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
-                raise Failure(f"{self.path}: row {first + i}, column {name!r}: {values[i]!r:.60} is not a number; "
-                              f"--exclude {name!r} leaves the column out")
+                raise Failure(
+                    f"{self.path}: row {first + i}, column {name!r}: {values[i]!r:.60} is not a number; "
+                    f"--exclude {name!r} leaves the column out"
+                )
             columns.append(from_numpy(np.array(values, np.float64)))
         for name in verbatim:
             texts = [row.get(name) for row in rows]

@@ -18,8 +18,7 @@ struct SampleScratch {
 };
 
 // k of n rows, every subset as likely as another (Floyd's algorithm over a small hash table).
-inline void sample_uniform(Rng& rng, std::int64_t n, std::int64_t k, std::int64_t* out,
-                           SampleScratch& scratch) {
+inline void sample_uniform(Rng& rng, std::int64_t n, std::int64_t k, std::int64_t* out, SampleScratch& scratch) {
   std::size_t size = 16;
   while (size < static_cast<std::size_t>(4 * k)) size *= 2;
   scratch.table.assign(size, -1);
@@ -40,8 +39,8 @@ inline void sample_uniform(Rng& rng, std::int64_t n, std::int64_t k, std::int64_
 }
 
 // k of n rows, drawn one after another in proportion to weight (Efraimidis and Spirakis 2006).
-inline void sample_weighted(Rng& rng, std::int64_t n, std::int64_t k, const double* weight,
-                            std::int64_t* out, SampleScratch& scratch) {
+inline void sample_weighted(Rng& rng, std::int64_t n, std::int64_t k, const double* weight, std::int64_t* out,
+                            SampleScratch& scratch) {
   auto& keys = scratch.keys;
   keys.resize(static_cast<std::size_t>(n));
   const auto [least, most] = std::minmax_element(weight, weight + n);

@@ -53,30 +53,30 @@ enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
 
 struct ForestView {
   std::int64_t n_trees, capacity, n_features, width, n_rows;
-  std::int32_t* feature;     // (t, k)
-  void* threshold;           // (t, k) T; x <= threshold goes left
-  std::int32_t* child;       // (t, k, 2)
-  std::int32_t* parent;      // (t, k)
-  double* time;              // (t, k)
-  double* mass;              // (t, k)
-  void* lower;               // (t, k, width) T, or null while no boxes are kept
-  void* upper;               // (t, k, width) T
-  std::int32_t* leaf_parent; // (t, k); links the free list in free slots
-  double* leaf_mass;         // (t, k)
-  std::int32_t* leaf_point;  // (t, k); row of `points`
-  std::int32_t* header;      // (t, kHeaderSize)
-  std::uint64_t* rng;        // (t, 4)
-  void* rate;                // (t, width) T; cuts per unit of length
-  int scaled;                // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
+  std::int32_t* feature;      // (t, k)
+  void* threshold;            // (t, k) T; x <= threshold goes left
+  std::int32_t* child;        // (t, k, 2)
+  std::int32_t* parent;       // (t, k)
+  double* time;               // (t, k)
+  double* mass;               // (t, k)
+  void* lower;                // (t, k, width) T, or null while no boxes are kept
+  void* upper;                // (t, k, width) T
+  std::int32_t* leaf_parent;  // (t, k); links the free list in free slots
+  double* leaf_mass;          // (t, k)
+  std::int32_t* leaf_point;   // (t, k); row of `points`
+  std::int32_t* header;       // (t, kHeaderSize)
+  std::uint64_t* rng;         // (t, 4)
+  void* rate;                 // (t, width) T; cuts per unit of length
+  int scaled;                 // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
   // For the spacing score only (null otherwise).
-  std::int32_t* bag;         // (t, kBagSize); all -1: the tree sees every feature
-  double* clean;             // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
-  double* leaf_clean;        // (t, k)
-  double* recent;            // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
-  void* points;              // (n_rows, width) T; shared by all trees
+  std::int32_t* bag;   // (t, kBagSize); all -1: the tree sees every feature
+  double* clean;       // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
+  double* leaf_clean;  // (t, k)
+  double* recent;      // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
+  void* points;        // (n_rows, width) T; shared by all trees
   // Derived, for rows with missing values (means.hpp); null until the first of them comes.
-  double* mean_depth;        // (t, k)
-  double* mean_spacing;      // (t, k); of a forest with clean masses
+  double* mean_depth;    // (t, k)
+  double* mean_spacing;  // (t, k); of a forest with clean masses
   // Streams only (null or zero otherwise).
   int memory;
   double decay;               // how fast a reservoir forgets, or a sliding window is thinned
@@ -116,16 +116,15 @@ struct Tree {
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
-      : capacity(f.capacity), n_features(f.n_features), width(f.width),
-        feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
-        child(f.child + t * capacity * 2), parent(f.parent + t * capacity),
-        time(f.time + t * capacity), mass(f.mass + t * capacity),
+      : capacity(f.capacity), n_features(f.n_features), width(f.width), feature(f.feature + t * capacity),
+        threshold(static_cast<T*>(f.threshold) + t * capacity), child(f.child + t * capacity * 2),
+        parent(f.parent + t * capacity), time(f.time + t * capacity), mass(f.mass + t * capacity),
         lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
         upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
         leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
-        leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize),
-        rng(f.rng + t * 4), rate(static_cast<T*>(f.rate) + t * width),
-        bag(f.bag ? f.bag + t * kBagSize : nullptr), clean(f.clean ? f.clean + t * capacity : nullptr),
+        leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize), rng(f.rng + t * 4),
+        rate(static_cast<T*>(f.rate) + t * width), bag(f.bag ? f.bag + t * kBagSize : nullptr),
+        clean(f.clean ? f.clean + t * capacity : nullptr),
         leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
         mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
         mean_spacing(f.mean_spacing ? f.mean_spacing + t * capacity : nullptr),

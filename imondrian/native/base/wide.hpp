@@ -84,7 +84,9 @@ struct Plain {
   static constexpr double kMost = sizeof(T) == 8 ? 0x1.0p900 : 0x1.0p120;
 };
 template <class T>
-NK_INLINE bool is_plain(double sum) { return sum >= Plain<T>::kLeast && sum <= Plain<T>::kMost; }
+NK_INLINE bool is_plain(double sum) {
+  return sum >= Plain<T>::kLeast && sum <= Plain<T>::kMost;
+}
 
 // The largest exponent among n terms, below all others if there is none above 0.
 template <class Terms>
@@ -104,7 +106,8 @@ NK_RARE double wide_sum(const Terms& terms, std::int64_t n) {
   if (top == std::numeric_limits<int>::min()) return 0.0;
   double sum = 0.0;
   for (std::int64_t j = 0; j < n; ++j) sum += terms.wide_of(j).against(top);
-  return std::clamp(std::ldexp(sum, top), std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::max());
+  return std::clamp(std::ldexp(sum, top), std::numeric_limits<double>::denorm_min(),
+                    std::numeric_limits<double>::max());
 }
 
 // One of n terms, drawn in proportion to them; one of them is above 0.

@@ -4,9 +4,9 @@
 #include <atomic>
 #include <limits>
 
-#include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
+#include "score/packed_walk.hpp"
 #include "score/score_window.hpp"
 
 namespace imondrian::NK_ISA {
@@ -46,8 +46,7 @@ class Trimmer {
  public:
   Trimmer(const ForestView& forest, const Samples& samples, int n_threads)
       : with_means_(forest), forest_(with_means_.forest()), samples_(samples), n_threads_(n_threads),
-        flagged_(static_cast<std::size_t>(samples.n_points), 0),
-        depth_(flagged_.size()) {
+        flagged_(static_cast<std::size_t>(samples.n_points), 0), depth_(flagged_.size()) {
     if (samples.weight) {
       mass_.resize(flagged_.size());
       for (std::size_t p = 0; p < mass_.size(); ++p) mass_[p] = samples.weight[samples.stored[p]];
@@ -90,7 +89,9 @@ class Trimmer {
     if (no_memory) throw std::bad_alloc();
   }
   template <class Body>
-  void for_trees(const Body& body) { for_each(forest_.n_trees, body); }
+  void for_trees(const Body& body) {
+    for_each(forest_.n_trees, body);
+  }
 
   // One copy of a point.
   double copy(std::int64_t i) const { return std::min(1.0, samples_.mass(i)); }

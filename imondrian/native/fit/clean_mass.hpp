@@ -11,22 +11,22 @@
 #include <utility>
 #include <vector>
 
-#include "tree/build.hpp"
 #include "score/spacing.hpp"
+#include "tree/build.hpp"
 
 namespace imondrian::NK_ISA {
 
-constexpr double kFlagged = 0.2;         // of the points, at most
-constexpr double kGrain = 0x1.0p-20;     // levels
+constexpr double kFlagged = 0.2;      // of the points, at most
+constexpr double kGrain = 0x1.0p-20;  // levels
 
 // The rows each tree was built from: n_sample places a tree.
 struct Samples {
   std::int64_t n_sample = 0, n_points = 0;
-  std::vector<std::int32_t> row;    // of the store
-  std::vector<std::int32_t> leaf;   // slot in the tree
-  std::vector<std::int32_t> point;  // its number among all points that some tree holds
-  std::vector<std::int32_t> stored; // (n_points,) a row of the store that is the point
-  const double* weight = nullptr;   // by row; null: 1
+  std::vector<std::int32_t> row;     // of the store
+  std::vector<std::int32_t> leaf;    // slot in the tree
+  std::vector<std::int32_t> point;   // its number among all points that some tree holds
+  std::vector<std::int32_t> stored;  // (n_points,) a row of the store that is the point
+  const double* weight = nullptr;    // by row; null: 1
 
   bool all_in_all(std::int64_t n_trees) const { return n_points * n_trees == static_cast<std::int64_t>(row.size()); }
   double mass(std::int64_t i) const { return weight ? weight[row[i]] : 1.0; }

@@ -3,13 +3,13 @@
 #include <numeric>
 #include <vector>
 
-#include "tree/feature_subset.hpp"
-#include "tree/build.hpp"
-#include "dispatch.hpp"
-#include "nativekit/parallel.hpp"
 #include "base/sample.hpp"
-#include "tree/scale.hpp"
+#include "dispatch.hpp"
 #include "fit/clean_mass.hpp"
+#include "nativekit/parallel.hpp"
+#include "tree/build.hpp"
+#include "tree/feature_subset.hpp"
+#include "tree/scale.hpp"
 
 namespace imondrian::NK_ISA {
 namespace {
@@ -27,7 +27,9 @@ void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n, co
 }
 
 template <class T>
-void fill_tree_boxes(Tree<T>& tree) { compute_boxes(tree); }
+void fill_tree_boxes(Tree<T>& tree) {
+  compute_boxes(tree);
+}
 
 // Draw which k of n rows tree t gets, from its own generator.
 void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::int64_t k, const double* weight,
@@ -127,7 +129,8 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
   if (held) {
     samples.n_sample = k;
     samples.weight = sampled ? nullptr : weight;
-    for (auto* column : {&samples.row, &samples.leaf, &samples.point}) column->resize(static_cast<std::size_t>(forest.n_trees * k));
+    for (auto* column : {&samples.row, &samples.leaf, &samples.point})
+      column->resize(static_cast<std::size_t>(forest.n_trees * k));
   }
   nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
     try {

@@ -1,4 +1,5 @@
-// The whole core for one instruction set: calls within it cost nothing, and one table is all that is chosen when it runs.
+// The whole core for one instruction set: calls within it cost nothing, and one table is all that is chosen when it
+// runs.
 //
 // Its files are one unit: that what they keep to themselves lies in a namespace without a name is as it should be.
 #if defined(__GNUC__) && !defined(__clang__)

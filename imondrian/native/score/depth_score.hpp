@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core.hpp"
-#include "tree/box.hpp"
 #include "score/means.hpp"
+#include "tree/box.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -70,7 +70,9 @@ NK_INLINE double leaf_depth(const Tree<T>& tree, const T* x) {
 // Levels below a node, on average over the points stored there.
 struct LevelsBelow {
   template <class T>
-  bool needs(const Tree<T>&, std::int32_t) const { return true; }
+  bool needs(const Tree<T>&, std::int32_t) const {
+    return true;
+  }
   template <class T>
   NK_INLINE double operator()(const Means<T, LevelsBelow>& means, std::int32_t, std::int32_t child) const {
     return 1.0 + (child < 0 ? hidden_depth(means.tree().leaf_mass[~child]) : means.at(child));
@@ -81,7 +83,9 @@ template <class T>
 using DepthMeans = Means<T, LevelsBelow>;
 
 template <class T>
-DepthMeans<T> depth_means(const Tree<T>& tree) { return {tree, tree.mean_depth, LevelsBelow{}}; }
+DepthMeans<T> depth_means(const Tree<T>& tree) {
+  return {tree, tree.mean_depth, LevelsBelow{}};
+}
 
 // Expected depth of x if it were inserted: at a node reached with probability p and left at
 // distance eta for its lifetime, x separates with probability 1 - exp(-eta * lifetime) and would
@@ -193,8 +197,8 @@ class Abreast {
  private:
   // Trees are named by the place of their first slot in the forest's columns; every root is a node.
   template <int kTrees>
-  NK_INLINE void walk(const T* x, const std::int64_t* first, const std::int32_t* root, int n_trees,
-                      std::int32_t* leaf, std::int32_t* levels) const {
+  NK_INLINE void walk(const T* x, const std::int64_t* first, const std::int32_t* root, int n_trees, std::int32_t* leaf,
+                      std::int32_t* levels) const {
     const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
     const T* threshold = static_cast<const T*>(forest_.threshold);
     std::int32_t at[kTreesAbreast];

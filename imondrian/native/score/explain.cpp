@@ -10,8 +10,8 @@
 namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kExplainChunk = 64;              // rows a thread explains before it asks for more
-constexpr std::int64_t kTableBytes = 16 << 20;   // of explainers at a time, or one
+constexpr std::int64_t kExplainChunk = 64;      // rows a thread explains before it asks for more
+constexpr std::int64_t kTableBytes = 16 << 20;  // of explainers at a time, or one
 
 template <class T>
 class ForestExplainer {
@@ -81,7 +81,8 @@ class ForestExplainer {
     for (std::int64_t i = 0; i < n; ++i) {
       nativekit::stop_if_asked();
       copy_padded(row.data(), x + i * d, d, forest_.width);
-      for (const auto& explainer : explainers_) value[i] += explainer->explain(row.data(), out + i * d * kSides, scratch);
+      for (const auto& explainer : explainers_)
+        value[i] += explainer->explain(row.data(), out + i * d * kSides, scratch);
     }
   }
 

@@ -11,9 +11,9 @@
 #include <limits>
 #include <vector>
 
-#include "tree/box.hpp"
 #include "score/depth_score.hpp"
 #include "score/spacing.hpp"
+#include "tree/box.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -60,7 +60,6 @@ class TreeExplainer {
   }
 
  private:
-
   double value_of(std::int32_t v) const { return v < 0 ? leaf_[~v] : node_[v]; }
   bool falls_short(std::int32_t v) const { return tree_.clean_of(v) < needed_; }
 
@@ -144,8 +143,8 @@ class TreeExplainer {
     if (v < 0) return value + step.share * leaf_[~v];
     if (step.share == 0.0) return value;
     return value + go_on(x, step, out, [&](std::int32_t child, double share) {
-      scratch.steps.push_back({child, share, step.depth + 1.0, tree_.time[v]});
-    });
+             scratch.steps.push_back({child, share, step.depth + 1.0, tree_.time[v]});
+           });
   }
 
   double pass_spacing(const T* x, const Step& step, double* out, Scratch& scratch) const {

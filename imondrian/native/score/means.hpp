@@ -14,9 +14,9 @@
 #include <cstring>
 #include <limits>
 
+#include "base/view.hpp"
 #include "nativekit/atomic.hpp"
 #include "nativekit/simd.hpp"
-#include "base/view.hpp"
 
 namespace imondrian::NK_ISA {
 

@@ -74,8 +74,7 @@ struct PermuteDouble {
             _mm512_maskz_loadu_pd(static_cast<__mmask8>(mask >> 8), x + 8)};
   }
   static NK_INLINE unsigned answers(const Row& x, const Block<double>& block) {
-    const __m512i feature =
-        _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.feature)));
+    const __m512i feature = _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.feature)));
     const __m512d asked = _mm512_permutex2var_pd(x.low, feature, x.high);
     return _mm512_cmp_pd_mask(asked, _mm512_loadu_pd(block.threshold), _CMP_GT_OQ);
   }

@@ -21,10 +21,10 @@ constexpr int kBlockNodes = 7;
 
 template <class T>
 struct Block {
-  T threshold[8];            // slot 7 is never exceeded
+  T threshold[8];  // slot 7 is never exceeded
   std::int32_t feature[8];
-  std::int32_t exits[8];     // the next block, or ~end
-  std::uint8_t exit_of[128]; // by the answers' bits: bit k = x[feature[k]] > threshold[k]
+  std::int32_t exits[8];      // the next block, or ~end
+  std::uint8_t exit_of[128];  // by the answers' bits: bit k = x[feature[k]] > threshold[k]
 };
 
 template <class T>
@@ -38,8 +38,7 @@ struct PackedTree {
 template <class T>
 class LeafEnds {
  public:
-  explicit LeafEnds(const Tree<T>& tree)
-      : tree_(tree), value_(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0) {}
+  explicit LeafEnds(const Tree<T>& tree) : tree_(tree), value_(static_cast<std::size_t>(tree.header[kLeafMark]), 0.0) {}
 
   bool goes_on(std::int32_t v) const { return v >= 0; }
   // The end of a walk that would go on to v, `depth` levels down, from its parent.

@@ -2,9 +2,9 @@
 #include <atomic>
 #include <vector>
 
-#include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
+#include "score/packed_walk.hpp"
 #include "score/score_window.hpp"
 #include "score/ways.hpp"
 
@@ -16,7 +16,9 @@ void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* o
 }
 
 template <class T>
-double depth_with_missing(const Tree<T>& tree, const T* x) { return mended_depth(tree, x); }
+double depth_with_missing(const Tree<T>& tree, const T* x) {
+  return mended_depth(tree, x);
+}
 
 template <class T>
 void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
@@ -210,8 +212,8 @@ void spacing_excess(const ForestView& forest, const double* spacing, std::int64_
   for (std::int64_t i = 0; i < n; ++i) out[i] = usual.excess(spacing[i]);
 }
 
-Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score kind,
-             double* depth, double* norm, int n_threads) {
+Status score(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score kind, double* depth,
+             double* norm, int n_threads) {
   if (kind == Score::kSpacing) {
     *norm = 1.0;
     const Status status = dispatch(is64, x, [&](auto rows) { return spacings_as(forest, rows, n, depth, n_threads); });

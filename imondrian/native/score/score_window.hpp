@@ -23,7 +23,8 @@ class Recent {
 
   void add(double value) {
     double* const oldest = ring_ + (static_cast<std::int64_t>(n_) - size()) % kRecent;
-    double* gap = sorted_ + size();  // where the sorted copy has room; what is between there and the newcomer moves over
+    double* gap =
+        sorted_ + size();  // where the sorted copy has room; what is between there and the newcomer moves over
     double* place = sorted_ + rank(value);
     if (size() < limit()) {
       held_ += 1.0;

@@ -4,16 +4,16 @@
 #include <atomic>
 #include <numeric>
 
-#include "score/packed_walk.hpp"
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
+#include "score/packed_walk.hpp"
 #include "score/score_window.hpp"
 
 namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kSpacingChunk = 512;        // rows a thread scores before it asks for more
-constexpr std::int64_t kSpacingPackFrom = 256;          // rows from which packing the trees pays
+constexpr std::int64_t kSpacingChunk = 512;      // rows a thread scores before it asks for more
+constexpr std::int64_t kSpacingPackFrom = 256;   // rows from which packing the trees pays
 constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
@@ -82,8 +82,7 @@ void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* e
   const std::int64_t width = tree.width;
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
-    sums[i].add_log_of(
-        stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));
+    sums[i].add_log_of(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));
   }
 }
 
@@ -93,8 +92,8 @@ void add_log_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_
   const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
-    sums[which[i]] += std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width,
-                                         tree.constant)) - gain[i];
+    sums[which[i]] +=
+        std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant)) - gain[i];
   }
 }
 
@@ -250,9 +249,8 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
     });
   };
   if (n < kSpacingPackFrom) {
-    for_chunks([&](const Chunk<T>& chunk, LogSum* products, double* logs) {
-      score_few(forest, chunk, products, logs);
-    });
+    for_chunks(
+        [&](const Chunk<T>& chunk, LogSum* products, double* logs) { score_few(forest, chunk, products, logs); });
   } else {
     const PackedScan<T, std::int32_t> scan = choose_scan<T, std::int32_t>(d);
     std::vector<PackedSpacing<T>> packs;

@@ -14,21 +14,24 @@
 #include <vector>
 
 #include "nativekit/interrupt.hpp"
-#include "tree/feature_subset.hpp"
-#include "tree/box.hpp"
 #include "score/depth_score.hpp"
+#include "tree/box.hpp"
+#include "tree/feature_subset.hpp"
 
 namespace imondrian::NK_ISA {
 
 constexpr double kEnoughClean = 4.0;
-constexpr double kOddConstant = 3.0; // units that a value is away where all others are one: it has no unit of its own
-constexpr double kFloor = 0.1;       // scale units: what ties leave of a box says no more than this
-constexpr double kMost = 0x1.0p1000; // keeps products and logarithms finite
+constexpr double kOddConstant = 3.0;  // units that a value is away where all others are one: it has no unit of its own
+constexpr double kFloor = 0.1;        // scale units: what ties leave of a box says no more than this
+constexpr double kMost = 0x1.0p1000;  // keeps products and logarithms finite
 
-// The clean mass that a box needs in a tree that holds `total`: of few points, one need not be in the box of the others.
+// The clean mass that a box needs in a tree that holds `total`: of few points, one need not be in the box of the
+// others.
 NK_INLINE double clean_needed(double total) { return std::clamp(total - 1.0, 1.0, kEnoughClean); }
 template <class T>
-NK_INLINE double clean_needed(const Tree<T>& tree) { return clean_needed(tree.clean_of(tree.root())); }
+NK_INLINE double clean_needed(const Tree<T>& tree) {
+  return clean_needed(tree.clean_of(tree.root()));
+}
 
 // How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
 template <class T>

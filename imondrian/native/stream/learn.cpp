@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "fit/clean_mass.hpp"
 #include "nativekit/parallel.hpp"
 #include "score/score_window.hpp"
 #include "stream/rescale.hpp"
 #include "stream/stream.hpp"
-#include "fit/clean_mass.hpp"
 
 namespace imondrian::NK_ISA {
 namespace {
@@ -22,7 +22,9 @@ void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amoun
 }
 
 template <class T>
-void forget_point(TreeStream<T>& stream, std::int32_t leaf) { stream.forget(leaf); }
+void forget_point(TreeStream<T>& stream, std::int32_t leaf) {
+  stream.forget(leaf);
+}
 
 template <class T>
 void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) {
@@ -80,8 +82,8 @@ class GroupLearner {
   }
 
   // Returns false if there was no memory for a score; the rows are learnt all the same.
-  bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths,
-             double* norms, double* seen) {
+  bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths, double* norms,
+             double* seen) {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -254,7 +256,8 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
     if (*forest.n_free_rows < count) return Status::kNoRoom;
     for (std::int64_t i = 0; i < count; ++i) {
       rows[i] = forest.free_rows[--*forest.n_free_rows];
-      copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features, forest.width);
+      copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
+                  forest.width);
     }
     double* depths = partial.data();
     double* norms = partial.data() + (gathers ? trees * count : 0);
@@ -267,7 +270,8 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       double* looks = seen.data() + (forest.clean ? first * count : 0);
       if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, looks)) no_memory = true;
     });
-    if (forest.clean) measure_spacings(forest, x + begin * forest.n_features, count, seen.data(), spaced ? depth + begin : nullptr);
+    if (forest.clean)
+      measure_spacings(forest, x + begin * forest.n_features, count, seen.data(), spaced ? depth + begin : nullptr);
     if (spaced) std::fill(norm + begin, norm + begin + count, 1.0);
     if (gathers) {
       average(depths, trees, count, depth + begin);
@@ -321,16 +325,14 @@ Status forget_as(const ForestView& forest, const T* x, std::int64_t n, bool remo
 
 }  // namespace
 
-Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n,
-             const double* weight, Score score, double* depth, double* norm, std::int64_t* learnt,
-             int n_threads) {
-  return dispatch(is64, x, [&](auto rows) {
-    return learn_as(forest, rows, n, weight, score, depth, norm, learnt, n_threads);
-  });
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight, Score score,
+             double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+  return dispatch(is64, x,
+                  [&](auto rows) { return learn_as(forest, rows, n, weight, score, depth, norm, learnt, n_threads); });
 }
 
-Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove,
-              std::int64_t* holders, int n_threads) {
+Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove, std::int64_t* holders,
+              int n_threads) {
   return dispatch(is64, x, [&](auto rows) { return forget_as(forest, rows, n, remove, holders, n_threads); });
 }
 

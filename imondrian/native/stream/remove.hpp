@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "score/depth_score.hpp"
 #include "tree/box.hpp"
 #include "tree/mass.hpp"
-#include "score/depth_score.hpp"
 #include "tree/slots.hpp"
 
 namespace imondrian::NK_ISA {

@@ -16,16 +16,16 @@
 #include <new>
 #include <vector>
 
-#include "tree/build.hpp"
-#include "score/means.hpp"
 #include "nativekit/atomic.hpp"
+#include "score/means.hpp"
 #include "stream/remove.hpp"
+#include "tree/build.hpp"
 #include "tree/scale.hpp"
 
 namespace imondrian::NK_ISA {
 
-constexpr std::int64_t kFirstLook = 8;  // points
-constexpr std::int64_t kLooksEvery = 4; // windows
+constexpr std::int64_t kFirstLook = 8;   // points
+constexpr std::int64_t kLooksEvery = 4;  // windows
 // What counts as moved, in octaves: the root mean square over the features, well beyond the sampling
 // noise of 256 points (about 0.1), or any one of them.
 constexpr double kMovedTogether = 0.32;  // a factor of 1.25
@@ -144,8 +144,8 @@ class ScaleKeeper {
   NK_INLINE bool is_due(const T* x) const {
     if (tree_.empty() || !(forest_.scaled || tree_.bag)) return false;
     if (look_is_due(x)) return true;
-    return forest_.scaled && has_constants_ && varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()),
-                                          tree_.rate, tree_.width);
+    return forest_.scaled && has_constants_ &&
+           varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()), tree_.rate, tree_.width);
   }
 
   NK_INLINE void attend(const T* x, RenewScratch<T>& scratch) {
@@ -161,7 +161,8 @@ class ScaleKeeper {
     const T* hi = tree_.upper_of(tree_.root());
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
       const bool varies = x[j] < lo[j] || x[j] > hi[j];
-      if (varies && forest_.scaled && tree_.rate[j] == T(0)) tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
+      if (varies && forest_.scaled && tree_.rate[j] == T(0))
+        tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
     }
     note_constants();
   }
@@ -189,8 +190,8 @@ class ScaleKeeper {
         weighted |= tree_.leaf_mass[s] != 1.0;
       }
     }
-    const Rows<T> rows{tree_.points, tree_.width, scratch.rows.data(),
-                       static_cast<std::int64_t>(scratch.rows.size()), weighted ? scratch.mass.data() : nullptr};
+    const Rows<T> rows{tree_.points, tree_.width, scratch.rows.data(), static_cast<std::int64_t>(scratch.rows.size()),
+                       weighted ? scratch.mass.data() : nullptr};
     scratch.rate.assign(tree_.rate, tree_.rate + tree_.width);
     if (forest_.scaled) {
       find_rates(rows, tree_, scratch.rate.data(), scratch.scale);
@@ -207,7 +208,9 @@ class ScaleKeeper {
   }
 
   // Once a feature has a rate it keeps one: only attend() makes constants fewer.
-  void note_constants() { has_constants_ = std::find(tree_.rate, tree_.rate + tree_.n_features, T(0)) != tree_.rate + tree_.n_features; }
+  void note_constants() {
+    has_constants_ = std::find(tree_.rate, tree_.rate + tree_.n_features, T(0)) != tree_.rate + tree_.n_features;
+  }
 
   const ForestView& forest_;
   std::int64_t t_;

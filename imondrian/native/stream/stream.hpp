@@ -18,11 +18,11 @@
 #include <limits>
 #include <vector>
 
-#include "tree/extend.hpp"
-#include "score/means.hpp"
 #include "nativekit/atomic.hpp"
 #include "score/depth_score.hpp"
+#include "score/means.hpp"
 #include "stream/remove.hpp"
+#include "tree/extend.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -40,13 +40,12 @@ template <class T>
 class TreeStream {
  public:
   TreeStream(const ForestView& forest, std::int64_t t)
-      : tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay),
-        window_(forest.window),
+      : tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay), window_(forest.window),
         leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
         key_(forest.member_key ? forest.member_key + t * window_ : nullptr),
         seen_(forest.stream[kStreamSize * t + kSeen]), held_(forest.stream[kStreamSize * t + kHeld]),
-        next_(forest.stream[kStreamSize * t + kNext]),
-        oldest_(forest.stream[kStreamSize * t + kOldest]), refs_(forest.refs) {}
+        next_(forest.stream[kStreamSize * t + kNext]), oldest_(forest.stream[kStreamSize * t + kOldest]),
+        refs_(forest.refs) {}
 
   Tree<T>& tree() { return tree_; }
 

@@ -8,11 +8,11 @@
 #include <cstdint>
 #include <limits>
 
-#include "nativekit/pack.hpp"
-#include "nativekit/simd.hpp"
 #include "base/rng.hpp"
 #include "base/view.hpp"
 #include "base/wide.hpp"
+#include "nativekit/pack.hpp"
+#include "nativekit/simd.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -39,8 +39,7 @@ NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width
 // The rate at which a cut would separate x from the box: its L1 distance, in cuts per unit of time. 0 only if x is
 // inside wherever there is a rate.
 template <class T>
-NK_INLINE double separation_rate(const T* x, const T* lo, const T* hi, const T* rate,
-                                 std::int64_t width) {
+NK_INLINE double separation_rate(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width) {
   using P = Pack<T>;
   P sum = P::zero();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
@@ -123,8 +122,8 @@ template <class T>
 NK_INLINE bool unite_children(Tree<T>& tree, std::int32_t v) {
   const std::int64_t width = tree.width;
   const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  return unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
-                     tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
+  return unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left), tree.upper_of(left),
+                     tree.lower_of(right), tree.upper_of(right), width);
 }
 
 // Whether x differs from the box in a feature of rate 0, where the box has no side (I10).
@@ -140,9 +139,8 @@ NK_INLINE bool varies_first(const T* x, const T* lo, const T* hi, const T* rate,
 template <class T>
 NK_INLINE bool contains(const T* x, const T* lo, const T* hi, std::int64_t width) {
   using P = Pack<T>;
-  return !any_lane<T>(width, [&](std::int64_t j) {
-    return P::not_inside(P::load(x + j), P::load(lo + j), P::load(hi + j));
-  });
+  return !any_lane<T>(width,
+                      [&](std::int64_t j) { return P::not_inside(P::load(x + j), P::load(lo + j), P::load(hi + j)); });
 }
 
 // Uniform on the half-open interval [lo, hi), lo < hi, in T: what is rounded onto hi steps back.

@@ -8,8 +8,8 @@
 #include <limits>
 #include <vector>
 
-#include "tree/box.hpp"
 #include "nativekit/interrupt.hpp"
+#include "tree/box.hpp"
 #include "tree/slots.hpp"
 
 namespace imondrian::NK_ISA {
@@ -27,7 +27,7 @@ struct BuildScratch {
   std::vector<T> lower, upper;
   std::vector<std::int32_t> leaf_of;  // where each row went, from first_row on; filled in unless empty
   std::int32_t first_row = 0;
-  bool loose = false;                 // whether boxes saw values that no leaf kept
+  bool loose = false;  // whether boxes saw values that no leaf kept
 
   // Take all memory that a build over n rows needs.
   void prepare(std::size_t n, std::size_t width) {
@@ -41,8 +41,8 @@ struct BuildScratch {
 // The box of n rows over kPacks packs of features, in one pass over the rows. Missing values are
 // passed over; a feature without any value gets NaN.
 template <int kPacks, class T>
-NK_INLINE void bounding_packs(const T* points, const std::int32_t* rows, std::int64_t n,
-                              std::int64_t width, T* lower, T* upper) {
+NK_INLINE void bounding_packs(const T* points, const std::int32_t* rows, std::int64_t n, std::int64_t width, T* lower,
+                              T* upper) {
   using P = Pack<T>;
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
@@ -66,14 +66,18 @@ NK_INLINE void bounding_packs(const T* points, const std::int32_t* rows, std::in
 }
 
 template <class T>
-NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n,
-                            std::int64_t width, T* lower, T* upper) {
+NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int64_t n, std::int64_t width, T* lower,
+                            T* upper) {
   constexpr int kLanes = Pack<T>::kLanes;
   switch (width / kLanes) {  // four packs of bounds fit in the registers of every target
-    case 1: return bounding_packs<1>(points, rows, n, width, lower, upper);
-    case 2: return bounding_packs<2>(points, rows, n, width, lower, upper);
-    case 3: return bounding_packs<3>(points, rows, n, width, lower, upper);
-    case 4: return bounding_packs<4>(points, rows, n, width, lower, upper);
+    case 1:
+      return bounding_packs<1>(points, rows, n, width, lower, upper);
+    case 2:
+      return bounding_packs<2>(points, rows, n, width, lower, upper);
+    case 3:
+      return bounding_packs<3>(points, rows, n, width, lower, upper);
+    case 4:
+      return bounding_packs<4>(points, rows, n, width, lower, upper);
   }
   for (std::int64_t j = 0; j < width; j += kLanes) {
     bounding_packs<1>(points + j, rows, n, width, lower + j, upper + j);
@@ -84,9 +88,9 @@ NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int6
 // Branch-free: half of the branches would be missed. Missing values go to `missing_right`'s side, and are
 // counted.
 template <class T>
-NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std::int32_t n,
-                                 std::int64_t width, std::int64_t feature, T threshold,
-                                 bool missing_right, std::int32_t* to, std::int32_t& n_missing) {
+NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width,
+                                 std::int64_t feature, T threshold, bool missing_right, std::int32_t* to,
+                                 std::int32_t& n_missing) {
   std::int32_t n_left = 0, missing = 0;
   for (std::int32_t i = 0; i < n; ++i) {
     const std::int32_t row = rows[i];
@@ -103,9 +107,8 @@ NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std:
 
 // Whether the rows that have a value of the feature lie mostly right of the cut, by mass.
 template <class T>
-NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int32_t n,
-                            std::int64_t width, std::int64_t feature, T threshold,
-                            const double* row_mass) {
+NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width,
+                            std::int64_t feature, T threshold, const double* row_mass) {
   double left = 0.0, right = 0.0;
   for (std::int32_t i = 0; i < n; ++i) {
     const T value = points[std::int64_t{rows[i]} * width + feature];
@@ -119,8 +122,7 @@ NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int3
 // The row with the most values, of rows that agree where they have any: the first of its kind, so that
 // the rows' order does not matter.
 template <class T>
-NK_INLINE std::int32_t fullest(const T* points, const std::int32_t* rows, std::int32_t n,
-                               std::int64_t width) {
+NK_INLINE std::int32_t fullest(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width) {
   std::int32_t best = 0;
   for (std::int32_t i = 1; i < n; ++i) {
     const T* x = points + std::int64_t{rows[i]} * width;
@@ -152,8 +154,8 @@ NK_INLINE bool differ(const T* points, const std::int32_t* rows, std::int32_t n,
 
 // A leaf for rows that all coincide, but for missing values.
 template <class T>
-NK_INLINE std::int32_t build_leaf(Tree<T>& tree, const std::int32_t* rows, std::int32_t n,
-                                  const double* row_mass, BuildScratch<T>& scratch) {
+NK_INLINE std::int32_t build_leaf(Tree<T>& tree, const std::int32_t* rows, std::int32_t n, const double* row_mass,
+                                  BuildScratch<T>& scratch) {
   double mass = n;
   if (row_mass) {
     mass = 0.0;
@@ -208,8 +210,7 @@ NK_INLINE void hang(Tree<T>& tree, std::int32_t v, std::int32_t parent, std::int
 
 // Draw node v's cut of a box with sides, which cuts hit at `rate`.
 template <class T>
-NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo, const T* hi,
-                        double rate, Rng& rng) {
+NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo, const T* hi, double rate, Rng& rng) {
   tree.time[v] = later(born, rng.exponential(), rate);
   const std::int64_t f = draw_feature(Sides<T>{lo, hi, tree.rate}, tree.n_features, rate, rng.uniform());
   tree.feature[v] = static_cast<std::int32_t>(f);
@@ -299,8 +300,8 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
   for (std::size_t i = order.size(); i-- > 0;) {
     const std::int64_t v = order[i];
     const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
-    unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left),
-                tree.upper_of(left), tree.lower_of(right), tree.upper_of(right), width);
+    unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left), tree.upper_of(left),
+                tree.lower_of(right), tree.upper_of(right), width);
   }
 }
 

@@ -16,8 +16,8 @@ namespace imondrian::NK_ISA {
 
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
-NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, std::int32_t row,
-                                   Amount amount, double distance, double time, Rng& rng) {
+NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, std::int32_t row, Amount amount,
+                                   double distance, double time, Rng& rng) {
   const std::int64_t width = tree.width;
   const T* lo = tree.lower_of(v);
   const T* hi = tree.upper_of(v);

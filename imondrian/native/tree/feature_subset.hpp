@@ -9,14 +9,14 @@
 #include <algorithm>
 #include <limits>
 
-#include "nativekit/simd.hpp"
 #include "base/rng.hpp"
 #include "base/view.hpp"
+#include "nativekit/simd.hpp"
 
 namespace imondrian::NK_ISA {
 
-constexpr int kBagWidth = 8;           // a bag's features as a row: whole packs in either precision
-constexpr double kOutside = 0x1.0p-60; // rate of a feature outside, against one inside
+constexpr int kBagWidth = 8;            // a bag's features as a row: whole packs in either precision
+constexpr double kOutside = 0x1.0p-60;  // rate of a feature outside, against one inside
 
 // Whether a tree sees fewer features than there are.
 template <class T>
@@ -51,7 +51,8 @@ bool draw_bag(Tree<T>& tree, std::int64_t known, const std::int32_t* order) {
     if (std::find(tree.bag, held, j) == held) *held++ = j, changed = true;
   }
   for (std::int64_t j = known; j < tree.n_features; ++j) {  // reservoir sampling
-    const std::int64_t place = j < kBagSize ? j : static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(j) + 1));
+    const std::int64_t place =
+        j < kBagSize ? j : static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(j) + 1));
     if (place >= kBagSize) continue;
     changed |= tree.bag[place] >= 0;
     tree.bag[place] = order[j];

@@ -1,8 +1,8 @@
 // The masses of nodes, kept up where points come and go.
 #pragma once
 
-#include "nativekit/simd.hpp"
 #include "base/view.hpp"
+#include "nativekit/simd.hpp"
 
 namespace imondrian::NK_ISA {
 

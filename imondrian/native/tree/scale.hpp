@@ -14,21 +14,21 @@
 #include <utility>
 #include <vector>
 
-#include "tree/feature_subset.hpp"
 #include "nativekit/interrupt.hpp"
 #include "tree/box.hpp"
+#include "tree/feature_subset.hpp"
 
 namespace imondrian::NK_ISA {
 
-constexpr double kTail = 0.05;           // of the points beyond either percentile
-constexpr double kNormalRange = 3.29;    // a standard normal's range between them
-constexpr std::int64_t kFilterFrom = 64; // rows from which it pays to filter for the tails
+constexpr double kTail = 0.05;            // of the points beyond either percentile
+constexpr double kNormalRange = 3.29;     // a standard normal's range between them
+constexpr std::int64_t kFilterFrom = 64;  // rows from which it pays to filter for the tails
 
 template <class T>
 struct ScaleScratch {
   using Weighted = std::pair<T, double>;
-  std::vector<T> low, high;         // candidates for the tails of one feature; the high ones negated
-  std::vector<T> below, above;      // what a value must not pass to be one, by feature
+  std::vector<T> low, high;     // candidates for the tails of one feature; the high ones negated
+  std::vector<T> below, above;  // what a value must not pass to be one, by feature
   std::vector<Weighted> weighted;
 };
 
@@ -186,8 +186,8 @@ NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>
   }
   const auto [low_0, low_1] = neighbours(scratch.low.data(), n_low, at_low.rank());
   const auto [high_1, high_0] = neighbours(scratch.high.data(), n_high, from_top - 1);
-  const double range = at_high.half(-static_cast<double>(high_0), -static_cast<double>(high_1)) -
-                       at_low.half(low_0, low_1);
+  const double range =
+      at_high.half(-static_cast<double>(high_0), -static_cast<double>(high_1)) - at_low.half(low_0, low_1);
   return range > 0.0 ? unit_of(range) : sorted_scale(rows, j, scratch);
 }
 

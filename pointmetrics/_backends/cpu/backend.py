@@ -45,18 +45,31 @@ class CpuBackend:
         return np.array([values[a:b].sum(dtype=np.float64) for a, b in pairwise(offsets.tolist())])
 
     def sum_both_ways(
-        self, sq_x: np.ndarray, x_offsets: np.ndarray, sq_y: np.ndarray, y_offsets: np.ndarray, root: bool, mean: bool,
+        self,
+        sq_x: np.ndarray,
+        x_offsets: np.ndarray,
+        sq_y: np.ndarray,
+        y_offsets: np.ndarray,
+        root: bool,
+        mean: bool,
         factor: float,
     ) -> np.ndarray:
-        forth, back = (self.sums(np.sqrt(sq) if root else sq, offsets) / (np.diff(offsets) if mean else 1)
-                       for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets)))
+        forth, back = (
+            self.sums(np.sqrt(sq) if root else sq, offsets) / (np.diff(offsets) if mean else 1)
+            for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets))
+        )
         return factor * (forth + back)
 
     def counts(self, rows: np.ndarray, size: int) -> np.ndarray:
         return np.bincount(rows, minlength=size)
 
     def nearest(
-        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, n_threads: int,
+        self,
+        x: np.ndarray,
+        x_offsets: np.ndarray,
+        y: np.ndarray,
+        y_offsets: np.ndarray,
+        n_threads: int,
         index: Any = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return _core.nearest(x, x_offsets, y, y_offsets, True, n_threads, index)
@@ -65,8 +78,15 @@ class CpuBackend:
         return _core.prepare(points)
 
     def nearest_grad(
-        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray,
-        id_x: np.ndarray, coef_x: np.ndarray | None, id_y: np.ndarray, coef_y: np.ndarray | None,
+        self,
+        x: np.ndarray,
+        x_offsets: np.ndarray,
+        y: np.ndarray,
+        y_offsets: np.ndarray,
+        id_x: np.ndarray,
+        coef_x: np.ndarray | None,
+        id_y: np.ndarray,
+        coef_y: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         grad_x, grad_y = np.zeros(x.shape), np.zeros(y.shape)
         if coef_x is not None:
@@ -85,14 +105,27 @@ class CpuBackend:
         return _core.balls(points, centres, sq_radii, n_threads, offsets), offsets
 
     def pairwise(
-        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, pairs: np.ndarray,
-        power: int, n_threads: int,
+        self,
+        x: np.ndarray,
+        x_offsets: np.ndarray,
+        y: np.ndarray,
+        y_offsets: np.ndarray,
+        pairs: np.ndarray,
+        power: int,
+        n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         return _core.pairwise(x, x_offsets, y, y_offsets, np.ascontiguousarray(pairs), power, n_threads)
 
     def nearest_clouds(
-        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, within: bool,
-        definition: Convention, n_threads: int, report: Callable[[int, int], None] | None = None,
+        self,
+        x: np.ndarray,
+        x_offsets: np.ndarray,
+        y: np.ndarray,
+        y_offsets: np.ndarray,
+        within: bool,
+        definition: Convention,
+        n_threads: int,
+        report: Callable[[int, int], None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return _cpu_sets.nearest_clouds(x, x_offsets, y, y_offsets, within, definition, n_threads, report)
 
@@ -113,8 +146,15 @@ class CpuBackend:
         return flow.astype(x.dtype), grad_y
 
     def sinkhorn(
-        self, x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, epsilon: float,
-        squared: bool, tol: float, max_iter: int,
+        self,
+        x: np.ndarray,
+        x_offsets: np.ndarray,
+        y: np.ndarray,
+        y_offsets: np.ndarray,
+        epsilon: float,
+        squared: bool,
+        tol: float,
+        max_iter: int,
     ) -> np.ndarray:
         return sinkhorn.divergences(x, x_offsets, y, y_offsets, epsilon, squared, tol, max_iter)
 
@@ -130,8 +170,14 @@ def cost_gradient(flow: np.ndarray, mass: np.ndarray, squared: bool) -> np.ndarr
 
 
 def _pull(
-    source: np.ndarray, source_offsets: np.ndarray, target: np.ndarray, target_offsets: np.ndarray,
-    ids: np.ndarray, coef: np.ndarray, grad_source: np.ndarray, grad_target: np.ndarray,
+    source: np.ndarray,
+    source_offsets: np.ndarray,
+    target: np.ndarray,
+    target_offsets: np.ndarray,
+    ids: np.ndarray,
+    coef: np.ndarray,
+    grad_source: np.ndarray,
+    grad_target: np.ndarray,
 ) -> None:
     rows = ids + np.repeat(target_offsets[:-1], np.diff(source_offsets)) if len(source_offsets) > 2 else ids
     flow = source.astype(np.float64) - target[rows]

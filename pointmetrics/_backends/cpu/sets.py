@@ -13,8 +13,14 @@ _AT_ONCE = 20_000  # pairs whose distances are kept until their minima are found
 
 
 def nearest_clouds(
-    x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, within: bool, definition: Convention,
-    n_threads: int, report: Callable[[int, int], None] | None = None,
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    within: bool,
+    definition: Convention,
+    n_threads: int,
+    report: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """See :meth:`pointmetrics._backends.protocol.Backend.nearest_clouds`."""
     x_counts, y_counts = np.diff(x_offsets), np.diff(y_offsets)

@@ -8,24 +8,28 @@ _BLOCK = 1 << 20  # entries of a block of costs
 
 
 def divergences(
-    x: np.ndarray, x_offsets: np.ndarray, y: np.ndarray, y_offsets: np.ndarray, epsilon: float, squared: bool,
-    tol: float, max_iter: int,
+    x: np.ndarray,
+    x_offsets: np.ndarray,
+    y: np.ndarray,
+    y_offsets: np.ndarray,
+    epsilon: float,
+    squared: bool,
+    tol: float,
+    max_iter: int,
 ) -> np.ndarray:
     """See :meth:`pointmetrics._backends.protocol.Backend.sinkhorn`."""
     values = np.empty(len(x_offsets) - 1)
     for i in range(len(values)):
-        a, b = (points[offsets[i] : offsets[i + 1]].astype(np.float64)
-                for points, offsets in ((x, x_offsets), (y, y_offsets)))
-        cross, own_a, own_b = (
-            _entropic(p, q, epsilon, squared, tol, max_iter) for p, q in ((a, b), (a, a), (b, b))
+        a, b = (
+            points[offsets[i] : offsets[i + 1]].astype(np.float64)
+            for points, offsets in ((x, x_offsets), (y, y_offsets))
         )
+        cross, own_a, own_b = (_entropic(p, q, epsilon, squared, tol, max_iter) for p, q in ((a, b), (a, a), (b, b)))
         values[i] = max(0.0, cross - (own_a + own_b) / 2)
     return values
 
 
-def _soft_min(
-    x: np.ndarray, y: np.ndarray, potential: np.ndarray, epsilon: float, squared: bool
-) -> np.ndarray:
+def _soft_min(x: np.ndarray, y: np.ndarray, potential: np.ndarray, epsilon: float, squared: bool) -> np.ndarray:
     """Return ``-epsilon log mean_j exp((potential_j - cost_ij) / epsilon)`` for every row of x."""
     out = np.empty(len(x))
     rows = max(1, _BLOCK // len(y))
@@ -43,9 +47,7 @@ def _soft_min(
     return out
 
 
-def _entropic(
-    x: np.ndarray, y: np.ndarray, epsilon: float, squared: bool, tol: float, max_iter: int
-) -> float:
+def _entropic(x: np.ndarray, y: np.ndarray, epsilon: float, squared: bool, tol: float, max_iter: int) -> float:
     f, g = np.zeros(len(x)), np.zeros(len(y))
     both = np.concatenate([x, y])
     reach = float(np.sqrt(((both.max(axis=0) - both.min(axis=0)) ** 2).sum()))

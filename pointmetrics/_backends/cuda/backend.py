@@ -15,24 +15,12 @@ from imondrian._kit.device_memory import in_parts
 from pointmetrics._backends.conventions import Convention
 from pointmetrics._backends.protocol import Array
 
-from . import (
-    emd as _cuda_emd,
-)
-from . import (
-    nearest as _cuda_nearest,
-)
-from . import (
-    sampling as _cuda_sampling,
-)
-from . import (
-    search as _cuda_search,
-)
-from . import (
-    sets as _cuda_sets,
-)
-from . import (
-    sinkhorn as _cuda_sinkhorn,
-)
+from . import emd as _cuda_emd
+from . import nearest as _cuda_nearest
+from . import sampling as _cuda_sampling
+from . import search as _cuda_search
+from . import sets as _cuda_sets
+from . import sinkhorn as _cuda_sinkhorn
 from .kernel_source import kernel_of
 
 _Arrays = TypeVar("_Arrays", bound=tuple[Array, ...])
@@ -68,8 +56,10 @@ class CudaBackend:
         found = self._recorded.get(key, self._kept.get(key))
         if self.device.is_capturing:
             if found is None:
-                raise RuntimeError("nothing can be uploaded while a graph is recorded: call the function once with "
-                                   "clouds of the same sizes before")
+                raise RuntimeError(
+                    "nothing can be uploaded while a graph is recorded: call the function once with "
+                    "clouds of the same sizes before"
+                )
             self._recorded[key] = found
             return found
         if found is None:
@@ -96,38 +86,64 @@ class CudaBackend:
             b = next((other for other in arrays[first + 1 : first + 2] if other.dtype == a.dtype), a)
             n_b = 0 if b is a else b.size
             blocks = max(1, min(4 * self.device.n_multiprocessors, -(-max(a.size, n_b) // 1024)))
-            self.device.launch(kernel_of("segments", "max_magnitudes", a.dtype), (blocks, 1 if b is a else 2), (256,),
-                               (a, np.int64(a.size), b, np.int64(n_b), most, np.int32(first)))
+            self.device.launch(
+                kernel_of("segments", "max_magnitudes", a.dtype),
+                (blocks, 1 if b is a else 2),
+                (256,),
+                (a, np.int64(a.size), b, np.int64(n_b), most, np.int32(first)),
+            )
             first += 1 if b is a else 2
         found = self.download(most)  # the one time that a call waits
-        return [float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
-                for bits, values in zip(found, arrays, strict=True)]
+        return [
+            float(bits.astype(np.uint32 if values.dtype == np.float32 else np.uint64).view(values.dtype))
+            for bits, values in zip(found, arrays, strict=True)
+        ]
 
     def sums(self, values: Array, offsets: np.ndarray) -> Array:
         n_clouds = len(offsets) - 1
         n_chunks = -(-_largest(offsets.tobytes()) // _CHUNK)
         out = self.xp.empty(n_clouds * n_chunks, dtype=np.float64)
         self.device.launch(
-            kernel_of("segments", "segment_sums", values.dtype), (len(out),), (256,),
+            kernel_of("segments", "segment_sums", values.dtype),
+            (len(out),),
+            (256,),
             (values, self.constant(offsets), np.int64(_CHUNK), np.int32(n_chunks), out),
         )
         return out if n_chunks == 1 else out.reshape(n_clouds, n_chunks).sum(axis=1)
 
     def sum_both_ways(
-        self, sq_x: Array, x_offsets: np.ndarray, sq_y: Array, y_offsets: np.ndarray, root: bool, mean: bool,
+        self,
+        sq_x: Array,
+        x_offsets: np.ndarray,
+        sq_y: Array,
+        y_offsets: np.ndarray,
+        root: bool,
+        mean: bool,
         factor: float,
     ) -> Array:
         if _largest(x_offsets.tobytes()) > _CHUNK or _largest(y_offsets.tobytes()) > _CHUNK:
-            sides = [(self.xp.sqrt(sq) if root else sq, offsets)
-                     for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets))]
-            forth, back = (self.sums(sq, offsets) / (self.constant(np.diff(offsets)) if mean else 1)
-                           for sq, offsets in sides)
+            sides = [
+                (self.xp.sqrt(sq) if root else sq, offsets) for sq, offsets in ((sq_x, x_offsets), (sq_y, y_offsets))
+            ]
+            forth, back = (
+                self.sums(sq, offsets) / (self.constant(np.diff(offsets)) if mean else 1) for sq, offsets in sides
+            )
             return factor * (forth + back)
         out = self.xp.empty(len(x_offsets) - 1, dtype=np.float64)
         self.device.launch(
-            kernel_of("segments", "sum_both_ways", sq_x.dtype), (len(out),), (256,),
-            (sq_x, self.constant(x_offsets), sq_y, self.constant(y_offsets), np.int32(root), np.int32(mean),
-             np.float64(factor), out),
+            kernel_of("segments", "sum_both_ways", sq_x.dtype),
+            (len(out),),
+            (256,),
+            (
+                sq_x,
+                self.constant(x_offsets),
+                sq_y,
+                self.constant(y_offsets),
+                np.int32(root),
+                np.int32(mean),
+                np.float64(factor),
+                out,
+            ),
         )
         return out
 
@@ -154,8 +170,11 @@ class CudaBackend:
                 at = [slice(int(o[i]), int(o[i + step])) for o in (x_offsets, y_offsets)]
                 parts = x[at[0]], y[at[1]]
                 offsets = [_part(o, i, i + step) for o in (x_offsets, y_offsets)]
-                found.append(_cuda_search.nearest(self, *parts, index) if is_large
-                             else _cuda_nearest.nearest(self, parts[0], offsets[0], parts[1], offsets[1]))
+                found.append(
+                    _cuda_search.nearest(self, *parts, index)
+                    if is_large
+                    else _cuda_nearest.nearest(self, parts[0], offsets[0], parts[1], offsets[1])
+                )
             first = last
         return self._joined(found)
 
@@ -164,8 +183,15 @@ class CudaBackend:
         return _cuda_search.Index(self, points)
 
     def nearest_grad(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray,
-        id_x: Array, coef_x: Array | None, id_y: Array, coef_y: Array | None,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        id_x: Array,
+        coef_x: Array | None,
+        id_y: Array,
+        coef_y: Array | None,
     ) -> tuple[Array, Array]:
         sides = (x, x_offsets, id_x, coef_x), (y, y_offsets, id_y, coef_y)
         return (_cuda_nearest.pull(self, *sides), _cuda_nearest.pull(self, *sides[::-1]))
@@ -177,18 +203,34 @@ class CudaBackend:
         return _cuda_sampling.balls(self.xp, points, centres, sq_radii)
 
     def pairwise(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray, power: int,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        pairs: np.ndarray,
+        power: int,
         n_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         check_dimension(x)
-        found = in_parts(self.device, len(pairs), lambda first, last: _cuda_sets.sums_of_pairs(
-            self, x, x_offsets, y, y_offsets, pairs[first:last], power))
+        found = in_parts(
+            self.device,
+            len(pairs),
+            lambda first, last: _cuda_sets.sums_of_pairs(self, x, x_offsets, y, y_offsets, pairs[first:last], power),
+        )
         forth, back = (np.concatenate(part) for part in zip(*found, strict=True))
         return forth, back
 
     def nearest_clouds(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool, definition: Convention,
-        n_threads: int, report: Callable[[int, int], None] | None = None,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        within: bool,
+        definition: Convention,
+        n_threads: int,
+        report: Callable[[int, int], None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         check_dimension(x)
         return _cuda_sets.nearest_clouds(self, x, x_offsets, y, y_offsets, within, definition, report)
@@ -211,16 +253,33 @@ class CudaBackend:
         return _cuda_emd.assign_grad(self, x, y, offsets, squared, assignment)
 
     def sinkhorn(
-        self, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float, squared: bool,
-        tol: float, max_iter: int,
+        self,
+        x: Array,
+        x_offsets: np.ndarray,
+        y: Array,
+        y_offsets: np.ndarray,
+        epsilon: float,
+        squared: bool,
+        tol: float,
+        max_iter: int,
     ) -> Array:
         check_dimension(x)
 
         def some(first: int, last: int) -> tuple[Array]:
             at = (slice(int(o[first]), int(o[last])) for o in (x_offsets, y_offsets))
-            return (_cuda_sinkhorn.divergences(
-                self, x[next(at)], _part(x_offsets, first, last), y[next(at)], _part(y_offsets, first, last), epsilon,
-                squared, tol, max_iter),)
+            return (
+                _cuda_sinkhorn.divergences(
+                    self,
+                    x[next(at)],
+                    _part(x_offsets, first, last),
+                    y[next(at)],
+                    _part(y_offsets, first, last),
+                    epsilon,
+                    squared,
+                    tol,
+                    max_iter,
+                ),
+            )
 
         return self._joined(in_parts(self.device, len(x_offsets) - 1, some))[0]
 
@@ -256,8 +315,9 @@ def _part(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
 def check_dimension(points: Array) -> None:
     """Refuse more coordinates than kernels keep in shared memory."""
     if points.shape[1] > MAX_DIM:
-        raise ValueError(f"clouds on a CUDA device may have at most {MAX_DIM} coordinates a point, "
-                         f"got {points.shape[1]}")
+        raise ValueError(
+            f"clouds on a CUDA device may have at most {MAX_DIM} coordinates a point, got {points.shape[1]}"
+        )
 
 
 _backends: dict[Hashable, CudaBackend] = {}

@@ -55,8 +55,17 @@ class Assigned:
 
 
 def assign(
-    backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float, n_threads: int = 1,
-    *, block: int | None = None, max_bids: int = _MAX_BIDS, max_steps: int = _MAX_STEPS,
+    backend: CudaBackend,
+    x: Array,
+    y: Array,
+    offsets: np.ndarray,
+    squared: bool,
+    tol: float,
+    n_threads: int = 1,
+    *,
+    block: int | None = None,
+    max_bids: int = _MAX_BIDS,
+    max_steps: int = _MAX_STEPS,
 ) -> Assigned:
     """Match the points of each pair's x with those of its y at the least mean cost.
 
@@ -90,24 +99,30 @@ def assign(
     upper, lower, converged = xp.empty(b, np.float64), xp.empty(b, np.float64), xp.zeros(b, np.uint8)
     minima = xp.empty(total, np.float64)
     path_work = xp.zeros((b, 2), np.int64)
-    scratch = [xp.empty(total, np.float64), *(xp.empty(total, np.int32) for _ in range(4)), xp.empty(b, np.float64),
-               xp.empty(2 * b, np.int64)]
+    scratch = [
+        xp.empty(total, np.float64),
+        *(xp.empty(total, np.int32) for _ in range(4)),
+        xp.empty(b, np.float64),
+        xp.empty(2 * b, np.int64),
+    ]
     for attempt in range(3):
         if attempt > 0:
             run.augment(max_steps, converged, *scratch, column_of, prices, path_work)
         run.prove(tol, prices, minima, column_of, upper, lower, converged)
     work = Work(*auction_work.T, *path_work.T)
     found = upper, lower, converged, column_of, prices
-    n_on_host = 0 if backend.device.is_capturing else _finish_on_host(
-        backend, x, y, offsets, squared, tol, n_threads, found)
+    n_on_host = (
+        0 if backend.device.is_capturing else _finish_on_host(backend, x, y, offsets, squared, tol, n_threads, found)
+    )
     return Assigned(upper, lower, converged.astype(np.bool_), column_of, prices, work, n_on_host)
 
 
 class _Launcher:
     """Launches the kernels of one batch, with the arguments that all of them begin with."""
 
-    def __init__(self, backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
-                 block: int | None = None) -> None:
+    def __init__(
+        self, backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, block: int | None = None
+    ) -> None:
         self.device, self.xp = backend.device, backend.xp
         self.x, self.y, self.offsets = x, y, backend.constant(offsets)
         self.squared = np.int32(squared)
@@ -123,24 +138,40 @@ class _Launcher:
 
     def pairs(self, file: str, entry: str, block: int, *args: Any) -> None:
         """One block a pair."""
-        self.device.launch(self.kernel(file, entry), (self.b,), (block,),
-                           (self.x, self.y, self.offsets, np.int32(self.d), self.squared, *args))
+        self.device.launch(
+            self.kernel(file, entry),
+            (self.b,),
+            (block,),
+            (self.x, self.y, self.offsets, np.int32(self.d), self.squared, *args),
+        )
 
     def tiles(self, file: str, entry: str, *args: Any) -> None:
         """One block for some rows of a pair."""
         tiles = -(-self.largest // _TILE)
-        self.device.launch(self.kernel(file, entry), (self.b * tiles,), (_TILE,),
-                           (self.x, self.y, self.offsets, np.int32(tiles), np.int32(self.d), self.squared, *args))
+        self.device.launch(
+            self.kernel(file, entry),
+            (self.b * tiles,),
+            (_TILE,),
+            (self.x, self.y, self.offsets, np.int32(tiles), np.int32(self.d), self.squared, *args),
+        )
 
     def augment(self, max_steps: int, *args: Any) -> None:
         """Match what is left open along shortest paths, in launches that each end soon."""
         steps = max(1, _LAUNCH_LOOKS // self.largest)
         for launch in range(max(1, -(-max_steps * self.largest // steps))):
-            self.pairs("emd_augment", "augment", min(self.block, _SEARCH_THREADS), np.int32(max_steps),
-                       np.int64(steps), np.int32(launch > 0), *args)
+            self.pairs(
+                "emd_augment",
+                "augment",
+                min(self.block, _SEARCH_THREADS),
+                np.int32(max_steps),
+                np.int64(steps),
+                np.int32(launch > 0),
+                *args,
+            )
 
-    def prove(self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array,
-              converged: Array) -> None:
+    def prove(
+        self, tol: float, prices: Array, minima: Array, column_of: Array, upper: Array, lower: Array, converged: Array
+    ) -> None:
         """Bound the pairs that have not converged yet, by an assignment and by prices."""
         self.tiles("emd_bounds", "row_minima", converged, prices, minima)
         self.pairs("emd_bounds", "bounds", _TILE, np.float64(tol), prices, minima, column_of, upper, lower, converged)
@@ -149,25 +180,59 @@ class _Launcher:
         xp, total, d = self.xp, self.total, self.d
         unit_x, unit_y = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32)
         scales = xp.empty(self.b, np.float64)
-        self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,),
-                           (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales))
+        self.device.launch(
+            self.kernel("emd_normalise", "normalise"),
+            (self.b,),
+            (_TILE,),
+            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales),
+        )
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
-        in_shared, outside_it = (kernel_of("emd_auction", "auction", np.float32, specialised(d), (("IN_SHARED", at),))
-                                 for at in (1, 0))
+        in_shared, outside_it = (
+            kernel_of("emd_auction", "auction", np.float32, specialised(d), (("IN_SHARED", at),)) for at in (1, 0)
+        )
         fits = shared <= self.device.shared_bytes and shared <= self.device.dynamic_shared_bytes(in_shared)
         kernel = in_shared if fits else outside_it
         threads = 512 if not fits else 1024 if specialised(d) else 768  # as kernels/emd_auction.cu is compiled for
         outside = 1 if fits else total + 32 * self.b
-        scratch = (xp.empty((outside, d + 1), np.float32), xp.empty(outside, np.uint64),
-                   xp.empty((total, _KEPT), np.int32), xp.empty(2 * total, np.float32), xp.empty(4 * total, np.int32))
-        self.device.launch(kernel, (self.b,), (min(self.block, threads),),
-                           (unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared, np.float32(tolerance),
-                            np.int32(max_bids), *scratch, column_of, prices, work),
-                           shared if fits else 0)
+        scratch = (
+            xp.empty((outside, d + 1), np.float32),
+            xp.empty(outside, np.uint64),
+            xp.empty((total, _KEPT), np.int32),
+            xp.empty(2 * total, np.float32),
+            xp.empty(4 * total, np.int32),
+        )
+        self.device.launch(
+            kernel,
+            (self.b,),
+            (min(self.block, threads),),
+            (
+                unit_x,
+                unit_y,
+                self.offsets,
+                scales,
+                np.int32(d),
+                self.squared,
+                np.float32(tolerance),
+                np.int32(max_bids),
+                *scratch,
+                column_of,
+                prices,
+                work,
+            ),
+            shared if fits else 0,
+        )
 
 
-def _finish_on_host(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, tol: float,
-                    n_threads: int, found: tuple[Array, ...]) -> int:
+def _finish_on_host(
+    backend: CudaBackend,
+    x: Array,
+    y: Array,
+    offsets: np.ndarray,
+    squared: bool,
+    tol: float,
+    n_threads: int,
+    found: tuple[Array, ...],
+) -> int:
     """Solve on the CPU the pairs whose proof is missing; return how many they were."""
     left = np.flatnonzero(backend.download(found[2]) == 0)
     for i in left.tolist():
@@ -179,8 +244,9 @@ def _finish_on_host(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarra
     return len(left)
 
 
-def assign_grad(backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool,
-                assignment: Array) -> tuple[Array, Array]:
+def assign_grad(
+    backend: CudaBackend, x: Array, y: Array, offsets: np.ndarray, squared: bool, assignment: Array
+) -> tuple[Array, Array]:
     """See :meth:`pointmetrics._backends.protocol.Backend.assign_grad`."""
     # While a graph is recorded nothing is finished on the CPU: what has no partner then has no gradient.
     grads = backend.xp.full(x.shape, np.nan, x.dtype), backend.xp.full(x.shape, np.nan, x.dtype)

@@ -37,9 +37,22 @@ def nearest(
     n_splits = plan.n_splits
     parts = [xp.empty(n_splits * len(side), dtype=dtype) for side in (x, y) for dtype in (x.dtype, np.int32)]
     backend.device.launch(
-        kernel_of("nearest", "nearest", x.dtype, specialised(d)), (plan.n_blocks * n_splits,), (32 * WARPS,),
-        (x, backend.constant(x_offsets), y, backend.constant(y_offsets), backend.constant(plan.first_block),
-         np.int32(n_pairs), np.int32(2 * n_pairs), np.int32(d), np.int32(plan.tile), np.int32(n_splits), *parts),
+        kernel_of("nearest", "nearest", x.dtype, specialised(d)),
+        (plan.n_blocks * n_splits,),
+        (32 * WARPS,),
+        (
+            x,
+            backend.constant(x_offsets),
+            y,
+            backend.constant(y_offsets),
+            backend.constant(plan.first_block),
+            np.int32(n_pairs),
+            np.int32(2 * n_pairs),
+            np.int32(d),
+            np.int32(plan.tile),
+            np.int32(n_splits),
+            *parts,
+        ),
         shared=plan.shared,
     )
     sq_x, id_x, sq_y, id_y = parts
@@ -101,7 +114,9 @@ def _join(backend: CudaBackend, sq_parts: Array, id_parts: Array, n_splits: int)
     n = len(sq_parts) // n_splits
     sq, ids = backend.xp.empty(n, dtype=sq_parts.dtype), backend.xp.empty(n, dtype=np.int32)
     backend.device.launch(
-        kernel_of("nearest", "join_splits", sq_parts.dtype), (-(-n // 256),), (256,),
+        kernel_of("nearest", "join_splits", sq_parts.dtype),
+        (-(-n // 256),),
+        (256,),
         (sq_parts, id_parts, np.int64(n), np.int32(n_splits), sq, ids),
     )
     return sq, ids
@@ -120,8 +135,9 @@ def pull(backend: CudaBackend, own: Side, other: Side) -> Array:
             at = slice(int(offsets[i]), int(offsets[i + 1]))
             pair.append((points[at], np.array([0, at.stop - at.start]), ids[at], None if coef is None else coef[at]))
         # The scan looks longer, and needs no memory.
-        grads.append(otherwise(backend.device, partial(pull_sorted, backend, *pair),
-                               partial(pull_scan, backend, *pair)))
+        grads.append(
+            otherwise(backend.device, partial(pull_sorted, backend, *pair), partial(pull_scan, backend, *pair))
+        )
     return grads[0] if len(grads) == 1 else xp.concatenate(grads)
 
 
@@ -131,10 +147,21 @@ def pull_scan(backend: CudaBackend, own: Side, other: Side) -> Array:
     grad = backend.xp.empty(points.shape, dtype=points.dtype)
     first_block, n_blocks = _block_table(np.diff(offsets), 128)
     backend.device.launch(
-        kernel_of("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])), (n_blocks,), (128,),
-        (points, backend.constant(offsets), other[0], backend.constant(other[1]), backend.constant(first_block),
-         np.int32(len(offsets) - 1), np.int32(points.shape[1]), *_direction(backend, ids, coef),
-         *_direction(backend, other[2], other[3]), grad),
+        kernel_of("nearest_grad", "pull_scan", points.dtype, specialised(points.shape[1])),
+        (n_blocks,),
+        (128,),
+        (
+            points,
+            backend.constant(offsets),
+            other[0],
+            backend.constant(other[1]),
+            backend.constant(first_block),
+            np.int32(len(offsets) - 1),
+            np.int32(points.shape[1]),
+            *_direction(backend, ids, coef),
+            *_direction(backend, other[2], other[3]),
+            grad,
+        ),
     )
     return grad
 
@@ -149,9 +176,20 @@ def pull_sorted(backend: CudaBackend, own: Side, other: Side) -> Array:
     starts = xp.searchsorted(other_ids[order], xp.arange(len(points) + 1, dtype=np.int32)).astype(np.int64, copy=False)
     backend.device.launch(
         kernel_of("nearest_grad", "pull_sorted", points.dtype, specialised(points.shape[1])),
-        (-(-len(points) // 128),), (128,),
-        (points, np.int64(len(points)), other[0], np.int32(points.shape[1]), *_direction(backend, ids, coef),
-         has_other, order, starts, other_coef, grad),
+        (-(-len(points) // 128),),
+        (128,),
+        (
+            points,
+            np.int64(len(points)),
+            other[0],
+            np.int32(points.shape[1]),
+            *_direction(backend, ids, coef),
+            has_other,
+            order,
+            starts,
+            other_coef,
+            grad,
+        ),
     )
     return grad
 

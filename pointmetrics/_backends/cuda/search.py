@@ -78,8 +78,9 @@ def nearest(backend: CudaBackend, x: Array, y: Array, index: Index | None) -> tu
 def search_in_parts(backend: CudaBackend, queries: Array, targets: Array) -> tuple[Array, Array]:
     """As :func:`search`, of clouds; of the queries no more are sorted at a time than there is memory for."""
     tree = build(backend, targets)
-    found = in_parts(backend.device, len(queries),
-                     lambda first, last: search(backend, build(backend, queries[first:last]), tree))
+    found = in_parts(
+        backend.device, len(queries), lambda first, last: search(backend, build(backend, queries[first:last]), tree)
+    )
     sq, ids = (backend.xp.concatenate(part) for part in zip(*found, strict=True))
     return sq, ids
 
@@ -98,13 +99,30 @@ def build(backend: CudaBackend, points: Array) -> Tree:
     boxes = xp.empty((n_tiles + n_nodes + n_top, 2, d), points.dtype)
     min_ids, first_keys = xp.empty(len(boxes), np.int32), xp.empty(n_tiles, np.uint64)
     backend.device.launch(
-        kernel_of("search", "make_tiles", points.dtype, specialised(d)), (-(-n_tiles // _WARPS_OF_BUILD),),
-        (32 * _WARPS_OF_BUILD,), (points, np.int64(n), np.int32(d), xp.argsort(keys), keys, np.int64(n_tiles), tiles,
-                                  ids, boxes, min_ids, first_keys))
+        kernel_of("search", "make_tiles", points.dtype, specialised(d)),
+        (-(-n_tiles // _WARPS_OF_BUILD),),
+        (32 * _WARPS_OF_BUILD,),
+        (
+            points,
+            np.int64(n),
+            np.int32(d),
+            xp.argsort(keys),
+            keys,
+            np.int64(n_tiles),
+            tiles,
+            ids,
+            boxes,
+            min_ids,
+            first_keys,
+        ),
+    )
     for child, node, count in ((0, n_tiles, n_nodes), (n_tiles, n_tiles + n_nodes, n_top)):
         backend.device.launch(
-            kernel_of("search", "make_nodes", points.dtype, specialised(d)), (-(-count // _WARPS_OF_BUILD),),
-            (32 * _WARPS_OF_BUILD,), (np.int64(child), np.int64(node), np.int64(count), np.int32(d), boxes, min_ids))
+            kernel_of("search", "make_nodes", points.dtype, specialised(d)),
+            (-(-count // _WARPS_OF_BUILD),),
+            (32 * _WARPS_OF_BUILD,),
+            (np.int64(child), np.int64(node), np.int64(count), np.int32(d), boxes, min_ids),
+        )
     return Tree(n, n_top, tiles, ids, boxes, min_ids, first_keys, frame)
 
 
@@ -120,9 +138,24 @@ def search(backend: CudaBackend, queries: Tree, targets: Tree) -> tuple[Array, A
     xp, d, dtype = backend.xp, queries.points.shape[1], queries.points.dtype
     sq, ids = xp.empty(queries.n, dtype=dtype), xp.empty(queries.n, dtype=np.int32)
     backend.device.launch(
-        kernel_of("search", "nearest_pruned", dtype, specialised(d)), (-(-queries.n // (32 * _WARPS)),), (32 * _WARPS,),
-        (queries.points, queries.ids, np.int64(queries.n), targets.points, targets.ids, targets.boxes,
-         targets.min_ids, targets.first_keys, targets.frame, np.int32(targets.n_top), np.int32(d), sq, ids),
+        kernel_of("search", "nearest_pruned", dtype, specialised(d)),
+        (-(-queries.n // (32 * _WARPS)),),
+        (32 * _WARPS,),
+        (
+            queries.points,
+            queries.ids,
+            np.int64(queries.n),
+            targets.points,
+            targets.ids,
+            targets.boxes,
+            targets.min_ids,
+            targets.first_keys,
+            targets.frame,
+            np.int32(targets.n_top),
+            np.int32(d),
+            sq,
+            ids,
+        ),
         shared=_WARPS * 64 * d * dtype.itemsize,
     )
     return sq, ids

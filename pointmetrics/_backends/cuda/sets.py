@@ -23,7 +23,12 @@ _MOST_WORK = 1 << 33  # pairs of points a multiprocessor in one launch: half a s
 
 
 def sums_of_pairs(
-    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, pairs: np.ndarray,
+    backend: CudaBackend,
+    x: Array,
+    x_offsets: np.ndarray,
+    y: Array,
+    y_offsets: np.ndarray,
+    pairs: np.ndarray,
     power: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sums of distance^power, x to y and y to x, of pairs of clouds ``(p, 2)``."""
@@ -33,8 +38,20 @@ def sums_of_pairs(
     sums = backend.xp.empty(2 * len(pairs), dtype=np.float64)
     ordered = backend.upload(np.ascontiguousarray(pairs[largest_first]))
     for first, last in _shares(2 * work[largest_first], run.most_work):
-        run.persistent("sums_of_pairs", 2 * (last - first), x, run.x_offsets, y, run.y_offsets, ordered[first:last],
-                       np.int64(last - first), *run.sizes, np.int32(power), run.counter(0), sums[2 * first : 2 * last])
+        run.persistent(
+            "sums_of_pairs",
+            2 * (last - first),
+            x,
+            run.x_offsets,
+            y,
+            run.y_offsets,
+            ordered[first:last],
+            np.int64(last - first),
+            *run.sizes,
+            np.int32(power),
+            run.counter(0),
+            sums[2 * first : 2 * last],
+        )
     both = np.empty((len(pairs), 2))
     both[largest_first] = backend.download(sums).reshape(-1, 2)
     return both[:, 0], both[:, 1]
@@ -51,8 +68,14 @@ def _shares(work: np.ndarray, most: int) -> list[tuple[int, int]]:
 
 
 def nearest_clouds(
-    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, within: bool,
-    definition: Convention, report: Callable[[int, int], None] | None = None,
+    backend: CudaBackend,
+    x: Array,
+    x_offsets: np.ndarray,
+    y: Array,
+    y_offsets: np.ndarray,
+    within: bool,
+    definition: Convention,
+    report: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """See :meth:`pointmetrics._backends.protocol.Backend.nearest_clouds`.
 
@@ -71,13 +94,39 @@ def nearest_clouds(
     for first in range(0, total, at_once):
         n = min(at_once, total - first)
         span = np.int64(first), np.int64(first + n)
-        run.persistent("distances_of_clouds", n, x, run.x_offsets, x_side.rank, y, run.y_offsets, y_side.rank,
-                       *sizes, *run.sizes, *formula, *span, run.counter(first), distances, x_side.least,
-                       y_side.least)
+        run.persistent(
+            "distances_of_clouds",
+            n,
+            x,
+            run.x_offsets,
+            x_side.rank,
+            y,
+            run.y_offsets,
+            y_side.rank,
+            *sizes,
+            *run.sizes,
+            *formula,
+            *span,
+            run.counter(first),
+            distances,
+            x_side.least,
+            y_side.least,
+        )
         for side in (x_side,) if within else (x_side, y_side):
             run.flat("forget_farther", len(side), np.int64(len(side)), side.least, side.before, side.ids)
-        run.flat("claim_nearest", n, x_side.rank, y_side.rank, *sizes, *span, distances, x_side.least,
-                 y_side.least, x_side.ids, y_side.ids)
+        run.flat(
+            "claim_nearest",
+            n,
+            x_side.rank,
+            y_side.rank,
+            *sizes,
+            *span,
+            distances,
+            x_side.least,
+            y_side.least,
+            x_side.ids,
+            y_side.ids,
+        )
         if report is not None:
             backend.device.synchronize()
             report(first + n, total)
@@ -109,8 +158,7 @@ class _Least:
 class _Launcher:
     """Launches the kernels of one pair of sets."""
 
-    def __init__(self, backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array,
-                 y_offsets: np.ndarray) -> None:
+    def __init__(self, backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray) -> None:
         self._device, self._upload = backend.device, backend.upload
         self._dtype, d = x.dtype, x.shape[1]
         self.x_offsets, self.y_offsets = backend.constant(x_offsets), backend.constant(y_offsets)
@@ -132,8 +180,13 @@ class _Launcher:
 
     def persistent(self, entry: str, n_items: int, *args: Any) -> None:
         """As many blocks as run at a time, or fewer items."""
-        self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (min(n_items, self.n_blocks),),
-                            (32 * WARPS,), args, shared=self._shared)
+        self._device.launch(
+            kernel_of("pairwise", entry, self._dtype, self._dim),
+            (min(n_items, self.n_blocks),),
+            (32 * WARPS,),
+            args,
+            shared=self._shared,
+        )
 
     def flat(self, entry: str, n: int, *args: Any) -> None:
         """A thread an item."""

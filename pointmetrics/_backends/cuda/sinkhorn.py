@@ -18,8 +18,15 @@ _LOOK = 8  # iterations between two looks at whether all have converged: each lo
 
 
 def divergences(
-    backend: CudaBackend, x: Array, x_offsets: np.ndarray, y: Array, y_offsets: np.ndarray, epsilon: float,
-    squared: bool, tol: float, max_iter: int,
+    backend: CudaBackend,
+    x: Array,
+    x_offsets: np.ndarray,
+    y: Array,
+    y_offsets: np.ndarray,
+    epsilon: float,
+    squared: bool,
+    tol: float,
+    max_iter: int,
 ) -> Array:
     """See :meth:`pointmetrics._backends.protocol.Backend.sinkhorn`."""
     device, xp, d, b = backend.device, backend.xp, x.shape[1], len(x_offsets) - 1
@@ -39,10 +46,31 @@ def divergences(
     for iteration in range(max_iter + 200):
         if iteration % _LOOK == 0 and not device.is_capturing and bool(backend.download(done).all()):
             break
-        launch("soft_minima", 4 * b * tiles, _TILE, *clouds, np.int32(tiles), np.int32(d), np.int32(squared), now, done,
-               *potentials, *fresh)
-        launch("advance_potentials", 3 * b, 256, *sides, np.float64(epsilon), np.float64(tol), now, done,
-               *potentials, *fresh)
+        launch(
+            "soft_minima",
+            4 * b * tiles,
+            _TILE,
+            *clouds,
+            np.int32(tiles),
+            np.int32(d),
+            np.int32(squared),
+            now,
+            done,
+            *potentials,
+            *fresh,
+        )
+        launch(
+            "advance_potentials",
+            3 * b,
+            256,
+            *sides,
+            np.float64(epsilon),
+            np.float64(tol),
+            now,
+            done,
+            *potentials,
+            *fresh,
+        )
     value = xp.empty(b)
     launch("divergences", b, 256, *sides, *potentials, value)
     return value

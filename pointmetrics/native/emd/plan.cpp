@@ -107,8 +107,8 @@ bool run_auctions(State& state, const Schedule& schedule, double spread, double 
 
 // A soft maximum of dual - cost: the hard one makes the price a cone around each row, and then the
 // rows tie all over its columns.
-std::vector<double> extended_prices(State& solved, const double* columns, std::int32_t n,
-                                    double temperature, int n_threads) {
+std::vector<double> extended_prices(State& solved, const double* columns, std::int32_t n, double temperature,
+                                    int n_threads) {
   std::vector<double> minus_duals(static_cast<std::size_t>(solved.n));
   for (std::int32_t i = 0; i < solved.n; ++i) minus_duals[static_cast<std::size_t>(i)] = -solved.best(i).value;
   PriceTree rows(solved.rows, solved.n, solved.d, solved.cost);
@@ -130,8 +130,8 @@ std::vector<double> extended_prices(State& solved, const double* columns, std::i
   return prices;
 }
 
-std::vector<double> coarse_prices(const double* rows, const double* columns, std::int32_t n, int d,
-                                  Cost cost, int n_threads) {
+std::vector<double> coarse_prices(const double* rows, const double* columns, std::int32_t n, int d, Cost cost,
+                                  int n_threads) {
   const std::int32_t m = n / kGroup;
   if (m < kCoarsest) return std::vector<double>(static_cast<std::size_t>(n), 0.0);
   const std::vector<double> row_means = group_means(rows, n, d, m), column_means = group_means(columns, n, d, m);

@@ -61,11 +61,11 @@ Bounds bounds_from_lists(State& state);
 bool run_auctions(State& state, const Schedule& schedule, double spread, double tol);
 
 // Prices of columns from the duals of another problem with nearly the same solution.
-std::vector<double> extended_prices(State& solved, const double* columns, std::int32_t n,
-                                    double temperature, int n_threads);
+std::vector<double> extended_prices(State& solved, const double* columns, std::int32_t n, double temperature,
+                                    int n_threads);
 
 // Prices of columns from the problem between cell means, solved the same way.
-std::vector<double> coarse_prices(const double* rows, const double* columns, std::int32_t n, int d,
-                                  Cost cost, int n_threads);
+std::vector<double> coarse_prices(const double* rows, const double* columns, std::int32_t n, int d, Cost cost,
+                                  int n_threads);
 
 }  // namespace pointmetrics::emd

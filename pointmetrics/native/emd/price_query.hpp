@@ -150,7 +150,8 @@ struct Pending {
 };
 
 template <int D, bool kSquared>
-NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below, Hits& hits) {
+NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below,
+                      Hits& hits) {
   const BoxLevel* levels = tree.levels().data();
   const Query<D, kSquared> query(tree, point, ends);
   const std::size_t d = static_cast<std::size_t>(tree.dimension());
@@ -164,7 +165,8 @@ NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, s
   while (depth > 0) {
     const Pending here = stack[--depth];
     if (!(here.bound <= limit)) continue;
-    if (query.close(here.bound, limit) && !(query.box_value(levels[here.level + 1], here.group) < best.below())) continue;
+    if (query.close(here.bound, limit) && !(query.box_value(levels[here.level + 1], here.group) < best.below()))
+      continue;
     const BoxLevel& level = levels[here.level];
     const Rough bounds = query.bounds(query.block(level, here.group));
     unsigned mask = le_mask(bounds, Rough::of(limit));
@@ -209,7 +211,7 @@ void query(const PriceTree& tree, const double* point, std::int32_t k, double be
   }
 }
 
-constexpr Queries kQueries = {{{query<2, false>, query<3, false>, query<0, false>},
-                               {query<2, true>, query<3, true>, query<0, true>}}};
+constexpr Queries kQueries = {
+    {{query<2, false>, query<3, false>, query<0, false>}, {query<2, true>, query<3, true>, query<0, true>}}};
 
 }  // namespace pointmetrics::emd::NK_ISA

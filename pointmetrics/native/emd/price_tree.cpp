@@ -98,8 +98,8 @@ double scale_of(const BoxLevel& top, int d, const double* centre) {
 }  // namespace
 
 PriceTree::PriceTree(const double* points, std::int32_t n, int d, Cost cost)
-    : n_(n), d_(d), cost_(cost), centre_(points + static_cast<std::int64_t>(n / 2) * d,
-                                         points + static_cast<std::int64_t>(n / 2 + 1) * d) {
+    : n_(n), d_(d), cost_(cost),
+      centre_(points + static_cast<std::int64_t>(n / 2) * d, points + static_cast<std::int64_t>(n / 2 + 1) * d) {
   levels_.emplace_back();
   BoxLevel& base = levels_.back();
   base.n_nodes = n;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "emd/emd.hpp"
 #include "emd/chunks.hpp"
+#include "emd/emd.hpp"
 #include "emd/plan.hpp"
 #include "status.hpp"
 

@@ -15,11 +15,7 @@ constexpr std::int64_t kBidsPerQuestion = 1024;  // well below a millisecond
 
 State::State(const double* rows_, std::int32_t n_rows, const double* columns, std::int32_t n_columns, int d_,
              Cost cost_)
-    : n(n_rows),
-      d(d_),
-      cost(cost_),
-      k(std::min(kListLength, n_columns)),
-      rows(rows_),
+    : n(n_rows), d(d_), cost(cost_), k(std::min(kListLength, n_columns)), rows(rows_),
       tree(columns, n_columns, d_, cost_) {
   const std::size_t size = static_cast<std::size_t>(n);
   lists.resize(size * static_cast<std::size_t>(k));
@@ -57,7 +53,8 @@ void State::fill(std::int32_t i, Hits& found) {
   } else {
     found.count = size;
   }
-  for (std::int32_t s = 0; s < size; ++s) found.hit[s] = {list[s].cost + tree.price(list[s].column), list[s].cost, list[s].column};
+  for (std::int32_t s = 0; s < size; ++s)
+    found.hit[s] = {list[s].cost + tree.price(list[s].column), list[s].cost, list[s].column};
   smallest(tree, row(i), k, kInfinity, found);
   for (std::int32_t s = 0; s < found.count; ++s) list[s] = {found.hit[s].cost, found.hit[s].column};
   list_sizes[static_cast<std::size_t>(i)] = found.count;

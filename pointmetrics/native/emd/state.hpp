@@ -41,7 +41,7 @@ struct State {
   std::vector<std::int32_t> list_sizes;  // (n,)
   std::vector<double> rests;             // (n,)
   std::vector<std::int32_t> column_of, row_of;
-  std::vector<double> matched_cost;      // of (row, column_of[row])
+  std::vector<double> matched_cost;  // of (row, column_of[row])
 
   const double* row(std::int32_t i) const { return rows + static_cast<std::int64_t>(i) * d; }
   // The value of the row's own column; rows without one have none.

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "emd/emd.hpp"
 #include "emd/chunks.hpp"
+#include "emd/emd.hpp"
 #include "emd/plan.hpp"
 #include "emd/price_search.hpp"
 #include "status.hpp"
@@ -77,12 +77,8 @@ class Shipments {
 class Shipper {
  public:
   Shipper(State& state, std::vector<std::int64_t> supply, std::vector<std::int64_t> demand)
-      : s_(state),
-        supply_(std::move(supply)),
-        demand_(std::move(demand)),
-        shipments_(state.n, state.tree.size()),
-        via_(static_cast<std::size_t>(state.n)),
-        seen_(static_cast<std::size_t>(state.n), 0) {}
+      : s_(state), supply_(std::move(supply)), demand_(std::move(demand)), shipments_(state.n, state.tree.size()),
+        via_(static_cast<std::size_t>(state.n)), seen_(static_cast<std::size_t>(state.n), 0) {}
 
   const Shipments& shipments() const { return shipments_; }
 
@@ -178,8 +174,7 @@ void Shipper::ship_anyhow() {
   for (std::int32_t i = 0; i < s_.n; ++i) {
     while (supply_[static_cast<std::size_t>(i)] > 0) {
       while (demand_[static_cast<std::size_t>(j)] == 0) ++j;
-      const std::int64_t mass =
-          std::min(supply_[static_cast<std::size_t>(i)], demand_[static_cast<std::size_t>(j)]);
+      const std::int64_t mass = std::min(supply_[static_cast<std::size_t>(i)], demand_[static_cast<std::size_t>(j)]);
       shipments_.add(i, j, pair_cost(s_.tree, s_.row(i), j), mass);
       supply_[static_cast<std::size_t>(i)] -= mass;
       demand_[static_cast<std::size_t>(j)] -= mass;
@@ -223,8 +218,8 @@ std::vector<double> slot_prices(const std::vector<double>* sorted, const std::ve
 }
 
 // Sort one side and leave out points without mass; order keeps their places in the caller's cloud.
-void sort_side(const double* points, const std::int64_t* mass, std::int32_t n, int d,
-               std::vector<std::int32_t>& order, std::vector<double>& sorted, std::vector<std::int64_t>& masses) {
+void sort_side(const double* points, const std::int64_t* mass, std::int32_t n, int d, std::vector<std::int32_t>& order,
+               std::vector<double>& sorted, std::vector<std::int64_t>& masses) {
   order = kd_order(points, n, d);
   order.erase(std::remove_if(order.begin(), order.end(), [&](std::int32_t i) { return mass[i] == 0; }), order.end());
   sorted = gathered(points, order, d);
@@ -293,9 +288,8 @@ int transport(const TransportJob& job, std::vector<Plan>& plans) {
   const int inside = job.n_pairs == 1 ? job.n_threads : 1;
   return guarded([&] {
     plans.resize(static_cast<std::size_t>(job.n_pairs));
-    share_out(job.n_pairs, job.n_threads, [&](std::int64_t pair) {
-      transport_pair(job, pair, inside, plans[static_cast<std::size_t>(pair)]);
-    });
+    share_out(job.n_pairs, job.n_threads,
+              [&](std::int64_t pair) { transport_pair(job, pair, inside, plans[static_cast<std::size_t>(pair)]); });
     return kOk;
   });
 }

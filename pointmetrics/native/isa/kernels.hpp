@@ -14,16 +14,15 @@ namespace pointmetrics {
 template <class T>
 struct Kernels {
   // Fill order[0, n) from points; scratch holds 2 n 64-bit words.
-  void (*curve_order)(const T* points, std::int64_t n, int d, std::int32_t* order,
-                      std::uint64_t* scratch);
+  void (*curve_order)(const T* points, std::int64_t n, int d, std::int32_t* order, std::uint64_t* scratch);
   // Fill leaves [begin, end) of tree from points in the given order (nullptr: as they come), and,
   // in a tree that is not flat, their boxes.
-  void (*fill_leaves)(const T* points, const std::int32_t* order, std::int64_t begin,
-                      std::int64_t end, const Tree<T>* tree);
+  void (*fill_leaves)(const T* points, const std::int32_t* order, std::int64_t begin, std::int64_t end,
+                      const Tree<T>* tree);
   void (*fill_levels)(const Tree<T>* tree);
   // Nearest neighbour in tree of the queries points[order[begin, end)].
-  void (*search)(const Tree<T>* tree, const T* points, const std::int32_t* order, std::int64_t begin,
-                 std::int64_t end, T* sq_dist, std::int32_t* nearest);
+  void (*search)(const Tree<T>* tree, const T* points, const std::int32_t* order, std::int64_t begin, std::int64_t end,
+                 T* sq_dist, std::int32_t* nearest);
   // The largest |value|; not finite where any value is not.
   double (*max_magnitude)(const T* values, std::int64_t n);
 };
@@ -32,8 +31,7 @@ struct Core {
   Kernels<float> floats;
   Kernels<double> doubles;
   void (*search_mesh)(const Tree<double>* tree, const Mesh* mesh, const double* points, const std::int32_t* order,
-                      std::int64_t begin, std::int64_t end, double* sq_dist, std::int32_t* face,
-                      double* barycentric);
+                      std::int64_t begin, std::int64_t end, double* sq_dist, std::int32_t* face, double* barycentric);
   emd::Queries queries;
 };
 

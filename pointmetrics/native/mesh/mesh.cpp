@@ -47,7 +47,8 @@ Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vect
     double* box = tree.boxes[1] + slot / kLanes * 6 * kLanes + slot % kLanes;
     for (int a = 0; a < 3; ++a) {
       const std::int32_t* corners = mesh.faces + 3 * std::int64_t{face};
-      const double at[3] = {mesh.vertices[3 * std::int64_t{corners[0]} + a], mesh.vertices[3 * std::int64_t{corners[1]} + a],
+      const double at[3] = {mesh.vertices[3 * std::int64_t{corners[0]} + a],
+                            mesh.vertices[3 * std::int64_t{corners[1]} + a],
                             mesh.vertices[3 * std::int64_t{corners[2]} + a]};
       box[a * kLanes] = std::min(at[0], std::min(at[1], at[2]));
       box[(3 + a) * kLanes] = std::max(at[0], std::max(at[1], at[2]));
@@ -74,7 +75,8 @@ int nearest_on_mesh(const double* points, std::int64_t n, const Mesh& mesh, int 
       const std::int64_t last = std::min(n, (t + 1) * kPerTask);
       for (std::int64_t at = t * kPerTask; at < last; at += kPerStop) {
         nativekit::stop_if_asked();
-        core().search_mesh(&tree, &mesh, points, order.data(), at, std::min(last, at + kPerStop), sq_dist, face, barycentric);
+        core().search_mesh(&tree, &mesh, points, order.data(), at, std::min(last, at + kPerStop), sq_dist, face,
+                           barycentric);
       }
     });
     return kOk;

@@ -7,8 +7,8 @@ namespace pointmetrics {
 
 // A mesh in float64 whose faces refer to vertices that exist.
 struct Mesh {
-  const double* vertices;      // (n_vertices, 3)
-  const std::int32_t* faces;   // (n_faces, 3)
+  const double* vertices;     // (n_vertices, 3)
+  const std::int32_t* faces;  // (n_faces, 3)
   std::int64_t n_faces;
 };
 

@@ -99,9 +99,9 @@ inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double
       Pack<double> sum = Pack<double>::of(0);
       for (int a = 0; a < 3; ++a) {
         const Pack<double> q = Pack<double>::of(query[a]);
-        const Pack<double> gap = larger(larger(Pack<double>::load(boxes + a * kLanes) - q,
-                                         q - Pack<double>::load(boxes + (3 + a) * kLanes)),
-                                     Pack<double>::of(0));
+        const Pack<double> gap =
+            larger(larger(Pack<double>::load(boxes + a * kLanes) - q, q - Pack<double>::load(boxes + (3 + a) * kLanes)),
+                   Pack<double>::of(0));
         sum = sum + gap * gap;
       }
       alignas(64) double dist[kLanes];

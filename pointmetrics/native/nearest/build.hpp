@@ -24,7 +24,7 @@ void fill_leaves(const T* points, const std::int32_t* order, std::int64_t begin,
     const int count = static_cast<int>(std::min<std::int64_t>(kLanes, tree->n - first));
     T* out = tree->points + leaf * d * kLanes;
     std::int32_t* ids = tree->ids + first;
-      if (order != nullptr) {
+    if (order != nullptr) {
       for (int i = 0; i < kLanes; ++i) prefetch_row(points, order, first + 4 * kLanes + i, tree->n, d);
     }
     if (order == nullptr) {

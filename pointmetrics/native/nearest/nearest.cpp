@@ -99,10 +99,11 @@ bool index_side(Side<T>* side, int d) {
 template <class T>
 void search_some(const Side<T>& from, const Side<T>& to, std::int64_t begin, std::int64_t end, T* sq_dist,
                  std::int32_t* ids) {
-  constexpr std::int64_t kRun = 1024;  // of queries to a tree: mostly a fraction of a millisecond
+  constexpr std::int64_t kRun = 1024;                       // of queries to a tree: mostly a fraction of a millisecond
   constexpr std::int64_t kScanned = std::int64_t{1} << 24;  // differences, where all points are scanned: milliseconds
   const std::int64_t scanned = std::max<std::int64_t>(1, to.n * to.tree.d);
-  const std::int64_t step = to.tree.n_levels > 0 ? kRun : std::clamp<std::int64_t>(kScanned / scanned / 16 * 16, 16, 4096);
+  const std::int64_t step =
+      to.tree.n_levels > 0 ? kRun : std::clamp<std::int64_t>(kScanned / scanned / 16 * 16, 16, 4096);
   for (std::int64_t at = begin; at < end; at += step) {
     nativekit::stop_if_asked();
     kernels<T>().search(&to.tree, from.points, from.order, at, std::min(end, at + step), sq_dist, ids);
@@ -174,7 +175,7 @@ void run_task(const NearestJob<T>& job, const std::vector<Side<T>>& sides, const
   const Side<T>& y = sides[static_cast<std::size_t>(2 * task.pair + 1)];
   const Side<T>& from = task.from_x ? x : y;
   const Side<T>& to = task.from_x ? y : x;
-  const std::int64_t start = task.from_x         ? job.x_offsets[task.pair]
+  const std::int64_t start = task.from_x            ? job.x_offsets[task.pair]
                              : job.index == nullptr ? job.y_offsets[task.pair]
                                                     : task.pair * y.n;
   T* sq_dist = (task.from_x ? job.sq_x : job.sq_y) + start;
@@ -198,20 +199,21 @@ int run(const NearestJob<T>& job) {
   std::atomic<std::int64_t> next_task{0};
   // Both stages in one go: starting threads a second time would cost as much as a small job. A worker
   // waits only for indices that another one is already building.
-  nativekit::parallel_for(std::min<std::int64_t>(n_threads, std::max(n_indices, n_tasks)), n_threads, [&](std::int64_t) {
-    for (std::int64_t i; (i = next_index.fetch_add(1)) < n_indices;) {
-      if (!index_side(&sides[static_cast<std::size_t>(i * step)], job.d)) failed = true;
-      n_indexed.fetch_add(1, std::memory_order_release);
-    }
-    while (n_indexed.load(std::memory_order_acquire) < n_indices) {
-      nativekit::stop_if_asked();  // who was building an index may have stopped
-      std::this_thread::yield();
-    }
-    if (failed) return;
-    for (std::int64_t t; (t = next_task.fetch_add(1)) < n_tasks;) {
-      run_task(job, sides, tasks[static_cast<std::size_t>(t)]);
-    }
-  });
+  nativekit::parallel_for(std::min<std::int64_t>(n_threads, std::max(n_indices, n_tasks)), n_threads,
+                          [&](std::int64_t) {
+                            for (std::int64_t i; (i = next_index.fetch_add(1)) < n_indices;) {
+                              if (!index_side(&sides[static_cast<std::size_t>(i * step)], job.d)) failed = true;
+                              n_indexed.fetch_add(1, std::memory_order_release);
+                            }
+                            while (n_indexed.load(std::memory_order_acquire) < n_indices) {
+                              nativekit::stop_if_asked();  // who was building an index may have stopped
+                              std::this_thread::yield();
+                            }
+                            if (failed) return;
+                            for (std::int64_t t; (t = next_task.fetch_add(1)) < n_tasks;) {
+                              run_task(job, sides, tasks[static_cast<std::size_t>(t)]);
+                            }
+                          });
   if (failed) return kOutOfMemory;
   return kOk;
 }

@@ -28,8 +28,8 @@ struct Group {
   T centre[(D > 0 ? D : kMaxDim)];
   Pack<T> best;
   alignas(64) std::int32_t id[kLanes];
-  std::int64_t leaf;    // where the last lane found its neighbour
-  T worst;              // largest of best
+  std::int64_t leaf;  // where the last lane found its neighbour
+  T worst;            // largest of best
 };
 
 template <class T, int D>
@@ -124,8 +124,7 @@ NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t 
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
     const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
-    const Pack<T> gap =
-        larger(larger(low - Pack<T>::of(group->upper[a]), Pack<T>::of(group->lower[a]) - high), zero);
+    const Pack<T> gap = larger(larger(low - Pack<T>::of(group->upper[a]), Pack<T>::of(group->lower[a]) - high), zero);
     sum = sum + gap * gap;
   }
   const unsigned inside = le_mask(sum, zero);
@@ -170,13 +169,14 @@ NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, 
     const int i = nativekit::lowest_bit(mask);
     // Nearest on top; at equal distance the lowest id, so that a pile of duplicates is left early.
     int at = (*top)++;
-    for (; at > bottom && (stack[at - 1].rank < ranks[i] ||
-                           (stack[at - 1].rank == ranks[i] && stack[at - 1].min_id < min_ids[i]));
+    for (; at > bottom &&
+           (stack[at - 1].rank < ranks[i] || (stack[at - 1].rank == ranks[i] && stack[at - 1].min_id < min_ids[i]));
          --at) {
       stack[at] = stack[at - 1];
     }
-    stack[at] = {dist[i], ranks[i], min_ids[i], static_cast<std::int32_t>(node * kLanes + i),
-                 static_cast<std::int32_t>(node), level - 1};
+    stack[at] = {
+        dist[i],  ranks[i], min_ids[i], static_cast<std::int32_t>(node * kLanes + i), static_cast<std::int32_t>(node),
+        level - 1};
   }
 }
 
@@ -205,8 +205,8 @@ NK_INLINE void search_group(const Tree<T>& tree, Group<T, D>* group) {
 }
 
 template <class T, int D>
-NK_INLINE void search_tree(const Tree<T>& tree, const T* points, const std::int32_t* order,
-                           std::int64_t begin, std::int64_t end, T* sq_dist, std::int32_t* nearest) {
+NK_INLINE void search_tree(const Tree<T>& tree, const T* points, const std::int32_t* order, std::int64_t begin,
+                           std::int64_t end, T* sq_dist, std::int32_t* nearest) {
   Group<T, D> group;
   group.leaf = -1;
   for (std::int64_t k = begin; k < end; k += kLanes) {
@@ -265,8 +265,8 @@ NK_INLINE void scan_flat(const Tree<T>& tree, const T* points, const std::int64_
 }
 
 template <class T, int D>
-NK_INLINE void search_flat(const Tree<T>& tree, const T* points, const std::int32_t* order,
-                           std::int64_t begin, std::int64_t end, T* sq_dist, std::int32_t* nearest) {
+NK_INLINE void search_flat(const Tree<T>& tree, const T* points, const std::int32_t* order, std::int64_t begin,
+                           std::int64_t end, T* sq_dist, std::int32_t* nearest) {
   constexpr int kTile = 4;
   std::int64_t k = begin;
   for (; k < end;) {
@@ -283,8 +283,8 @@ NK_INLINE void search_flat(const Tree<T>& tree, const T* points, const std::int3
 }
 
 template <class T, int D>
-void search_dim(const Tree<T>& tree, const T* points, const std::int32_t* order, std::int64_t begin,
-                std::int64_t end, T* sq_dist, std::int32_t* nearest) {
+void search_dim(const Tree<T>& tree, const T* points, const std::int32_t* order, std::int64_t begin, std::int64_t end,
+                T* sq_dist, std::int32_t* nearest) {
   if (tree.n_levels == 0) {
     search_flat<T, D>(tree, points, order, begin, end, sq_dist, nearest);
   } else {
@@ -293,12 +293,17 @@ void search_dim(const Tree<T>& tree, const T* points, const std::int32_t* order,
 }
 
 template <class T>
-void search(const Tree<T>* tree, const T* points, const std::int32_t* order, std::int64_t begin,
-            std::int64_t end, T* sq_dist, std::int32_t* nearest) {
+void search(const Tree<T>* tree, const T* points, const std::int32_t* order, std::int64_t begin, std::int64_t end,
+            T* sq_dist, std::int32_t* nearest) {
   switch (tree->d) {
-    case 2: search_dim<T, 2>(*tree, points, order, begin, end, sq_dist, nearest); break;
-    case 3: search_dim<T, 3>(*tree, points, order, begin, end, sq_dist, nearest); break;
-    default: search_dim<T, 0>(*tree, points, order, begin, end, sq_dist, nearest);
+    case 2:
+      search_dim<T, 2>(*tree, points, order, begin, end, sq_dist, nearest);
+      break;
+    case 3:
+      search_dim<T, 3>(*tree, points, order, begin, end, sq_dist, nearest);
+      break;
+    default:
+      search_dim<T, 0>(*tree, points, order, begin, end, sq_dist, nearest);
   }
 }
 

@@ -46,8 +46,8 @@ NK_INLINE void take_ids(const Pack<double>& least, const Pack<double>& slot, con
     less |= static_cast<unsigned>(_mm512_cmp_pd_mask(least.v[k], best.v[k], _CMP_LT_OQ)) << (8 * k);
     equal |= static_cast<unsigned>(_mm512_cmp_pd_mask(least.v[k], best.v[k], _CMP_EQ_OQ)) << (8 * k);
   }
-  const __m512i slots = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvttpd_epi32(slot.v[0])),
-                                           _mm512_cvttpd_epi32(slot.v[1]), 1);
+  const __m512i slots =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvttpd_epi32(slot.v[0])), _mm512_cvttpd_epi32(slot.v[1]), 1);
   take_ids_where(less, equal, slots, leaf_ids, id);
 }
 #endif

@@ -25,12 +25,12 @@ template <class T>
 struct Tree {
   std::int64_t n;
   int d;
-  int n_levels;                          // 0: flat, to be scanned from end to end
-  std::int64_t level_size[kMaxLevels];   // nodes of each level; level 0 are the leaves
-  T* points;                             // [leaf][d][16]
-  std::int32_t* ids;                     // [leaf][16]
-  T* boxes[kMaxLevels];                  // level >= 1: [node][lower d, upper d][16]
-  std::int32_t* min_id[kMaxLevels];      // level >= 1: [node][16]
+  int n_levels;                         // 0: flat, to be scanned from end to end
+  std::int64_t level_size[kMaxLevels];  // nodes of each level; level 0 are the leaves
+  T* points;                            // [leaf][d][16]
+  std::int32_t* ids;                    // [leaf][16]
+  T* boxes[kMaxLevels];                 // level >= 1: [node][lower d, upper d][16]
+  std::int32_t* min_id[kMaxLevels];     // level >= 1: [node][16]
 };
 
 // Lay a tree over `memory` (64-byte aligned). With memory = nullptr only `bytes` is meaningful.

@@ -22,7 +22,7 @@ def test_the_stream_has_what_it_says():
     assert drift == pytest.approx(stream.drift * (4000 - 1440) / 4000, rel=0.1)
     surge = next(e for e in stream.events if e.what == "surge")
     current = columns["current"]
-    assert current[surge.begin:surge.end].mean() > current[~silent].mean() + 4 * 0.4
+    assert current[surge.begin : surge.end].mean() > current[~silent].mean() + 4 * 0.4
     assert all(a.end < b.begin for a, b in zip(stream.events, stream.events[1:], strict=False))
 
 
@@ -46,7 +46,7 @@ def test_killed_and_resumed_has_the_same_bits(tmp_path):
 def test_the_streams_of_the_contest_hold_both_kinds():
     for name, X, y in contest.streams(600):
         assert X.shape[0] == len(y) and np.isfinite(X).all(), name
-        assert 0 < y[contest.START:].sum() < 0.2 * len(y), name
+        assert 0 < y[contest.START :].sum() < 0.2 * len(y), name
 
 
 def test_the_demo_runs_small_and_writes_its_pictures(tmp_path, capsys):

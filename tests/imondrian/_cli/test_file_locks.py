@@ -34,7 +34,8 @@ X = values(60)
 
 def model(n=60, dtype=np.float64):
     found = OnlineIsolationMondrianForest.from_estimator(
-        IsolationMondrianForest(5, window=20, random_state=0).partial_fit(X[:n].astype(dtype)), ["a", "b", "c"])
+        IsolationMondrianForest(5, window=20, random_state=0).partial_fit(X[:n].astype(dtype)), ["a", "b", "c"]
+    )
     return found
 
 
@@ -178,9 +179,15 @@ def test_folders_of_models_that_are_none(place):
 def test_score_saves_no_forest_there(place):
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     (place.parent / "in.csv").write_text("a,b\n" + "1,2\n3,4\n" * 20)
-    done = subprocess.run([sys.executable, "-m", "imondrian", "score", "in.csv", "--save", "place", "-q"],
-                          cwd=place.parent, capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", "imondrian", "score", "in.csv", "--save", "place", "-q"],
+        cwd=place.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 1 and not done.stdout and "cannot write place: it is a" in done.stderr
 
 
@@ -196,8 +203,9 @@ IsolationMondrianForest(3, random_state=0).fit(np.eye(9)).save(sys.argv[1])
 
 
 def leave_behind(path, number="SIGKILL"):
-    process = subprocess.Popen([sys.executable, "-c", KILLED.format(number), path],
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED.format(number), path], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     if number == "SIGKILL":
         assert process.wait(60) == -signal.SIGKILL
     else:
@@ -207,8 +215,13 @@ def leave_behind(path, number="SIGKILL"):
 
 def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_file, "_swept", set())
-    others = [".other.0123456789abcdef.tmp", ".model.x.0123456789abcdef.tmp", ".model.0123456789abcde.tmp", "model.tmp",
-              ".model.0123456789abcdef.tmp2"]
+    others = [
+        ".other.0123456789abcdef.tmp",
+        ".model.x.0123456789abcdef.tmp",
+        ".model.0123456789abcde.tmp",
+        "model.tmp",
+        ".model.0123456789abcdef.tmp2",
+    ]
     for name in others:
         (tmp_path / name).write_text("not ours")
     (tmp_path / ".model.00000000000000ff.tmp").mkdir()
@@ -258,16 +271,23 @@ def test_scores_that_were_never_finished_are_swept(tmp_path):
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     (tmp_path / ".out.csv.0123456789abcdef.tmp").write_text("half")
     (tmp_path / "in.csv").write_text("a,b\n" + "1,2\n3,4\n" * 20)
-    subprocess.run([sys.executable, "-m", "imondrian", "score", "in.csv", "-o", "out.csv", "-q"], cwd=tmp_path,
-                   timeout=60, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        [sys.executable, "-m", "imondrian", "score", "in.csv", "-o", "out.csv", "-q"],
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert names(tmp_path) == ["in.csv", "out.csv"]
 
 
 def test_temporary_folders_of_models(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "imondrian-other").mkdir()  # without an owner: who knows whose
-    code = "import os, signal; from imondrian.keyed import KeyedForest\n" \
-           "f = KeyedForest(); f.learn_one(1, {'a': 1.0})\nos.kill(os.getpid(), signal.SIGKILL)"
+    code = (
+        "import os, signal; from imondrian.keyed import KeyedForest\n"
+        "f = KeyedForest(); f.learn_one(1, {'a': 1.0})\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], timeout=60, check=False, env=environment)
     assert len(names(tmp_path)) == 2

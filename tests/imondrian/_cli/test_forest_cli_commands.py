@@ -57,8 +57,9 @@ def test_explanations_are_those_of_the_estimator(capsys, forest):
         assert row["score"] == -forest.score_samples(X[rows])[k] and row["p_value"] == forest.p_values(X[rows])[k]
         assert [one["feature"] for one in row["features"]] == ["a", "b", "c"]
         np.testing.assert_array_equal([[one["low"], one["high"]] for one in row["features"]], parts[k])
-        np.testing.assert_array_equal([one["value"] for one in row["features"]],
-                                      [None if np.isnan(value) else value for value in X[rows[k]]])
+        np.testing.assert_array_equal(
+            [one["value"] for one in row["features"]], [None if np.isnan(value) else value for value in X[rows[k]]]
+        )
         assert [row["why"]] == forest_words(forest, rows[k])
         total = sum(one["contribution"] for one in row["features"])
         assert total == pytest.approx(row["score"] - found["expected_score"], abs=1e-9)
@@ -83,7 +84,7 @@ def test_explanations_as_csv(capsys, forest):
 
 def forest_words(forest, row):
     """Why a row has its score, with the names of the file's columns."""
-    return [re.sub(r"feature (\d)", lambda found: "abc"[int(found[1])], text) for text in forest.why(X[row:row + 1])]
+    return [re.sub(r"feature (\d)", lambda found: "abc"[int(found[1])], text) for text in forest.why(X[row : row + 1])]
 
 
 def test_explanations_as_a_table(capsys, forest):
@@ -113,16 +114,19 @@ def test_a_saved_forest_explains_without_being_fitted(capsys, forest):
     assert found["rows"][0]["score"] == -forest.score_samples(X[6:7])[0]
 
 
-@pytest.mark.parametrize("arguments, code, message", [
-    (("explain", "in.csv", "-r", "501"), 1, "in.csv: has no row 501; it has 500 rows"),
-    (("explain", "in.csv", "-r", "0"), 2, "0 is not in the range"),
-    (("explain", "in.csv", "-o", "in.csv"), 1, "cannot write in.csv: another option or argument names it, too"),
-    (("explain", "in.csv", "in.csv"), 2, "unexpected extra argument"),
-    (("score",), 2, "Missing argument 'FILE...'"),
-    (("scores",), 2, "No such command 'scores'"),
-    (("info", "--format", "xml"), 2, "'xml' is not one of"),
-    (("demo", "--rows", "0"), 2, "0 is not in the range"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (("explain", "in.csv", "-r", "501"), 1, "in.csv: has no row 501; it has 500 rows"),
+        (("explain", "in.csv", "-r", "0"), 2, "0 is not in the range"),
+        (("explain", "in.csv", "-o", "in.csv"), 1, "cannot write in.csv: another option or argument names it, too"),
+        (("explain", "in.csv", "in.csv"), 2, "unexpected extra argument"),
+        (("score",), 2, "Missing argument 'FILE...'"),
+        (("scores",), 2, "No such command 'scores'"),
+        (("info", "--format", "xml"), 2, "'xml' is not one of"),
+        (("demo", "--rows", "0"), 2, "0 is not in the range"),
+    ],
+)
 def test_command_lines_that_are_wrong(capsys, arguments, code, message):
     with pytest.raises(SystemExit) as stop:
         cli.main(list(arguments))
@@ -182,12 +186,15 @@ def test_a_defect_is_called_one_and_debug_shows_where(capsys, monkeypatch):
         assert ("Traceback" in text) == bool(debug)
 
 
-@pytest.mark.parametrize("hidden, arguments, code, message", [
-    (("click", "rich"), ("info",), 2, "the command line needs click and rich: pip install 'imondrian[cli]'"),
-    (("pyarrow",), ("score", "in.csv"), 2, "reading tables needs pyarrow: pip install 'imondrian[cli]'"),
-    (("matplotlib",), ("score", "in.csv", "--plot", "p.png"), 2, "--plot needs matplotlib: pip install"),
-    (("river",), ("demo",), 2, "the demo needs river: pip install 'imondrian[river,plot,cli]'"),
-])
+@pytest.mark.parametrize(
+    "hidden, arguments, code, message",
+    [
+        (("click", "rich"), ("info",), 2, "the command line needs click and rich: pip install 'imondrian[cli]'"),
+        (("pyarrow",), ("score", "in.csv"), 2, "reading tables needs pyarrow: pip install 'imondrian[cli]'"),
+        (("matplotlib",), ("score", "in.csv", "--plot", "p.png"), 2, "--plot needs matplotlib: pip install"),
+        (("river",), ("demo",), 2, "the demo needs river: pip install 'imondrian[river,plot,cli]'"),
+    ],
+)
 def test_a_missing_extra_names_the_command_that_mends_it(hidden, arguments, code, message):
     program = f"""
 import importlib.machinery, sys
@@ -197,8 +204,9 @@ importlib.machinery.PathFinder.find_spec = classmethod(
 from imondrian.cli import main
 main({list(arguments)!r})
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                           env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""}
+    )
     assert ended.returncode == code and message in ended.stderr and "Traceback" not in ended.stderr, ended.stderr
 
 

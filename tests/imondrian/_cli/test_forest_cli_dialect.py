@@ -52,7 +52,7 @@ def by_stream(data, take=None, **layout):
     take = take or len(lines)
     try:
         for begin in range(0, len(lines), take):
-            some = lines[begin:begin + take]
+            some = lines[begin : begin + take]
             while decoder is None and some:
                 decoder, passed = opening.read(some, numbering.lines == 0)
                 numbering.lines += passed
@@ -80,18 +80,109 @@ def both(tmp_path, text, **options):
     return found
 
 
-MISSING = ["", " ", "NA", "na", "N/A", "n/a", "#N/A", "#n/a", "#NA", "#N/A N/A", "<NA>", "NaN", "nan", "NAN", "nAn",
-           "-nan", "-NaN", "+nan", "null", "NULL", "Null", "None", "none", "NONE", "-nan(ind)", "nan(ind)", "1.#QNAN",
-           "-1.#IND", '""', '"NA"', '" NA "', "  null ", "\tNaN\t"]
-NUMBERS = {"1": 1, "+1": 1, "-1": -1, "007": 7, "1.": 1, ".5": .5, "-.5": -.5, "1e3": 1000, "1E+3": 1000,
-           "1.5e-3": .0015,
-           " 2.5": 2.5, "2.5 ": 2.5, '"2.5"': 2.5, '" 2.5 "': 2.5, '"2.5" ': 2.5, "9007199254740993": 9007199254740992,
-           "5e-324": 5e-324, "1.7976931348623157e308": 1.7976931348623157e308, "1e-400": 0, "true": 1, "False": 0,
-           "TRUE": 1, "\u00a03": 3, "123456789012345678901234567890": 1.2345678901234568e29,
-           "0.1000000000000000055511151231257827": 0.1}
-BAD = ["x", "1_000", "1,5x", "1 000", "1'000", "0x10", "1e", "--1", "1-", "\u0661\u0662", "\uff11", "1.2.3", "inf",
-       "-inf", "Infinity", "1e999", "-1e999", "1d3", "1.0D+00", "12:30", "2024-01-01", "$5", "5%", "1\u20ac", "t",
-       "yes", "-", ".", "?", "nanx", "NA1", "#REF!", ' "2"', '2"', '"2"3x', "1/2", "\u22121", "1e+-3", "e5"]
+MISSING = [
+    "",
+    " ",
+    "NA",
+    "na",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "#n/a",
+    "#NA",
+    "#N/A N/A",
+    "<NA>",
+    "NaN",
+    "nan",
+    "NAN",
+    "nAn",
+    "-nan",
+    "-NaN",
+    "+nan",
+    "null",
+    "NULL",
+    "Null",
+    "None",
+    "none",
+    "NONE",
+    "-nan(ind)",
+    "nan(ind)",
+    "1.#QNAN",
+    "-1.#IND",
+    '""',
+    '"NA"',
+    '" NA "',
+    "  null ",
+    "\tNaN\t",
+]
+NUMBERS = {
+    "1": 1,
+    "+1": 1,
+    "-1": -1,
+    "007": 7,
+    "1.": 1,
+    ".5": 0.5,
+    "-.5": -0.5,
+    "1e3": 1000,
+    "1E+3": 1000,
+    "1.5e-3": 0.0015,
+    " 2.5": 2.5,
+    "2.5 ": 2.5,
+    '"2.5"': 2.5,
+    '" 2.5 "': 2.5,
+    '"2.5" ': 2.5,
+    "9007199254740993": 9007199254740992,
+    "5e-324": 5e-324,
+    "1.7976931348623157e308": 1.7976931348623157e308,
+    "1e-400": 0,
+    "true": 1,
+    "False": 0,
+    "TRUE": 1,
+    "\u00a03": 3,
+    "123456789012345678901234567890": 1.2345678901234568e29,
+    "0.1000000000000000055511151231257827": 0.1,
+}
+BAD = [
+    "x",
+    "1_000",
+    "1,5x",
+    "1 000",
+    "1'000",
+    "0x10",
+    "1e",
+    "--1",
+    "1-",
+    "\u0661\u0662",
+    "\uff11",
+    "1.2.3",
+    "inf",
+    "-inf",
+    "Infinity",
+    "1e999",
+    "-1e999",
+    "1d3",
+    "1.0D+00",
+    "12:30",
+    "2024-01-01",
+    "$5",
+    "5%",
+    "1\u20ac",
+    "t",
+    "yes",
+    "-",
+    ".",
+    "?",
+    "nanx",
+    "NA1",
+    "#REF!",
+    ' "2"',
+    '2"',
+    '"2"3x',
+    "1/2",
+    "\u22121",
+    "1e+-3",
+    "e5",
+]
 DELIMITERS = [",", ";", "\t", "|"]
 
 
@@ -139,6 +230,7 @@ def test_what_is_said_to_be_missing_may_be_a_number(tmp_path, sentinel, spelling
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 def test_decimal_commas(tmp_path, delimiter):
     """Where commas part cells, numbers with one are quoted."""
+
     def cell(text):
         return f'"{text}"' if delimiter == "," else text
 
@@ -158,7 +250,7 @@ def test_commas_that_may_part_thousands(tmp_path):
     np.testing.assert_array_equal(both(tmp_path, text, decimal=",")[1], [[1.234, 2], [5.678, 3]])
     assert both(tmp_path, text, decimal=".") is None
     np.testing.assert_array_equal(both(tmp_path, "a;b\n1,234;2\n5,678;3\n")[1], [[1.234, 2], [5.678, 3]])
-    np.testing.assert_array_equal(both(tmp_path, 'a,b\n"0,234",2\n"5,678",3\n')[1], [[.234, 2], [5.678, 3]])
+    np.testing.assert_array_equal(both(tmp_path, 'a,b\n"0,234",2\n"5,678",3\n')[1], [[0.234, 2], [5.678, 3]])
     for bad in ("1,234.5", "1.234,5", "1,234,567", "1.234.567"):
         assert both(tmp_path, f"a;b\n{bad};2\n{bad};3\n") is None, bad
         assert both(tmp_path, f'a,b\n"{bad}",2\n') is None, bad
@@ -169,14 +261,25 @@ def test_the_first_mark_decides(tmp_path):
         assert both(tmp_path, text) is None
 
 
-@pytest.mark.parametrize(("head", "names"), [
-    ("a,b", ("a", "b")), ("\ufeffa,b", ("a", "b")), (" a , b ", ("a", "b")), ('"a","b"', ("a", "b")),
-    ('" a "," b, c"', ("a", "b, c")), ("a b,c\u00a0", ("a b", "c")),
-    ("\n\n  \na,b", ("a", "b")), ("\ufeff\na,b", ("a", "b")),
-    ("x,", ("x", "")), ("1,x", ("1", "x")), ("NA,x", ("NA", "x")),
-    ("\u00fc,\u2028z", ("\u00fc", "z")), ("a\x0bb,c", ("a\x0bb", "c")),
-    ("0,1", ("0", "1")),
-])
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        ("a,b", ("a", "b")),
+        ("\ufeffa,b", ("a", "b")),
+        (" a , b ", ("a", "b")),
+        ('"a","b"', ("a", "b")),
+        ('" a "," b, c"', ("a", "b, c")),
+        ("a b,c\u00a0", ("a b", "c")),
+        ("\n\n  \na,b", ("a", "b")),
+        ("\ufeff\na,b", ("a", "b")),
+        ("x,", ("x", "")),
+        ("1,x", ("1", "x")),
+        ("NA,x", ("NA", "x")),
+        ("\u00fc,\u2028z", ("\u00fc", "z")),
+        ("a\x0bb,c", ("a\x0bb", "c")),
+        ("0,1", ("0", "1")),
+    ],
+)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_names(tmp_path, head, names, end):
     found, X = both(tmp_path, (head + "\n1,2.5\n3,4\n").replace("\n", end))
@@ -189,15 +292,25 @@ def test_names_that_occur_twice(tmp_path, text):
     assert both(tmp_path, text) is None
 
 
-@pytest.mark.parametrize(("text", "names", "expected"), [
-    ("1,2\n3,4\n", "01", [[1, 2], [3, 4]]), ("\ufeff1,2\n3,4\n", "01", [[1, 2], [3, 4]]),
-    ("1.5;2\n3;4\n", "01", [[1.5, 2], [3, 4]]), ("1,5;2,5\n3;4\n", "01", [[1.5, 2.5], [3, 4]]),
-    ("1,5;2\n3,25;4\n", "01", [[1.5, 2], [3.25, 4]]), ("1,,3\n4,5,6\n", "012", [[1, NAN, 3], [4, 5, 6]]),
-    ("NA,1\n2,3\n", "01", [[NAN, 1], [2, 3]]), ('"1,5","2"\n"3,5","4"\n', "01", [[1.5, 2], [3.5, 4]]),
-    ("\n \n1\t2\n3\t4\n", "01", [[1, 2], [3, 4]]), ("5\n6\n", "0", [[5], [6]]), ("0\n1\n", "0", [[0], [1]]),
-    ("true,1\nfalse,2\n", "01", [[1, 1], [0, 2]]), ("1,2\r\n3,4\r\n", "01", [[1, 2], [3, 4]]),
-    ("0,2\n1,3\n", "01", [[0, 2], [1, 3]]),
-])
+@pytest.mark.parametrize(
+    ("text", "names", "expected"),
+    [
+        ("1,2\n3,4\n", "01", [[1, 2], [3, 4]]),
+        ("\ufeff1,2\n3,4\n", "01", [[1, 2], [3, 4]]),
+        ("1.5;2\n3;4\n", "01", [[1.5, 2], [3, 4]]),
+        ("1,5;2,5\n3;4\n", "01", [[1.5, 2.5], [3, 4]]),
+        ("1,5;2\n3,25;4\n", "01", [[1.5, 2], [3.25, 4]]),
+        ("1,,3\n4,5,6\n", "012", [[1, NAN, 3], [4, 5, 6]]),
+        ("NA,1\n2,3\n", "01", [[NAN, 1], [2, 3]]),
+        ('"1,5","2"\n"3,5","4"\n', "01", [[1.5, 2], [3.5, 4]]),
+        ("\n \n1\t2\n3\t4\n", "01", [[1, 2], [3, 4]]),
+        ("5\n6\n", "0", [[5], [6]]),
+        ("0\n1\n", "0", [[0], [1]]),
+        ("true,1\nfalse,2\n", "01", [[1, 1], [0, 2]]),
+        ("1,2\r\n3,4\r\n", "01", [[1, 2], [3, 4]]),
+        ("0,2\n1,3\n", "01", [[0, 2], [1, 3]]),
+    ],
+)
 def test_files_without_names(tmp_path, text, names, expected):
     found, X = both(tmp_path, text)
     assert found == tuple(names)
@@ -287,9 +400,13 @@ def test_spellings_are_all_of_them():
 
 
 def test_notes(tmp_path):
-    for text, header, note in [("1,2\n", None, dialect.NUMBERED), ("1,2\n", False, None),
-                               ("0,1\n2,3\n", None, dialect.COUNTED), (",0,1\n2,3,4\n", None, dialect.COUNTED),
-                               ("a,b\n1,2\n", None, None)]:
+    for text, header, note in [
+        ("1,2\n", None, dialect.NUMBERED),
+        ("1,2\n", False, None),
+        ("0,1\n2,3\n", None, dialect.COUNTED),
+        (",0,1\n2,3,4\n", None, dialect.COUNTED),
+        ("a,b\n1,2\n", None, None),
+    ]:
         Path(tmp_path / "in.csv").write_text(text)
         assert open_table(tmp_path / "in.csv", Reading(header=header)).note == note
         opening = Opening("auto", Layout(first=header), StreamSelection(), print, None)
@@ -297,12 +414,12 @@ def test_notes(tmp_path):
         assert opening.note == note
 
 
-
-
 # -- lines of JSON -----------------------------------------------------------------------------------------
 
-LINES = b'\xef\xbb\xbf{"a": 1, "b": 2.5, "id": "x"}\n\n' \
-        b'  {"b": null, "a": 3, "id": "y"}\r\n{"a": true, "id": null, "c": 1e3}'
+LINES = (
+    b'\xef\xbb\xbf{"a": 1, "b": 2.5, "id": "x"}\n\n'
+    b'  {"b": null, "a": 3, "id": "y"}\r\n{"a": true, "id": null, "c": 1e3}'
+)
 EXPECTED = [[1, 2.5, NAN], [3, NAN, NAN], [1, NAN, 1000]]
 
 
@@ -332,8 +449,22 @@ def test_lines_of_json(tmp_path, name):
     assert [batch.column(0).to_pylist() for batch in found.batches((), ["id"])] == [["x", "y", None]]
 
 
-@pytest.mark.parametrize("line", ['{"a": "3.5"}', '{"a": [1]}', '{"a": NaN}', "{", "[1]", "7", '{"a": {"x": 1}}',
-                                  '{"a": 1,}', "null", '{"a": 1e999}', "\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": "3.5"}',
+        '{"a": [1]}',
+        '{"a": NaN}',
+        "{",
+        "[1]",
+        "7",
+        '{"a": {"x": 1}}',
+        '{"a": 1,}',
+        "null",
+        '{"a": 1e999}',
+        "\xff",
+    ],
+)
 def test_lines_that_both_refuse(tmp_path, line):
     data = b'{"a": 1}\n{"a": 2}\n{"a": 3}\n' + line.encode("latin-1") + b'\n{"a": 4}\n'
     assert json_by_stream(data)[1].keys() == {4}
@@ -353,10 +484,28 @@ def test_a_file_of_another_format_can_be_forced(tmp_path):
 @pytest.mark.parametrize("data", [LINES, b"a,b\n1,2\n3,4\n5,6.5\n"])
 def test_standard_input(tmp_path, data):
     def start(*arguments, stdin):
-        command = [sys.executable, "-m", "imondrian", "score", *arguments, "--trees", "5", "--numeric-only", "-q",
-                   "-n", "3"]
-        done = subprocess.run(command, cwd=tmp_path, input=stdin, capture_output=True, timeout=60, check=False,
-                              env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)})
+        command = [
+            sys.executable,
+            "-m",
+            "imondrian",
+            "score",
+            *arguments,
+            "--trees",
+            "5",
+            "--numeric-only",
+            "-q",
+            "-n",
+            "3",
+        ]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

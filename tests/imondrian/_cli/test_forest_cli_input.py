@@ -60,6 +60,7 @@ def put_table(name, **columns):
         table = pa.table({key.replace("_", " "): value for key, value in columns.items()})
         {"x.parquet": parquet.write_table, "x.feather": feather.write_feather}[name](table, name)
         return name
+
     return write
 
 
@@ -69,6 +70,7 @@ def cut(make, keep, patch=None):
         data = Path(name).read_bytes()[:keep]
         Path(name).write_bytes(data if patch is None else data + patch)
         return name
+
     return write
 
 
@@ -77,9 +79,10 @@ def damaged(make):
         name = make()
         data = bytearray(Path(name).read_bytes())
         middle = len(data) - 40 if name.endswith("parquet") else len(data) // 2
-        data[middle - 20:middle + 20] = b"\xa5" * 40
+        data[middle - 20 : middle + 20] = b"\xa5" * 40
         Path(name).write_bytes(bytes(data))
         return name
+
     return write
 
 
@@ -121,18 +124,34 @@ CASES = {
     "a long row": (put("a,b\n" + GOOD + "1,5,2,5\n"), (), 1, "row 41 has 4 cells, not 2: '1,5,2,5'; if commas are"),
     "text in a number": (put("a,b\n" + GOOD + "1,x\n"), (), 1, "row 41, column 'b': 'x' is not a number; --missing"),
     "text far on": (put("a,b\n" + GOOD * 20000 + "oh,1\n" + GOOD), (), 1, "row 800001, column 'a': 'oh' is not"),
-    "two decimal marks": (put("a;b\n1,5;2\n2.5;3\n4,5;6\n"), (), 1, "row 2, column 'a': '2.5' is not a number with the "
-                                                                    "decimal mark ','"),
-    "the other mark": (put("a;b\n1.5;2\n2.5;3\n4,5;6\n"), (), 1, "row 3, column 'a': '4,5' is not a number with the "
-                                                                 "decimal mark '.'"),
+    "two decimal marks": (
+        put("a;b\n1,5;2\n2.5;3\n4,5;6\n"),
+        (),
+        1,
+        "row 2, column 'a': '2.5' is not a number with the decimal mark ','",
+    ),
+    "the other mark": (
+        put("a;b\n1.5;2\n2.5;3\n4,5;6\n"),
+        (),
+        1,
+        "row 3, column 'a': '4,5' is not a number with the decimal mark '.'",
+    ),
     "the wrong mark": (put("a;b\n1,5;2\n2,5;3\n"), ("--decimal", "."), 1, "'a' holds text"),
     "marks alike": (put("a,b\n1,5\n"), ("--decimal", ",", "--delimiter", ","), 1, "cannot both be ','"),
     "no truth value": (put("a,b\ntrue,1\nfalse,2\nmaybe,3\n"), (), 1, "not all columns hold numbers: 'a' holds text"),
-    "no truth value far on": (put("a,b\n" + "true,1\n" * 900000 + "maybe,3\n"), (), 1,
-                              "row 900001, column 'a': 'maybe' is neither true nor false"),
+    "no truth value far on": (
+        put("a,b\n" + "true,1\n" * 900000 + "maybe,3\n"),
+        (),
+        1,
+        "row 900001, column 'a': 'maybe' is neither true nor false",
+    ),
     "text": (put("id,a,b\nx,1,2\ny,3,4\n"), (), 1, "'id' holds text: --exclude 'id' or --numeric-only"),
-    "dates": (put('id,"d,ay",b\nx,2024-01-01,2\ny,2024-01-02,4\n'), (), 1,
-              "'id' holds text; 'd,ay' holds dates: --exclude 'id,\"d,ay\"' or --numeric-only"),
+    "dates": (
+        put('id,"d,ay",b\nx,2024-01-01,2\ny,2024-01-02,4\n'),
+        (),
+        1,
+        "'id' holds text; 'd,ay' holds dates: --exclude 'id,\"d,ay\"' or --numeric-only",
+    ),
     "lists": (put_table("x.parquet", a=[[1.0]], b=[1.0]), (), 1, "'a' holds other things"),
     "nothing but text": (put("a\nx\ny\n"), ("--numeric-only",), 1, "no column with numbers is left; its columns"),
     "nothing left": (put("a,b\n1,2\n"), ("-x", "a,b"), 1, "no column with numbers is left"),
@@ -148,8 +167,12 @@ CASES = {
     "label of one kind": (put("a,b\n1,x\n2,x\n"), ("-l", "b"), 1, "label 'b' must have two values, or --anomaly say"),
     "label of three kinds": (put("a,b\n1,x\n2,y\n3,z\n"), ("-l", "b"), 1, "it has 3: x, y, z"),
     "no such anomaly": (put("a,b\n1,x\n2,y\n"), ("-l", "b", "--anomaly", "q"), 1, "has no value 'q'; it has x, y"),
-    "no label at all": (put("a,b\n" + "".join(f"1,{k}x\n" for k in range(300))), ("-l", "b"), 1,
-                        "'b' is no label: it has more than 254 different values"),
+    "no label at all": (
+        put("a,b\n" + "".join(f"1,{k}x\n" for k in range(300))),
+        ("-l", "b"),
+        1,
+        "'b' is no label: it has more than 254 different values",
+    ),
     "an anomaly without label": (put("a,b\n1,2\n"), ("--anomaly", "q"), 2, "--anomaly says what values of"),
     "a name that is taken": (put("score,b\n1,2\n"), ("-k", "score"), 2, "--keep score: the output has a column"),
     "no model": (put("a\n1\n"), ("-m", "none"), 1, "none: No such file"),
@@ -157,7 +180,7 @@ CASES = {
     "trees with a model": (put("a\n1\n"), ("-m", "x", "--max-samples", "3"), 2, "--max-samples says how to"),
     "delimiter": (put("a\n1\n"), ("--delimiter", ";;"), 2, "must be one character, or 'tab'"),
     "jobs": (put("a\n1\n"), ("-j", "0"), 2, "0 is not in the range"),
-    "no quotation's end": (put("a,b\n1,\"2\n" + GOOD), (), 1, "x.csv"),
+    "no quotation's end": (put('a,b\n1,"2\n' + GOOD), (), 1, "x.csv"),
 }
 
 
@@ -237,16 +260,19 @@ def test_files_that_do_not_fit_together(capsys):
     assert "text.csv: not all columns hold numbers" in fail(capsys, "score", "good.csv", "text.csv", "-o", "out.csv")[1]
 
 
-@pytest.mark.parametrize("options, code, message", [
-    (("-o", "good.csv"), 1, "cannot write good.csv: another option or argument names it, too"),
-    (("-o", "./sub/../good.csv"), 1, "another option or argument"),
-    (("-o", "out.csv", "--summary", "out.csv"), 1, "another option or argument"),
-    (("-o", "out.txt"), 2, "out.txt: the suffix must say what to write: .csv, .parquet"),
-    (("-o", "none/x.csv"), 1, "cannot write none/x.csv: there is no folder none"),
-    (("-o", "sub.csv"), 1, "cannot write sub.csv: it is a folder"),
-    (("--plot", "p.bmp"), 2, "p.bmp: the suffix must say what to draw"),
-    (("--save", "none/m"), 1, "there is no folder none"),
-])
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        (("-o", "good.csv"), 1, "cannot write good.csv: another option or argument names it, too"),
+        (("-o", "./sub/../good.csv"), 1, "another option or argument"),
+        (("-o", "out.csv", "--summary", "out.csv"), 1, "another option or argument"),
+        (("-o", "out.txt"), 2, "out.txt: the suffix must say what to write: .csv, .parquet"),
+        (("-o", "none/x.csv"), 1, "cannot write none/x.csv: there is no folder none"),
+        (("-o", "sub.csv"), 1, "cannot write sub.csv: it is a folder"),
+        (("--plot", "p.bmp"), 2, "p.bmp: the suffix must say what to draw"),
+        (("--save", "none/m"), 1, "there is no folder none"),
+    ],
+)
 def test_places_that_cannot_be_written(capsys, options, code, message):
     if "--plot" in options:
         pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'imondrian[plot]'")
@@ -366,11 +392,18 @@ def test_too_little_memory_is_told(capsys, monkeypatch):
 def peak_memory(*arguments):
     """Run a command in a process of its own; return its exit code, its messages and its most memory in MB."""
     # Not ru_maxrss, which begins with what the process that started this one has.
-    code = "import re, sys; from imondrian.cli import main\nstatus = 0\n" \
-           "try: main(sys.argv[1:])\nexcept SystemExit as stop: status = stop.code\n" \
-           "print(status, re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
-    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300,
-                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+    code = (
+        "import re, sys; from imondrian.cli import main\nstatus = 0\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as stop: status = stop.code\n"
+        "print(status, re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     status, kilobytes = map(int, ended.stdout.split())
     return status, ended.stderr, kilobytes / 1000
 

@@ -96,8 +96,9 @@ def write_gzip(table):
 
 
 def write_german(table):
-    text = "\n".join(";".join("" if v is None else str(v).replace(".", ",") for v in row.values())
-                     for row in table.to_pylist())
+    text = "\n".join(
+        ";".join("" if v is None else str(v).replace(".", ",") for v in row.values()) for row in table.to_pylist()
+    )
     Path("in.txt").write_text(";".join(f'"{name}"' for name in table.column_names) + "\n" + text + "\n")
     return "in.txt"
 
@@ -107,9 +108,18 @@ def write_without_header(table):
     return "in.tsv"
 
 
-@pytest.mark.parametrize("write, options", [
-    (write_parquet, ()), (write_feather, ()), (write_stream, ()), (write_csv, ()), (write_gzip, ()),
-    (write_german, ()), (write_without_header, ("--no-header",))])
+@pytest.mark.parametrize(
+    "write, options",
+    [
+        (write_parquet, ()),
+        (write_feather, ()),
+        (write_stream, ()),
+        (write_csv, ()),
+        (write_gzip, ()),
+        (write_german, ()),
+        (write_without_header, ("--no-header",)),
+    ],
+)
 def test_scores_are_those_of_the_estimator(write, options):
     X = make(700)
     found = score(write(as_table(X)), "--seed", "3", *options)
@@ -120,11 +130,17 @@ def test_scores_are_those_of_the_estimator(write, options):
     np.testing.assert_array_equal(column(found, "outlier"), forest.predict(X) < 0)
 
 
-@pytest.mark.parametrize("options, parameters", [
-    (("--trees", "100"), {"n_estimators": 100}),
-    (("--trees", "30", "--max-samples", "64", "--score", "depth", "--contamination", "0.1"),
-     {"n_estimators": 30, "max_samples": 64, "score": "depth", "contamination": 0.1}),
-    (("--trees", "7", "--score", "insertion", "-j", "3"), {"n_estimators": 7, "score": "insertion"})])
+@pytest.mark.parametrize(
+    "options, parameters",
+    [
+        (("--trees", "100"), {"n_estimators": 100}),
+        (
+            ("--trees", "30", "--max-samples", "64", "--score", "depth", "--contamination", "0.1"),
+            {"n_estimators": 30, "max_samples": 64, "score": "depth", "contamination": 0.1},
+        ),
+        (("--trees", "7", "--score", "insertion", "-j", "3"), {"n_estimators": 7, "score": "insertion"}),
+    ],
+)
 def test_options_are_parameters_of_the_estimator(options, parameters):
     X = np.random.default_rng(0).normal(size=(7100, 3))  # enough to leave rows over: split calibration
     found = score(write_parquet(as_table(X)), *options)
@@ -197,7 +213,7 @@ def test_smallest_is_the_beginning_of_a_stable_sort():
         keys = rng.integers(0, 30, 200).astype(float)
         kept = Smallest(size)
         for k in range(0, 200, 17):
-            kept.push(keys[k:k + 17], np.arange(200)[k:k + 17])
+            kept.push(keys[k : k + 17], np.arange(200)[k : k + 17])
         assert kept.rows()[1].tolist() == sorted(np.argsort(keys, kind="stable")[:size].tolist())
 
 
@@ -221,8 +237,11 @@ def test_reasons_are_the_largest_contributions():
     top = score(write_parquet(as_table(X)), "--top", "20", "--reasons", "2")
     parts = -fitted(X).explain(X[column(top, "row") - 1], by_direction=True)
     for k, part in enumerate(parts):
-        sizes = {f"{NAMES[j]}: {side} ({part[j, s]:+.3f})": part[j, s]
-                 for j in range(3) for s, side in enumerate(("low", "high"))}
+        sizes = {
+            f"{NAMES[j]}: {side} ({part[j, s]:+.3f})": part[j, s]
+            for j in range(3)
+            for s, side in enumerate(("low", "high"))
+        }
         best = [*sorted((name for name in sizes if sizes[name] > 0), key=sizes.get, reverse=True), None][:2]
         assert [top.column(f"reason_{i}")[k].as_py() for i in (1, 2)] == best
     assert "reason_1" not in score("in.parquet", "--reasons", "0").column_names
@@ -234,8 +253,9 @@ def test_reasons_in_words_are_the_estimators():
     top = score(write_parquet(as_table(X)), "--top", "20", "--words")
     assert "reason_1" not in top.column_names
     named = fitted(X).why(X[column(top, "row") - 1])
-    assert top.column("why").to_pylist() == [re.sub(r"feature (\d)", lambda found: NAMES[int(found[1])], text)
-                                             for text in named]
+    assert top.column("why").to_pylist() == [
+        re.sub(r"feature (\d)", lambda found: NAMES[int(found[1])], text) for text in named
+    ]
     assert "why" not in score("in.parquet", "--words", "--reasons", "0").column_names
 
 
@@ -248,8 +268,11 @@ def test_columns_can_be_chosen():
     np.testing.assert_array_equal(column(score("in.csv", "-c", "gamma delta,alpha"), "score"), expected)
     np.testing.assert_array_equal(column(score("in.csv", "-c", "gamma delta", "-c", "alpha"), "score"), expected)
     expected = -fitted(X[:, [0, 2]]).score_samples(X[:, [0, 2]])
-    for options in (("-x", "beta,day", "-x", "name"), ("-x", "beta", "--numeric-only"),
-                    ("-x", "beta", "-k", "day,name")):
+    for options in (
+        ("-x", "beta,day", "-x", "name"),
+        ("-x", "beta", "--numeric-only"),
+        ("-x", "beta", "-k", "day,name"),
+    ):
         np.testing.assert_array_equal(column(score("in.csv", *options), "score"), expected)
     assert score("in.csv", "-x", "beta", "-k", "day,name").column("name").to_pylist() == ["a,b"] * 800
 
@@ -259,8 +282,13 @@ def test_truth_values_whole_numbers_and_missing_ones():
     flags, counts, empty = rng.random(600) < 0.5, rng.integers(0, 9, 600), np.full(600, np.nan)
     X = np.column_stack([flags, counts, empty]).astype(float)
     X[5, 1] = np.nan
-    table = pa.table({"flag": flags.tolist(), "count": [None if k == 5 else int(v) for k, v in enumerate(counts)],
-                      "empty": pa.nulls(600)})
+    table = pa.table(
+        {
+            "flag": flags.tolist(),
+            "count": [None if k == 5 else int(v) for k, v in enumerate(counts)],
+            "empty": pa.nulls(600),
+        }
+    )
     expected = -fitted(X).score_samples(X)
     for write in (write_parquet, write_csv, write_feather):
         np.testing.assert_array_equal(column(score(write(table)), "score"), expected)
@@ -275,13 +303,22 @@ def test_columns_of_every_type(layout):
     rng = np.random.default_rng(0)
     half, big = rng.normal(size=200).astype(np.float16), np.arange(200).astype(np.uint64) + 2**63
     X = np.column_stack([half, np.arange(200) / 4, big, np.tile([1.5, 2.5], 100)]).astype(float)
-    table = pa.table({"a.b": half, '"q,z"': [Decimal(k) / 4 for k in range(200)], "u": big,
-                      "numbers": pa.array([1.5, 2.5] * 100).dictionary_encode(),
-                      "kind": pa.array(["p", "q", None, "q"] * 50).dictionary_encode(),
-                      "time": pa.array(np.arange(200), pa.timestamp("ms"))})
+    table = pa.table(
+        {
+            "a.b": half,
+            '"q,z"': [Decimal(k) / 4 for k in range(200)],
+            "u": big,
+            "numbers": pa.array([1.5, 2.5] * 100).dictionary_encode(),
+            "kind": pa.array(["p", "q", None, "q"] * 50).dictionary_encode(),
+            "time": pa.array(np.arange(200), pa.timestamp("ms")),
+        }
+    )
     path = f"in.{layout}"
-    (parquet.write_table(table, path, row_group_size=30) if layout == "parquet" else
-     feather.write_feather(table, path, chunksize=30))
+    (
+        parquet.write_table(table, path, row_group_size=30)
+        if layout == "parquet"
+        else feather.write_feather(table, path, chunksize=30)
+    )
     for output in ("o.parquet", "o.arrow"):
         found = score(path, "-k", "time,kind", output=output)
         np.testing.assert_array_equal(column(found, "score"), -fitted(X).score_samples(X))
@@ -340,9 +377,17 @@ def test_a_column_of_row_numbers_is_noticed(capsys):
     assert "without a name" not in capsys.readouterr().err
 
 
-LABELS = [([False, True], (), "true"), ([0, 1], (), "1"), ([1, -1], (), "-1"), ([0.0, 1.0], (), "1"),
-          (["normal", "odd"], (), "odd"), (["odd", "Anomaly"], (), "Anomaly"), (["big", "small"], (), "small"),
-          (["a", "z"], ("--anomaly", "z"), "z"), ([7, 3], (), "3")]
+LABELS = [
+    ([False, True], (), "true"),
+    ([0, 1], (), "1"),
+    ([1, -1], (), "-1"),
+    ([0.0, 1.0], (), "1"),
+    (["normal", "odd"], (), "odd"),
+    (["odd", "Anomaly"], (), "Anomaly"),
+    (["big", "small"], (), "small"),
+    (["a", "z"], ("--anomaly", "z"), "z"),
+    ([7, 3], (), "3"),
+]
 
 
 @pytest.mark.parametrize("values, options, named", LABELS)
@@ -431,10 +476,17 @@ def test_pictures_of_many_rows_show_the_highest(monkeypatch):
 def test_neither_scikit_learn_nor_pandas_is_imported():
     """They take longer to import, and more memory, than most files to score."""
     write_parquet(as_table(make(300)))
-    code = "import sys; from imondrian.cli import main; main(['score', 'in.parquet', '-o', 'out.csv']); " \
-           "print([name for name in ('sklearn', 'pandas', 'scipy', 'joblib', 'matplotlib') if name in sys.modules])"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                           env={"PYTHONPATH": str(ROOT), "PATH": ""}, check=True)
+    code = (
+        "import sys; from imondrian.cli import main; main(['score', 'in.parquet', '-o', 'out.csv']); "
+        "print([name for name in ('sklearn', 'pandas', 'scipy', 'joblib', 'matplotlib') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        check=True,
+    )
     assert ended.stdout.strip() == "[]"
 
 

@@ -34,16 +34,22 @@ def X():
 @pytest.fixture(scope="module")
 def whole(X, tmp_path_factory):
     found = run(tmp_path_factory.mktemp("whole"), json_lines(X), rate=0.02)[1]
-    assert sum(each["alarm"] for each in found) > sum(each.get("incident", {}).get("state") == "open"
-                                                      for each in found) > 3
+    assert (
+        sum(each["alarm"] for each in found)
+        > sum(each.get("incident", {}).get("state") == "open" for each in found)
+        > 3
+    )
     return found
 
 
 def changed(lines):
     """What is to be told of incidents that open or close."""
-    return [{"record": each["record"], "incident": incident} for each in lines
-            for incident in [each.get("incident"), *each.get("also_closed", [])]
-            if incident is not None and incident["state"] != "ongoing"]
+    return [
+        {"record": each["record"], "incident": incident}
+        for each in lines
+        for incident in [each.get("incident"), *each.get("also_closed", [])]
+        if incident is not None and incident["state"] != "ongoing"
+    ]
 
 
 @pytest.mark.parametrize("chunk", [None, 333])
@@ -51,8 +57,9 @@ def test_lines_may_be_those_of_alarms_or_incidents_alone(tmp_path, X, whole, chu
     code, alarms = run(tmp_path, json_lines(X), chunk, rate=0.02, shown="alarms")
     assert code == 0 and alarms == [each for each in whole if each["alarm"]]
     code, incidents = run(tmp_path, json_lines(X), chunk, rate=0.02, shown="incidents")
-    assert code == 0 and incidents == [each for each in whole if each["record"] in
-                                       {event["record"] for event in changed(whole)}]
+    assert code == 0 and incidents == [
+        each for each in whole if each["record"] in {event["record"] for event in changed(whole)}
+    ]
     assert {each["incident"]["state"] for each in incidents} == {"open", "closed"}
 
 
@@ -91,8 +98,14 @@ def test_for_too_many_keys_incidents_are_closed_and_told(tmp_path, monkeypatch):
 
 def test_a_command_is_told_of_each_that_opens_and_closes(tmp_path, X, whole):
     calls = tmp_path / "calls with blanks; $(touch x)"
-    code, found = run(tmp_path, json_lines(X), rate=0.02, on_incident=(sys.executable, "-c", WRITE, str(calls)),
-                      summary=tmp_path / "summary", call_timeout_s=60.0)
+    code, found = run(
+        tmp_path,
+        json_lines(X),
+        rate=0.02,
+        on_incident=(sys.executable, "-c", WRITE, str(calls)),
+        summary=tmp_path / "summary",
+        call_timeout_s=60.0,
+    )
     assert code == 0 and found == whole
     assert [json.loads(line) for line in calls.read_text().splitlines()] == changed(whole)
     summary = json.loads((tmp_path / "summary").read_text())
@@ -147,9 +160,11 @@ def test_a_webhook_is_told_the_same(tmp_path, X, whole, server):
     assert server.bodies == [("/hook?a=1", "application/json", event) for event in changed(whole)]
 
 
-@pytest.mark.parametrize(("server", "what"), [(500, "status 500"), (302, "status 302"),
-                                              (None, "took longer than 0.2 s"),
-                                              ("slowly", "took longer than 0.2 s")], indirect=["server"])
+@pytest.mark.parametrize(
+    ("server", "what"),
+    [(500, "status 500"), (302, "status 302"), (None, "took longer than 0.2 s"), ("slowly", "took longer than 0.2 s")],
+    indirect=["server"],
+)
 def test_webhooks_that_fail_are_counted_and_block_nothing(server, what):
     calls = Callouts(url=server.url, timeout_s=0.2)
     calls.tell({"record": 1})
@@ -167,10 +182,15 @@ def test_places_where_nobody_answers():
         assert calls.failures == 1 and calls.first_failure.startswith(url)
 
 
-@pytest.mark.parametrize(("command", "what"), [
-    ((sys.executable, "-c", "raise SystemExit(3)"), "exit code 3"), (("/no/such/program",), "No such file"),
-    (("/",), "Permission denied"), ((sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"), "exit code -9"),
-])
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ((sys.executable, "-c", "raise SystemExit(3)"), "exit code 3"),
+        (("/no/such/program",), "No such file"),
+        (("/",), "Permission denied"),
+        ((sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"), "exit code -9"),
+    ],
+)
 def test_commands_that_fail(command, what):
     calls = Callouts(command, timeout_s=60.0)
     for i in range(3):
@@ -183,8 +203,10 @@ def test_commands_that_fail(command, what):
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX process groups")
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
     pid = tmp_path / "pid"
-    code = ("import subprocess, sys; p = subprocess.Popen(['sleep', '600']); open(sys.argv[1], 'w').write(str(p.pid)); "
-            "p.wait()")
+    code = (
+        "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); open(sys.argv[1], 'w').write(str(p.pid)); "
+        "p.wait()"
+    )
     calls = Callouts((sys.executable, "-c", code, str(pid)), timeout_s=3.0)
     calls.tell({"record": 1})
     while not calls.failures:
@@ -223,23 +245,37 @@ def test_of_a_command_and_a_webhook_each_is_called():
 
 
 def test_the_whole_command(tmp_path, X, whole):
-    process = start("--alarm-rate", "0.02", "--incidents-only", "--on-incident",
-                    f"'{sys.executable}' -c 'raise SystemExit(1)'", "--call-timeout", "60")
+    process = start(
+        "--alarm-rate",
+        "0.02",
+        "--incidents-only",
+        "--on-incident",
+        f"'{sys.executable}' -c 'raise SystemExit(1)'",
+        "--call-timeout",
+        "60",
+    )
     code, out, told = ended(process, json_lines(X))
     n = len(changed(whole))
     assert code == 0 and changed(out) == changed(whole)
     assert f"{n} of {n} calls for incidents failed, the first: {sys.executable}: exit code 1" in told
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--on-incident", "no-such-program-anywhere x"), "there is no program 'no-such-program-anywhere'"),
-    (("--on-incident", "sh 'x"), "No closing quotation"), (("--on-incident", " "), "there is no program"),
-    (("--webhook", "ftp://x"), "must be an http or https address"), (("--webhook", "http://"), "must be an http"),
-    (("--webhook", "http://a:b"), "must be an http"), (("--webhook", "http://u:p@a/"), "must be an http"),
-    (("--incident-gap", "0"), "--incident-gap"), (("--call-timeout", "0"), "--call-timeout"),
-    (("--call-timeout", "nan"), "--call-timeout"),
-    (("--keep", "incident"), "the output has a field of that name"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--on-incident", "no-such-program-anywhere x"), "there is no program 'no-such-program-anywhere'"),
+        (("--on-incident", "sh 'x"), "No closing quotation"),
+        (("--on-incident", " "), "there is no program"),
+        (("--webhook", "ftp://x"), "must be an http or https address"),
+        (("--webhook", "http://"), "must be an http"),
+        (("--webhook", "http://a:b"), "must be an http"),
+        (("--webhook", "http://u:p@a/"), "must be an http"),
+        (("--incident-gap", "0"), "--incident-gap"),
+        (("--call-timeout", "0"), "--call-timeout"),
+        (("--call-timeout", "nan"), "--call-timeout"),
+        (("--keep", "incident"), "the output has a field of that name"),
+    ],
+)
 def test_command_lines_that_are_refused(options, message):
     code, out, told = ended(start(*options), b"")
     assert code == 2 and not out and message in told
@@ -253,8 +289,10 @@ def stamps(n, kind):
     times = [1_700_000_000 + 30 * i + 3600 * (i // 300) - (100 if i % 7 == 3 else 0) for i in range(n)]
     if kind == "seconds":
         return times
-    return [datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z" if i % 2 else "")
-            for i, time in enumerate(times)]
+    return [
+        datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z" if i % 2 else "")
+        for i, time in enumerate(times)
+    ]
 
 
 @pytest.mark.parametrize("kind", ["seconds", "iso"])
@@ -263,24 +301,33 @@ def test_incidents_by_time(tmp_path, X, whole, kind, cut):
     data, gap = json_lines(X, ts=stamps(N, kind)).splitlines(keepends=True), 900.0
     found = []
     for part in [data] if cut is None else [data[:cut], data[cut:]]:
-        found += run(tmp_path, b"".join(part), model=tmp_path / "model", rate=0.02, gap=gap if not found else None,
-                     selection=Selection(time="ts"))[1]
+        found += run(
+            tmp_path,
+            b"".join(part),
+            model=tmp_path / "model",
+            rate=0.02,
+            gap=gap if not found else None,
+            selection=Selection(time="ts"),
+        )[1]
     now, last, expected = 0, None, []
     for each, stamp in zip(whole, stamps(N, "seconds"), strict=True):
         now = max(now, stamp)
         is_over = last is not None and now - last[1] >= gap
-        states = (["ongoing" if last is not None and not is_over else "open"] if each["alarm"] else []) + \
-            (["closed"] if is_over else [])
+        states = (["ongoing" if last is not None and not is_over else "open"] if each["alarm"] else []) + (
+            ["closed"] if is_over else []
+        )
         expected.append(states)
         if each["alarm"]:
             last = (now if states[0] == "open" else last[0], now)
         elif is_over:
             last = None
-    assert [[each["state"] for each in (line.get("incident"), *line.get("also_closed", [])) if each]
-            for line in found] == expected
+    assert [
+        [each["state"] for each in (line.get("incident"), *line.get("also_closed", [])) if each] for line in found
+    ] == expected
     assert [(line["score"], line["alarm"]) for line in found] == [(line["score"], line["alarm"]) for line in whole]
     assert all("ts" not in line for line in found) and any("also_closed" in line for line in found) == any(
-        len(states) > 1 for states in expected)
+        len(states) > 1 for states in expected
+    )
     with pytest.raises(Failure, match="--time"):
         run(tmp_path, data[0], model=tmp_path / "model")
 
@@ -292,8 +339,12 @@ def test_records_without_a_time_are_bad_lines(tmp_path, X, lines, capsys):
     if lines == "json":
         data = json_lines(X[:60], ts=times)
     else:
-        data = b"a,b,c,ts\n" + "".join(",".join(map(repr, row)) + f",{time}\n"
-                                       for row, time in zip(X[:60].tolist(), times, strict=True)).encode()
+        data = (
+            b"a,b,c,ts\n"
+            + "".join(
+                ",".join(map(repr, row)) + f",{time}\n" for row, time in zip(X[:60].tolist(), times, strict=True)
+            ).encode()
+        )
     code, found = run(tmp_path, data, selection=Selection(time="ts", keep=("ts",)))
     assert code == 3 and [each["ts"] for each in found] == times[:20] + times[25:]
     told = capsys.readouterr().err
@@ -310,21 +361,26 @@ def test_a_time_is_no_feature_with_keys_too(tmp_path, X):
     data = json_lines(X, ts=stamps(N, "iso"), sensor=["ab"[i % 2] for i in range(N)])
     selection = Selection(key="sensor", time="ts")
     _, found = run(tmp_path, data, rate=0.05, selection=selection, gap=7200.0, reasons=9)
-    plain = run(tmp_path, json_lines(X, sensor=["ab"[i % 2] for i in range(N)]), rate=0.05,
-                selection=Selection(key="sensor"))[1]
+    plain = run(
+        tmp_path, json_lines(X, sensor=["ab"[i % 2] for i in range(N)]), rate=0.05, selection=Selection(key="sensor")
+    )[1]
     assert [each["score"] for each in found] == [each["score"] for each in plain]
     assert all(part["feature"] in "abc" for each in found for part in each.get("reasons", []))
     assert all(each["incident"]["seconds"] >= 0 for each in found if "incident" in each)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--incident-gap", "2h"), "needs --time"),
-    (("--incident-gap", "2 h", "--time", "t"), "must be a number of records"),
-    (("--incident-gap", "0h", "--time", "t"), "must be a number of records"),
-    (("--incident-gap", "-5"), "must be a number of records"), (("--incident-gap", "9" * 400), "must be a number"),
-    (("--time", "t", "--key", "t"), "is also the --key"),
-    (("--time", "t", "--columns", "t"), "is also among --columns"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--incident-gap", "2h"), "needs --time"),
+        (("--incident-gap", "2 h", "--time", "t"), "must be a number of records"),
+        (("--incident-gap", "0h", "--time", "t"), "must be a number of records"),
+        (("--incident-gap", "-5"), "must be a number of records"),
+        (("--incident-gap", "9" * 400), "must be a number"),
+        (("--time", "t", "--key", "t"), "is also the --key"),
+        (("--time", "t", "--columns", "t"), "is also among --columns"),
+    ],
+)
 def test_times_that_are_refused(options, message):
     code, out, told = ended(start(*options), b"")
     assert code == 2 and not out and message in told

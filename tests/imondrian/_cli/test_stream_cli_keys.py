@@ -61,8 +61,12 @@ def in_turn(rows, rate=0.05, protect=False):
 
 
 def follow(folder, rows, chunk=None, **settings):
-    return run(folder, lines(rows), chunk, **{"parameters": SMALL, "selection": Selection(key="sensor"), "rate": 0.05,
-                                              "max_models": 2, **settings})
+    return run(
+        folder,
+        lines(rows),
+        chunk,
+        **{"parameters": SMALL, "selection": Selection(key="sensor"), "rate": 0.05, "max_models": 2, **settings},
+    )
 
 
 @pytest.mark.parametrize("chunk", [None, 300])
@@ -87,8 +91,24 @@ def test_runs_one_after_another_are_one_run(tmp_path, rows):
 
 def test_killed_models_and_counts_are_of_one_moment(tmp_path, rows):
     model = tmp_path / "models"
-    process = start("--key", "sensor", "--model", model, "--every", 200, "--max-models", 1, "--window", 40,
-                    "--calibration", 50, "--alarm-rate", "0.05", "--trees", 5)
+    process = start(
+        "--key",
+        "sensor",
+        "--model",
+        model,
+        "--every",
+        200,
+        "--max-models",
+        1,
+        "--window",
+        40,
+        "--calibration",
+        50,
+        "--alarm-rate",
+        "0.05",
+        "--trees",
+        5,
+    )
     process.stdin.write(lines(rows[:500]))
     process.stdin.flush()
     out = b""
@@ -103,8 +123,9 @@ def test_killed_models_and_counts_are_of_one_moment(tmp_path, rows):
 
 def test_asked_to_stop_all_is_saved(tmp_path, rows):
     model = tmp_path / "models"
-    process = start("--key", "sensor", "--model", model, "--window", 40, "--calibration", 50, "--alarm-rate", "0.05",
-                    "--trees", 5)
+    process = start(
+        "--key", "sensor", "--model", model, "--window", 40, "--calibration", 50, "--alarm-rate", "0.05", "--trees", 5
+    )
     process.stdin.write(lines(rows[:300]))
     process.stdin.flush()
     out = b""
@@ -140,5 +161,6 @@ def test_reasons_are_of_the_keys_own_model(tmp_path, rows):
     for row, why in alarms:
         assert len(why) <= 2 and all(part["feature"] in row and part["contribution"] > 0 for part in why)
     assert all((text is None) == (why is None) for text, why in zip(words, told, strict=True))
-    assert all(why[0]["feature"] in text and text.count("(p ") == 1
-               for text, why in zip(words, told, strict=True) if why)
+    assert all(
+        why[0]["feature"] in text and text.count("(p ") == 1 for text, why in zip(words, told, strict=True) if why
+    )

@@ -172,7 +172,7 @@ def test_a_full_disk_under_the_model(X, whole, tmp_path):
     code, out, told = ended(process, json_lines(X))
     assert code == 1 and f"cannot save the model in {path}: File too large" in told and "defect" not in told
     covered = state(path)["records"]
-    assert covered < 600 and out == whole[:len(out)] and len(out) == covered + 10
+    assert covered < 600 and out == whole[: len(out)] and len(out) == covered + 10
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "model", "out"]
     assert run(tmp_path, json_lines(X), model=path, replay=True)[1] == whole[covered:]
 
@@ -192,13 +192,22 @@ def test_places_that_cannot_be_written_are_refused_at_once(tmp_path):
         assert code == 1 and message in told and not out
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--no-learn",), "--no-learn needs --model"), (("--keep", "score"), "the output has a field of that name"),
-    (("--alarm-rate", "0.1", "--threshold", "0.5"), "exclude each other"), (("--alarm-rate", "1"), "between 0 and 1"),
-    (("--delimiter", "::"), "one character"), (("--delimiter", ",", "--decimal", ","), "cannot both be"),
-    (("--columns", "a,,b"), "distinct names"), (("--window", "0"), "at least 1"), (("--window", "x"), "thinned"),
-    (("--replay",), "--replay needs --model"), (("--columns", "a", "--ignore", "a"), "is also among"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--no-learn",), "--no-learn needs --model"),
+        (("--keep", "score"), "the output has a field of that name"),
+        (("--alarm-rate", "0.1", "--threshold", "0.5"), "exclude each other"),
+        (("--alarm-rate", "1"), "between 0 and 1"),
+        (("--delimiter", "::"), "one character"),
+        (("--delimiter", ",", "--decimal", ","), "cannot both be"),
+        (("--columns", "a,,b"), "distinct names"),
+        (("--window", "0"), "at least 1"),
+        (("--window", "x"), "thinned"),
+        (("--replay",), "--replay needs --model"),
+        (("--columns", "a", "--ignore", "a"), "is also among"),
+    ],
+)
 def test_command_lines_that_are_refused(options, message):
     from imondrian._cli import USAGE
 
@@ -207,36 +216,79 @@ def test_command_lines_that_are_refused(options, message):
 
 
 def test_options_reach_the_model_and_the_output(X, tmp_path):
-    process = start("--model", tmp_path / "model", "--window", "40", "--score", "depth", "--raw-units", "--calibration",
-                    "99", "--max-features", "7", "--max-bytes", "9000000", "--horizon", "50", "--keep", "id",
-                    "--threshold", "0.3", "--reasons", "1", "--read-as", "json", "--quiet")
+    process = start(
+        "--model",
+        tmp_path / "model",
+        "--window",
+        "40",
+        "--score",
+        "depth",
+        "--raw-units",
+        "--calibration",
+        "99",
+        "--max-features",
+        "7",
+        "--max-bytes",
+        "9000000",
+        "--horizon",
+        "50",
+        "--keep",
+        "id",
+        "--threshold",
+        "0.3",
+        "--reasons",
+        "1",
+        "--read-as",
+        "json",
+        "--quiet",
+    )
     code, out, told = ended(process, json_lines(X[:100], id=list(range(100))) + b"x\n")
     assert code == 3 and told == "" and [each["id"] for each in out] == list(range(100))
     assert all(("reasons" in each) == each["alarm"] == (each["score"] >= 0.3) for each in out)
     params = OnlineIsolationMondrianForest.load(tmp_path / "model")._get_params()
-    expected = {"n_trees": 10, "seed": 1, "window": 40, "score": "depth", "scale": None, "calibration": 99,
-                "max_features": 7, "max_bytes": 9_000_000, "horizon": 50}
+    expected = {
+        "n_trees": 10,
+        "seed": 1,
+        "window": 40,
+        "score": "depth",
+        "scale": None,
+        "calibration": 99,
+        "max_features": 7,
+        "max_bytes": 9_000_000,
+        "horizon": 50,
+    }
     assert {name: params[name] for name in expected} == expected
 
 
 def test_it_is_a_filter_in_a_shell(X, whole, tmp_path):
     (tmp_path / "input").write_bytes(json_lines(X))
     script = f"set -o pipefail; {sys.executable} -m imondrian stream --trees 10 --seed 1 < input | head -n 3"
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert [json.loads(line) for line in done.stdout.splitlines()] == whole[:3]
     assert done.returncode in (0, 141) and done.stderr == ""  # 0 where all was in the pipe before head went
 
 
-@pytest.mark.parametrize(("options", "data", "records", "features", "note"), [
-    ((), b"1,2\n3,4\n", 2, ["0", "1"], "the first row holds numbers and is taken for data"),
-    (("--header",), b"1,2\n3,4\n", 1, ["1", "2"], ""), (("--no-header",), b"0,1\n3,4\n", 2, ["0", "1"], ""),
-    ((), b"0,1\n3,4\n", 1, ["0", "1"], "is taken for names of columns"),
-    (("--names", "a,b", "--header"), b"x,y\n3,4\n", 1, ["a", "b"], ""),
-    (("--names", "a,b"), b"1,2\n3,4\n", 2, ["a", "b"], ""),
-    (("--missing", "?"), b"a,b\n?,1\n2,3\n", 2, ["a", "b"], ""), ((), b"sep=;\na;b\n1,5;2\n", 1, ["a", "b"], ""),
-    ((), b"\xef\xbb\xbfsep=|\r\n a | b \r\n1|2\r\n", 1, ["a", "b"], ""),
-])
+@pytest.mark.parametrize(
+    ("options", "data", "records", "features", "note"),
+    [
+        ((), b"1,2\n3,4\n", 2, ["0", "1"], "the first row holds numbers and is taken for data"),
+        (("--header",), b"1,2\n3,4\n", 1, ["1", "2"], ""),
+        (("--no-header",), b"0,1\n3,4\n", 2, ["0", "1"], ""),
+        ((), b"0,1\n3,4\n", 1, ["0", "1"], "is taken for names of columns"),
+        (("--names", "a,b", "--header"), b"x,y\n3,4\n", 1, ["a", "b"], ""),
+        (("--names", "a,b"), b"1,2\n3,4\n", 2, ["a", "b"], ""),
+        (("--missing", "?"), b"a,b\n?,1\n2,3\n", 2, ["a", "b"], ""),
+        ((), b"sep=;\na;b\n1,5;2\n", 1, ["a", "b"], ""),
+        ((), b"\xef\xbb\xbfsep=|\r\n a | b \r\n1|2\r\n", 1, ["a", "b"], ""),
+    ],
+)
 def test_how_csv_is_read(tmp_path, options, data, records, features, note):
     code, out, told = ended(start("--model", tmp_path / "model", *options), data)
     assert code == 0 and [each["record"] for each in out] == list(range(1, records + 1))

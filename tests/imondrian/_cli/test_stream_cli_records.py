@@ -26,7 +26,7 @@ def read(lines, decoder_of, take=None):
     decoder = decoder_of(bad.__setitem__)
     take = take or len(lines) or 1
     for begin in range(0, len(lines), take):
-        tables += decoder.tables(numbering.take(lines[begin:begin + take]))
+        tables += decoder.tables(numbering.take(lines[begin : begin + take]))
     return tables, bad
 
 
@@ -54,8 +54,13 @@ class Watched:
             yield table
 
 
-cells = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False),
-                  st.sampled_from(["text", [1], {"x": 1}]))
+cells = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 5),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["text", [1], {"x": 1}]),
+)
 objects = st.dictionaries(st.sampled_from("abcde"), cells, max_size=5)
 bad_lines = st.sampled_from([b"{", b"7", b"[1]", b"null", b'{"a": NaN}', b"\xff", b"", b"  \r", None])
 lines_of_json = st.lists(st.one_of(objects.map(lambda x: json.dumps(x).encode()), bad_lines), max_size=30)
@@ -132,21 +137,31 @@ def test_keys():
     assert bad.keys() == {3, 4, 5, 6}
 
 
-@pytest.mark.parametrize(("line", "told"), [
-    (b'{"a": "1,5"}', "field 'a' must be a number, got the text '1,5'; --ignore leaves a field out"),
-    (b'{"a": NaN}', "NaN and Infinity are no JSON"),
-    (b'{"t": "x", "b": 1, "a": [1]}',
-     "fields must be numbers: 't' is the text 'x', 'a' is a list; --ignore t,a leaves them out"),
-    (b'{"it\'s": "x", "a": {}}',
-     "fields must be numbers: \"it's\" is the text 'x', 'a' is an object; --ignore 'it'\"'\"'s,a' leaves them out"),
-    (b'{"t,u": "x", "a": "y"}',
-     "fields must be numbers: 't,u' is the text 'x', 'a' is the text 'y'; --ignore leaves a field out"),
-    (b'{"a": [1]}', "field 'a' must be a number, got a list"),
-    (b"{'a': 1}", "no JSON"),
-    (b"12", "must be a JSON object, got 12"),
-    (b'{"a": 1e999}', "infinity"),
-    (None, "too long"),
-])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"a": "1,5"}', "field 'a' must be a number, got the text '1,5'; --ignore leaves a field out"),
+        (b'{"a": NaN}', "NaN and Infinity are no JSON"),
+        (
+            b'{"t": "x", "b": 1, "a": [1]}',
+            "fields must be numbers: 't' is the text 'x', 'a' is a list; --ignore t,a leaves them out",
+        ),
+        (
+            b'{"it\'s": "x", "a": {}}',
+            "fields must be numbers: \"it's\" is the text 'x', 'a' is an object; "
+            "--ignore 'it'\"'\"'s,a' leaves them out",
+        ),
+        (
+            b'{"t,u": "x", "a": "y"}',
+            "fields must be numbers: 't,u' is the text 'x', 'a' is the text 'y'; --ignore leaves a field out",
+        ),
+        (b'{"a": [1]}', "field 'a' must be a number, got a list"),
+        (b"{'a': 1}", "no JSON"),
+        (b"12", "must be a JSON object, got 12"),
+        (b'{"a": 1e999}', "infinity"),
+        (None, "too long"),
+    ],
+)
 def test_what_is_told_of_bad_json(line, told):
     assert told in read([line], lambda report: JsonRecords(Selection(), None, report))[1][1]
 
@@ -178,22 +193,34 @@ def test_csv_reads_the_same_however_lines_come_together(rows, take):
     assert together[1] == alone
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    ("1,2,3", [1, 2, 3]), ("1,,3", [1, np.nan, 3]), ('"1",2e-3, 3 ', [1, 2e-3, 3]), ("NaN,None,n/a", [np.nan] * 3),
-    ("1,NA,null\r", [1, np.nan, np.nan]),
-])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("1,2,3", [1, 2, 3]),
+        ("1,,3", [1, np.nan, 3]),
+        ('"1",2e-3, 3 ', [1, 2e-3, 3]),
+        ("NaN,None,n/a", [np.nan] * 3),
+        ("1,NA,null\r", [1, np.nan, np.nan]),
+    ],
+)
 def test_cells(row, expected):
     (table,), bad = read([row.encode(), b"1,2,3"], csv_decoder())
     np.testing.assert_array_equal(table.values[0], expected)
     assert not bad
 
 
-@pytest.mark.parametrize(("row", "told"), [
-    ("1,2", "has 2 fields, the header has 3"), ("1,2,x", "field 'c' must be a number, got the text 'x'"),
-    ("y,2,x", "fields must be numbers: 'a' is the text 'y', 'c' is the text 'x'; --ignore a,c leaves them out"),
-    ("1,2,inf", "field 'c' must be finite"), ("1,2,1_0", "field 'c' must be a number"), ('1,2,"x', "no CSV"),
-    ('1,"2,5",3', "field 'b' has a decimal comma where decimals have points: '2,5' (--decimal , reads commas)"),
-])
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("1,2", "has 2 fields, the header has 3"),
+        ("1,2,x", "field 'c' must be a number, got the text 'x'"),
+        ("y,2,x", "fields must be numbers: 'a' is the text 'y', 'c' is the text 'x'; --ignore a,c leaves them out"),
+        ("1,2,inf", "field 'c' must be finite"),
+        ("1,2,1_0", "field 'c' must be a number"),
+        ('1,2,"x', "no CSV"),
+        ('1,"2,5",3', "field 'b' has a decimal comma where decimals have points: '2,5' (--decimal , reads commas)"),
+    ],
+)
 def test_what_is_told_of_bad_csv(row, told):
     assert told in read([b"1,2,3", row.encode()], csv_decoder())[1][2]
 
@@ -231,10 +258,15 @@ def opened(line, format="auto", layout=Layout(), header=None, **selection):  # n
     return decoder, passed, opening.header
 
 
-@pytest.mark.parametrize(("line", "header"), [
-    (b"a,b,c", ("a", "b", "c")), (b"\xef\xbb\xbfa;b\r", ("a", "b")), (b'"x, y"\tz', ("x, y", "z")),
-    (b"only", ("only",)),
-])
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        (b"a,b,c", ("a", "b", "c")),
+        (b"\xef\xbb\xbfa;b\r", ("a", "b")),
+        (b'"x, y"\tz', ("x, y", "z")),
+        (b"only", ("only",)),
+    ],
+)
 def test_headers(line, header):
     decoder, passed, found = opened(line)
     assert isinstance(decoder, CsvRecords) and passed == 1 and found == header
@@ -253,11 +285,17 @@ def test_a_header_from_the_command_line_or_the_run_before():
     assert opened(b"1,2,3", header=("a", "b"))[1:] == (0, ("a", "b"))  # a bad line, and no new columns
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    (b"a,a", "column 'a' twice"), (b"a,b\r1,2\r", "carriage return alone"), (b'"a,b', "header line cannot be read"),
-    (b"[", "begins with '\\['"), (b"\x89PNG\0", "no text"),
-    (None, "no text"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"a,a", "column 'a' twice"),
+        (b"a,b\r1,2\r", "carriage return alone"),
+        (b'"a,b', "header line cannot be read"),
+        (b"[", "begins with '\\['"),
+        (b"\x89PNG\0", "no text"),
+        (None, "no text"),
+    ],
+)
 def test_first_lines_that_are_refused(line, message):
     with pytest.raises(Failure, match=message):
         opened(line)
@@ -271,7 +309,7 @@ def test_numbering_does_not_depend_on_the_cut(lines, take, skip):
     numbering, found = Numbering(records=skip), []
     numbering.replay(skip)
     for begin in range(0, len(lines), take):
-        rows = numbering.take(lines[begin:begin + take])
+        rows = numbering.take(lines[begin : begin + take])
         found += zip(*rows, strict=True)
     real = [(line, i) for i, line in enumerate(lines, 1) if line is None or line.strip()]
     assert found == [(line, i, number) for number, (line, i) in enumerate(real[skip:], skip + 1)]

@@ -39,10 +39,16 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
         explained.append(model.explain_one(x, by_direction=True) if alarm and n_reasons else {})
         found.append({"record": number, "score": score, "p_value": p_value, "alarm": alarm})
         if alarm and n_reasons:
-            parts = [(-size, name, side) for name, sizes in model.explain_one(x, by_direction=True).items()
-                     for side, size in zip(("low", "high"), sizes, strict=True)]
-            found[-1]["reasons"] = [{"feature": name, "side": side, "contribution": -size}
-                                    for size, name, side in sorted(parts)[:n_reasons] if size < 0]
+            parts = [
+                (-size, name, side)
+                for name, sizes in model.explain_one(x, by_direction=True).items()
+                for side, size in zip(("low", "high"), sizes, strict=True)
+            ]
+            found[-1]["reasons"] = [
+                {"feature": name, "side": side, "contribution": -size}
+                for size, name, side in sorted(parts)[:n_reasons]
+                if size < 0
+            ]
             found[-1]["why"] = model.why_one(x, most=n_reasons)
         alarms.learn_one(x)
         if alarm and protect:
@@ -58,8 +64,9 @@ def test_what_it_says_is_what_rivers_calls_say(tmp_path, X, lines, chunk):
     assert code == 0 and found == in_turn(X)
 
 
-@pytest.mark.parametrize("settings", [{"reasons": 2}, {"skip_alarms": True}, {"reasons": 1, "skip_alarms": True}],
-                         ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"reasons": 2}, {"skip_alarms": True}, {"reasons": 1, "skip_alarms": True}], ids=str
+)
 def test_alarms_that_have_consequences(tmp_path, X, settings):
     _, found = run(tmp_path, json_lines(X), 5000, rate=0.05, **settings)
     assert found == in_turn(X, 0.05, settings.get("skip_alarms", False), settings.get("reasons", 0))
@@ -101,8 +108,10 @@ def test_fields_may_be_left_out_or_chosen(tmp_path, X):
 @pytest.mark.parametrize("chunk", [None, 200, 31])
 def test_fields_that_come_and_go_are_missing_values(tmp_path, X, chunk):
     rng = np.random.default_rng(1)
-    rows = [{name: value for name, value in zip(FEATURES, row, strict=True) if rng.random() < 0.9}
-            for row in X[:300].tolist()]
+    rows = [
+        {name: value for name, value in zip(FEATURES, row, strict=True) if rng.random() < 0.9}
+        for row in X[:300].tolist()
+    ]
     rows[150]["late"] = 1.0
     rows[200]["late"] = None
     _, found = run(tmp_path, "".join(json.dumps(row) + "\n" for row in rows).encode(), chunk)
@@ -194,9 +203,13 @@ def test_without_learning_nothing_changes(tmp_path, X):
     assert code == 0 and model.read_bytes() == before
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"parameters": {"n_trees": 11}}, "n_trees=10, not 11"), ({"parameters": {"window": 9}}, "window='thinned', not 9"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parameters": {"n_trees": 11}}, "n_trees=10, not 11"),
+        ({"parameters": {"window": 9}}, "window='thinned', not 9"),
+    ],
+)
 def test_settings_that_a_saved_model_does_not_have(tmp_path, X, settings, message):
     run(tmp_path, json_lines(X[:5]), model=tmp_path / "model")
     before = (tmp_path / "model").read_bytes()
@@ -205,13 +218,23 @@ def test_settings_that_a_saved_model_does_not_have(tmp_path, X, settings, messag
     assert (tmp_path / "model").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", [
-    {"version": 4}, {"incidents": None}, {"incidents": {}},
-    {"records": -1}, {"records": 1.5}, {"pending": np.zeros(1)}, {"header": [1]}, {"more": 1},
-    {"alarms": {"rate": 0.1}}, {"alarms": {"rate": "x", "threshold": None, "rule": None, "count": 0}},
-    {"alarms": {"rate": 0.1, "threshold": None, "rule": {"rate": 0.1}, "count": 0}},
-    {"version": 1, "alarms": {"rate": "x", "threshold": None, "level": 0.1, "count": 0}},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 4},
+        {"incidents": None},
+        {"incidents": {}},
+        {"records": -1},
+        {"records": 1.5},
+        {"pending": np.zeros(1)},
+        {"header": [1]},
+        {"more": 1},
+        {"alarms": {"rate": 0.1}},
+        {"alarms": {"rate": "x", "threshold": None, "rule": None, "count": 0}},
+        {"alarms": {"rate": 0.1, "threshold": None, "rule": {"rate": 0.1}, "count": 0}},
+        {"version": 1, "alarms": {"rate": "x", "threshold": None, "level": 0.1, "count": 0}},
+    ],
+)
 def test_a_state_that_is_none_is_refused(tmp_path, X, change):
     path = tmp_path / "model"
     run(tmp_path, json_lines(X[:50]), model=path)
@@ -258,9 +281,17 @@ def test_bad_lines_are_left_out_and_told(tmp_path, X, chunk, capsys):
     assert "line 4: must be a JSON object, got a list" in told and "line 103: no JSON" in told
     assert "line 204: field 'a' must be a number" in told and "3 of 703 lines were bad" in told
     summary = json.loads((tmp_path / "summary").read_text())
-    assert summary == {"ended_by": "end of input", "first_record": 1, "records": 703, "bad_lines": 3, "checkpoints": 0,
-                       "alarms": sum(each["alarm"] for each in found), "calls": 0, "failed_calls": 0,
-                       "incidents": max(each["incident"]["id"] for each in found if "incident" in each)}
+    assert summary == {
+        "ended_by": "end of input",
+        "first_record": 1,
+        "records": 703,
+        "bad_lines": 3,
+        "checkpoints": 0,
+        "alarms": sum(each["alarm"] for each in found),
+        "calls": 0,
+        "failed_calls": 0,
+        "incidents": max(each["incident"]["id"] for each in found if "incident" in each),
+    }
 
 
 @pytest.mark.parametrize("chunk", [None, 100])
@@ -319,6 +350,9 @@ def test_csv_of_other_lands(tmp_path, X):
 
 def test_a_model_that_grows_too_large_stops_with_all_lines_so_far(tmp_path, X):
     with pytest.raises((ValueError, MemoryError), match="max_bytes"):
-        run(tmp_path, json_lines(X) + b'{"d1":1,"d2":1}\n',
-            parameters={"n_trees": 10, "seed": 1, "window": 20, "score": "spacing", "max_bytes": 120_000})
+        run(
+            tmp_path,
+            json_lines(X) + b'{"d1":1,"d2":1}\n',
+            parameters={"n_trees": 10, "seed": 1, "window": 20, "score": "spacing", "max_bytes": 120_000},
+        )
     assert (tmp_path / "out").read_bytes().count(b"\n") == N

@@ -12,13 +12,20 @@ from reference import alarm_reference as slow
 
 from imondrian._conformal.alarm_rule import USUAL_SCORES, AlarmRule, UsualScores
 
-RULES = [{}, {"mode": "rate"}, {"history": 50}, {"mode": "rate", "history": 33, "step": 0.02},
-         {"usual": UsualScores(0.5, 0.05)}, {"usual": UsualScores(0.5, 0.05, 100.0), "history": 200}]
+RULES = [
+    {},
+    {"mode": "rate"},
+    {"history": 50},
+    {"mode": "rate", "history": 33, "step": 0.02},
+    {"usual": UsualScores(0.5, 0.05)},
+    {"usual": UsualScores(0.5, 0.05, 100.0), "history": 200},
+]
 
 
 def both(scores, rate, **options):
-    reference = slow.Alarms(rate, **{name: tuple(value) if name == "usual" else value
-                                     for name, value in options.items()})
+    reference = slow.Alarms(
+        rate, **{name: tuple(value) if name == "usual" else value for name, value in options.items()}
+    )
     return AlarmRule(rate, **options).judge(scores), [reference.alarm(score) for score in scores]
 
 
@@ -26,15 +33,24 @@ def both(scores, rate, **options):
 @pytest.mark.parametrize("rate", [0.004, 0.05, 0.4])
 def test_it_is_what_the_slow_reference_says(options, rate):
     rng = np.random.default_rng(1)
-    scores = np.concatenate((rng.normal(0.5, 0.06, 400), rng.normal(0.7, 0.06, 60),
-                             np.round(rng.normal(0.5, 0.1, 500), 1), np.full(120, 0.5), rng.standard_t(2, 300)))
+    scores = np.concatenate(
+        (
+            rng.normal(0.5, 0.06, 400),
+            rng.normal(0.7, 0.06, 60),
+            np.round(rng.normal(0.5, 0.1, 500), 1),
+            np.full(120, 0.5),
+            rng.standard_t(2, 300),
+        )
+    )
     scores[[3, 500]] = math.nan
     found, expected = both(scores.tolist(), rate, **options)
     assert found == expected and (any(found) or rate < 0.01)
 
 
-SCORES = st.lists(st.one_of(st.floats(allow_nan=True), st.sampled_from([0.0, 1.0, 5e-324, 1.7e308, -1.7e308, math.inf,
-                                                                        -math.inf])), max_size=150)
+SCORES = st.lists(
+    st.one_of(st.floats(allow_nan=True), st.sampled_from([0.0, 1.0, 5e-324, 1.7e308, -1.7e308, math.inf, -math.inf])),
+    max_size=150,
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -54,11 +70,19 @@ def test_any_scores_give_bounded_alarms_and_leave_a_sound_state(scores, options,
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.1, 0.5])
-@pytest.mark.parametrize("scores", [
-    np.linspace(1, 2, 9000), np.linspace(2, 1, 9000), np.full(9000, 0.7), np.zeros(9000),
-    np.r_[np.random.default_rng(1).normal(size=4000), 50 + np.random.default_rng(2).normal(size=5000)],
-    np.random.default_rng(3).standard_cauchy(9000), np.exp(np.linspace(0, 600, 9000)),
-], ids=["rising", "falling", "constant", "zero", "jump", "heavy", "exploding"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.linspace(1, 2, 9000),
+        np.linspace(2, 1, 9000),
+        np.full(9000, 0.7),
+        np.zeros(9000),
+        np.r_[np.random.default_rng(1).normal(size=4000), 50 + np.random.default_rng(2).normal(size=5000)],
+        np.random.default_rng(3).standard_cauchy(9000),
+        np.exp(np.linspace(0, 600, 9000)),
+    ],
+    ids=["rising", "falling", "constant", "zero", "jump", "heavy", "exploding"],
+)
 def test_bounds_hold_at_every_moment_of_any_sequence(scores, rate):
     for mode in ("p-value", "rate"):
         rule = AlarmRule(rate, mode)
@@ -101,7 +125,7 @@ def test_a_burst_is_told_whole_and_paid_back():
     scores = rng.normal(0.45, 0.05, 6000)
     bursts = np.zeros(6000, bool)
     for begin in (1500, 3000, 4500):
-        bursts[begin:begin + 15] = True
+        bursts[begin : begin + 15] = True
     scores[bursts] = rng.normal(0.8, 0.02, 45)
     for usual in (None, USUAL_SCORES["insertion"]):
         found = np.array(AlarmRule(0.01, usual=usual).judge(scores.tolist()))
@@ -139,22 +163,47 @@ def test_nothing_is_an_alarm_before_there_is_anything_to_compare_with():
     assert AlarmRule(0.5).judge([float(i) for i in range(40)], [False] * 20 + [True] * 20) == [False] * 40
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ((0.0,), ValueError, "rate must be in"), ((0.1, "quantile"), ValueError, "mode must be one of"),
-    ((0.1, "rate", 0), ValueError, "window must be at least 1"),
-    ((0.1, "rate", 10, 1.0), ValueError, "step must be in"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0.0,), ValueError, "rate must be in"),
+        ((0.1, "quantile"), ValueError, "mode must be one of"),
+        ((0.1, "rate", 0), ValueError, "window must be at least 1"),
+        ((0.1, "rate", 10, 1.0), ValueError, "step must be in"),
+    ],
+)
 def test_bad_rules(arguments, error, message):
     with pytest.raises(error, match=message):
         AlarmRule(*arguments)
 
 
-@pytest.mark.parametrize("change", [
-    {"rate": 2.0}, {"rate": 1}, {"mode": "x"}, {"history": 0}, {"n_scores": 39}, {"n_alarms": 99}, {"n_alarms": -1},
-    {"debt": math.nan}, {"drift": 9.0}, {"drift": math.nan}, {"last": 77}, {"slack": 0.0}, {"slack": math.inf},
-    {"n_kept": 41}, {"run": -1}, {"scores": np.zeros(39)}, {"scores": np.full(40, np.nan)},
-    {"scores": np.zeros(40, np.float32)}, {"scores": np.zeros((40, 1))}, {"scores": [0.0] * 40}, {"more": 1},
-], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate": 2.0},
+        {"rate": 1},
+        {"mode": "x"},
+        {"history": 0},
+        {"n_scores": 39},
+        {"n_alarms": 99},
+        {"n_alarms": -1},
+        {"debt": math.nan},
+        {"drift": 9.0},
+        {"drift": math.nan},
+        {"last": 77},
+        {"slack": 0.0},
+        {"slack": math.inf},
+        {"n_kept": 41},
+        {"run": -1},
+        {"scores": np.zeros(39)},
+        {"scores": np.full(40, np.nan)},
+        {"scores": np.zeros(40, np.float32)},
+        {"scores": np.zeros((40, 1))},
+        {"scores": [0.0] * 40},
+        {"more": 1},
+    ],
+    ids=str,
+)
 def test_a_damaged_state_is_refused(change):
     rule = AlarmRule(0.1)
     rule.judge([float(i % 7) for i in range(40)])

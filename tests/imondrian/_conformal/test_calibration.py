@@ -35,7 +35,7 @@ def test_drawn_names_exactly_the_rows_in_the_trees(n, n_sample, weighted):
     drawn = np.full((30, n_sample), -1)
     forest = Forest.build(X, weight, states(0, 30), n_sample, drawn=drawn)
     for t in range(30):
-        held = forest.columns["points"][forest.columns["leaf_point"][t, :forest.n_leaves[t]], :2]
+        held = forest.columns["points"][forest.columns["leaf_point"][t, : forest.n_leaves[t]], :2]
         assert_array_equal(np.unique(held, axis=0), np.unique(X[drawn[t]], axis=0))
         assert len(set(drawn[t])) == n_sample
     plain = Forest.build(X, weight, states(0, 30), n_sample)
@@ -130,8 +130,8 @@ def test_partial_fit_leaves_prequential_scores(normal, score):
     parts, past = IsolationMondrianForest(**CROSS, score=score), []
     for begin in range(0, 600, 50):
         if begin >= 50:  # a chunk's first row is scored by the forest of all rows before it
-            past.append((begin, -parts.score_samples(normal[begin:begin + 1])[0]))
-        parts.partial_fit(normal[begin:begin + 50])
+            past.append((begin, -parts.score_samples(normal[begin : begin + 1])[0]))
+        parts.partial_fit(normal[begin : begin + 50])
     kept = whole._calibration.recent.in_order()
     assert len(kept) == 600 - 32  # the first 32 rows are warm-up
     assert_array_equal(kept, parts._calibration.recent.in_order())
@@ -196,12 +196,15 @@ def p_values_of_new_rows(n, params, n_runs):
         yield forest.p_values(X[n:])
 
 
-@pytest.mark.parametrize(("params", "n", "m"), [(SPLIT, 1000, 725), ({**SPLIT, "max_samples": 64}, 900, 200),
-                                                (CROSS, 60, 60), (CROSS, 200, 200)])
+@pytest.mark.parametrize(
+    ("params", "n", "m"),
+    [(SPLIT, 1000, 725), ({**SPLIT, "max_samples": 64}, 900, 200), (CROSS, 60, 60), (CROSS, 200, 200)],
+)
 def test_p_values_are_valid_on_exchangeable_rows(params, n, m):
     runs = list(p_values_of_new_rows(n, params, 80))
-    assert IsolationMondrianForest(**params).fit(np.zeros((n, 1))).calibration_ == \
-        ("split" if params is not CROSS else "cross")
+    assert IsolationMondrianForest(**params).fit(np.zeros((n, 1))).calibration_ == (
+        "split" if params is not CROSS else "cross"
+    )
     for level in LEVELS:
         assert excess(runs, level, m) < 3
     # and they are not merely large: rows like any other have p-values spread evenly
@@ -282,8 +285,12 @@ def test_a_forgotten_row_leaves_the_calibration(normal):
 def test_state_as_plain_arrays(normal, dtype):
     X = normal.astype(dtype)
     weight = np.random.default_rng(0).uniform(1, 2, 400)
-    for forest in (IsolationMondrianForest(**SPLIT).fit(X), IsolationMondrianForest(**CROSS).fit(X[:400], None, weight),
-                   IsolationMondrianForest(**CROSS).fit(X[:400]), IsolationMondrianForest(**CROSS).partial_fit(X)):
+    for forest in (
+        IsolationMondrianForest(**SPLIT).fit(X),
+        IsolationMondrianForest(**CROSS).fit(X[:400], None, weight),
+        IsolationMondrianForest(**CROSS).fit(X[:400]),
+        IsolationMondrianForest(**CROSS).partial_fit(X),
+    ):
         p, arrays = forest.p_values(X), forest._calibration.to_arrays()
         assert all(type(array) is np.ndarray for array in arrays.values())
         forest._calibration = Calibration.from_arrays(arrays, 3, np.dtype(dtype))
@@ -312,11 +319,19 @@ def test_rows_with_missing_values(settings, normal):
 
 def test_damaged_state_is_named(normal):
     good = IsolationMondrianForest(**CROSS).fit(normal[:100])._calibration.to_arrays()
-    for name, value in (("rows", good["rows"][:, :2]), ("rows", good["rows"].astype(np.float32)),
-                        ("rows", np.full_like(good["rows"], np.inf)), ("weight", np.ones(3)),
-                        ("weight", np.zeros(100)), ("seed", good["seed"][:2]), ("cross", np.zeros(0, bool)),
-                        ("recent.scores", np.zeros(0)), ("recent.n_seen", np.array([-1])),
-                        ("recent.half_life", np.array([0.0])), ("recent_score", np.frombuffer(b"rank", np.uint8))):
+    for name, value in (
+        ("rows", good["rows"][:, :2]),
+        ("rows", good["rows"].astype(np.float32)),
+        ("rows", np.full_like(good["rows"], np.inf)),
+        ("weight", np.ones(3)),
+        ("weight", np.zeros(100)),
+        ("seed", good["seed"][:2]),
+        ("cross", np.zeros(0, bool)),
+        ("recent.scores", np.zeros(0)),
+        ("recent.n_seen", np.array([-1])),
+        ("recent.half_life", np.array([0.0])),
+        ("recent_score", np.frombuffer(b"rank", np.uint8)),
+    ):
         with pytest.raises(ValueError, match="damaged calibration"):
             Calibration.from_arrays({**good, name: value}, 3, np.dtype(np.float64))
     for name in ("cross", "seed", "recent.scores", "recent_score"):

@@ -15,10 +15,27 @@ def follow(incidents, rows, first=0):
     """Rows are (p_value or None, key): what each changes, as the reference says it."""
     found = []
     for row, (p_value, key) in enumerate(rows, first):
-        changed = incidents.quiet(key) if p_value is None else \
-            incidents.alarm(row, p_value, 1.0 - p_value, {"a": (0.5, -0.25)}, key)
-        found.append([(each.state, each.id, each.key, each.start, each.end, each.n_alarms, each.p_value, each.peak,
-                       dict(each.parts)) for each in changed])
+        changed = (
+            incidents.quiet(key)
+            if p_value is None
+            else incidents.alarm(row, p_value, 1.0 - p_value, {"a": (0.5, -0.25)}, key)
+        )
+        found.append(
+            [
+                (
+                    each.state,
+                    each.id,
+                    each.key,
+                    each.start,
+                    each.end,
+                    each.n_alarms,
+                    each.p_value,
+                    each.peak,
+                    dict(each.parts),
+                )
+                for each in changed
+            ]
+        )
     return found
 
 
@@ -29,13 +46,26 @@ def expected(rows, gap):
         found.append([])
         for state, number, key, mine in changed:
             peak = min(mine, key=lambda row: rows[row][0])
-            found[-1].append((state, number, key, mine[0], mine[-1], len(mine), rows[peak][0], peak,
-                              {"a": (0.5 * len(mine), -0.25 * len(mine))}))
+            found[-1].append(
+                (
+                    state,
+                    number,
+                    key,
+                    mine[0],
+                    mine[-1],
+                    len(mine),
+                    rows[peak][0],
+                    peak,
+                    {"a": (0.5 * len(mine), -0.25 * len(mine))},
+                )
+            )
     return found
 
 
-ROWS = st.lists(st.tuples(st.one_of(st.none(), st.none(), st.sampled_from([0.0, 0.25, 0.5, 1.0])),
-                          st.sampled_from([None, "a", 7])), max_size=120)
+ROWS = st.lists(
+    st.tuples(st.one_of(st.none(), st.none(), st.sampled_from([0.0, 0.25, 0.5, 1.0])), st.sampled_from([None, "a", 7])),
+    max_size=120,
+)
 
 
 @settings(deadline=None)
@@ -107,15 +137,57 @@ def open_state():
     return incidents.state()
 
 
-PLACES = {"key": 0, "id": 1, "start": 2, "peak": 3, "end": 4, "n_alarms": 5, "quiet": 6, "p_value": 7, "score": 8,
-          "since": 9, "until": 10, "parts": 11}
-WRONG = [("key", None), ("key", 7), ("key", 1.5), ("key", True), ("key", []), ("id", 0), ("id", 3), ("id", 2),
-         ("id", True), ("start", 5), ("start", -1), ("peak", 2), ("peak", 5), ("end", 6), ("end", 7), ("end", 3),
-         ("n_alarms", 0), ("n_alarms", 3), ("n_alarms", 1), ("n_alarms", 2.0), ("quiet", 49), ("quiet", -1),
-         ("p_value", -0.1), ("p_value", 1.1), ("p_value", float("nan")), ("p_value", 1), ("score", float("inf")),
-         ("score", None), ("parts", None), ("parts", [["a", 0.5]]), ("parts", [[1, 0.5, 0.5]]),
-         ("parts", [["a", 0.5, float("nan")]]), ("parts", [["a", 0.5, 1]]), ("parts", [["a", 0.5, 0.5]] * 2),
-         ("parts", [[str(i), 0.5, 0.5] for i in range(65)])]
+PLACES = {
+    "key": 0,
+    "id": 1,
+    "start": 2,
+    "peak": 3,
+    "end": 4,
+    "n_alarms": 5,
+    "quiet": 6,
+    "p_value": 7,
+    "score": 8,
+    "since": 9,
+    "until": 10,
+    "parts": 11,
+}
+WRONG = [
+    ("key", None),
+    ("key", 7),
+    ("key", 1.5),
+    ("key", True),
+    ("key", []),
+    ("id", 0),
+    ("id", 3),
+    ("id", 2),
+    ("id", True),
+    ("start", 5),
+    ("start", -1),
+    ("peak", 2),
+    ("peak", 5),
+    ("end", 6),
+    ("end", 7),
+    ("end", 3),
+    ("n_alarms", 0),
+    ("n_alarms", 3),
+    ("n_alarms", 1),
+    ("n_alarms", 2.0),
+    ("quiet", 49),
+    ("quiet", -1),
+    ("p_value", -0.1),
+    ("p_value", 1.1),
+    ("p_value", float("nan")),
+    ("p_value", 1),
+    ("score", float("inf")),
+    ("score", None),
+    ("parts", None),
+    ("parts", [["a", 0.5]]),
+    ("parts", [[1, 0.5, 0.5]]),
+    ("parts", [["a", 0.5, float("nan")]]),
+    ("parts", [["a", 0.5, 1]]),
+    ("parts", [["a", 0.5, 0.5]] * 2),
+    ("parts", [[str(i), 0.5, 0.5] for i in range(65)]),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG, ids=repr)
@@ -127,10 +199,27 @@ def test_damaged_incidents_are_refused(name, value):
         Incidents.of_state(state)
 
 
-@pytest.mark.parametrize("change", [{"gap": 0}, {"gap": "2"}, {"count": 1}, {"count": -1}, {"count": True},
-                                    {"open": {}}, {"open": [[]]}, {"open": [None]}, {"more": 1},
-                                    {"now": None}, {"now": 10.5}, {"now": 13}, {"gap": float("nan")},
-                                    {"gap": float("inf")}, None], ids=repr)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gap": 0},
+        {"gap": "2"},
+        {"count": 1},
+        {"count": -1},
+        {"count": True},
+        {"open": {}},
+        {"open": [[]]},
+        {"open": [None]},
+        {"more": 1},
+        {"now": None},
+        {"now": 10.5},
+        {"now": 13},
+        {"gap": float("nan")},
+        {"gap": float("inf")},
+        None,
+    ],
+    ids=repr,
+)
 def test_damaged_states_are_refused(change):
     with pytest.raises(ValueError, match="damaged incidents"):
         Incidents.of_state(change and {**open_state(), **change})

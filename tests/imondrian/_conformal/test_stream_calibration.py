@@ -53,8 +53,8 @@ def test_however_points_are_learnt_the_model_is_the_same(shuttle, window, score)
         asked.learn_one(x)
         told.learn_one(x)
     for begin in range(0, 500, 170):
-        many.learn_many(frame[begin:begin + 170])
-        fused.score_learn_many(frame[begin:begin + 170])
+        many.learn_many(frame[begin : begin + 170])
+        fused.score_learn_many(frame[begin : begin + 170])
     kept = asked._recent.in_order()
     assert len(kept) == 500 - 32
     for model in (told, many, fused):
@@ -110,8 +110,9 @@ def test_p_values_are_valid_on_exchangeable_points(window, half_life):
     runs = []
     for seed in range(12):
         X = np.random.default_rng(seed).standard_t(4, size=(1000, 3))
-        model = OnlineIsolationMondrianForest(8, window=window, seed=seed, calibration=128,
-                                              calibration_half_life=half_life)
+        model = OnlineIsolationMondrianForest(
+            8, window=window, seed=seed, calibration=128, calibration_half_life=half_life
+        )
         model.learn_many(X[:200])
         ring, p = copy.deepcopy(model._recent), []
         for score in model.score_learn_many(X[200:]):  # as p_value_one and learn_one in turn, tested above
@@ -169,14 +170,17 @@ def test_without_calibration(shuttle):
     assert sys.getsizeof(with_scores) - sys.getsizeof(model) == pytest.approx(8 * 1024, abs=200)
 
 
-@pytest.mark.parametrize(("params", "error", "message"), [
-    ({"calibration": 0}, ValueError, "calibration must be at least 1, got 0"),
-    ({"calibration": 12.5}, TypeError, "calibration must be an int"),
-    ({"calibration": True}, TypeError, "calibration must be an int"),
-    ({"calibration_half_life": 0}, ValueError, "calibration_half_life must be above 0"),
-    ({"calibration_half_life": float("nan")}, ValueError, "calibration_half_life must be above 0"),
-    ({"calibration_half_life": "long"}, TypeError, "calibration_half_life must be None or a number"),
-])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"calibration": 0}, ValueError, "calibration must be at least 1, got 0"),
+        ({"calibration": 12.5}, TypeError, "calibration must be an int"),
+        ({"calibration": True}, TypeError, "calibration must be an int"),
+        ({"calibration_half_life": 0}, ValueError, "calibration_half_life must be above 0"),
+        ({"calibration_half_life": float("nan")}, ValueError, "calibration_half_life must be above 0"),
+        ({"calibration_half_life": "long"}, TypeError, "calibration_half_life must be None or a number"),
+    ],
+)
 def test_bad_parameters(params, error, message):
     with pytest.raises(error, match=message):
         OnlineIsolationMondrianForest(**params)

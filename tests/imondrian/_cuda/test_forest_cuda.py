@@ -195,9 +195,14 @@ def test_layouts_are_the_ones_meant(emulated):
         dev.shared_bytes = shared
         plan = Plan.choose(n, 256 * d * 4, 1264, dev)
         got[name] = plan.rows, plan.rows_bytes > 0, plan.trees_bytes > 0
-    assert got == {"four rows a thread": (4, True, True), "two rows a thread": (2, True, True),
-                   "rows in global memory": (1, False, True), "trees in global memory": (1, True, False),
-                   "nothing in shared memory": (1, False, False), "a tree rather than the rows": (1, False, True)}
+    assert got == {
+        "four rows a thread": (4, True, True),
+        "two rows a thread": (2, True, True),
+        "rows in global memory": (1, False, True),
+        "trees in global memory": (1, True, False),
+        "nothing in shared memory": (1, False, False),
+        "a tree rather than the rows": (1, False, True),
+    }
 
 
 def test_groups_fit_and_hold_every_tree():

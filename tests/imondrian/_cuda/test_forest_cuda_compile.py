@@ -16,13 +16,20 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def depth(dtype, rows=4, wide=False, shared=1):
     wide = int(wide or dtype == np.float64)
-    return Instance("imondrian", "leaf_depth", dtype, (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared),
-                                          ("SHARED_TREES", shared)))
+    return Instance(
+        "imondrian",
+        "leaf_depth",
+        dtype,
+        (("WIDE", wide), ("ROWS", rows), ("SHARED_ROWS", shared), ("SHARED_TREES", shared)),
+    )
 
 
-INSTANCES = [*(Instance("imondrian", file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
-             *(depth(dtype) for dtype in DTYPES),
-             depth(DTYPES[0], wide=True), depth(DTYPES[0], rows=1, shared=0)]
+INSTANCES = [
+    *(Instance("imondrian", file, dtype) for file in ("spacing", "depth_score") for dtype in DTYPES),
+    *(depth(dtype) for dtype in DTYPES),
+    depth(DTYPES[0], wide=True),
+    depth(DTYPES[0], rows=1, shared=0),
+]
 
 
 # All of them for one architecture, one of each file for the others.
@@ -38,12 +45,29 @@ def test_instances_compile_within_their_budget(tmp_path, instance, arch):
         pytest.skip(f"needs an nvcc that compiles for sm_{arch}")
     source = tmp_path / f"{instance.file}.cu"
     source.write_text(instance.source)
-    result = subprocess.run([NVCC, *OPTIONS, "-cubin", f"-arch=sm_{arch}", "-Xptxas", "-v", "-Werror", "all-warnings",
-                             str(source), "-o", str(tmp_path / "out.cubin")],
-                            capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run(
+        [
+            NVCC,
+            *OPTIONS,
+            "-cubin",
+            f"-arch=sm_{arch}",
+            "-Xptxas",
+            "-v",
+            "-Werror",
+            "all-warnings",
+            str(source),
+            "-o",
+            str(tmp_path / "out.cubin"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr[-4000:]
-    reports = re.findall(r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
-                         result.stderr, re.DOTALL)
+    reports = re.findall(
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", result.stderr, re.DOTALL
+    )
     assert len(reports) == instance.source.count("__global__ void __launch_bounds__")
     for name, spilled, used in reports:
         assert (name, int(spilled)) == (name, 0)

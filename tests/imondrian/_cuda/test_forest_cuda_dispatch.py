@@ -31,11 +31,14 @@ def test_scores_labels_and_decisions_come_back_on_the_device(cp, fitted):
 
 
 @pytest.mark.parametrize("score", ["depth", "insertion", "default"])
-@pytest.mark.parametrize("source, make", [
-    ("split", lambda **options: IsolationMondrianForest(10, max_samples=16, **options).fit(np.tile(X, (4, 1)))),
-    ("cross", lambda **options: IsolationMondrianForest(10, **options).fit(X)),
-    ("prequential", lambda **options: IsolationMondrianForest(10, window=64, **options).partial_fit(X)),
-])
+@pytest.mark.parametrize(
+    "source, make",
+    [
+        ("split", lambda **options: IsolationMondrianForest(10, max_samples=16, **options).fit(np.tile(X, (4, 1)))),
+        ("cross", lambda **options: IsolationMondrianForest(10, **options).fit(X)),
+        ("prequential", lambda **options: IsolationMondrianForest(10, window=64, **options).partial_fit(X)),
+    ],
+)
 def test_p_values_are_the_cpus(cp, source, make, score):
     detector = make(score=score, random_state=0)
     assert detector.calibration_ == source
@@ -47,16 +50,23 @@ def test_p_values_are_the_cpus(cp, source, make, score):
 
 def test_rows_are_cast_to_the_forests_precision(cp):
     detector = IsolationMondrianForest(10, score="depth", random_state=0).fit(X.astype(np.float32))
-    for rows in (QUERIES, QUERIES.astype(np.float16), (QUERIES * 4).astype(np.int8), np.asfortranarray(QUERIES),
-                 QUERIES.repeat(2, axis=0)[::2]):
-        np.testing.assert_allclose(cp.asnumpy(detector.score_samples(cp.asarray(rows))), detector.score_samples(rows),
-                                   rtol=1e-12)
+    for rows in (
+        QUERIES,
+        QUERIES.astype(np.float16),
+        (QUERIES * 4).astype(np.int8),
+        np.asfortranarray(QUERIES),
+        QUERIES.repeat(2, axis=0)[::2],
+    ):
+        np.testing.assert_allclose(
+            cp.asnumpy(detector.score_samples(cp.asarray(rows))), detector.score_samples(rows), rtol=1e-12
+        )
 
 
 def test_missing_values_are_scored_there(cp, fitted):
     rows = np.where(np.random.default_rng(2).random(QUERIES.shape) < 0.3, np.nan, QUERIES)
-    np.testing.assert_allclose(cp.asnumpy(fitted.score_samples(cp.asarray(rows))), fitted.score_samples(rows),
-                               rtol=1e-12)
+    np.testing.assert_allclose(
+        cp.asnumpy(fitted.score_samples(cp.asarray(rows))), fitted.score_samples(rows), rtol=1e-12
+    )
 
 
 def test_a_call_waits_once(cp, fitted):
@@ -73,10 +83,18 @@ def with_one(value):
     return rows
 
 
-@pytest.mark.parametrize("bad", [
-    with_one(np.inf), with_one(-np.inf),
-    QUERIES[:0], QUERIES[:, :0], QUERIES[:, :2], QUERIES[None], QUERIES.astype(complex),
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        with_one(np.inf),
+        with_one(-np.inf),
+        QUERIES[:0],
+        QUERIES[:, :0],
+        QUERIES[:, :2],
+        QUERIES[None],
+        QUERIES.astype(complex),
+    ],
+)
 def test_bad_rows_are_refused_in_the_same_words(cp, fitted, bad):
     messages = []
     for rows in (bad, cp.asarray(bad)):
@@ -107,8 +125,11 @@ def test_names_are_asked_for_as_on_the_cpu(cp):
 
 def test_what_is_done_on_the_cpu_says_so(cp, fitted):
     rows = cp.asarray(QUERIES)
-    for call in (lambda: IsolationMondrianForest().fit(rows), lambda: IsolationMondrianForest().partial_fit(rows),
-                 lambda: fitted.reject(rows)):
+    for call in (
+        lambda: IsolationMondrianForest().fit(rows),
+        lambda: IsolationMondrianForest().partial_fit(rows),
+        lambda: fitted.reject(rows),
+    ):
         with pytest.raises(TypeError, match=r"on a CUDA device.*pass cupy\.asnumpy\(X\)"):
             call()
 
@@ -149,8 +170,13 @@ def torch(cp, monkeypatch):
         yield
 
     current = types.SimpleNamespace(cuda_stream=77, device_index=0)
-    module = types.SimpleNamespace(Tensor=_Tensor, bfloat16="torch.bfloat16", from_dlpack=_Tensor, streams=streams,
-                                   cuda=types.SimpleNamespace(current_stream=lambda device: current))
+    module = types.SimpleNamespace(
+        Tensor=_Tensor,
+        bfloat16="torch.bfloat16",
+        from_dlpack=_Tensor,
+        streams=streams,
+        cuda=types.SimpleNamespace(current_stream=lambda device: current),
+    )
     monkeypatch.setitem(sys.modules, "torch", module)
     monkeypatch.setattr(cp, "from_dlpack", lambda tensor: tensor.array, raising=False)
     monkeypatch.setattr(_torch_stream, "import_cupy", lambda: cp)
@@ -176,9 +202,17 @@ def test_tensors_that_cannot_be_scored_are_named(cp, torch, fitted):
 def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch, fitted, monkeypatch):
     """Torch brings its own CUDA, so a driver may serve it and be too old for CuPy."""
     fail = failing(fake_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: too old"))
-    monkeypatch.setattr(cp.cuda, "runtime", types.SimpleNamespace(
-        CUDARuntimeError=fake_cupy.CUDARuntimeError, getDevice=fail, getDeviceCount=fail,
-        driverGetVersion=lambda: 12040, runtimeGetVersion=lambda: 13000))
+    monkeypatch.setattr(
+        cp.cuda,
+        "runtime",
+        types.SimpleNamespace(
+            CUDARuntimeError=fake_cupy.CUDARuntimeError,
+            getDevice=fail,
+            getDeviceCount=fail,
+            driverGetVersion=lambda: 12040,
+            runtimeGetVersion=lambda: 13000,
+        ),
+    )
     monkeypatch.setattr(cp, "__version__", "14.2", raising=False)
     with pytest.raises(RuntimeError, match=r"through CuPy, which cannot use it: .*CUDA 12\.4, .*update the driver"):
         fitted.score_samples(_Tensor(cp.asarray(QUERIES)))
@@ -189,9 +223,14 @@ def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch, fitted, monkeypatch
 
 def runtime_of(driver=12040, devices=1):
     properties = {"name": b"A device", "major": 9, "minor": 0, "totalGlobalMem": 2**34}
-    return types.SimpleNamespace(CUDARuntimeError=RuntimeError, runtimeGetVersion=lambda: 12040,
-                                 driverGetVersion=lambda: driver, getDeviceCount=lambda: devices, getDevice=lambda: 0,
-                                 getDeviceProperties=lambda number: properties)
+    return types.SimpleNamespace(
+        CUDARuntimeError=RuntimeError,
+        runtimeGetVersion=lambda: 12040,
+        driverGetVersion=lambda: driver,
+        getDeviceCount=lambda: devices,
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda number: properties,
+    )
 
 
 def failing(error):
@@ -201,13 +240,20 @@ def failing(error):
     return fail
 
 
-@pytest.mark.parametrize("runtime, nvrtc, said", [
-    (runtime_of(driver=0), None, "not usable: no CUDA driver is loaded"),
-    (runtime_of(devices=0), None, "not usable: the CUDA driver finds no device"),
-    (runtime_of(), failing(RuntimeError("libnvrtc.so.12 not found")), "NVRTC, cannot be loaded .libnvrtc.so.12 not"),
-    (runtime_of(), lambda: [100, 120], "compute capability 9.0 is older than the least .*, 10.0"),
-    (runtime_of(), lambda: [75, 90], "^usable: A device, CuPy 14.2"),
-])
+@pytest.mark.parametrize(
+    "runtime, nvrtc, said",
+    [
+        (runtime_of(driver=0), None, "not usable: no CUDA driver is loaded"),
+        (runtime_of(devices=0), None, "not usable: the CUDA driver finds no device"),
+        (
+            runtime_of(),
+            failing(RuntimeError("libnvrtc.so.12 not found")),
+            "NVRTC, cannot be loaded .libnvrtc.so.12 not",
+        ),
+        (runtime_of(), lambda: [100, 120], "compute capability 9.0 is older than the least .*, 10.0"),
+        (runtime_of(), lambda: [75, 90], "^usable: A device, CuPy 14.2"),
+    ],
+)
 def test_info_says_what_is_missing(monkeypatch, runtime, nvrtc, said):
     compiler = types.SimpleNamespace(getSupportedArchs=nvrtc, getVersion=nvrtc)
     cuda = types.SimpleNamespace(runtime=runtime, nvrtc=compiler)

@@ -13,6 +13,7 @@ ROWS = np.random.default_rng(1).normal(size=(2000, 3)) * 2
 @pytest.fixture
 def room(cp):
     """Set how many more bytes than now the device holds."""
+
     def set_room(n_bytes):
         fake_cupy.LIMIT[0] = fake_cupy.LIVE[0] + n_bytes
         fake_cupy.RELEASED[0] = 0
@@ -39,8 +40,13 @@ def test_an_error_has_the_sizes(cp, room):
     forest = IsolationMondrianForest(10, score="depth", random_state=0).fit(X)
     on_device = cp.asarray(ROWS)
     room(10)
-    with pytest.raises(MemoryError, match=(r"too little memory to score even one row: Out of memory allocating .* "
-                                           r"X has shape \(2000, 3\) \(0 MiB\), the forest 10 trees")):
+    with pytest.raises(
+        MemoryError,
+        match=(
+            r"too little memory to score even one row: Out of memory allocating .* "
+            r"X has shape \(2000, 3\) \(0 MiB\), the forest 10 trees"
+        ),
+    ):
         forest.score_samples(on_device)
     fake_cupy.LIMIT[0] = None
     np.testing.assert_allclose(cp.asnumpy(forest.score_samples(on_device)), forest.score_samples(ROWS), rtol=1e-12)

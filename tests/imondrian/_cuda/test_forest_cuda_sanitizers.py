@@ -50,7 +50,7 @@ def test_a_barrier_taken_out_is_caught(monkeypatch, number):
 
     def without_it(source):
         at = [match.start() for match in re.finditer(re.escape(barrier), source)][number]
-        return source[:at] + source[at + len(barrier):]
+        return source[:at] + source[at + len(barrier) :]
 
     caught = 0
     for reverse in (False, True):

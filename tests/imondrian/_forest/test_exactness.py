@@ -73,8 +73,9 @@ def test_threads_change_nothing(X, window, score, dtype):
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_threads_change_nothing_in_scoring_streams_and_forgetting(X, memory):
     forests = [empty(4, n_trees=12, capacity=100, memory=memory) for _ in range(3)]
-    scores = [forest.learn(X[:1500], score="insertion", n_threads=n)
-              for forest, n in zip(forests, (1, 2, 5), strict=True)]
+    scores = [
+        forest.learn(X[:1500], score="insertion", n_threads=n) for forest, n in zip(forests, (1, 2, 5), strict=True)
+    ]
     assert_array_equal(scores[1], scores[0])
     assert_array_equal(scores[2], scores[0])
     removed = [forest.forget(X[200:1450].copy(), n) for forest, n in zip(forests, (1, 2, 5), strict=True)]
@@ -115,7 +116,7 @@ def test_weighted_chunks_equal_one_call(X):
     whole, parts = IsolationMondrianForest(**SMALL), IsolationMondrianForest(**SMALL)
     whole.partial_fit(X[:500], sample_weight=weight)
     for begin in range(0, 500, 90):
-        parts.partial_fit(X[begin:min(begin + 90, 500)], sample_weight=weight[begin:begin + 90])
+        parts.partial_fit(X[begin : min(begin + 90, 500)], sample_weight=weight[begin : begin + 90])
     assert_same_forest(parts.forest_, whole.forest_)
 
 
@@ -169,8 +170,10 @@ def test_rows_of_weight_zero_are_not_there(X):
             getattr(zero, learn)(X, sample_weight=weight)
             getattr(absent, learn)(X[weight > 0])
             assert_same_forest(zero.forest_, absent.forest_)
-    assert_same_forest(IsolationMondrianForest(**SMALL).fit(X, sample_weight=np.ones(200)).forest_,
-                       IsolationMondrianForest(**SMALL).fit(X).forest_)
+    assert_same_forest(
+        IsolationMondrianForest(**SMALL).fit(X, sample_weight=np.ones(200)).forest_,
+        IsolationMondrianForest(**SMALL).fit(X).forest_,
+    )
 
 
 # -- pickles and copies --------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ def test_learning_goes_on_after_a_pickle_as_if_uninterrupted(X, memory, dtype):
     X = X[:900].astype(dtype)
     steady, broken = (empty(4, dtype=dtype, capacity=60, memory=memory) for _ in range(2))
     for begin in range(0, 900, 150):
-        chunk = X[begin:begin + 150]
+        chunk = X[begin : begin + 150]
         a, b = steady.learn(chunk, score="insertion"), broken.learn(chunk, score="insertion")
         assert_array_equal(a, b)
         assert_array_equal(steady.forget(chunk[::3].copy()), broken.forget(chunk[::3].copy()))
@@ -210,8 +213,9 @@ def test_a_copy_shares_nothing(X):
     x = X[:300].copy()
     forest = IsolationMondrianForest(**SMALL, max_samples=1.0).fit(x)
     x[:] = 0
-    assert_array_equal(forest.score_samples(X), IsolationMondrianForest(**SMALL, max_samples=1.0)
-                       .fit(X[:300]).score_samples(X))
+    assert_array_equal(
+        forest.score_samples(X), IsolationMondrianForest(**SMALL, max_samples=1.0).fit(X[:300]).score_samples(X)
+    )
 
 
 # -- subsets -------------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ def test_scores_of_a_subset_are_a_subset_of_the_scores(d, score, dtype):
         rows = np.sort(rng.choice(1500, n, replace=False))
         assert_array_equal(forest.scores(np.ascontiguousarray(X[rows]), score), whole[rows])
     assert_array_equal(forest.scores(np.ascontiguousarray(X[::-1]), score), whole[::-1])
-    singles = [forest.scores(X[i:i + 1], score)[0] for i in range(100)]
+    singles = [forest.scores(X[i : i + 1], score)[0] for i in range(100)]
     assert_array_equal(singles, whole[:100])
 
 

@@ -48,7 +48,7 @@ def inner(forest, t=T):
 def leaf_under(forest, v, t=T):
     """A leaf slot whose parent is v, or comes after it."""
     nodes = inner(forest, t)
-    return next(~c for u in nodes[nodes.index(v):] for c in forest.columns["child"][t, u] if c < 0)
+    return next(~c for u in nodes[nodes.index(v) :] for c in forest.columns["child"][t, u] if c < 0)
 
 
 def set_root(c, v, leaf):
@@ -68,11 +68,11 @@ def point_child_at_root(c, v, leaf):
 
 
 def child_beyond(c, v, leaf):
-    c["child"][T, v, 0] = 2 ** 31 - 1
+    c["child"][T, v, 0] = 2**31 - 1
 
 
 def leaf_beyond(c, v, leaf):
-    c["child"][T, v, 1] = -2 ** 31
+    c["child"][T, v, 1] = -(2**31)
 
 
 def wrong_parent(c, v, leaf):
@@ -161,7 +161,7 @@ def free_node_in_use(c, v, leaf):
 
 
 def free_leaf_beyond(c, v, leaf):
-    c["header"][T, FREE_LEAF] = 10 ** 6
+    c["header"][T, FREE_LEAF] = 10**6
 
 
 def lost_free_leaves(c, v, leaf):
@@ -169,7 +169,7 @@ def lost_free_leaves(c, v, leaf):
 
 
 def high_water_beyond(c, v, leaf):
-    c["header"][T, NODE_MARK] = 10 ** 6
+    c["header"][T, NODE_MARK] = 10**6
 
 
 def negative_high_water(c, v, leaf):
@@ -177,7 +177,7 @@ def negative_high_water(c, v, leaf):
 
 
 def point_beyond(c, v, leaf):
-    c["leaf_point"][T, leaf] = 10 ** 6
+    c["leaf_point"][T, leaf] = 10**6
 
 
 def negative_point(c, v, leaf):
@@ -206,14 +206,29 @@ def side_without_a_rate(c, v, leaf):
 
 DAMAGE = {
     1: [set_root, miscount_leaves],
-    2: [share_a_child, point_child_at_root, child_beyond, leaf_beyond, wrong_parent, wrong_leaf_parent,
-        root_with_parent, no_such_feature, freed_but_linked],
+    2: [
+        share_a_child,
+        point_child_at_root,
+        child_beyond,
+        leaf_beyond,
+        wrong_parent,
+        wrong_leaf_parent,
+        root_with_parent,
+        no_such_feature,
+        freed_but_linked,
+    ],
     3: [wrong_mass, weightless_leaf, negative_mass, infinite_mass, missing_mass],
     4: [narrow_box, wide_box, missing_box],
     5: [time_runs_back, negative_time, infinite_time, missing_time],
     6: [low_cut, high_cut],
-    7: [cycle_of_free_nodes, free_node_in_use, free_leaf_beyond, lost_free_leaves, high_water_beyond,
-        negative_high_water],
+    7: [
+        cycle_of_free_nodes,
+        free_node_in_use,
+        free_leaf_beyond,
+        lost_free_leaves,
+        high_water_beyond,
+        negative_high_water,
+    ],
     8: [point_beyond, negative_point],
     9: [infinite_cut, missing_cut],
     10: [negative_rate, rate_in_the_padding, side_without_a_rate],
@@ -250,10 +265,10 @@ def test_the_auditor_looks_at_members(window, damage):
     c = window.columns
     members = c["member_leaf"][T]
     if damage == "dead leaf":
-        dead = np.flatnonzero(c["leaf_point"][T, :c["header"][T, LEAF_MARK]] < 0)
+        dead = np.flatnonzero(c["leaf_point"][T, : c["header"][T, LEAF_MARK]] < 0)
         members[0] = dead[0] if len(dead) else c["header"][T, LEAF_MARK]
     elif damage == "beyond":
-        members[0] = 10 ** 6
+        members[0] = 10**6
     elif damage == "negative":
         members[0] = -1
     elif damage == "twice":
@@ -265,8 +280,9 @@ def test_the_auditor_looks_at_members(window, damage):
     assert_fails(window, 8)
 
 
-@pytest.mark.parametrize(("place", "value"), [(0, -1), (0, np.iinfo(np.int64).min), (1, 11), (3, -1), (3, 12),
-                                              (3, np.iinfo(np.int64).max)])
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, -1), (0, np.iinfo(np.int64).min), (1, 11), (3, -1), (3, 12), (3, np.iinfo(np.int64).max)]
+)
 def test_the_auditor_looks_at_the_state_of_the_stream(window, place, value):
     """A ring whose position is wrong would be written outside its columns."""
     window.columns["stream"][T, place] = value
@@ -355,7 +371,7 @@ def test_a_column_of_another_kind_raises(kind, change):
 
 
 @pytest.mark.parametrize("key", ["version", "n_features", "memory", "decay", "scaled", "columns"])
-@pytest.mark.parametrize("value", [None, "x", -1, 7, 64, 64.5, 10 ** 12, float("nan"), float("inf"), [], {}])
+@pytest.mark.parametrize("value", [None, "x", -1, 7, 64, 64.5, 10**12, float("nan"), float("inf"), [], {}])
 def test_a_wrong_scalar_raises(key, value):
     state = damaged("reservoir")
     state[key] = value
@@ -374,7 +390,7 @@ def test_what_is_no_state_raises(state):
 
 def use(forest):
     """Everything a loaded forest may be asked for; a forest that passed the audit survives it."""
-    X = np.nan_to_num(forest.columns["points"][:5, :forest.n_features]).copy()
+    X = np.nan_to_num(forest.columns["points"][:5, : forest.n_features]).copy()
     with np.errstate(all="ignore"):
         forest.scores(X, "depth")
         forest.scores(np.repeat(X, 30, axis=0), "depth")
@@ -411,7 +427,7 @@ def test_random_integers_raise_or_do_no_harm(kind):
     rng = np.random.default_rng(100 + KINDS.index(kind))
     clean = make(kind).__getstate__()
     for name in ("feature", "child", "parent", "leaf_parent", "leaf_point", "header", "member_leaf", "stream"):
-        for value in (-2 ** 31, -3, -2, -1, 0, 1, 5, 100, 2 ** 31 - 1):
+        for value in (-(2**31), -3, -2, -1, 0, 1, 5, 100, 2**31 - 1):
             if name not in clean["columns"]:
                 continue
             state = {**clean, "columns": dict(clean["columns"])}

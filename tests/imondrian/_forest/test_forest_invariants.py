@@ -14,7 +14,7 @@ from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 WIDTHS = st.sampled_from([1, 2, 3, 8, 9, 17])
-SEEDS = st.integers(0, 2 ** 16)
+SEEDS = st.integers(0, 2**16)
 
 
 def points_of(forest, t):
@@ -24,7 +24,7 @@ def points_of(forest, t):
     for slot in range(columns["header"][t, 5]):
         point = columns["leaf_point"][t, slot]
         if point >= 0:
-            held[tuple(columns["points"][point, :forest.n_features].tolist())] += columns["leaf_mass"][t, slot]
+            held[tuple(columns["points"][point, : forest.n_features].tolist())] += columns["leaf_mass"][t, slot]
     return held
 
 
@@ -41,9 +41,18 @@ def restored(forest):
 
 
 @settings(max_examples=60)
-@given(name=st.sampled_from(sorted(CASES)), d=WIDTHS, dtype=DTYPES, seed=SEEDS, built=st.booleans(),
-       steps=st.lists(st.tuples(st.sampled_from(["learn", "learn", "forget", "forget all", "pickle"]),
-                                st.integers(1, 12)), min_size=2, max_size=12))
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    d=WIDTHS,
+    dtype=DTYPES,
+    seed=SEEDS,
+    built=st.booleans(),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["learn", "learn", "forget", "forget all", "pickle"]), st.integers(1, 12)),
+        min_size=2,
+        max_size=12,
+    ),
+)
 def test_learning_and_forgetting(name, d, dtype, seed, built, steps):
     stream = case(name, 200, d, seed=seed, dtype=dtype)
     held = Counter()
@@ -55,14 +64,14 @@ def test_learning_and_forgetting(name, d, dtype, seed, built, steps):
         forest, at = empty(d, dtype=dtype, seed=seed, n_trees=3), 0
     for step, size in steps:
         if step == "learn":
-            rows = stream[at:at + size]
+            rows = stream[at : at + size]
             at += size
             forest.learn(rows)
             held.update(map(tuple, rows.tolist()))
         elif step == "pickle":
             forest = restored(forest)
         else:
-            present = sorted(held.elements())[::1 if step == "forget all" else 3]
+            present = sorted(held.elements())[:: 1 if step == "forget all" else 3]
             present = present if step == "forget all" else present[:size]
             absent = [tuple([1e6 + size] * d)]
             rows = np.array(present + absent, dtype=dtype)
@@ -74,15 +83,22 @@ def test_learning_and_forgetting(name, d, dtype, seed, built, steps):
 
 
 @settings(max_examples=60)
-@given(name=st.sampled_from(sorted(CASES)), d=WIDTHS, dtype=DTYPES, seed=SEEDS, window=st.integers(1, 20),
-       sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8), scoring=st.booleans())
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    d=WIDTHS,
+    dtype=DTYPES,
+    seed=SEEDS,
+    window=st.integers(1, 20),
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    scoring=st.booleans(),
+)
 def test_sliding(name, d, dtype, seed, window, sizes, scoring):
     stream = case(name, sum(sizes), d, seed=seed, dtype=dtype)
     forest = empty(d, dtype=dtype, seed=seed, n_trees=3, capacity=window, memory=SLIDING)
     held: deque = deque(maxlen=window)
     at = 0
     for size in sizes:
-        rows = stream[at:at + size]
+        rows = stream[at : at + size]
         at += size
         scores = forest.learn(rows, score="insertion" if scoring else None)
         assert not scoring or ((scores > 0) & (scores <= 1)).all()
@@ -93,14 +109,21 @@ def test_sliding(name, d, dtype, seed, window, sizes, scoring):
 
 
 @settings(max_examples=60)
-@given(name=st.sampled_from(sorted(CASES)), d=WIDTHS, dtype=DTYPES, seed=SEEDS, window=st.integers(1, 20),
-       decay=st.sampled_from([0.0, 0.01, 1.0, 50.0]), sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6))
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    d=WIDTHS,
+    dtype=DTYPES,
+    seed=SEEDS,
+    window=st.integers(1, 20),
+    decay=st.sampled_from([0.0, 0.01, 1.0, 50.0]),
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+)
 def test_reservoirs(name, d, dtype, seed, window, decay, sizes):
     stream = case(name, sum(sizes), d, seed=seed, dtype=dtype)
     forest = empty(d, dtype=dtype, seed=seed, n_trees=3, capacity=window, memory=RESERVOIR, decay=decay)
     at = 0
     for size in sizes:
-        forest.learn(stream[at:at + size])
+        forest.learn(stream[at : at + size])
         at += size
         forest.check()
         seen = Counter(map(tuple, stream[:at].tolist()))
@@ -113,14 +136,20 @@ def test_reservoirs(name, d, dtype, seed, window, decay, sizes):
 
 
 @settings(max_examples=40)
-@given(data=st.data(), dtype=DTYPES, seed=SEEDS,
-       magnitude=st.sampled_from(["tiny", "unit", "huge", "mixed"]))
+@given(data=st.data(), dtype=DTYPES, seed=SEEDS, magnitude=st.sampled_from(["tiny", "unit", "huge", "mixed"]))
 def test_any_finite_numbers(data, dtype, seed, magnitude):
     info = np.finfo(dtype)
-    exponents = {"tiny": (info.minexp - 20, info.minexp), "unit": (-4, 4), "huge": (info.maxexp - 6, info.maxexp - 1),
-                 "mixed": (info.minexp - 20, info.maxexp - 1)}[magnitude]
-    number = st.builds(lambda m, e: float(dtype(np.ldexp(m, e))), st.sampled_from([-1.0, -0.75, 0.0, 0.5, 0.75]),
-                       st.integers(*exponents))
+    exponents = {
+        "tiny": (info.minexp - 20, info.minexp),
+        "unit": (-4, 4),
+        "huge": (info.maxexp - 6, info.maxexp - 1),
+        "mixed": (info.minexp - 20, info.maxexp - 1),
+    }[magnitude]
+    number = st.builds(
+        lambda m, e: float(dtype(np.ldexp(m, e))),
+        st.sampled_from([-1.0, -0.75, 0.0, 0.5, 0.75]),
+        st.integers(*exponents),
+    )
     rows = data.draw(st.lists(st.lists(number, min_size=2, max_size=2), min_size=1, max_size=25))
     with np.errstate(all="ignore"):
         X = np.array(rows, dtype=dtype)
@@ -138,15 +167,21 @@ def test_any_finite_numbers(data, dtype, seed, magnitude):
 
 
 @settings(max_examples=40)
-@given(seed=SEEDS, share=st.sampled_from([0.1, 0.4, 0.8, 1.0]), window=st.integers(2, 20), lattice=st.booleans(),
-       memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]), scaled=st.booleans())
+@given(
+    seed=SEEDS,
+    share=st.sampled_from([0.1, 0.4, 0.8, 1.0]),
+    window=st.integers(2, 20),
+    lattice=st.booleans(),
+    memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]),
+    scaled=st.booleans(),
+)
 def test_missing_values(seed, share, window, lattice, memory, scaled):
     rng = np.random.default_rng(seed)
     X = rng.integers(0, 3, size=(60, 3)).astype(float) if lattice else rng.normal(size=(60, 3))
     X[rng.random(X.shape) < share] = np.nan
     forest = empty(3, seed=seed, n_trees=3, capacity=window, memory=memory, scaled=scaled)
     for begin in range(0, 60, 4):
-        forest.learn(X[begin:begin + 4])
+        forest.learn(X[begin : begin + 4])
         forest.check()
         assert forest.mass == min(begin + 4, window if memory else 60)
         scores = np.concatenate([forest.scores(X, "depth"), forest.scores(X, "insertion")])

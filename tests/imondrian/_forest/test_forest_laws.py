@@ -153,7 +153,7 @@ def test_a_batch_tree_extended_by_a_stream_matches_a_batch_tree(native_batch):
 @pytest.mark.parametrize("extras_first", [False, True])
 def test_forgotten_points_leave_the_law_of_the_survivors(extras_first, native_batch, reference):
     forest = empty(2, seed=7, n_trees=N_TREES)
-    for points in ([EXTRAS, POINTS] if extras_first else [POINTS, EXTRAS]):
+    for points in [EXTRAS, POINTS] if extras_first else [POINTS, EXTRAS]:
         forest.learn(np.array(points))
     assert (forest.forget(np.array(EXTRAS)) == N_TREES).all()
     forest.check()

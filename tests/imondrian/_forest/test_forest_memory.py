@@ -24,7 +24,7 @@ def reservoir(n, decay=0.0, *, chunk=None, seed=0):
     forest = empty(1, n_trees=N_TREES, capacity=WINDOW, memory=RESERVOIR, decay=decay, seed=seed)
     stream = np.arange(float(n))[:, None]
     for begin in range(0, n, chunk or n):
-        forest.learn(stream[begin:begin + (chunk or n)])
+        forest.learn(stream[begin : begin + (chunk or n)])
     forest.check()
     return held_points(forest).astype(int)
 
@@ -106,7 +106,7 @@ def test_a_reservoir_does_not_depend_on_chunks(chunk):
     X = np.arange(600.0)[:, None]
     whole.learn(X)
     for begin in range(0, 600, chunk):
-        parts.learn(X[begin:begin + chunk])
+        parts.learn(X[begin : begin + chunk])
     assert (held_points(whole) == held_points(parts)).all()
 
 
@@ -116,7 +116,7 @@ def test_a_sliding_window_keeps_exactly_the_last_points(n, chunk):
     forest = empty(1, n_trees=7, capacity=WINDOW, memory=SLIDING)
     stream = np.random.default_rng(0).integers(0, 30, size=(n, 1)).astype(float)
     for begin in range(0, n, chunk):
-        forest.learn(stream[begin:begin + chunk])
+        forest.learn(stream[begin : begin + chunk])
     forest.check()
     expected = np.sort(stream[-WINDOW:, 0])
     assert (held_points(forest) == expected).all()
@@ -127,7 +127,7 @@ def thinned(n, decay, *, chunk=None):
     forest = empty(1, n_trees=N_TREES, capacity=WINDOW, memory=SLIDING, decay=decay)
     stream = np.arange(float(n))[:, None]
     for begin in range(0, n, chunk or n):
-        forest.learn(stream[begin:begin + (chunk or n)])
+        forest.learn(stream[begin : begin + (chunk or n)])
     forest.check()
     return held_points(forest).astype(int)
 

@@ -12,8 +12,11 @@ ROOT = Path(__file__).resolve().parents[3]
 CORE = ROOT / "imondrian" / "native"
 DRIVER = ROOT / "tests" / "native" / "forest_driver.cpp"
 COMPILER = os.environ.get("CXX") or shutil.which("g++")
-OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "TSAN_OPTIONS": "halt_on_error=1",
-           "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+    "TSAN_OPTIONS": "halt_on_error=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
 
 
 def run(command, timeout=300, **options):
@@ -25,9 +28,21 @@ def run(command, timeout=300, **options):
 def test_the_core_is_clean(sanitizer, tmp_path):
     if not COMPILER:
         pytest.skip("needs g++, or a compiler named by CXX")
-    flags = ["-std=c++17", "-O0", "-g1", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-             "-w", f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer", "-DNK_BASELINE_ONLY",
-             f"-I{ROOT / 'include'}", f"-I{CORE}"]
+    flags = [
+        "-std=c++17",
+        "-O0",
+        "-g1",
+        "-pthread",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-w",
+        f"-fsanitize={sanitizer}",
+        "-fno-omit-frame-pointer",
+        "-DNK_BASELINE_ONLY",
+        f"-I{ROOT / 'include'}",
+        f"-I{CORE}",
+    ]
     if "undefined" in sanitizer:
         flags.append("-fno-sanitize-recover=all")
     empty = tmp_path / "empty.cpp"

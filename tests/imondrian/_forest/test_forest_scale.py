@@ -29,7 +29,7 @@ def robust_rates(X):
 
 
 def rates_of(forest):
-    return forest.columns["rate"][:, :forest.n_features].astype(np.float64)
+    return forest.columns["rate"][:, : forest.n_features].astype(np.float64)
 
 
 def stream_forest(points, d, n_trees=7, *, memory=SLIDING, decay=0.0, dtype=np.float64, seed=0):
@@ -39,8 +39,16 @@ def stream_forest(points, d, n_trees=7, *, memory=SLIDING, decay=0.0, dtype=np.f
 def mixed(n, seed=0):
     """Features of many shapes: normal, few values, rare values, heavy tails, constant."""
     rng = np.random.default_rng(seed)
-    return np.column_stack([rng.normal(size=n), rng.integers(0, 3, n), rng.random(n) < 0.02, np.full(n, 4.0),
-                            rng.exponential(size=n) ** 5, rng.normal(size=n) * 1e-30 + 1e-28])
+    return np.column_stack(
+        [
+            rng.normal(size=n),
+            rng.integers(0, 3, n),
+            rng.random(n) < 0.02,
+            np.full(n, 4.0),
+            rng.exponential(size=n) ** 5,
+            rng.normal(size=n) * 1e-30 + 1e-28,
+        ]
+    )
 
 
 # -- the formula -----------------------------------------------------------------------------------------
@@ -61,7 +69,7 @@ def test_every_tree_of_a_subsample_has_its_own_scale():
     X = mixed(5000)
     forest = Forest.build(X, None, states(0, 5), 200, scaled=True)
     for t in range(5):
-        own = forest.columns["points"][forest.columns["leaf_point"][t, :forest.n_leaves[t]], :6]
+        own = forest.columns["points"][forest.columns["leaf_point"][t, : forest.n_leaves[t]], :6]
         if forest.n_leaves[t] == 200:
             assert_allclose(rates_of(forest)[t], robust_rates(own), rtol=1e-10)
     assert len(np.unique(rates_of(forest)[:, 0])) == 5
@@ -78,8 +86,9 @@ def test_a_weight_is_that_many_copies():
         assert_allclose(rates_of(weighted)[0], robust_rates(copies), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("exponent", "dtype"), [(-990, np.float64), (990, np.float64), (-100, np.float32),
-                                                 (100, np.float32)])
+@pytest.mark.parametrize(
+    ("exponent", "dtype"), [(-990, np.float64), (990, np.float64), (-100, np.float32), (100, np.float32)]
+)
 def test_extreme_units_stay_finite(exponent, dtype):
     X = np.ldexp(case("normal", 300, 3, dtype=dtype), exponent).astype(dtype)
     X[:, 1] = np.ldexp(case("normal", 300, 1, seed=1, dtype=dtype)[:, 0], -exponent)
@@ -170,8 +179,8 @@ def test_a_score_is_from_before_its_scale_changes(score):
     together, apart = (stream_forest(64, 6, memory=RESERVOIR, decay=0.01) for _ in range(2))
     scores = together.learn(X, score=score)
     for i in range(len(X)):
-        assert apart.scores(X[i:i + 1], score)[0] == pytest.approx(scores[i], rel=1e-12)
-        apart.learn(X[i:i + 1])
+        assert apart.scores(X[i : i + 1], score)[0] == pytest.approx(scores[i], rel=1e-12)
+        apart.learn(X[i : i + 1])
 
 
 # -- renewal ---------------------------------------------------------------------------------------------
@@ -180,8 +189,9 @@ def test_a_score_is_from_before_its_scale_changes(score):
 @pytest.mark.parametrize("memory", [UNBOUNDED, SLIDING, RESERVOIR])
 def test_scales_follow_the_data_and_turns_are_taken(memory):
     rng = np.random.default_rng(0)
-    forest = stream_forest(None if memory == UNBOUNDED else 32, 3, 20, memory=memory,
-                           decay=0.02 if memory == RESERVOIR else 0.0)
+    forest = stream_forest(
+        None if memory == UNBOUNDED else 32, 3, 20, memory=memory, decay=0.02 if memory == RESERVOIR else 0.0
+    )
     X = rng.normal(size=(900, 3))
     X[300:] *= [1.0, 1.0, 50.0]
     renewed = []

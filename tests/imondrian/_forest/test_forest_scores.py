@@ -22,7 +22,7 @@ def assert_scores_match(forest, Q):
         np.testing.assert_allclose(depth, expected, rtol=tolerance, atol=tolerance)
         assert native_norm == pytest.approx(norm, rel=1e-12, abs=1e-12)
         ratio = expected / norm if norm > 0 else np.ones(len(Q))
-        np.testing.assert_allclose(forest.scores(Q, score), 2.0 ** -ratio, rtol=10 * tolerance, atol=tolerance)
+        np.testing.assert_allclose(forest.scores(Q, score), 2.0**-ratio, rtol=10 * tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -60,8 +60,9 @@ def test_extreme_magnitudes(scale):
     assert_scores_match(forest, np.ascontiguousarray(Q))
 
 
-@pytest.mark.parametrize(("scale", "dtype"), [(1e-300, np.float64), (1e300, np.float64),
-                                              (1e-40, np.float32), (1e37, np.float32)])
+@pytest.mark.parametrize(
+    ("scale", "dtype"), [(1e-300, np.float64), (1e300, np.float64), (1e-40, np.float32), (1e37, np.float32)]
+)
 def test_extreme_magnitudes_streamed(scale, dtype):
     X = np.ascontiguousarray(case("normal", 50, 3, seed=5) * scale, dtype=dtype)
     forest = empty(3, dtype=dtype, n_trees=3)
@@ -145,7 +146,7 @@ def test_scoring_while_learning_equals_scoring_before_each_row():
                 expected = slow.mean_depths(shadow.columns, [row.tolist()], score)[0]
                 norm = slow.mean_norm(shadow.columns)
                 assert together[i] == pytest.approx(2.0 ** -(expected / norm) if norm > 0 else 0.5, rel=1e-11)
-                shadow.learn(X[i:i + 1])
+                shadow.learn(X[i : i + 1])
 
 
 def test_the_type_of_scores_has_every_name():

@@ -32,7 +32,7 @@ def test_the_count_of_bytes_is_the_size_of_the_columns(memory, d, dtype):
     for step in range(3):
         slots, rows = forest.columns["feature"].shape[1], len(forest.columns["points"])
         assert forest.layout.size(slots, rows) == forest.nbytes
-        forest.learn(X[300 * step:300 * (step + 1)])
+        forest.learn(X[300 * step : 300 * (step + 1)])
     built = Forest.build(X, None, states(7), 64, boxes=False, spaced=spaced)
     assert built.layout.size(64, len(built.columns["points"])) == built.nbytes
 
@@ -57,8 +57,11 @@ def test_the_formula_of_the_docstring_is_true(window, t, d):
 @pytest.mark.parametrize("window", [300, *NAMED])
 def test_a_window_that_does_not_fit_is_refused_with_one_that_does(window):
     d, limit = 9, 6_000_000
-    with pytest.raises(ValueError, match=r"max_bytes must be at least \d+ for 100 trees of \d+ points with 1 features, "
-                                         r"got 300000: \d+ points a tree would fit"):
+    with pytest.raises(
+        ValueError,
+        match=r"max_bytes must be at least \d+ for 100 trees of \d+ points with 1 features, "
+        r"got 300000: \d+ points a tree would fit",
+    ):
         OnlineIsolationMondrianForest(window=window, max_bytes=300_000)
     model = OnlineIsolationMondrianForest(window=window, max_bytes=limit, seed=0)
     before = pickle.dumps(model)
@@ -81,8 +84,11 @@ def test_a_window_that_does_not_fit_is_refused_with_one_that_does(window):
 
 def test_a_sample_that_does_not_fit_is_refused_with_one_that_does():
     X = RNG.normal(size=(5000, 6))
-    with pytest.raises(ValueError, match=r"max_bytes must be at least \d+ for 100 trees of 4000 rows with 6 features, "
-                                         r"got 4000000: max_samples=\d+ would fit") as error:
+    with pytest.raises(
+        ValueError,
+        match=r"max_bytes must be at least \d+ for 100 trees of 4000 rows with 6 features, "
+        r"got 4000000: max_samples=\d+ would fit",
+    ) as error:
         IsolationMondrianForest(max_samples=4000, max_bytes=4_000_000, score="insertion").fit(X)
     fits = int(str(error.value).split("max_samples=")[1].split()[0])
     forest = IsolationMondrianForest(max_samples=fits, max_bytes=4_000_000, score="insertion").fit(X)
@@ -105,7 +111,7 @@ def test_an_unbounded_forest_stops_before_the_bound(chunk, fitted):
         free.fit(X[:200])
     learnt = 0
     for begin in range(0, 6000, chunk):
-        rows = X[begin:begin + chunk]
+        rows = X[begin : begin + chunk]
         before = pickle.dumps(forest), pickle.dumps(stream)
         try:
             forest.partial_fit(rows)

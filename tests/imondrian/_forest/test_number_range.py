@@ -22,13 +22,35 @@ def numbers(dtype, missing=True):
     """Values of the type from end to end: signed powers, what lies next to them, and sentinels that come again."""
     info = np.finfo(dtype)
     least = float(info.smallest_subnormal)
-    sentinels = [0.0, -0.0, least, -least, 3 * least, float(info.tiny), -float(info.tiny), 1.0, -1.0, 0.1, 2.0, 1e30,
-                 float(info.max), -float(info.max), 0.5 * float(info.max), -0.5 * float(info.max)]
+    sentinels = [
+        0.0,
+        -0.0,
+        least,
+        -least,
+        3 * least,
+        float(info.tiny),
+        -float(info.tiny),
+        1.0,
+        -1.0,
+        0.1,
+        2.0,
+        1e30,
+        float(info.max),
+        -float(info.max),
+        0.5 * float(info.max),
+        -0.5 * float(info.max),
+    ]
     sentinels += [9007199254740993.0, 1e100, -1e300, 1e300, 1e-310] if dtype == np.float64 else []
-    power = st.builds(lambda sign, e: sign * float(np.ldexp(dtype(1), e)), st.sampled_from([-1.0, 1.0]),
-                      st.integers(info.minexp - info.nmant, info.maxexp - 1))
-    near = st.builds(lambda x, up: float(np.nextafter(dtype(x), dtype(up))),
-                     st.one_of(power, st.sampled_from(sentinels)), st.sampled_from([-1.0, 1.0]))
+    power = st.builds(
+        lambda sign, e: sign * float(np.ldexp(dtype(1), e)),
+        st.sampled_from([-1.0, 1.0]),
+        st.integers(info.minexp - info.nmant, info.maxexp - 1),
+    )
+    near = st.builds(
+        lambda x, up: float(np.nextafter(dtype(x), dtype(up))),
+        st.one_of(power, st.sampled_from(sentinels)),
+        st.sampled_from([-1.0, 1.0]),
+    )
     kinds = [st.sampled_from(sentinels), st.sampled_from(sentinels[:4] + sentinels[12:14]), power, near]
     return st.one_of(*kinds, st.just(float("nan"))) if missing else st.one_of(*kinds)
 
@@ -77,8 +99,14 @@ def assert_cuts_have_sides(forest, X):
 
 
 @settings(max_examples=150)
-@given(data=st.data(), dtype=DTYPES, seed=st.integers(0, 2 ** 16), scaled=st.booleans(), spaced=st.booleans(),
-       samples=st.sampled_from([3, 8, 100]))
+@given(
+    data=st.data(),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**16),
+    scaled=st.booleans(),
+    spaced=st.booleans(),
+    samples=st.sampled_from([3, 8, 100]),
+)
 def test_fit(data, dtype, seed, scaled, spaced, samples):
     X = data.draw(tables(dtype))
     forest = Forest.build(X, None, states(seed, 3), samples, scaled=scaled, spaced=spaced)
@@ -89,18 +117,26 @@ def test_fit(data, dtype, seed, scaled, spaced, samples):
 
 
 @settings(max_examples=150)
-@given(data=st.data(), dtype=DTYPES, seed=st.integers(0, 2 ** 16), scaled=st.booleans(), spaced=st.booleans(),
-       memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]), window=st.integers(1, 16),
-       decay=st.sampled_from([0.0, 0.1]), size=st.integers(1, 7))
+@given(
+    data=st.data(),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**16),
+    scaled=st.booleans(),
+    spaced=st.booleans(),
+    memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]),
+    window=st.integers(1, 16),
+    decay=st.sampled_from([0.0, 0.1]),
+    size=st.integers(1, 7),
+)
 def test_streams(data, dtype, seed, scaled, spaced, memory, window, decay, size):
     X = data.draw(tables(dtype))
     bounded = (memory, window, decay) if memory != UNBOUNDED else ()
     forest = streaming(X.shape[1], dtype, seed, *bounded, scaled=scaled, spaced=spaced)
     for begin in range(0, len(X), size):
-        forest.learn(X[begin:begin + size])
+        forest.learn(X[begin : begin + size])
         forest.check()
         if begin % 3 == 0:
-            held = X[max(0, begin - 2):begin + 1]
+            held = X[max(0, begin - 2) : begin + 1]
             holders = forest.holders(held)
             assert (forest.forget(held) == holders).all()
             forest.check()
@@ -111,11 +147,18 @@ def test_streams(data, dtype, seed, scaled, spaced, memory, window, decay, size)
 
 
 @settings(max_examples=60)
-@given(data=st.data(), dtype=DTYPES, seed=st.integers(0, 2 ** 16), scaled=st.booleans())
+@given(data=st.data(), dtype=DTYPES, seed=st.integers(0, 2**16), scaled=st.booleans())
 def test_weights(data, dtype, seed, scaled):
     X = data.draw(tables(dtype))
-    weight = np.array(data.draw(st.lists(st.one_of(st.sampled_from([5e-324, 1e-310, 1.0, 3.0, 1e250, 1e-250]),
-                                                   st.floats(1e-3, 1e3)), min_size=len(X), max_size=len(X))))
+    weight = np.array(
+        data.draw(
+            st.lists(
+                st.one_of(st.sampled_from([5e-324, 1e-310, 1.0, 3.0, 1e250, 1e-250]), st.floats(1e-3, 1e3)),
+                min_size=len(X),
+                max_size=len(X),
+            )
+        )
+    )
     forest = Forest.build(X, weight, states(seed, 3), 100, scaled=scaled, spaced=True)
     assert_sound(forest, X)
     Forest.build(X, weight, states(seed, 3), max(1, len(X) // 2), scaled=scaled, spaced=True).check()
@@ -127,8 +170,13 @@ def test_weights(data, dtype, seed, scaled):
 
 
 @settings(max_examples=40)
-@given(data=st.data(), dtype=DTYPES, score=st.sampled_from(["default", "depth", "insertion"]),
-       scale=st.sampled_from(["robust", None]), window=st.sampled_from([None, 5, "reservoir", "decayed", "thinned"]))
+@given(
+    data=st.data(),
+    dtype=DTYPES,
+    score=st.sampled_from(["default", "depth", "insertion"]),
+    scale=st.sampled_from(["robust", None]),
+    window=st.sampled_from([None, 5, "reservoir", "decayed", "thinned"]),
+)
 def test_estimators(data, dtype, score, scale, window):
     X = data.draw(tables(dtype))
     params = {"n_estimators": 5, "score": score, "scale": scale, "random_state": 0}
@@ -144,9 +192,12 @@ def test_estimators(data, dtype, score, scale, window):
 
 
 @settings(max_examples=40)
-@given(data=st.data(), score=st.sampled_from(["default", "depth", "insertion"]),
-       scale=st.sampled_from(["robust", None]),
-       window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]))
+@given(
+    data=st.data(),
+    score=st.sampled_from(["default", "depth", "insertion"]),
+    scale=st.sampled_from(["robust", None]),
+    window=st.sampled_from([None, 4, 16, "reservoir", "decayed", "thinned"]),
+)
 def test_river(data, score, scale, window):
     X = data.draw(tables(np.float64, most=60))
     model = OnlineIsolationMondrianForest(5, window=window, horizon=64, score=score, scale=scale, seed=0)
@@ -176,7 +227,7 @@ def test_the_ends_of_the_type_as_sentinels(score, dtype, scale):
         forest = getattr(IsolationMondrianForest(20, score=score, scale=scale, random_state=0), method)(X)
         forest.forest_.check()
         feature = forest.forest_.columns["feature"]
-        assert (feature[:, :forest.forest_.n_leaves.max() - 1] == 1).all()  # the other has no side
+        assert (feature[:, : forest.forest_.n_leaves.max() - 1] == 1).all()  # the other has no side
         assert np.isfinite(forest.score_samples(X)).all()
 
 

@@ -16,8 +16,13 @@ from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 from imondrian.river import OnlineIsolationMondrianForest
 
 DTYPES = [np.float64, np.float32]
-MEMORIES = [(UNBOUNDED, None, 0.0), (SLIDING, 40, 0.0), (SLIDING, 40, 0.05), (RESERVOIR, 40, 0.0),
-            (RESERVOIR, 40, 0.02)]
+MEMORIES = [
+    (UNBOUNDED, None, 0.0),
+    (SLIDING, 40, 0.0),
+    (SLIDING, 40, 0.05),
+    (RESERVOIR, 40, 0.0),
+    (RESERVOIR, 40, 0.02),
+]
 WINDOWS = [None, 64, "thinned", "reservoir", "decayed"]
 REPEATING = ("duplicates", "lattice", "neighbours", "one_point")
 SMALL = {"n_estimators": 10, "random_state": 0}
@@ -141,12 +146,13 @@ def test_arrivals_are_judged_and_scored_as_by_the_slow_walk(memory, d):
         for group, judge in enumerate(judges):
             state = forest.columns["recent"][1 + group]
             assert state[1] == len(judge.recent.values)
-            assert_allclose(state[514:514 + int(state[1])], np.sort(judge.recent.values), rtol=1e-12)
+            assert_allclose(state[514 : 514 + int(state[1])], np.sort(judge.recent.values), rtol=1e-12)
         if memory[0] == UNBOUNDED:  # every tree has learnt the point: its clean mass tells the verdict
             for flagged, trees in zip(expected, groups, strict=True):
                 for t in trees:
                     leaf = slow.holdings({**forest.columns, "header": only(forest.columns["header"], t)}).get(
-                        np.pad(x, (0, forest.columns["points"].shape[1] - d), constant_values=np.nan).tobytes())
+                        np.pad(x, (0, forest.columns["points"].shape[1] - d), constant_values=np.nan).tobytes()
+                    )
                     if leaf is not None and forest.columns["leaf_mass"][t, leaf[t]] == 1:
                         assert forest.columns["leaf_clean"][t, leaf[t]] == (0.0 if flagged else 1.0)
     forest.check()
@@ -168,9 +174,9 @@ def test_clean_mass_leaves_with_its_point(memory):
     X = np.concatenate([case("lattice", 200, 6, seed=1), case("normal", 200, 6, seed=2)])[rng.permutation(400)]
     forest = streamed(6, memory)
     for begin in range(0, 400, 25):
-        forest.learn(np.ascontiguousarray(X[begin:begin + 25]))
+        forest.learn(np.ascontiguousarray(X[begin : begin + 25]))
         if begin % 50 == 0:
-            forest.forget(np.ascontiguousarray(X[begin + 5:begin + 9]))
+            forest.forget(np.ascontiguousarray(X[begin + 5 : begin + 9]))
         forest.check()
     flagged = 1.0 - forest.columns["clean"][:, 0].sum() / forest.columns["mass"][:, 0].sum()
     assert 0.02 < flagged < 0.6
@@ -185,7 +191,7 @@ def test_chunks_threads_and_interruptions_change_nothing(window):
     parts = OnlineIsolationMondrianForest(12, score="spacing", window=window, seed=1, n_jobs=3)
     found = []
     for begin in range(0, 700, 90):
-        found.append(parts.score_learn_many(X[begin:begin + 90]))
+        found.append(parts.score_learn_many(X[begin : begin + 90]))
         parts = pickle.loads(pickle.dumps(parts))
     assert_array_equal(np.concatenate(found), expected)
     one = OnlineIsolationMondrianForest(12, score="spacing", window=window, seed=1)
@@ -222,7 +228,7 @@ def test_new_keys_enter_bags_and_renew_their_trees(window):
 @pytest.mark.parametrize("d", [3, 8])
 def test_units_mean_nothing(d):
     X, unit = case("normal", 600, d, seed=7), 2.0 ** np.random.default_rng(0).integers(-40, 40, d)
-    shift = np.random.default_rng(1).integers(-3, 4, d) * 2.0 ** 3
+    shift = np.random.default_rng(1).integers(-3, 4, d) * 2.0**3
     plain = IsolationMondrianForest(**SMALL).fit(X)
     other = IsolationMondrianForest(**SMALL).fit(X * unit)
     assert_array_equal(other.score_samples(X * unit), plain.score_samples(X))
@@ -249,14 +255,35 @@ def test_half_of_the_usual_is_far_from_the_threshold():
     assert (scores > 0.5).mean() < 0.13
 
 
-@pytest.mark.parametrize("X", [
-    np.full((50, 3), 4.0), np.ones((1, 2)), np.repeat([[1.0, 2.0]], 30, axis=0), np.array([[0.0, 1.0], [2.0, 3.0]]),
-    np.arange(40.0)[:, None], np.random.default_rng(0).normal(size=(60, 1500)),
-    np.random.default_rng(0).normal(size=(60, 3)) * 1e-300, np.random.default_rng(0).normal(size=(60, 3)) * 1e300,
-    np.random.default_rng(0).integers(0, 3, size=(300, 7)).astype(float),
-    np.full((20, 2), np.nan), np.array([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]] * 4),
-], ids=["constant", "one row", "one distinct row", "two points", "one feature", "1500 features", "1e-300", "1e300",
-        "few levels", "all missing", "overflow"])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.full((50, 3), 4.0),
+        np.ones((1, 2)),
+        np.repeat([[1.0, 2.0]], 30, axis=0),
+        np.array([[0.0, 1.0], [2.0, 3.0]]),
+        np.arange(40.0)[:, None],
+        np.random.default_rng(0).normal(size=(60, 1500)),
+        np.random.default_rng(0).normal(size=(60, 3)) * 1e-300,
+        np.random.default_rng(0).normal(size=(60, 3)) * 1e300,
+        np.random.default_rng(0).integers(0, 3, size=(300, 7)).astype(float),
+        np.full((20, 2), np.nan),
+        np.array([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]] * 4),
+    ],
+    ids=[
+        "constant",
+        "one row",
+        "one distinct row",
+        "two points",
+        "one feature",
+        "1500 features",
+        "1e-300",
+        "1e300",
+        "few levels",
+        "all missing",
+        "overflow",
+    ],
+)
 def test_bad_input_gives_finite_scores_without_warnings(X):
     Q = np.concatenate([X[:5], X[:1] * 0.6, np.zeros((1, X.shape[1]))])
     with warnings.catch_warnings():

@@ -30,8 +30,9 @@ def test_forests_with_and_without_boxes_agree_to_the_bit(make, d):
     X = make(300, d)
     X[::7, ::3] = np.nan
     Q = np.concatenate([make(300, d), X[:20]])
-    bare, boxed = (Forest.build(X, None, states(0, 6), 120, scaled=True, spaced=True, boxes=boxes)
-                   for boxes in (False, True))
+    bare, boxed = (
+        Forest.build(X, None, states(0, 6), 120, scaled=True, spaced=True, boxes=boxes) for boxes in (False, True)
+    )
     assert "lower" not in bare.columns and "lower" in boxed.columns
     for name in ("recent", "clean", "leaf_clean"):
         assert_array_equal(bare.columns[name], boxed.columns[name])

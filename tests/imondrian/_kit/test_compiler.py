@@ -65,8 +65,11 @@ def test_what_was_compiled_is_kept(folder):
     assert [options[-1] for options in nvrtc.asked] == ["-arch=sm_90", "-arch=sm_75", "-arch=compute_90"]
     assert all("-fmad=false" in options for options in nvrtc.asked) and nvrtc.destroyed == 3
     # Another dtype, another macro: another file. Nothing else is left behind.
-    others = {compiler.compiled(nvrtc, Instance("imondrian", "depth_score", np.dtype(dtype), defines), 90)
-              for dtype in "fd" for defines in ((), (("DIM", 3),))}
+    others = {
+        compiler.compiled(nvrtc, Instance("imondrian", "depth_score", np.dtype(dtype), defines), 90)
+        for dtype in "fd"
+        for defines in ((), (("DIM", 3),))
+    }
     assert len(others) == 4
     assert {path.name for path in folder.iterdir()} == {path.name for path in (*paths, *others)}
 
@@ -81,12 +84,14 @@ def test_a_folder_that_cannot_be_written_is_gone_around(folder, monkeypatch, obs
     if obstacle == "a file in the way":
         folder.write_text("not a folder")
     else:
+
         def refuse(*args, **options):
             raise PermissionError(13, "Permission denied")
 
         make = compiler.tempfile.mkstemp
-        monkeypatch.setattr(compiler.tempfile, "mkstemp",
-                            lambda dir: refuse() if str(dir) == str(folder) else make(dir=dir))
+        monkeypatch.setattr(
+            compiler.tempfile, "mkstemp", lambda dir: refuse() if str(dir) == str(folder) else make(dir=dir)
+        )
     nvrtc = Nvrtc()
     with pytest.warns(RuntimeWarning, match="compiled anew by every process: .*IMONDRIAN_CACHE_DIR names another"):
         path = compiler.compiled(nvrtc, INSTANCE, 90)
@@ -160,8 +165,10 @@ def launched(monkeypatch, folder):
     cupy = types.ModuleType("cupy")
     cupy.ndarray = np.ndarray
     cupy.cuda = types.SimpleNamespace(
-        Device=lambda number: types.SimpleNamespace(attributes=attributes, compute_capability="90"), nvrtc=Nvrtc(),
-        runtime=types.SimpleNamespace(getDevice=lambda: 0))
+        Device=lambda number: types.SimpleNamespace(attributes=attributes, compute_capability="90"),
+        nvrtc=Nvrtc(),
+        runtime=types.SimpleNamespace(getDevice=lambda: 0),
+    )
     cupy.RawModule = lambda path: types.SimpleNamespace(get_function=lambda entry: function)
     return device.CupyDevice(cupy, 0), function
 

@@ -14,13 +14,23 @@ from imondrian._cli import app as forests
 from imondrian._kit.grouped_help import GroupedCommand
 from pointmetrics._cli import app as points
 
-COMMANDS = {f"{program} {name}": command for program, app in (("imondrian", forests.app), ("pointmetrics", points.app))
-            for name, command in app.commands.items() if isinstance(command, GroupedCommand)}
+COMMANDS = {
+    f"{program} {name}": command
+    for program, app in (("imondrian", forests.app), ("pointmetrics", points.app))
+    for name, command in app.commands.items()
+    if isinstance(command, GroupedCommand)
+}
 
 
 def test_all_commands_with_many_options_are_grouped():
-    assert {"imondrian score", "imondrian explain", "imondrian stream", "pointmetrics compare", "pointmetrics sets",
-            "pointmetrics audit"} <= COMMANDS.keys()
+    assert {
+        "imondrian score",
+        "imondrian explain",
+        "imondrian stream",
+        "pointmetrics compare",
+        "pointmetrics sets",
+        "pointmetrics audit",
+    } <= COMMANDS.keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -44,6 +54,6 @@ def test_the_examples_are_command_lines(name):
     assert command._examples
     for example in command._examples:
         words = next(shlex.split(part) for part in example.split(" | ") if part.startswith(name))
-        words = words[2:words.index("<")] if "<" in words else words[2:]
+        words = words[2 : words.index("<")] if "<" in words else words[2:]
         command.make_context(name, words)
         assert f"  {example}\n" in command.get_help(click.Context(command, info_name=name)) + "\n"

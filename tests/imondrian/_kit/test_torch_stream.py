@@ -55,10 +55,14 @@ def libraries(monkeypatch):
     torch = types.ModuleType("torch")
     torch.Tensor = object
     torch.cuda = types.SimpleNamespace(
-        OutOfMemoryError=OutOfMemory, memory_allocated=lambda number: 77, caching_allocator_alloc=allocate,
-        caching_allocator_delete=lambda pointer: log.append(("freed", pointer)), is_initialized=lambda: True,
+        OutOfMemoryError=OutOfMemory,
+        memory_allocated=lambda number: 77,
+        caching_allocator_alloc=allocate,
+        caching_allocator_delete=lambda pointer: log.append(("freed", pointer)),
+        is_initialized=lambda: True,
         empty_cache=lambda: log.append("emptied"),
-        current_stream=lambda number: types.SimpleNamespace(cuda_stream=5, device_index=number))
+        current_stream=lambda number: types.SimpleNamespace(cuda_stream=5, device_index=number),
+    )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(torch_stream, "foreign_stream", lambda cupy, pointer: Entered("stream", pointer))
@@ -73,7 +77,10 @@ def test_memory_comes_from_torch_for_its_stream(libraries):
         malloc.__self__.free(pointer, 3)
         assert libraries.log[3:] == [("allocated", 64, 0, 5), ("freed", 4096)]
     assert [entry for entry in libraries.log if entry[0] == "left"] == [
-        ("left", "allocator"), ("left", "stream"), ("left", "device")]
+        ("left", "allocator"),
+        ("left", "stream"),
+        ("left", "device"),
+    ]
 
 
 def test_want_of_memory_is_cupys_error(libraries):
@@ -116,6 +123,13 @@ def test_cupy_takes_the_allocator():
 
 def test_torch_has_every_function_in_use():
     torch = pytest.importorskip("torch", reason="needs torch")
-    for name in ("caching_allocator_alloc", "caching_allocator_delete", "OutOfMemoryError", "memory_allocated",
-                 "current_stream", "empty_cache", "is_initialized"):
+    for name in (
+        "caching_allocator_alloc",
+        "caching_allocator_delete",
+        "OutOfMemoryError",
+        "memory_allocated",
+        "current_stream",
+        "empty_cache",
+        "is_initialized",
+    ):
         assert hasattr(torch.cuda, name), name

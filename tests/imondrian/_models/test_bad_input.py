@@ -27,8 +27,11 @@ BAD_ROWS = {
     "inf": (with_value(np.inf), ValueError, "Input X contains infinity"),
     "minus inf": (with_value(-np.inf), ValueError, "Input X contains infinity"),
     "float32 inf": (with_value(np.inf).astype(np.float32), ValueError, "Input X contains infinity"),
-    "nan and inf": (np.where(np.arange(180).reshape(60, 3) == 5, np.nan, with_value(np.inf)), ValueError,
-                    "Input X contains infinity"),
+    "nan and inf": (
+        np.where(np.arange(180).reshape(60, 3) == 5, np.nan, with_value(np.inf)),
+        ValueError,
+        "Input X contains infinity",
+    ),
     "empty": (np.empty((0, 3)), ValueError, r"Found array with 0 sample\(s\)"),
     "no features": (np.empty((60, 0)), ValueError, r"Found array with 0 feature\(s\)|X has 0 features"),
     "one dimension": (X[:, 0], ValueError, "Expected 2D array, got 1D array instead"),
@@ -66,8 +69,9 @@ def test_other_widths(width):
     fitted = IsolationMondrianForest(**SMALL).fit(X)
     before = pickle.dumps(fitted)
     for method in ("partial_fit", "score_samples", "predict"):
-        with pytest.raises(ValueError, match=f"X has {width} features, but IsolationMondrianForest is "
-                                             "expecting 3 features"):
+        with pytest.raises(
+            ValueError, match=f"X has {width} features, but IsolationMondrianForest is expecting 3 features"
+        ):
             getattr(fitted, method)(np.ones((5, width)))
     assert pickle.dumps(fitted) == before
     fitted.fit(np.ones((5, width)))
@@ -110,15 +114,18 @@ def test_one_row_and_one_feature_are_enough(window):
             forest.forest_.check()
 
 
-@pytest.mark.parametrize(("weight", "error", "message"), [
-    (-np.ones(60), ValueError, "Negative values in data passed to `sample_weight`"),
-    (np.full(60, np.nan), ValueError, "Input sample_weight contains NaN"),
-    (np.full(60, np.inf), ValueError, "Input sample_weight contains infinity"),
-    (np.ones(59), ValueError, r"sample_weight.shape == \(59,\), expected \(60,\)"),
-    (np.ones((60, 2)), ValueError, "Sample weights must be 1D array or scalar"),
-    (np.zeros(60), ValueError, "at least one weight above 0|at least one non-zero number"),
-    (["heavy"] * 60, ValueError, "could not convert string to float"),
-])
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (-np.ones(60), ValueError, "Negative values in data passed to `sample_weight`"),
+        (np.full(60, np.nan), ValueError, "Input sample_weight contains NaN"),
+        (np.full(60, np.inf), ValueError, "Input sample_weight contains infinity"),
+        (np.ones(59), ValueError, r"sample_weight.shape == \(59,\), expected \(60,\)"),
+        (np.ones((60, 2)), ValueError, "Sample weights must be 1D array or scalar"),
+        (np.zeros(60), ValueError, "at least one weight above 0|at least one non-zero number"),
+        (["heavy"] * 60, ValueError, "could not convert string to float"),
+    ],
+)
 def test_bad_weights(weight, error, message):
     fitted = IsolationMondrianForest(**SMALL).fit(X)
     before = pickle.dumps(fitted)
@@ -158,7 +165,8 @@ def test_a_value_that_overflows_the_forests_precision(window):
 @pytest.mark.parametrize("window", [None, 20, "reservoir"])
 def test_a_value_that_overflows_a_streams_precision(window):
     model = OnlineIsolationMondrianForest.from_estimator(
-        IsolationMondrianForest(**SMALL, window=window).fit(X.astype(np.float32)), list("abc"))
+        IsolationMondrianForest(**SMALL, window=window).fit(X.astype(np.float32)), list("abc")
+    )
     before = pickle.dumps(model)
     for value in (3.5e38, -1.7e308):
         for x in ({"a": 1.0, "b": value}, {"b": value, "new": 1.0}):
@@ -203,46 +211,49 @@ def test_weights_whose_sum_is_too_large_in_time():
     assert np.isfinite(fitted.score_samples(X)).all()
 
 
-@pytest.mark.parametrize(("params", "error", "message"), [
-    ({"n_estimators": 0}, ValueError, "n_estimators must be at least 1, got 0"),
-    ({"n_estimators": -3}, ValueError, "n_estimators must be at least 1, got -3"),
-    ({"n_estimators": 2.0}, TypeError, "n_estimators must be an int, got 2.0"),
-    ({"n_estimators": True}, TypeError, "n_estimators must be an int, got True"),
-    ({"n_estimators": "ten"}, TypeError, "n_estimators must be an int, got 'ten'"),
-    ({"n_estimators": None}, TypeError, "n_estimators must be an int, got None"),
-    ({"max_samples": 0}, ValueError, "max_samples must be at least 1, got 0"),
-    ({"max_samples": -1}, ValueError, "max_samples must be at least 1, got -1"),
-    ({"max_samples": 0.0}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got 0.0"),
-    ({"max_samples": 1.5}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got 1.5"),
-    ({"max_samples": float("nan")}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got nan"),
-    ({"max_samples": "all"}, ValueError, "max_samples must be 'auto', an int or a float"),
-    ({"max_samples": True}, TypeError, "max_samples must be an int, got True"),
-    ({"max_samples": None}, TypeError, "max_samples must be an int, got None"),
-    ({"score": "paper"}, ValueError, "score must be one of .*'default', 'depth', 'insertion'.* got 'paper'"),
-    ({"score": None}, ValueError, "score must be one of .* got None"),
-    ({"window": 0}, ValueError, "window must be at least 1, got 0"),
-    ({"window": -5}, ValueError, "window must be at least 1, got -5"),
-    ({"window": 2.5}, TypeError, "window must be an int, got 2.5"),
-    ({"window": True}, TypeError, "window must be an int, got True"),
-    ({"window": "sliding"}, ValueError, "window must be None, an int, 'reservoir', .* got 'sliding'"),
-    ({"window": "reservoir", "max_samples": 0.5}, TypeError, "max_samples with window='reservoir' must be an int"),
-    ({"window": "decayed", "horizon": 0}, ValueError, "horizon must be at least 1, got 0"),
-    ({"window": "thinned", "horizon": 99.5}, TypeError, "horizon must be an int, got 99.5"),
-    ({"scale": "standard"}, ValueError, "scale must be 'robust' or None, got 'standard'"),
-    ({"scale": 1.0}, ValueError, "scale must be 'robust' or None, got 1.0"),
-    ({"max_bytes": 0}, ValueError, "max_bytes must be at least 1, got 0"),
-    ({"max_bytes": 1e6}, TypeError, "max_bytes must be an int, got 1000000.0"),
-    ({"contamination": 0.0}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.0"),
-    ({"contamination": 0.6}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.6"),
-    ({"contamination": -0.1}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got -0.1"),
-    ({"contamination": "some"}, ValueError, "contamination must be 'auto' or a float .* got 'some'"),
-    ({"contamination": True}, ValueError, "contamination must be 'auto' or a float .* got True"),
-    ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
-    ({"n_jobs": 1.5}, TypeError, "n_jobs must be None or an int, got 1.5"),
-    ({"n_jobs": "all"}, TypeError, "n_jobs must be None or an int, got 'all'"),
-    ({"n_jobs": True}, TypeError, "n_jobs must be None or an int, got True"),
-    ({"random_state": "seed"}, ValueError, "'seed' cannot be used to seed"),
-])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"n_estimators": 0}, ValueError, "n_estimators must be at least 1, got 0"),
+        ({"n_estimators": -3}, ValueError, "n_estimators must be at least 1, got -3"),
+        ({"n_estimators": 2.0}, TypeError, "n_estimators must be an int, got 2.0"),
+        ({"n_estimators": True}, TypeError, "n_estimators must be an int, got True"),
+        ({"n_estimators": "ten"}, TypeError, "n_estimators must be an int, got 'ten'"),
+        ({"n_estimators": None}, TypeError, "n_estimators must be an int, got None"),
+        ({"max_samples": 0}, ValueError, "max_samples must be at least 1, got 0"),
+        ({"max_samples": -1}, ValueError, "max_samples must be at least 1, got -1"),
+        ({"max_samples": 0.0}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got 0.0"),
+        ({"max_samples": 1.5}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got 1.5"),
+        ({"max_samples": float("nan")}, ValueError, r"max_samples must be in \(0, 1\] when it is a float, got nan"),
+        ({"max_samples": "all"}, ValueError, "max_samples must be 'auto', an int or a float"),
+        ({"max_samples": True}, TypeError, "max_samples must be an int, got True"),
+        ({"max_samples": None}, TypeError, "max_samples must be an int, got None"),
+        ({"score": "paper"}, ValueError, "score must be one of .*'default', 'depth', 'insertion'.* got 'paper'"),
+        ({"score": None}, ValueError, "score must be one of .* got None"),
+        ({"window": 0}, ValueError, "window must be at least 1, got 0"),
+        ({"window": -5}, ValueError, "window must be at least 1, got -5"),
+        ({"window": 2.5}, TypeError, "window must be an int, got 2.5"),
+        ({"window": True}, TypeError, "window must be an int, got True"),
+        ({"window": "sliding"}, ValueError, "window must be None, an int, 'reservoir', .* got 'sliding'"),
+        ({"window": "reservoir", "max_samples": 0.5}, TypeError, "max_samples with window='reservoir' must be an int"),
+        ({"window": "decayed", "horizon": 0}, ValueError, "horizon must be at least 1, got 0"),
+        ({"window": "thinned", "horizon": 99.5}, TypeError, "horizon must be an int, got 99.5"),
+        ({"scale": "standard"}, ValueError, "scale must be 'robust' or None, got 'standard'"),
+        ({"scale": 1.0}, ValueError, "scale must be 'robust' or None, got 1.0"),
+        ({"max_bytes": 0}, ValueError, "max_bytes must be at least 1, got 0"),
+        ({"max_bytes": 1e6}, TypeError, "max_bytes must be an int, got 1000000.0"),
+        ({"contamination": 0.0}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.0"),
+        ({"contamination": 0.6}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got 0.6"),
+        ({"contamination": -0.1}, ValueError, r"contamination must be 'auto' or a float in \(0, 0.5\], got -0.1"),
+        ({"contamination": "some"}, ValueError, "contamination must be 'auto' or a float .* got 'some'"),
+        ({"contamination": True}, ValueError, "contamination must be 'auto' or a float .* got True"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
+        ({"n_jobs": 1.5}, TypeError, "n_jobs must be None or an int, got 1.5"),
+        ({"n_jobs": "all"}, TypeError, "n_jobs must be None or an int, got 'all'"),
+        ({"n_jobs": True}, TypeError, "n_jobs must be None or an int, got True"),
+        ({"random_state": "seed"}, ValueError, "'seed' cannot be used to seed"),
+    ],
+)
 def test_bad_parameters(params, error, message):
     fitted = IsolationMondrianForest(**SMALL).fit(X)
     learnt = pickle.dumps(fitted.forest_)
@@ -261,20 +272,23 @@ def test_bad_parameters(params, error, message):
 # -- river ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("params", "error", "message"), [
-    ({"n_trees": 0}, ValueError, "n_trees must be at least 1, got 0"),
-    ({"n_trees": 1.0}, TypeError, "n_trees must be an int, got 1.0"),
-    ({"window": 0}, ValueError, "window must be at least 1, got 0"),
-    ({"window": 0.5}, TypeError, "window must be an int, got 0.5"),
-    ({"window": "all"}, ValueError, "window must be None, an int, 'reservoir', .* got 'all'"),
-    ({"horizon": -1}, ValueError, "horizon must be at least 1, got -1"),
-    ({"scale": True}, ValueError, "scale must be 'robust' or None, got True"),
-    ({"max_features": 0}, ValueError, "max_features must be at least 1, got 0"),
-    ({"max_features": None}, TypeError, "max_features must be an int, got None"),
-    ({"max_bytes": -1}, ValueError, "max_bytes must be at least 1, got -1"),
-    ({"score": "best"}, ValueError, "score must be one of .* got 'best'"),
-    ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
-])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"n_trees": 0}, ValueError, "n_trees must be at least 1, got 0"),
+        ({"n_trees": 1.0}, TypeError, "n_trees must be an int, got 1.0"),
+        ({"window": 0}, ValueError, "window must be at least 1, got 0"),
+        ({"window": 0.5}, TypeError, "window must be an int, got 0.5"),
+        ({"window": "all"}, ValueError, "window must be None, an int, 'reservoir', .* got 'all'"),
+        ({"horizon": -1}, ValueError, "horizon must be at least 1, got -1"),
+        ({"scale": True}, ValueError, "scale must be 'robust' or None, got True"),
+        ({"max_features": 0}, ValueError, "max_features must be at least 1, got 0"),
+        ({"max_features": None}, TypeError, "max_features must be an int, got None"),
+        ({"max_bytes": -1}, ValueError, "max_bytes must be at least 1, got -1"),
+        ({"score": "best"}, ValueError, "score must be one of .* got 'best'"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
+    ],
+)
 def test_bad_river_parameters(params, error, message):
     with pytest.raises(error, match=message):
         OnlineIsolationMondrianForest(**params)
@@ -286,13 +300,16 @@ def learnt():
     return model
 
 
-@pytest.mark.parametrize(("x", "error", "message"), [
-    ({"a": "high", "b": 1.0}, TypeError, r"x\['a'\] must be a number, got 'high'"),
-    ({"new": [1.0], "b": 1.0}, TypeError, r"x\['new'\] must be a number, got \[1.0\]"),
-    ({"b": 1 + 2j}, TypeError, r"x\['b'\] must be a number"),
-    ({"b": float("inf"), "new": 1.0}, ValueError, r"x\['b'\] must be finite, got inf"),
-    ({"b": float("-inf")}, ValueError, r"x\['b'\] must be finite, got -inf"),
-])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ({"a": "high", "b": 1.0}, TypeError, r"x\['a'\] must be a number, got 'high'"),
+        ({"new": [1.0], "b": 1.0}, TypeError, r"x\['new'\] must be a number, got \[1.0\]"),
+        ({"b": 1 + 2j}, TypeError, r"x\['b'\] must be a number"),
+        ({"b": float("inf"), "new": 1.0}, ValueError, r"x\['b'\] must be finite, got inf"),
+        ({"b": float("-inf")}, ValueError, r"x\['b'\] must be finite, got -inf"),
+    ],
+)
 def test_bad_dicts(x, error, message):
     model = learnt()
     before = pickle.dumps(model)
@@ -302,14 +319,20 @@ def test_bad_dicts(x, error, message):
         assert pickle.dumps(model) == before
 
 
-@pytest.mark.parametrize(("rows", "error", "message"), [
-    (pd.DataFrame(with_value(np.inf), columns=list("abc")), ValueError,
-     "X must be finite, got inf in row 7, column 'b'"),
-    (with_value(-np.inf), ValueError, "X must be finite, got -inf in row 7, column 1"),
-    (X[:, 0], ValueError, r"X must have shape \(n, n_features\), got \(60,\)"),
-    (pd.DataFrame({"a": ["x", "y"], "new": [1.0, 2.0]}), (TypeError, ValueError), r"could not convert|must be"),
-    (X + 1j, (TypeError, ValueError), "[Cc]omplex|must be"),
-])
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (
+            pd.DataFrame(with_value(np.inf), columns=list("abc")),
+            ValueError,
+            "X must be finite, got inf in row 7, column 'b'",
+        ),
+        (with_value(-np.inf), ValueError, "X must be finite, got -inf in row 7, column 1"),
+        (X[:, 0], ValueError, r"X must have shape \(n, n_features\), got \(60,\)"),
+        (pd.DataFrame({"a": ["x", "y"], "new": [1.0, 2.0]}), (TypeError, ValueError), r"could not convert|must be"),
+        (X + 1j, (TypeError, ValueError), "[Cc]omplex|must be"),
+    ],
+)
 def test_bad_frames(rows, error, message):
     model = learnt()
     before = pickle.dumps(model)

@@ -138,6 +138,7 @@ def test_updates_of_many_threads_are_one_after_the_other():
 @pytest.mark.parametrize("score", ["depth", "insertion"])
 def test_every_score_is_of_a_moment_between_updates(window, score):
     """What a thread sees while another learns is the score after some number of its points, no mixture."""
+
     def fresh():
         return OnlineIsolationMondrianForest(5, window=window, horizon=300, score=score, seed=1)
 

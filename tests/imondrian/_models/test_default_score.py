@@ -23,12 +23,16 @@ def online(score, n=400, **params):
 def test_streams_and_tables_have_defaults_of_their_own():
     assert np.array_equal(online("default").score_many(X), online("depth").score_many(X))
     assert not np.array_equal(online("default").score_many(X), online("spacing").score_many(X))
-    batch = {score: IsolationMondrianForest(6, score=score, random_state=1).fit(X).score_samples(X)
-             for score in ("default", "spacing", "depth")}
+    batch = {
+        score: IsolationMondrianForest(6, score=score, random_state=1).fit(X).score_samples(X)
+        for score in ("default", "spacing", "depth")
+    }
     assert np.array_equal(batch["default"], batch["spacing"]) and not np.array_equal(batch["default"], batch["depth"])
     kept = IsolationMondrianForest(6, window="thinned", random_state=1).partial_fit(X)
-    assert np.array_equal(kept.score_samples(X), IsolationMondrianForest(
-        6, window="thinned", score="spacing", random_state=1).partial_fit(X).score_samples(X))
+    assert np.array_equal(
+        kept.score_samples(X),
+        IsolationMondrianForest(6, window="thinned", score="spacing", random_state=1).partial_fit(X).score_samples(X),
+    )
 
 
 def test_info_says_what_it_stands_for():
@@ -69,8 +73,10 @@ def test_a_file_of_today_keeps_its_meaning(tmp_path):
 
 def test_a_folder_from_before_keeps_its_meaning(tmp_path):
     keys, later = ["a", "b"] * 150, ["a", "b"] * 50
-    with KeyedForest(tmp_path / "old", score="spacing", seed=3) as forest, \
-            KeyedForest(tmp_path / "twin", score="spacing", seed=3) as twin:
+    with (
+        KeyedForest(tmp_path / "old", score="spacing", seed=3) as forest,
+        KeyedForest(tmp_path / "twin", score="spacing", seed=3) as twin,
+    ):
         assert np.array_equal(forest.score_learn_many(keys, X[:300]), twin.score_learn_many(keys, X[:300]))
         forest._store.write_note(_SETTINGS, json.dumps({**forest._parameters, "score": "default", "seed": 3}).encode())
     for again in (KeyedForest.open, KeyedForest, lambda path: KeyedForest(path, score="spacing")):

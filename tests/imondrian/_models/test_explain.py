@@ -40,8 +40,18 @@ def assert_matches(forest, Q, score):
 
 @pytest.mark.parametrize("score", ALL)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("name", "d"), [("normal", 1), ("normal", 3), ("normal", 7), ("lattice", 3), ("duplicates", 6),
-                                         ("constant_features", 7), ("one_point", 2)])
+@pytest.mark.parametrize(
+    ("name", "d"),
+    [
+        ("normal", 1),
+        ("normal", 3),
+        ("normal", 7),
+        ("lattice", 3),
+        ("duplicates", 6),
+        ("constant_features", 7),
+        ("one_point", 2),
+    ],
+)
 def test_batch_matches_the_slow_walk(name, d, dtype, score):
     X = case(name, 40, d, seed=d, dtype=dtype)
     forest = Forest.build(X, None, states(0, 3), 40, scaled=True, spaced=True)
@@ -137,7 +147,7 @@ def test_slopes_are_secants_and_tangents():
     level = float(spacing_scores(np.array([0.2]))[0])
     assert_allclose(slope[~far], 2 * np.log(2) * level * (1 - level), rtol=1e-8)
     depth = np.array([2.0, 7.0, 7.0 + 1e-12, 30.0])
-    rise = 2 ** (-depth / 10) - 2 ** -0.7
+    rise = 2 ** (-depth / 10) - 2**-0.7
     assert_allclose(depth_slope(depth, 7.0, 10.0) * (depth - 7.0), rise, rtol=1e-3, atol=1e-15)
     assert (depth_slope(depth, 7.0, 0.0) == 0).all()
 
@@ -211,9 +221,16 @@ def test_before_fitting_and_on_bad_rows():
 
 
 @pytest.mark.parametrize("score", ["default", "depth", "insertion"])
-@pytest.mark.parametrize("X", [np.full((9, 2), 4.0), np.ones((1, 2)),
-                               np.random.default_rng(0).normal(size=(30, 2)) * 1e300,
-                               np.full((9, 2), np.nan), np.array([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]])])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.full((9, 2), 4.0),
+        np.ones((1, 2)),
+        np.random.default_rng(0).normal(size=(30, 2)) * 1e300,
+        np.full((9, 2), np.nan),
+        np.array([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]]),
+    ],
+)
 def test_awkward_data_adds_up(X, score):
     forest = IsolationMondrianForest(7, score=score, random_state=0).fit(X)
     Q = np.concatenate([X[:3], np.zeros((1, 2)), np.full((1, 2), 1.7e308)])

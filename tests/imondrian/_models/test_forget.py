@@ -28,8 +28,10 @@ X = np.random.default_rng(0).normal(size=(120, 3))
 def members(forest, t):
     """The only coordinate of each member of tree t, in the order of the ring or heap."""
     c = forest.columns
-    return [c["points"][c["leaf_point"][t, leaf], 0] if leaf >= 0 else None
-            for leaf in c["member_leaf"][t, :c["stream"][t, 1]]]
+    return [
+        c["points"][c["leaf_point"][t, leaf], 0] if leaf >= 0 else None
+        for leaf in c["member_leaf"][t, : c["stream"][t, 1]]
+    ]
 
 
 # -- all or nothing --------------------------------------------------------------------------------------
@@ -39,9 +41,11 @@ def members(forest, t):
 def test_points_never_seen_are_named_and_nothing_is_forgotten(window):
     forest = IsolationMondrianForest(**SMALL, window=window, max_samples=200).fit(X)
     before = pickle.dumps(forest)
-    for rows, message in ((X[:5] + 1e-9, "5 of 5 not found, the first of them row 0; nothing was forgotten"),
-                          (np.concatenate([X[:7], X[:1] * 2, X[8:9], X[9:10] + 1]), "2 of 10 .* row 7"),
-                          (X[[3, 4, 3]], "1 of 3 not found, the first of them row 2")):
+    for rows, message in (
+        (X[:5] + 1e-9, "5 of 5 not found, the first of them row 0; nothing was forgotten"),
+        (np.concatenate([X[:7], X[:1] * 2, X[8:9], X[9:10] + 1]), "2 of 10 .* row 7"),
+        (X[[3, 4, 3]], "1 of 3 not found, the first of them row 2"),
+    ):
         with pytest.raises(ValueError, match=f"X must hold points that some tree holds: {message}"):
             forest.forget(rows)
         assert pickle.dumps(forest) == before
@@ -108,13 +112,13 @@ def test_the_threshold_follows():
 def test_a_sliding_window_keeps_the_last_points_but_for_the_forgotten(chunk):
     rng = np.random.default_rng(0)
     forest = empty(1, n_trees=3, capacity=16, memory=SLIDING)
-    values, kept = iter(range(10 ** 6)), []
+    values, kept = iter(range(10**6)), []
     for _ in range(60):
         new = [float(next(values) // 2) for _ in range(chunk)]  # every value twice
         forest.learn(np.array(new)[:, None])
         kept = (kept + new)[-16:]
         present = [value for value in kept if value is not None]
-        for gone in rng.permutation(present)[:rng.integers(0, 4)].tolist():
+        for gone in rng.permutation(present)[: rng.integers(0, 4)].tolist():
             forest.forget(np.array([[gone]]))
             kept[kept.index(gone)] = None
         forest.check()
@@ -168,8 +172,10 @@ def test_copies_leave_a_reservoir_with_the_keys_of_a_sample():
     forest.learn(values)
     keys = []
     single = [t for t in range(3000) if members(forest, t).count(0.0) == 2]
-    smaller = {t: min(k for k, v in zip(forest.columns["member_key"][t], members(forest, t), strict=True) if v == 0.0)
-               for t in single}
+    smaller = {
+        t: min(k for k, v in zip(forest.columns["member_key"][t], members(forest, t), strict=True) if v == 0.0)
+        for t in single
+    }
     forest.forget(np.zeros((1, 1)))
     forest.check()
     for t in single:
@@ -179,22 +185,39 @@ def test_copies_leave_a_reservoir_with_the_keys_of_a_sample():
 
 
 @settings(max_examples=80)
-@given(name=st.sampled_from(sorted(CASES)), d=st.sampled_from([1, 3, 9]), dtype=DTYPES, seed=SEEDS,
-       window=st.integers(1, 20), memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]),
-       decay=st.sampled_from([0.0, 0.05]), scaled=st.booleans(), holes=st.booleans(),
-       steps=st.lists(st.tuples(st.sampled_from(["learn", "learn", "forget", "pickle"]), st.integers(1, 25)),
-                      min_size=2, max_size=12))
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    d=st.sampled_from([1, 3, 9]),
+    dtype=DTYPES,
+    seed=SEEDS,
+    window=st.integers(1, 20),
+    memory=st.sampled_from([UNBOUNDED, SLIDING, RESERVOIR]),
+    decay=st.sampled_from([0.0, 0.05]),
+    scaled=st.booleans(),
+    holes=st.booleans(),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["learn", "learn", "forget", "pickle"]), st.integers(1, 25)), min_size=2, max_size=12
+    ),
+)
 def test_any_history(name, d, dtype, seed, window, memory, decay, scaled, holes, steps):
     rng = np.random.default_rng(seed)
     stream = case(name, 320, d, seed=seed, dtype=dtype)
     if holes:
         stream[rng.random(stream.shape) < 0.3] = np.nan
-    forest = empty(d, dtype=dtype, seed=seed, n_trees=3, capacity=window, memory=memory,
-                   decay=decay if memory else 0.0, scaled=scaled)
+    forest = empty(
+        d,
+        dtype=dtype,
+        seed=seed,
+        n_trees=3,
+        capacity=window,
+        memory=memory,
+        decay=decay if memory else 0.0,
+        scaled=scaled,
+    )
     at = 0
     for step, size in steps:
         if step == "learn":
-            forest.learn(stream[at:at + size], score="insertion")
+            forest.learn(stream[at : at + size], score="insertion")
             at += size
         elif step == "pickle":
             forest = pickle.loads(pickle.dumps(forest))

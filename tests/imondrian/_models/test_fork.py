@@ -104,8 +104,11 @@ def test_a_child_forked_during_an_update_works_or_says_so(make, score, learn):
         for _ in range(20):
             found = in_child(lambda: (getattr(model, score)(X[:5]), getattr(model, learn)(X[:5]))[0])
             outcomes.add(found.partition(".")[0] if isinstance(found, str) else "worked")
-    assert outcomes <= {"worked", "RuntimeError: this process was forked while another thread was changing the model: "
-                        "what is here is half changed"}
+    assert outcomes <= {
+        "worked",
+        "RuntimeError: this process was forked while another thread was changing the model: "
+        "what is here is half changed",
+    }
     assert getattr(model, score)(X[:5]).shape == (5,)
 
 
@@ -187,8 +190,15 @@ def test_a_keyed_forest_stays_with_the_parent(tmp_path, temporary):
     with KeyedForest(None if temporary else tmp_path / "models", max_models=2, seed=0) as forest:
         for i in range(100):
             forest.learn_one(i % 5, {"a": float(i)})
-        calls = [lambda: forest.learn_one(0, {"a": 1.0}), lambda: forest.score_one(0, {"a": 1.0}), forest.flush,
-                 forest.info, lambda: list(forest.keys()), lambda: forest.model(0), lambda: 0 in forest]
+        calls = [
+            lambda: forest.learn_one(0, {"a": 1.0}),
+            lambda: forest.score_one(0, {"a": 1.0}),
+            forest.flush,
+            forest.info,
+            lambda: list(forest.keys()),
+            lambda: forest.model(0),
+            lambda: 0 in forest,
+        ]
         for call in calls:
             assert in_child(call).startswith("RuntimeError: this KeyedForest was opened before the process was forked")
         assert in_child(forest.close) is None

@@ -71,8 +71,12 @@ def call(model, name, *arguments):
 
 def run(code, path, jobs=1):
     """Run statements after CHILD; return its output."""
-    ended = subprocess.run([sys.executable, "-c", CHILD + code, str(path / "model"), str(jobs)], capture_output=True,
-                           text=True, timeout=600)
+    ended = subprocess.run(
+        [sys.executable, "-c", CHILD + code, str(path / "model"), str(jobs)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -81,7 +85,8 @@ def run(code, path, jobs=1):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_long_calls_are_interrupted_and_undone(tmp_path, jobs):
     # Each of these would take the processor for ten seconds to some minutes.
-    run("""
+    run(
+        """
 BIG = IsolationMondrianForest(60, max_samples=1.0, n_jobs=JOBS, random_state=0)
 MANY = IsolationMondrianForest(20_000, n_jobs=JOBS, random_state=0)
 spent = [call(*each) for each in [
@@ -90,13 +95,17 @@ spent = [call(*each) for each in [
     (STREAM, "score_learn_many", X), (STREAM, "learn_many", WIDE),
     (EMPTY, "learn_many", X), (EMPTY, "learn_many", GAPS)]]
 assert max(spent) < 8.0, spent
-""", tmp_path, jobs)
+""",
+        tmp_path,
+        jobs,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_reading_calls_are_interrupted(tmp_path, jobs):
-    run("""
+    run(
+        """
 X = np.vstack([X] * 5)
 spent = [call(*each) for each in [
     (BATCH, "score_samples", X), (BATCH, "p_values", X), (BATCH, "explain", X), (STREAM, "score_many", X),
@@ -105,19 +114,26 @@ DEEP = IsolationMondrianForest(300, score="depth", n_jobs=JOBS, random_state=0).
 spent.append(call(DEEP, "score_samples", X))
 BATCH.set_params(score="insertion"); spent.append(call(BATCH, "score_samples", X))
 assert max(spent) < 8.0, spent
-""", tmp_path, jobs)
+""",
+        tmp_path,
+        jobs,
+    )
 
 
 @pytest.mark.slow
 def test_forgetting_is_interrupted_and_undone(tmp_path):
-    run("""
+    run(
+        """
 MANY = IsolationMondrianForest(60, scale=None, score="depth", random_state=0).partial_fit(X[:10_000])
 call(MANY, "forget", X[:10_000])
-""", tmp_path)
+""",
+        tmp_path,
+    )
 
 
 def interrupted(model, name, *arguments, after_s=0.06):
     """Interrupt a call soon after its beginning."""
+
     def come():
         time.sleep(after_s)
         os.kill(os.getpid(), signal.SIGINT)
@@ -131,12 +147,16 @@ def interrupted(model, name, *arguments, after_s=0.06):
             thread.join()
 
 
-@pytest.mark.parametrize("make", [
-    lambda: IsolationMondrianForest(200, random_state=0).partial_fit(X),
-    lambda: IsolationMondrianForest(200, random_state=0, window=500).partial_fit(X),
-    lambda: IsolationMondrianForest(200, random_state=0).fit(X),
-    lambda: IsolationMondrianForest(200, random_state=0, score="depth", scale=None, window="reservoir").fit(X),
-], ids=["unbounded", "window", "fitted", "reservoir"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: IsolationMondrianForest(200, random_state=0).partial_fit(X),
+        lambda: IsolationMondrianForest(200, random_state=0, window=500).partial_fit(X),
+        lambda: IsolationMondrianForest(200, random_state=0).fit(X),
+        lambda: IsolationMondrianForest(200, random_state=0, score="depth", scale=None, window="reservoir").fit(X),
+    ],
+    ids=["unbounded", "window", "fitted", "reservoir"],
+)
 def test_a_model_goes_on_to_the_bit_after_an_interrupt(make):
     model, twin = make(), make()
     interrupted(model, "partial_fit", np.vstack([X] * 40))
@@ -150,9 +170,11 @@ def test_a_model_goes_on_to_the_bit_after_an_interrupt(make):
 
 def test_what_undo_keeps_is_what_was_there():
     # Without signals: any error that leaves the context has the same effect.
-    for make in (lambda: IsolationMondrianForest(100, random_state=0).partial_fit(X),
-                 lambda: IsolationMondrianForest(100, random_state=0).fit(X),
-                 lambda: IsolationMondrianForest(100, random_state=0, window=100).partial_fit(X)):
+    for make in (
+        lambda: IsolationMondrianForest(100, random_state=0).partial_fit(X),
+        lambda: IsolationMondrianForest(100, random_state=0).fit(X),
+        lambda: IsolationMondrianForest(100, random_state=0, window=100).partial_fit(X),
+    ):
         model = make()
         forest = model.forest_
         before = pickle.dumps(forest.__getstate__()), forest.n_updates, set(forest.columns)

@@ -19,7 +19,8 @@ BATCH = {
     "window": lambda: IsolationMondrianForest(8, window=64, random_state=0).fit(X[:600]),
     "random state": lambda: IsolationMondrianForest(8, random_state=np.random.RandomState(3)).fit(X[:600]),
     "imported": lambda: IsolationMondrianForest.from_isolation_forest(
-        IsolationForest(n_estimators=8, random_state=0).fit(X), X[:50]),
+        IsolationForest(n_estimators=8, random_state=0).fit(X), X[:50]
+    ),
 }
 
 

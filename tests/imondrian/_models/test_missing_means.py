@@ -27,6 +27,7 @@ def holed(n, d, share=0.4, seed=0, dtype=np.float64):
 
 def both_ways(columns, t, x):
     """The leaf depth of x if it went both ways for want of a value, in proportion to the masses."""
+
     def below(v, depth):
         if v < 0:
             return depth + slow.hidden_depth(float(columns["leaf_mass"][t, ~v]))
@@ -39,8 +40,9 @@ def both_ways(columns, t, x):
     return below(int(columns["header"][t, 0]), 0)
 
 
-@pytest.mark.parametrize("x", [[0.1, math.nan, 2.5], [math.nan, -3.0, math.nan], [math.nan, 0.2, 0.1],
-                               [4.0, math.nan, math.nan]])
+@pytest.mark.parametrize(
+    "x", [[0.1, math.nan, 2.5], [math.nan, -3.0, math.nan], [math.nan, 0.2, 0.1], [4.0, math.nan, math.nan]]
+)
 def test_in_expectation_a_row_goes_both_ways(x):
     X = np.random.default_rng(0).normal(size=(60, 3))
     forest = Forest.build(X, None, states(0, 1500), 60, scaled=True)
@@ -53,8 +55,9 @@ def test_in_expectation_a_row_goes_both_ways(x):
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_kept_means_are_those_of_a_fresh_copy(memory, dtype):
     rng = np.random.default_rng(memory)
-    forest = Forest.for_stream(7, dtype, states(1, 40), memory, None if memory == UNBOUNDED else 40, 0.02,
-                               scaled=True, spaced=True)
+    forest = Forest.for_stream(
+        7, dtype, states(1, 40), memory, None if memory == UNBOUNDED else 40, 0.02, scaled=True, spaced=True
+    )
     Q = np.concatenate([holed(20, 7, seed=5, dtype=dtype) * 2, np.full((1, 7), np.nan, dtype)])
     held = []
     for step in range(60):
@@ -132,7 +135,7 @@ def test_means_stay_within_max_bytes_without_a_window():
     forest = IsolationMondrianForest(10, max_bytes=limit, random_state=0)
     with pytest.raises(MemoryError):
         for start in range(0, 4000, 20):
-            forest.partial_fit(X[start:start + 20])
+            forest.partial_fit(X[start : start + 20])
             assert np.isfinite(forest.score_samples(np.full((2, 4), np.nan))).all()
             assert sys.getsizeof(forest) <= limit
     batch = IsolationMondrianForest(10, random_state=0, score="insertion").fit(X)

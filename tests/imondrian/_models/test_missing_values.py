@@ -79,8 +79,8 @@ def test_scoring_while_learning_is_scoring_before_it(score, memory):
     together, apart = (empty(3, capacity=30, memory=memory, n_trees=9, scaled=True) for _ in range(2))
     scores = together.learn(X, score=score)
     for i in range(len(X)):
-        assert apart.scores(X[i:i + 1], score)[0] == pytest.approx(scores[i], rel=1e-12)
-        apart.learn(X[i:i + 1])
+        assert apart.scores(X[i : i + 1], score)[0] == pytest.approx(scores[i], rel=1e-12)
+        apart.learn(X[i : i + 1])
 
 
 # -- building and inserting ------------------------------------------------------------------------------
@@ -102,8 +102,11 @@ def reference_sample(grow):
 def masses(forest, t):
     """Mass and point of every leaf."""
     c = forest.columns
-    return sorted((str(c["points"][c["leaf_point"][t, s], :2].tolist()), float(c["leaf_mass"][t, s]))
-                  for s in range(c["header"][t, 5]) if c["leaf_point"][t, s] >= 0)
+    return sorted(
+        (str(c["points"][c["leaf_point"][t, s], :2].tolist()), float(c["leaf_mass"][t, s]))
+        for s in range(c["header"][t, 5])
+        if c["leaf_point"][t, s] >= 0
+    )
 
 
 def reference_masses(tree):
@@ -138,8 +141,10 @@ def test_built_trees_match_the_reference():
     forest.check()
     found = p_values(native_sample(forest), reference_sample(lambda tree: tree.build(POINTS)))
     assert min(found.values()) > ACCEPT, found
-    assert_same_shares([masses(forest, t) for t in range(N_TREES)],
-                       [reference_masses(slow.MondrianTree(seed).build(POINTS)) for seed in range(N_TREES)])
+    assert_same_shares(
+        [masses(forest, t) for t in range(N_TREES)],
+        [reference_masses(slow.MondrianTree(seed).build(POINTS)) for seed in range(N_TREES)],
+    )
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5, 6, 7, 8], [6, 1, 8, 2, 5, 4, 3, 7, 0]])
@@ -154,8 +159,10 @@ def test_streamed_trees_match_the_reference(order):
     forest.check()
     found = p_values(native_sample(forest), reference_sample(grow))
     assert min(found.values()) > ACCEPT, found
-    assert_same_shares([masses(forest, t) for t in range(N_TREES)],
-                       [reference_masses(grow(slow.MondrianTree(seed))) for seed in range(N_TREES)])
+    assert_same_shares(
+        [masses(forest, t) for t in range(N_TREES)],
+        [reference_masses(grow(slow.MondrianTree(seed))) for seed in range(N_TREES)],
+    )
 
 
 def test_rows_follow_the_side_where_most_values_are():
@@ -166,8 +173,10 @@ def test_rows_follow_the_side_where_most_values_are():
         streamed.learn(X)
         for forest in (Forest.build(X, None, states(0, 4), len(X)), streamed):
             for t in range(4):
-                held = {forest.columns["points"][forest.columns["leaf_point"][t, s], 0]:
-                        forest.columns["leaf_mass"][t, s] for s in range(2)}
+                held = {
+                    forest.columns["points"][forest.columns["leaf_point"][t, s], 0]: forest.columns["leaf_mass"][t, s]
+                    for s in range(2)
+                }
                 assert held[goes_with] == values.count(goes_with) + 1
                 assert held[1 - goes_with] == values.count(1 - goes_with)
 
@@ -235,7 +244,7 @@ def test_chunks_and_threads_change_nothing(window):
     whole = IsolationMondrianForest(**SMALL, window=window).partial_fit(X)
     parts = IsolationMondrianForest(**SMALL, window=window, n_jobs=3)
     for begin in range(0, 900, 130):
-        parts.partial_fit(X[begin:begin + 130])
+        parts.partial_fit(X[begin : begin + 130])
     for score in SCORES:
         parts.set_params(score=score)
         assert_array_equal(parts.score_samples(X), whole.set_params(score=score).score_samples(X))
@@ -277,5 +286,10 @@ def test_both_classes_mean_the_same_by_missing(window, score):
     fitted.partial_fit(X[200:])
     expected = -fitted.score_samples(X[:60])
     assert_array_equal(model.score_many(X[:60]), expected)
-    assert_array_equal([model.score_one({j: None if math.isnan(value) else value for j, value in enumerate(row)})
-                        for row in X[:60].tolist()], expected)
+    assert_array_equal(
+        [
+            model.score_one({j: None if math.isnan(value) else value for j, value in enumerate(row)})
+            for row in X[:60].tolist()
+        ],
+        expected,
+    )

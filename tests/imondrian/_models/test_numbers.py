@@ -26,20 +26,81 @@ DAY = datetime.datetime(2024, 1, 2)
 
 # value -> the number that it is
 NUMBERS = [
-    (True, 1.0), (3, 3.0), (2 ** 70, float(2 ** 70)), (0.5, 0.5), (-0.0, -0.0), (fractions.Fraction(1, 4), 0.25),
-    (decimal.Decimal("0.125"), 0.125), (np.bool_(True), 1.0), (np.int8(-3), -3.0), (np.uint64(2 ** 63), 2.0 ** 63),
-    (np.float16(0.5), 0.5), (np.float32(0.25), 0.25), (np.float64(2.5), 2.5), (np.longdouble(1.5), 1.5),
-    (np.array(4.0), 4.0), (np.array(4, np.int16), 4.0),
+    (True, 1.0),
+    (3, 3.0),
+    (2**70, float(2**70)),
+    (0.5, 0.5),
+    (-0.0, -0.0),
+    (fractions.Fraction(1, 4), 0.25),
+    (decimal.Decimal("0.125"), 0.125),
+    (np.bool_(True), 1.0),
+    (np.int8(-3), -3.0),
+    (np.uint64(2**63), 2.0**63),
+    (np.float16(0.5), 0.5),
+    (np.float32(0.25), 0.25),
+    (np.float64(2.5), 2.5),
+    (np.longdouble(1.5), 1.5),
+    (np.array(4.0), 4.0),
+    (np.array(4, np.int16), 4.0),
 ]
-MISSING = [None, math.nan, np.float32("nan"), np.longdouble("nan"), decimal.Decimal("nan"), decimal.Decimal("snan"),
-           pd.NA, np.ma.masked]
-INFINITE = [math.inf, -math.inf, np.float32("inf"), 10 ** 400, -10 ** 5000, fractions.Fraction(10 ** 400),
-            decimal.Decimal("1e400"), decimal.Decimal("-Infinity"), np.longdouble("inf")]
-REFUSED = ["3.5", "", "nan", "1_000", b"3", bytearray(b"3"), np.str_("3"), np.bytes_(b"3"), 1 + 0j, np.complex64(1),
-           DAY, DAY.date(), DAY.time(), datetime.timedelta(1), np.datetime64("2024-01-02"), np.timedelta64(5, "ns"),
-           np.timedelta64(5, "D"), np.datetime64("NaT"), np.timedelta64("NaT"), pd.NaT, pd.Timestamp(DAY),
-           pd.Timedelta(1), pd.Period("2024"), [1.0], (1.0,), {"b": 1.0}, {1.0}, np.array([1.0]), np.ones((1, 1)),
-           np.array("3"), np.array(1 + 0j), np.array(5, "m8[ns]"), object(), pd.Series([1.0]), print]
+MISSING = [
+    None,
+    math.nan,
+    np.float32("nan"),
+    np.longdouble("nan"),
+    decimal.Decimal("nan"),
+    decimal.Decimal("snan"),
+    pd.NA,
+    np.ma.masked,
+]
+INFINITE = [
+    math.inf,
+    -math.inf,
+    np.float32("inf"),
+    10**400,
+    -(10**5000),
+    fractions.Fraction(10**400),
+    decimal.Decimal("1e400"),
+    decimal.Decimal("-Infinity"),
+    np.longdouble("inf"),
+]
+REFUSED = [
+    "3.5",
+    "",
+    "nan",
+    "1_000",
+    b"3",
+    bytearray(b"3"),
+    np.str_("3"),
+    np.bytes_(b"3"),
+    1 + 0j,
+    np.complex64(1),
+    DAY,
+    DAY.date(),
+    DAY.time(),
+    datetime.timedelta(1),
+    np.datetime64("2024-01-02"),
+    np.timedelta64(5, "ns"),
+    np.timedelta64(5, "D"),
+    np.datetime64("NaT"),
+    np.timedelta64("NaT"),
+    pd.NaT,
+    pd.Timestamp(DAY),
+    pd.Timedelta(1),
+    pd.Period("2024"),
+    [1.0],
+    (1.0,),
+    {"b": 1.0},
+    {1.0},
+    np.array([1.0]),
+    np.ones((1, 1)),
+    np.array("3"),
+    np.array(1 + 0j),
+    np.array(5, "m8[ns]"),
+    object(),
+    pd.Series([1.0]),
+    print,
+]
 
 
 def state(model):
@@ -101,12 +162,22 @@ def test_what_is_refused_names_the_field_and_changes_nothing(model, door):
     assert state(model) == before
 
 
-@pytest.mark.parametrize("make", [
-    dict, OrderedDict, UserDict, MappingProxyType, lambda x: defaultdict(float, x), pd.Series,
-    lambda x: pd.Series(x, dtype=object), lambda x: pd.DataFrame([x]).iloc[0],
-    lambda x: np.array([tuple(x.values())], dtype=[(key, float) for key in x])[0],
-    lambda x: np.rec.array([tuple(x.values())], dtype=[(key, float) for key in x])[0],
-], ids=["dict", "OrderedDict", "UserDict", "proxy", "defaultdict", "Series", "object Series", "row", "void", "record"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        dict,
+        OrderedDict,
+        UserDict,
+        MappingProxyType,
+        lambda x: defaultdict(float, x),
+        pd.Series,
+        lambda x: pd.Series(x, dtype=object),
+        lambda x: pd.DataFrame([x]).iloc[0],
+        lambda x: np.array([tuple(x.values())], dtype=[(key, float) for key in x])[0],
+        lambda x: np.rec.array([tuple(x.values())], dtype=[(key, float) for key in x])[0],
+    ],
+    ids=["dict", "OrderedDict", "UserDict", "proxy", "defaultdict", "Series", "object Series", "row", "void", "record"],
+)
 @pytest.mark.parametrize("door", ONE)
 def test_points_of_every_kind(model, door, make):
     x = {"a": 0.5, "b": math.nan, "new": 2.0}
@@ -117,8 +188,19 @@ def test_points_of_every_kind(model, door, make):
         assert list(found) == ["a", "b", "new"]
 
 
-NO_POINTS = [[1.0], (1.0, 2.0), np.ones(3), np.ones((2, 2)), "a", 3.0, None, {1.0}, pd.DataFrame({"a": [1.0]}),
-             pl.DataFrame({"a": [1.0]}), pl.Series("a", [1.0])]
+NO_POINTS = [
+    [1.0],
+    (1.0, 2.0),
+    np.ones(3),
+    np.ones((2, 2)),
+    "a",
+    3.0,
+    None,
+    {1.0},
+    pd.DataFrame({"a": [1.0]}),
+    pl.DataFrame({"a": [1.0]}),
+    pl.Series("a", [1.0]),
+]
 
 
 @pytest.mark.parametrize("door", ONE)
@@ -178,25 +260,49 @@ def test_shingles_pass_points_of_every_kind_on():
 NAN = math.nan
 COLUMNS = {
     "float64": (pd.Series([1.5, NAN]), pl.Series([1.5, None]), pa.array([1.5, None]), [1.5, NAN]),
-    "float32": (pd.Series([1.5, NAN], dtype="float32"), pl.Series([1.5, None], dtype=pl.Float32),
-                pa.array([1.5, None], pa.float32()), [1.5, NAN]),
+    "float32": (
+        pd.Series([1.5, NAN], dtype="float32"),
+        pl.Series([1.5, None], dtype=pl.Float32),
+        pa.array([1.5, None], pa.float32()),
+        [1.5, NAN],
+    ),
     "float16": (pd.Series([1.5, NAN], dtype="float16"), None, pa.array([1.5, None], pa.float16()), [1.5, NAN]),
     "int": (pd.Series([1, 2]), pl.Series([1, 2]), pa.array([1, 2]), [1.0, 2.0]),
-    "uint64": (pd.Series([1, 2 ** 63], dtype="uint64"), pl.Series([1, 2 ** 63], dtype=pl.UInt64),
-               pa.array([1, 2 ** 63], pa.uint64()), [1.0, 2.0 ** 63]),
-    "large int": (pd.Series([1, 2 ** 60 + 1]), pl.Series([1, 2 ** 60 + 1]), pa.array([1, 2 ** 60 + 1]),
-                  [1.0, float(2 ** 60 + 1)]),
+    "uint64": (
+        pd.Series([1, 2**63], dtype="uint64"),
+        pl.Series([1, 2**63], dtype=pl.UInt64),
+        pa.array([1, 2**63], pa.uint64()),
+        [1.0, 2.0**63],
+    ),
+    "large int": (
+        pd.Series([1, 2**60 + 1]),
+        pl.Series([1, 2**60 + 1]),
+        pa.array([1, 2**60 + 1]),
+        [1.0, float(2**60 + 1)],
+    ),
     "nullable int": (pd.Series([1, None], dtype="Int64"), pl.Series([1, None]), pa.array([1, None]), [1.0, NAN]),
     "bool": (pd.Series([True, False]), pl.Series([True, False]), pa.array([True, False]), [1.0, 0.0]),
-    "nullable bool": (pd.Series([True, None], dtype="boolean"), pl.Series([True, None]), pa.array([True, None]),
-                      [1.0, NAN]),
+    "nullable bool": (
+        pd.Series([True, None], dtype="boolean"),
+        pl.Series([True, None]),
+        pa.array([True, None]),
+        [1.0, NAN],
+    ),
     "arrow": (pd.Series([1.5, None], dtype="double[pyarrow]"), None, None, [1.5, NAN]),
     "sparse": (pd.Series([1.5, 0.0], dtype="Sparse[float64]"), None, None, [1.5, 0.0]),
-    "decimal": (pd.Series([decimal.Decimal("1.5"), None], dtype=object),
-                pl.Series([decimal.Decimal("1.5"), None]), pa.array([decimal.Decimal("1.5"), None]), [1.5, NAN]),
+    "decimal": (
+        pd.Series([decimal.Decimal("1.5"), None], dtype=object),
+        pl.Series([decimal.Decimal("1.5"), None]),
+        pa.array([decimal.Decimal("1.5"), None]),
+        [1.5, NAN],
+    ),
     "nothing": (pd.Series([None, NAN], dtype=object), pl.Series([None, None], dtype=pl.Null), pa.nulls(2), [NAN, NAN]),
-    "objects": (pd.Series([fractions.Fraction(3, 2), pd.NA], dtype=object),
-                pl.Series([fractions.Fraction(3, 2), None], dtype=pl.Object), None, [1.5, NAN]),
+    "objects": (
+        pd.Series([fractions.Fraction(3, 2), pd.NA], dtype=object),
+        pl.Series([fractions.Fraction(3, 2), None], dtype=pl.Object),
+        None,
+        [1.5, NAN],
+    ),
 }
 BAD_COLUMNS = {
     "text": (["a", "b"], pl.Utf8, pa.string()),
@@ -231,12 +337,15 @@ def bad_frames():
         arrow = pa.array(values).dictionary_encode() if name == "categories" else pa.array(values, in_arrow)
         for frame in frames((in_pandas, pl.Series(values, dtype=in_polars), arrow)):
             yield f"{name}-{type(frame).__module__.partition('.')[0]}-{type(frame).__name__}", frame
-    for name, values in [("numeric categories", pd.Series([1.0, 2.0], dtype="category")),
-                         ("mixed", pd.Series([1.0, "2"], dtype=object)), ("complex", pd.Series([1 + 0j, 2])),
-                         ("periods", pd.Series(pd.period_range("2024", periods=2))),
-                         ("zoned", pd.Series(pd.date_range("2024", periods=2, tz="UTC"))),
-                         ("NaT", pd.Series([1.0, pd.NaT], dtype=object)),
-                         ("arrow dates", pd.Series([DAY, DAY], dtype="timestamp[ns][pyarrow]"))]:
+    for name, values in [
+        ("numeric categories", pd.Series([1.0, 2.0], dtype="category")),
+        ("mixed", pd.Series([1.0, "2"], dtype=object)),
+        ("complex", pd.Series([1 + 0j, 2])),
+        ("periods", pd.Series(pd.period_range("2024", periods=2))),
+        ("zoned", pd.Series(pd.date_range("2024", periods=2, tz="UTC"))),
+        ("NaT", pd.Series([1.0, pd.NaT], dtype=object)),
+        ("arrow dates", pd.Series([DAY, DAY], dtype="timestamp[ns][pyarrow]")),
+    ]:
         yield f"{name}-pandas", pd.DataFrame({"a": [0.5, -0.5], "odd": values})
 
 
@@ -256,8 +365,13 @@ def test_columns_that_are_numbers(name, door):
     for frame in frames(columns):
         model, twin = learnt_stream(), learnt_stream()
         found = ask_many(model, door, frame)
-        names = {"learn_many": ["learn_one"], "score_many": ["score_one"], "p_values_many": ["p_value_one"],
-                 "score_learn_many": ["score_one", "learn_one"], "forget_many": ["forget_one"]}[door]
+        names = {
+            "learn_many": ["learn_one"],
+            "score_many": ["score_one"],
+            "p_values_many": ["p_value_one"],
+            "score_learn_many": ["score_one", "learn_one"],
+            "forget_many": ["forget_one"],
+        }[door]
         expected = []
         for row in rows:
             answers = [ask(twin, each, row) for each in names]
@@ -367,17 +481,27 @@ def test_arrays_of_numbers():
     stream, twin = fresh_stream(), fresh_stream()
     for row in np.vstack([X[:, :2]]):
         stream.learn_one({"a": row[0], "b": row[1]}), twin.learn_one({"a": row[0], "b": row[1]})
-    assert stream.score_many(structured).tolist() == \
-        [twin.score_one({"a": row["a"], "b": row["b"]}) for row in structured]
+    assert stream.score_many(structured).tolist() == [
+        twin.score_one({"a": row["a"], "b": row["b"]}) for row in structured
+    ]
 
 
-@pytest.mark.parametrize(("rows", "told"), [
-    (pl.LazyFrame({"a": [1.0]}), r"table in memory, got LazyFrame: pass X.collect\(\)"),
-    (pd.Series([1.0]), r"got Series: pass X.to_frame\(\)"), (pl.Series([1.0]), r"got Series: pass X.to_frame\(\)"),
-    (pa.chunked_array([[1.0]]), "dataframe or an array of shape"), ([[1.0]], r"got list: pass numpy.asarray\(X\)"),
-    ([{"a": 1.0}], "got list"), ({"a": [1.0]}, "got dict"), (None, "got NoneType"), ("a", "got str"),
-    (3.0, "got float"),
-], ids=lambda value: f"{type(value).__module__}.{type(value).__name__}")
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (pl.LazyFrame({"a": [1.0]}), r"table in memory, got LazyFrame: pass X.collect\(\)"),
+        (pd.Series([1.0]), r"got Series: pass X.to_frame\(\)"),
+        (pl.Series([1.0]), r"got Series: pass X.to_frame\(\)"),
+        (pa.chunked_array([[1.0]]), "dataframe or an array of shape"),
+        ([[1.0]], r"got list: pass numpy.asarray\(X\)"),
+        ([{"a": 1.0}], "got list"),
+        ({"a": [1.0]}, "got dict"),
+        (None, "got NoneType"),
+        ("a", "got str"),
+        (3.0, "got float"),
+    ],
+    ids=lambda value: f"{type(value).__module__}.{type(value).__name__}",
+)
 @pytest.mark.parametrize("door", MANY)
 def test_what_is_no_table(model, door, rows, told):
     before = state(model)
@@ -393,8 +517,14 @@ def test_a_column_that_comes_twice():
 
 
 def test_frames_of_no_column_and_no_row():
-    for frame in (pd.DataFrame(index=range(3)), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pa.table({"a": []}),
-                  np.empty((0, 2)), np.empty((3, 0))):
+    for frame in (
+        pd.DataFrame(index=range(3)),
+        pd.DataFrame({"a": []}),
+        pl.DataFrame({"a": []}),
+        pa.table({"a": []}),
+        np.empty((0, 2)),
+        np.empty((3, 0)),
+    ):
         model = learnt_stream()
         model.learn_many(frame)
         assert model.score_many(frame).shape == (len(frame),)

@@ -37,8 +37,10 @@ def test_p_values_are_those_of_a_window_that_is_pushed_to(size, n_past, half_lif
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("params", [{}, {"window": 40}, {"window": "reservoir", "score": "depth"},
-                                    {"calibration": 60, "calibration_half_life": 30.0}])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"window": 40}, {"window": "reservoir", "score": "depth"}, {"calibration": 60, "calibration_half_life": 30.0}],
+)
 def test_pieces_of_any_length_give_what_single_points_give(params):
     rng = np.random.default_rng(3)
     values = rng.normal(size=(500, 3))
@@ -48,9 +50,9 @@ def test_pieces_of_any_length_give_what_single_points_give(params):
     model, start = OnlineIsolationMondrianForest(10, seed=1, **params), 0
     while start < len(values):
         length = int(rng.choice([1, 2, 7, 90]))
-        judged = score_learn(model, keys, values[start:start + length])
-        np.testing.assert_array_equal(judged.scores, scores[start:start + length])
-        np.testing.assert_array_equal(judged.p_values, p_values[start:start + length])
+        judged = score_learn(model, keys, values[start : start + length])
+        np.testing.assert_array_equal(judged.scores, scores[start : start + length])
+        np.testing.assert_array_equal(judged.p_values, p_values[start : start + length])
         assert judged.ready.tolist() == [i >= 32 for i in range(start, start + len(judged.ready))]
         start += length
 

@@ -42,7 +42,7 @@ def slow_values(forest):
     columns = forest.columns
     for points, masses in zip(columns["leaf_point"].tolist(), columns["leaf_mass"].tolist(), strict=True):
         for point, mass in zip(points, masses, strict=True):
-            row = columns["points"][point, :forest.n_features].tolist()
+            row = columns["points"][point, : forest.n_features].tolist()
             for values, value in zip(found, row, strict=True):
                 values += [] if math.isnan(value) or point < 0 else [value] * round(mass)
     return [sorted(values) for values in found]
@@ -50,15 +50,17 @@ def slow_values(forest):
 
 def slow_ranges(forest):
     """5 and 95 % of the stored values by feature."""
-    return [values and (values[math.ceil(0.05 * len(values)) - 1], values[math.ceil(0.95 * len(values)) - 1])
-            for values in slow_values(forest)]
+    return [
+        values and (values[math.ceil(0.05 * len(values)) - 1], values[math.ceil(0.95 * len(values)) - 1])
+        for values in slow_values(forest)
+    ]
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 300])
 def test_what_is_usual_is_what_most_stored_points_have(n):
     X = points_of(n)
     X[: n // 2] = np.round(X[: n // 2])  # repeats, which count each time
-    X[n // 4: n // 3] = X[:1]
+    X[n // 4 : n // 3] = X[:1]
     model = OnlineForest(10, window=400, seed=1)
     model.learn_many(X)
     points, expected = StoredPoints(model._forest), slow_ranges(model._forest)
@@ -141,9 +143,10 @@ def test_rows_of_an_estimator(dtype, score):
     assert first.startswith("feature 0 31 is above its usual 0.2") and p_text(forest.p_values(rows)[0]) in first
     assert "feature 3 missing" in second
     named = IsolationMondrianForest(20, score=score, random_state=0).fit(pandas.DataFrame(X, columns=NAMES))
-    assert [text.replace("feature 0", "vibration") for text in forest.why(rows[:1], most=1)] == \
-        [re.sub("|".join(NAMES[1:]), lambda name: f"feature {NAMES.index(name[0])}", text)
-         for text in named.why(pandas.DataFrame(rows[:1], columns=NAMES), most=1)]
+    assert [text.replace("feature 0", "vibration") for text in forest.why(rows[:1], most=1)] == [
+        re.sub("|".join(NAMES[1:]), lambda name: f"feature {NAMES.index(name[0])}", text)
+        for text in named.why(pandas.DataFrame(rows[:1], columns=NAMES), most=1)
+    ]
 
 
 def test_an_imported_forest_knows_sides_alone():
@@ -174,18 +177,33 @@ def test_many_features_are_counted():
     parts = np.zeros((12, 2))
     parts[4, 1] = parts[5, 0] = 0.2
     text = why(StoredPoints(points._forest), row, parts, list("abcdefghijkl"), None)
-    assert re.fullmatch(r"e 30 is above its usual \S+ to \S+; f -30 is below its usual \S+ to \S+; 10 others usual",
-                        text)
+    assert re.fullmatch(
+        r"e 30 is above its usual \S+ to \S+; f -30 is below its usual \S+ to \S+; 10 others usual", text
+    )
 
 
 # -- numbers -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (3.1, "3.1"), (0.2, "0.2"), (20.0, "20"), (123456.7, "123457"), (-0.0, "0"), (0.000123456, "0.000123"),
-    (1e-9, "1e-09"), (123456789012.0, "1.23e+11"), (-1.5, "-1.5"), (5e-324, "4.94e-324"), (1.7e308, "1.7e+308"),
-    (0.1 + 0.2, "0.3"), (99.96, "100"), (float(np.float32(3.1)), "3.1"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.1, "3.1"),
+        (0.2, "0.2"),
+        (20.0, "20"),
+        (123456.7, "123457"),
+        (-0.0, "0"),
+        (0.000123456, "0.000123"),
+        (1e-9, "1e-09"),
+        (123456789012.0, "1.23e+11"),
+        (-1.5, "-1.5"),
+        (5e-324, "4.94e-324"),
+        (1.7e308, "1.7e+308"),
+        (0.1 + 0.2, "0.3"),
+        (99.96, "100"),
+        (float(np.float32(3.1)), "3.1"),
+    ],
+)
 def test_numbers_are_short(value, text):
     assert number_texts(value) == [text]
 
@@ -199,8 +217,19 @@ def test_numbers_that_differ_look_different_and_keep_their_order(values):
     assert all(a == pytest.approx(b, rel=0.006) for a, b in zip(read, values, strict=True))
 
 
-@pytest.mark.parametrize(("p_value", "text"), [(1.0, "p = 1"), (0.996, "p = 1"), (0.37, "p = .37"), (0.1, "p = .10"),
-                                               (0.0023, "p = .002"), (0.0001, "p = .0001"), (9.9e-5, "p < .0001"),
-                                               (0.0, "p < .0001"), (0.0967, "p = .10")])
+@pytest.mark.parametrize(
+    ("p_value", "text"),
+    [
+        (1.0, "p = 1"),
+        (0.996, "p = 1"),
+        (0.37, "p = .37"),
+        (0.1, "p = .10"),
+        (0.0023, "p = .002"),
+        (0.0001, "p = .0001"),
+        (9.9e-5, "p < .0001"),
+        (0.0, "p < .0001"),
+        (0.0967, "p = .10"),
+    ],
+)
 def test_p_values_are_short(p_value, text):
     assert p_text(p_value) == text

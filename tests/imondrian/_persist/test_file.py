@@ -96,10 +96,13 @@ def test_a_fitted_batch_forest_resumes(tmp_path, score, mmap, source):
 def test_an_online_model_resumes_to_the_last_bit(tmp_path, window, score, mmap):
     """Also when keys are missing before, and new keys come after."""
     rng = np.random.default_rng(1)
-    points = [{key: float(rng.normal()) for key in "abcdef"[:4 + (i > 220)] if rng.random() > 0.2} | {"id": i % 5}
-              for i in range(300)]
-    model = OnlineIsolationMondrianForest(8, window=window, horizon=600, score=score, seed=1,
-                                          calibration=100, calibration_half_life=50.0)
+    points = [
+        {key: float(rng.normal()) for key in "abcdef"[: 4 + (i > 220)] if rng.random() > 0.2} | {"id": i % 5}
+        for i in range(300)
+    ]
+    model = OnlineIsolationMondrianForest(
+        8, window=window, horizon=600, score=score, seed=1, calibration=100, calibration_half_life=50.0
+    )
     for x in points[:150]:
         model.learn_one(x)
     resumed = there_and_back(model, tmp_path / "online.imf", mmap=mmap)
@@ -124,8 +127,9 @@ def test_models_that_have_learnt_nothing(tmp_path):
     path = tmp_path / "new.imf"
     estimator = there_and_back(IsolationMondrianForest(7, random_state=2), path)
     X = rows()
-    assert_array_equal(estimator.fit(X).score_samples(X),
-                       IsolationMondrianForest(7, random_state=2).fit(X).score_samples(X))
+    assert_array_equal(
+        estimator.fit(X).score_samples(X), IsolationMondrianForest(7, random_state=2).fit(X).score_samples(X)
+    )
     model = there_and_back(OnlineIsolationMondrianForest(7, seed=2), path)
     fresh = OnlineIsolationMondrianForest(7, seed=2)
     assert model.score_one({"a": 1.0}) == 0.0
@@ -155,7 +159,7 @@ def test_names_of_columns_come_back(tmp_path):
         resumed.score_samples(frame[frame.columns[[2, 0, 1]]])
 
 
-KEYS = ["text", "$array", "", "1", 1, -2 ** 70, 2.5, 1e-310, None, False, ("a", 1), (("deep", 2.0), None)]
+KEYS = ["text", "$array", "", "1", 1, -(2**70), 2.5, 1e-310, None, False, ("a", 1), (("deep", 2.0), None)]
 
 
 def test_keys_come_back_with_their_types(tmp_path):
@@ -191,8 +195,13 @@ def test_other_keys_cannot_be_saved(tmp_path, key):
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.parametrize(("params", "message"), [({"random_state": np.random}, "random_state cannot be saved"),
-                                                 ({"n_estimators": 0}, "n_estimators must be at least 1")])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"random_state": np.random}, "random_state cannot be saved"),
+        ({"n_estimators": 0}, "n_estimators must be at least 1"),
+    ],
+)
 def test_parameters_that_cannot_be_saved(tmp_path, params, message):
     with pytest.raises((TypeError, ValueError), match=message):
         IsolationMondrianForest(**params).save(tmp_path / "forest.imf")
@@ -251,7 +260,7 @@ def test_the_file_is_what_its_description_says(tmp_path):
     assert all(name.startswith((prefix, "fitted._calibration.")) for name in arrays)
     assert columns.keys() == model.forest_.__getstate__()["columns"].keys() - {"lower", "upper"}
     for name in ("mass", "time", "rng", "header", "stream"):
-        assert_array_equal(columns[name][:, :30 - 1], model.forest_.columns[name][:, :30 - 1])
+        assert_array_equal(columns[name][:, : 30 - 1], model.forest_.columns[name][:, : 30 - 1])
     stored = {row.tobytes() for row in columns["points"][:, :3]}
     assert stored == {row.tobytes() for row in X[-30:]}
 
@@ -279,8 +288,9 @@ SMALL = IsolationMondrianForest(3, random_state=0).fit(rows(50))
 @pytest.mark.parametrize("kind", [str, os.fsencode, lambda path: path])
 def test_paths_of_every_kind(tmp_path, kind):
     SMALL.save(kind(tmp_path / "forest.imf"))
-    assert_array_equal(IsolationMondrianForest.load(kind(tmp_path / "forest.imf")).score_samples(rows()),
-                       SMALL.score_samples(rows()))
+    assert_array_equal(
+        IsolationMondrianForest.load(kind(tmp_path / "forest.imf")).score_samples(rows()), SMALL.score_samples(rows())
+    )
 
 
 def test_a_relative_path(tmp_path, monkeypatch):
@@ -345,8 +355,9 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, way):
     path = tmp_path / "forest.imf"
     SMALL.save(path)
     before = path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", SAVER, str(path), way], capture_output=True, text=True, timeout=120,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SAVER, str(path), way], capture_output=True, text=True, timeout=120, check=False
+    )
     assert path.read_bytes() == before
     left = [name for name in os.listdir(tmp_path) if name != path.name]
     if way == "full disk":

@@ -40,6 +40,7 @@ def refuses(tmp_path):
         for mmap in (False, True):
             with pytest.raises(ValueError, match=rf"(?s)damaged\.imf' .*{message}"):
                 cls.load(path, mmap=mmap)
+
     return check
 
 
@@ -52,9 +53,19 @@ def state_and_arrays(content):
 # -- not such a file -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("foreign", [b"", b"\x80\x05K\x01.", b"PK\x03\x04" + bytes(100), b"a,b\n1,2\n", bytes(5000),
-                                     pickle.dumps(print), b"\x89IMON\n\x1a" + bytes(60),
-                                     b"\x89PNG\r\n\x1a\n" + bytes(60)])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b"",
+        b"\x80\x05K\x01.",
+        b"PK\x03\x04" + bytes(100),
+        b"a,b\n1,2\n",
+        bytes(5000),
+        pickle.dumps(print),
+        b"\x89IMON\n\x1a" + bytes(60),
+        b"\x89PNG\r\n\x1a\n" + bytes(60),
+    ],
+)
 def test_foreign_files(refuses, foreign):
     refuses(foreign, "is not a file saved by imondrian")
 
@@ -66,7 +77,7 @@ def test_absent_files_and_folders(tmp_path):
         IsolationMondrianForest.load(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, 77, 2 ** 32 - 1])
+@pytest.mark.parametrize("version", [0, 2, 77, 2**32 - 1])
 def test_other_versions(refuses, content, version):
     header, arrays = state_and_arrays(content)
     refuses(forge(header, arrays, version=version), rf"format version {version}; this imondrian reads version 1")
@@ -79,11 +90,16 @@ def test_a_newer_forest(refuses, content):
 
 
 def test_the_other_class(refuses, content, tmp_path):
-    refuses(content, "was saved by 'IsolationMondrianForest'; it cannot be loaded by OnlineIsolationMondrianForest",
-            OnlineIsolationMondrianForest)
+    refuses(
+        content,
+        "was saved by 'IsolationMondrianForest'; it cannot be loaded by OnlineIsolationMondrianForest",
+        OnlineIsolationMondrianForest,
+    )
     OnlineIsolationMondrianForest(3, seed=0).save(tmp_path / "online")
-    refuses((tmp_path / "online").read_bytes(),
-            "was saved by 'OnlineIsolationMondrianForest'; it cannot be loaded by IsolationMondrianForest")
+    refuses(
+        (tmp_path / "online").read_bytes(),
+        "was saved by 'OnlineIsolationMondrianForest'; it cannot be loaded by IsolationMondrianForest",
+    )
 
 
 # -- accidents -----------------------------------------------------------------------------------------
@@ -112,7 +128,7 @@ def test_damage_is_named(refuses, content):
         if not arrays[name].size:
             continue
         flipped = bytes([content[at] ^ 4])
-        refuses(content[:at] + flipped + content[at + 1:], rf"array '{name}' does not match its checksum")
+        refuses(content[:at] + flipped + content[at + 1 :], rf"array '{name}' does not match its checksum")
     refuses(content[:40] + b"#" + content[41:], "the header does not match its checksum")
 
 
@@ -125,14 +141,24 @@ def test_a_forged_file_that_says_the_same_loads(tmp_path, content):
     assert IsolationMondrianForest.load(path).forest_.n_trees == 3
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "not JSON"), ("{", "not JSON"), ("[" * 100_000, "not JSON"), ('{"a":' * 100_000, "not JSON"),
-    ('{"class":NaN}', "NaN is no JSON number"), ('{"class":-1e999}', "-1e999 is no JSON number"),
-    ("1" * 5000, "not JSON"), ("[]", "must have the members"),
-    ("{}", "members"),
-    ('{"class":1,"state":{},"arrays":[]}', "members"), ('{"class":"a","state":{},"arrays":{}}', "members"),
-    ('{"class":"IsolationMondrianForest","state":{},"arrays":[]}', "parameters and fitted"),
-    ('{"class":"IsolationMondrianForest","state":{},"arrays":[3]}', "an array must have the members")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"a":' * 100_000, "not JSON"),
+        ('{"class":NaN}', "NaN is no JSON number"),
+        ('{"class":-1e999}', "-1e999 is no JSON number"),
+        ("1" * 5000, "not JSON"),
+        ("[]", "must have the members"),
+        ("{}", "members"),
+        ('{"class":1,"state":{},"arrays":[]}', "members"),
+        ('{"class":"a","state":{},"arrays":{}}', "members"),
+        ('{"class":"IsolationMondrianForest","state":{},"arrays":[]}', "parameters and fitted"),
+        ('{"class":"IsolationMondrianForest","state":{},"arrays":[3]}', "an array must have the members"),
+    ],
+)
 def test_headers_that_are_none(refuses, text, message):
     refuses(seal(text, b""), message)
 
@@ -149,8 +175,7 @@ def test_names_that_are_too_long_are_not_saved(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-HUGE = [[10 ** 15], [2 ** 62, 4], [0, 10 ** 15], [2 ** 31, 2 ** 33, 2], [-1, -8], [True, 4], [3.0, 4], "ab", None,
-        [1] * 9]
+HUGE = [[10**15], [2**62, 4], [0, 10**15], [2**31, 2**33, 2], [-1, -8], [True, 4], [3.0, 4], "ab", None, [1] * 9]
 
 
 @pytest.mark.parametrize("shape", HUGE)
@@ -160,6 +185,7 @@ def test_shapes_that_cannot_be(refuses, content, shape):
     def listed(entries):
         next(entry for entry in entries if entry["name"] == FOREST + "rng")["shape"] = shape
         return entries
+
     forged = forge(header, arrays, listed=listed)
     tracemalloc.start()
     try:
@@ -192,6 +218,7 @@ def test_types_that_a_file_does_not_hold(refuses, content, dtype):
     def listed(entries):
         entries[0]["dtype"] = dtype
         return entries
+
     refuses(forge(header, arrays, listed=listed), r"array .* has the type .* this format holds <f4, <f8, <i4, <i8")
 
 
@@ -221,20 +248,23 @@ def test_arrays_that_are_missing(refuses, content):
         refuses(forge(header, left), rf"the array '{name}' is missing")
 
 
-@pytest.mark.parametrize(("place", "value", "message"), [
-    ("parameters", {"n_estimator": 3}, "unexpected keyword argument 'n_estimator'"),
-    ("parameters", {"n_estimators": 0}, "n_estimators must be at least 1, got 0"),
-    ("parameters", {"window": {"$names": ["a"]}}, "window must be"),
-    ("parameters", [1], "must have the members parameters and fitted"),
-    ("fitted", {"offset_": 0.5}, "is missing"),
-    ("fitted", {"predict": 3}, "IsolationMondrianForest has no fitted attribute 'predict'"),
-    ("fitted", {"n_features_in_": True}, "n_features_in_ cannot be True"),
-    ("fitted", {"forest_": {"$names": []}}, "forest_ cannot be"),
-    ("fitted", {"forest_": {"$pickle": "gASVAAAA"}}, r"'\$pickle' stands for nothing"),
-    ("fitted", {"forest_": {"$forest": None}}, "damaged forest"),
-    ("fitted", {"forest_": {"$map": [[{"$tuple": []}, 1], [{"$tuple": []}, 2]]}}, "a key occurs twice"),
-    ("fitted", {"forest_": {"$map": [[[], 1]]}}, "unhashable"),
-])
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("parameters", {"n_estimator": 3}, "unexpected keyword argument 'n_estimator'"),
+        ("parameters", {"n_estimators": 0}, "n_estimators must be at least 1, got 0"),
+        ("parameters", {"window": {"$names": ["a"]}}, "window must be"),
+        ("parameters", [1], "must have the members parameters and fitted"),
+        ("fitted", {"offset_": 0.5}, "is missing"),
+        ("fitted", {"predict": 3}, "IsolationMondrianForest has no fitted attribute 'predict'"),
+        ("fitted", {"n_features_in_": True}, "n_features_in_ cannot be True"),
+        ("fitted", {"forest_": {"$names": []}}, "forest_ cannot be"),
+        ("fitted", {"forest_": {"$pickle": "gASVAAAA"}}, r"'\$pickle' stands for nothing"),
+        ("fitted", {"forest_": {"$forest": None}}, "damaged forest"),
+        ("fitted", {"forest_": {"$map": [[{"$tuple": []}, 1], [{"$tuple": []}, 2]]}}, "a key occurs twice"),
+        ("fitted", {"forest_": {"$map": [[[], 1]]}}, "unhashable"),
+    ],
+)
 def test_states_that_make_no_model(refuses, content, place, value, message):
     header, _ = state_and_arrays(content)
     header["state"][place] = value
@@ -246,9 +276,11 @@ def test_states_that_make_no_model(refuses, content, place, value, message):
 def test_attributes_that_contradict_each_other(refuses, content, tmp_path):
     header, arrays = state_and_arrays(content)
     fitted = header["state"]["fitted"]
-    for name, value, message in [("n_features_in_", 4, "4 features .* forest of 3"),
-                                 ("max_samples_", -1, "samples of -1"),
-                                 ("feature_names_in_", {"$names": ["a", "b"]}, "must be 3 names")]:
+    for name, value, message in [
+        ("n_features_in_", 4, "4 features .* forest of 3"),
+        ("max_samples_", -1, "samples of -1"),
+        ("feature_names_in_", {"$names": ["a", "b"]}, "must be 3 names"),
+    ]:
         before = fitted.get(name)
         fitted[name] = value
         refuses(forge(header, arrays), message)
@@ -257,8 +289,14 @@ def test_attributes_that_contradict_each_other(refuses, content, tmp_path):
     model.learn_one({"a": 1.0, "b": 2.0})
     model.save(tmp_path / "online")
     header, arrays = state_and_arrays((tmp_path / "online").read_bytes())
-    for keys in ({"a": 0}, {"a": 0, "b": 2}, {"a": 0, "b": 0}, {"a": 0, "b": 1.0}, {"a": 0, "b": 1, "c": None},
-                 {"a": 0, "b": -1}):
+    for keys in (
+        {"a": 0},
+        {"a": 0, "b": 2},
+        {"a": 0, "b": 0},
+        {"a": 0, "b": 1.0},
+        {"a": 0, "b": 1, "c": None},
+        {"a": 0, "b": -1},
+    ):
         header["state"]["fitted"]["_keys"] = keys
         refuses(forge(header, arrays), "keys name the places .* of 2 features", OnlineIsolationMondrianForest)
 
@@ -280,18 +318,21 @@ def damage(name, place, value):
     return lambda arrays: arrays[FOREST + name].__setitem__(place, value)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (damage("child", (1, 0), [5, 5]), r"tree 1, .*invariant I[12]"),
-    (damage("mass", (2, 0), 1e9), r"tree 2, .*invariant I3"),
-    (damage("points", (0, 1), np.inf), r"invariant I9"),
-    (damage("rate", (0, 1), 0.0), r"invariant I10"),
-    (damage("rate", (0, 3), 1.0), r"invariant I10"),
-    (damage("stream", (0, 0), 2 ** 62), r"invariant I8"),
-    (damage("stream", (1, 3), 12), r"invariant I8"),
-    (damage("header", (0, 1), 1000), r"invariant I7"),
-    (damage("rng", 2, 0), r"one that is all zero"),
-    (damage("member_leaf", (0, 0), -1), r"invariant I8"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (damage("child", (1, 0), [5, 5]), r"tree 1, .*invariant I[12]"),
+        (damage("mass", (2, 0), 1e9), r"tree 2, .*invariant I3"),
+        (damage("points", (0, 1), np.inf), r"invariant I9"),
+        (damage("rate", (0, 1), 0.0), r"invariant I10"),
+        (damage("rate", (0, 3), 1.0), r"invariant I10"),
+        (damage("stream", (0, 0), 2**62), r"invariant I8"),
+        (damage("stream", (1, 3), 12), r"invariant I8"),
+        (damage("header", (0, 1), 1000), r"invariant I7"),
+        (damage("rng", 2, 0), r"one that is all zero"),
+        (damage("member_leaf", (0, 0), -1), r"invariant I8"),
+    ],
+)
 def test_columns_that_make_no_forest(refuses, content, change, message):
     header, arrays = state_and_arrays(content)
     arrays = {name: array.copy() for name, array in arrays.items()}
@@ -314,8 +355,19 @@ def test_more_leaves_than_points(refuses, content):
     refuses(forge(header, few), "invariant I8")
 
 
-@pytest.mark.parametrize("change", [{"pos": 625}, {"pos": -1}, {"pos": 2 ** 31}, {"pos": 1.0}, {"has_gauss": 7},
-                                    {"gauss": None}, {"key": [1, 2]}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pos": 625},
+        {"pos": -1},
+        {"pos": 2**31},
+        {"pos": 1.0},
+        {"has_gauss": 7},
+        {"gauss": None},
+        {"key": [1, 2]},
+        {"extra": 1},
+    ],
+)
 def test_generators_that_would_read_elsewhere(refuses, tmp_path, change):
     IsolationMondrianForest(2, random_state=np.random.RandomState(0)).save(tmp_path / "unfitted")
     header, arrays = state_and_arrays((tmp_path / "unfitted").read_bytes())
@@ -329,4 +381,4 @@ def test_bytes_between_arrays(refuses, content):
     end = places(content)[FOREST + "rng"] + arrays[FOREST + "rng"].nbytes
     gap = -end % 64
     assert gap  # else choose another array
-    refuses(content[:end] + b"\1" + content[end + 1:], "there is something before array")
+    refuses(content[:end] + b"\1" + content[end + 1 :], "there is something before array")

@@ -42,16 +42,29 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numbers 
 
 def models():
     """Small models of every kind."""
-    for settings in ({}, {"window": 6, "contamination": 0.2}, {"window": "decayed", "max_samples": 6},
-                     {"score": "insertion"}, {"score": "depth", "scale": None}, {"max_bytes": 10 ** 7}):
+    for settings in (
+        {},
+        {"window": 6, "contamination": 0.2},
+        {"window": "decayed", "max_samples": 6},
+        {"score": "insertion"},
+        {"score": "depth", "scale": None},
+        {"max_bytes": 10**7},
+    ):
         model = IsolationMondrianForest(3, random_state=0, **{"max_samples": 7, **settings})
         yield "estimator", (model.partial_fit if "window" in settings else model.fit)(X)
     many = np.random.default_rng(1).normal(size=(400, 2))  # rows are left over for p-values
     yield "estimator", IsolationMondrianForest(3, max_samples=7, random_state=0).fit(many).partial_fit(many[:30])
     for window in ("reservoir", 5, "thinned", None, "decayed"):
         for score in ("default", "insertion"):
-            model = OnlineIsolationMondrianForest(3, window=window, horizon=400, seed=0, score=score, calibration=9,
-                                                  calibration_half_life=5.0 if window == 5 else None)
+            model = OnlineIsolationMondrianForest(
+                3,
+                window=window,
+                horizon=400,
+                seed=0,
+                score=score,
+                calibration=9,
+                calibration_half_life=5.0 if window == 5 else None,
+            )
             for i, row in enumerate(X[:40].tolist()):
                 x = dict(zip(("a", 1, ("b", None)), row, strict=True))
                 model.learn_one(x if i % 4 else {"a": x["a"]})
@@ -93,9 +106,18 @@ def ask_estimator(model):
 
 def may_be_refused(error):
     """Whether it is what the same parameters mean in a model that was never in a file."""
-    return (isinstance(error, MemoryError) and "max_bytes leaves" in str(error)) or \
-        (isinstance(error, ValueError) and any(text in str(error) for text in (
-            "max_bytes must be at least", "needs trees that were grown for it", "max_bytes=", "sample_weight must be")))
+    return (isinstance(error, MemoryError) and "max_bytes leaves" in str(error)) or (
+        isinstance(error, ValueError)
+        and any(
+            text in str(error)
+            for text in (
+                "max_bytes must be at least",
+                "needs trees that were grown for it",
+                "max_bytes=",
+                "sample_weight must be",
+            )
+        )
+    )
 
 
 def asked(ask, model, where):
@@ -112,8 +134,9 @@ def other_file(rng, content):
     header, arrays = parse(content)
     del header["arrays"]
     for _ in range(rng.choice([1, 1, 2])):
-        rng.choice([forgery.change_column, change_array])(rng, arrays) if rng.random() < 0.6 else \
-            forgery.change_parameter(rng, header)
+        rng.choice([forgery.change_column, change_array])(
+            rng, arrays
+        ) if rng.random() < 0.6 else forgery.change_parameter(rng, header)
     return forge(header, arrays)
 
 
@@ -197,14 +220,19 @@ def test_claims_of_room_are_not_believed():
     settings, data = next(keyed_states())
     state, arrays = forgery.parse_state(data)
     for i in range(len(arrays)):
-        for claim in ([2 ** 31 - 1], [2 ** 28, 4], [2 ** 24], [1 << 40]):
+        for claim in ([2**31 - 1], [2**28, 4], [2**24], [1 << 40]):
+
             def listed(entries, i=i, claim=claim):
                 entries[i][3] = claim
                 return entries
+
             forged = forgery.forge_state(state, arrays, listed)
             with pytest.raises(ValueError, match=r"damaged: an array of shape|damaged forest|damaged calibration"):
-                within(lambda: _compact.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
-                       len(forged), (i, claim))
+                within(
+                    lambda: _compact.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
+                    len(forged),
+                    (i, claim),
+                )
             with pytest.raises(ValueError, match="an array of shape"):
                 within(lambda: _compact.unpack(forged), len(forged), (i, claim))  # noqa: B023
 
@@ -242,8 +270,9 @@ def store(tmp_path):
 
     def note(name, content):
         with sqlite3.connect(path / "models.sqlite") as connection:
-            connection.execute("INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET note = excluded.note",
-                               (name, content))
+            connection.execute(
+                "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET note = excluded.note", (name, content)
+            )
         connection.close()
 
     def state(key, content):
@@ -295,6 +324,7 @@ def test_states_of_a_store_name_their_key(store):
 
 # -- where a stream was ------------------------------------------------------------------------------------
 
+
 def rule_state():
     """What an alarm rule was that has seen scores and raised alarms."""
     rule = AlarmRule(0.01, history=64)
@@ -308,25 +338,78 @@ def open_incidents():
     return incidents.state()
 
 
-STREAM = {"version": 3, "incidents": open_incidents(), "records": 7, "header": ["a", "b"],
-          "pending": np.zeros(3, np.uint8),
-          "alarms": {"rate": 0.01, "threshold": None, "count": 1, "rule": rule_state()}}
-RULES = [{"debt": float("nan")}, {"debt": float("inf")}, {"drift": 9.0}, {"slack": 0.0}, {"n_scores": -1},
-         {"n_alarms": 10 ** 6}, {"last": 10 ** 6}, {"run": -1}, {"history": 0}, {"history": 10 ** 9}, {"mode": "x"},
-         {"rate": 0.02}, {"rate": 1}, {"scores": np.zeros(3)}, {"scores": np.full(64, np.nan)},
-         {"scores": np.zeros((64, 1))}, {"scores": np.zeros(64, np.float32)}, {"more": 1}]
-WRONG = [("records", -1), ("records", 2 ** 63), ("records", 10 ** 30), ("records", True), ("records", 1.5),
-         ("records", None), ("header", ["a", "a"]), ("header", [1]), ("header", "ab"), ("header", {}),
-         ("pending", np.zeros((2, 2), np.uint8)),
-         ("pending", np.zeros(3)), ("pending", []), ("version", 4), ("version", 2),
-         ("version", None),
-         ("incidents", None), ("incidents", {}), ("incidents", {"gap": 50, "count": 0, "now": None, "open": [[]]}),
-         ("incidents", {**STREAM["incidents"], "open": [[None, 1, 8, 8, 8, 1, 0, 0.25, 0.5, None, None, []]]}),
-         ("alarms", []), ("alarms", {}),
-         *(("alarms", {**STREAM["alarms"], **change}) for change in (
-             {"rate": 0.0}, {"rate": 1.0}, {"rate": "x"}, {"rate": True}, {"rule": "x"}, {"rule": {}}, {"rule": [1]},
-             {"count": -1}, {"count": 1.5}, {"count": 2 ** 63}, {"count": None}, {"threshold": "x"}, {"more": 1},
-             {"level": 0.01}, *({"rule": {**STREAM["alarms"]["rule"], **change}} for change in RULES)))]
+STREAM = {
+    "version": 3,
+    "incidents": open_incidents(),
+    "records": 7,
+    "header": ["a", "b"],
+    "pending": np.zeros(3, np.uint8),
+    "alarms": {"rate": 0.01, "threshold": None, "count": 1, "rule": rule_state()},
+}
+RULES = [
+    {"debt": float("nan")},
+    {"debt": float("inf")},
+    {"drift": 9.0},
+    {"slack": 0.0},
+    {"n_scores": -1},
+    {"n_alarms": 10**6},
+    {"last": 10**6},
+    {"run": -1},
+    {"history": 0},
+    {"history": 10**9},
+    {"mode": "x"},
+    {"rate": 0.02},
+    {"rate": 1},
+    {"scores": np.zeros(3)},
+    {"scores": np.full(64, np.nan)},
+    {"scores": np.zeros((64, 1))},
+    {"scores": np.zeros(64, np.float32)},
+    {"more": 1},
+]
+WRONG = [
+    ("records", -1),
+    ("records", 2**63),
+    ("records", 10**30),
+    ("records", True),
+    ("records", 1.5),
+    ("records", None),
+    ("header", ["a", "a"]),
+    ("header", [1]),
+    ("header", "ab"),
+    ("header", {}),
+    ("pending", np.zeros((2, 2), np.uint8)),
+    ("pending", np.zeros(3)),
+    ("pending", []),
+    ("version", 4),
+    ("version", 2),
+    ("version", None),
+    ("incidents", None),
+    ("incidents", {}),
+    ("incidents", {"gap": 50, "count": 0, "now": None, "open": [[]]}),
+    ("incidents", {**STREAM["incidents"], "open": [[None, 1, 8, 8, 8, 1, 0, 0.25, 0.5, None, None, []]]}),
+    ("alarms", []),
+    ("alarms", {}),
+    *(
+        ("alarms", {**STREAM["alarms"], **change})
+        for change in (
+            {"rate": 0.0},
+            {"rate": 1.0},
+            {"rate": "x"},
+            {"rate": True},
+            {"rule": "x"},
+            {"rule": {}},
+            {"rule": [1]},
+            {"count": -1},
+            {"count": 1.5},
+            {"count": 2**63},
+            {"count": None},
+            {"threshold": "x"},
+            {"more": 1},
+            {"level": 0.01},
+            *({"rule": {**STREAM["alarms"]["rule"], **change}} for change in RULES),
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("change", WRONG, ids=repr)
@@ -373,9 +456,9 @@ def test_forged_states_of_streams():
         from imondrian._cli.stream.alarms import Alarms
 
         Alarms.resumed(found["alarms"], None, None, False)
-        json.dumps(Incidents.of_state(found["incidents"]).alarm(2 ** 62, 0.1, 0.5)[0].told(3))
+        json.dumps(Incidents.of_state(found["incidents"]).alarm(2**62, 0.1, 0.5)[0].told(3))
         json.dumps([found["records"] + 10, found["header"]])
-        assert found["records"] < 2 ** 62 and isinstance(found["pending"].tobytes(), bytes)
+        assert found["records"] < 2**62 and isinstance(found["pending"].tobytes(), bytes)
     assert accepted > 5
 
 
@@ -404,6 +487,7 @@ def put(place, value):
     def change(array):
         array[place] = value
         return array
+
     return change
 
 
@@ -419,25 +503,25 @@ def test_forgeries_that_were_believed(files, tmp_path):
     refuse(tmp_path, forged(online, parameters={"max_bytes": -24576}), "max_bytes must be at least 1", Online)
     refuse(tmp_path, forged(online, parameters={"seed": -1}), "[Ss]eed must be between", Online)
     refuse(tmp_path, forged(estimator, parameters={"random_state": -1}), "[Ss]eed must be between")
-    for calibration in (10 ** 6, 10 ** 12, 2 ** 62):
+    for calibration in (10**6, 10**12, 2**62):
         refuse(tmp_path, forged(online, parameters={"calibration": calibration}), "9 past scores do not", Online)
     for decay in (-1.0, 1e308, 65):
         header, arrays = parse(online)
         del header["arrays"]
         header["state"]["fitted"]["_forest"]["$forest"]["decay"] = decay
         refuse(tmp_path, forge(header, arrays), "damaged forest: memory 2 with decay", Online)
-    for seen in (2 ** 61, 2 ** 61 - 1, 2 ** 63 - 1):
+    for seen in (2**61, 2**61 - 1, 2**63 - 1):
         refuse(tmp_path, forged(online, {"stream": put((1, 0), seen)}), r"damaged forest: .*points", Online)
-    for n_seen in (-1, 2 ** 62, 2 ** 63 - 1):
+    for n_seen in (-1, 2**62, 2**63 - 1):
         refuse(tmp_path, forged(online, {"n_seen": np.array([n_seen])}), "sizes of the window of scores", Online)
 
 
 def test_room_that_columns_do_not_have_is_not_made(files, tmp_path):
     online = files["online"][3]  # without a window
-    for width in (0, 10 ** 6):  # in no row, or in no tree
+    for width in (0, 10**6):  # in no row, or in no tree
         columns = {"points": np.zeros((0, width)), "rate": np.zeros((3, 0))}
         header, arrays = parse(forged(online, columns))
-        header["state"]["fitted"]["_forest"]["$forest"]["n_features"] = 10 ** 6
+        header["state"]["fitted"]["_forest"]["$forest"]["n_features"] = 10**6
         del header["arrays"]
         refuse(tmp_path, forge(header, arrays), "damaged", OnlineIsolationMondrianForest)
 
@@ -449,8 +533,8 @@ def test_imported_cuts_of_too_many_features(tmp_path):
     model.save(tmp_path / "model")
     header, arrays = parse((tmp_path / "model").read_bytes())
     del header["arrays"]
-    header["state"]["fitted"]["n_features_in_"] = 10 ** 9
-    header["state"]["fitted"]["forest_"]["$imported_forest"]["n_features"] = 10 ** 9
+    header["state"]["fitted"]["n_features_in_"] = 10**9
+    header["state"]["fitted"]["forest_"]["$imported_forest"]["n_features"] = 10**9
     refuse(tmp_path, forge(header, arrays), "1000000000 features for cuts")
 
 
@@ -475,10 +559,16 @@ def test_a_claim_is_refused_where_there_is_no_room_for_it(tmp_path):
     state, arrays = forgery.parse_state(next(keyed_states())[1])
 
     def listed(entries):
-        entries[0][3] = [2 ** 31 - 1]
+        entries[0][3] = [2**31 - 1]
         return entries
 
     (tmp_path / "forged").write_bytes(forgery.forge_state(state, arrays, listed))
-    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path / "forged"], capture_output=True, text=True,
-                          timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "forged"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout == "refused\n", done.stderr

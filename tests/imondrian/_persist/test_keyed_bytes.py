@@ -19,8 +19,15 @@ shapes = arrays_of.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)
 whole = st.integers(-40_000, 70_000).map(float) | st.sampled_from([-0.0, 0.5, float("nan"), float("inf")])
 
 
-@given(st.dictionaries(st.sampled_from(["mass", "time", "x"]), st.one_of(
-    kinds.flatmap(lambda kind: arrays_of.arrays(kind, shapes)), arrays_of.arrays(np.float64, shapes, elements=whole))))
+@given(
+    st.dictionaries(
+        st.sampled_from(["mass", "time", "x"]),
+        st.one_of(
+            kinds.flatmap(lambda kind: arrays_of.arrays(kind, shapes)),
+            arrays_of.arrays(np.float64, shapes, elements=whole),
+        ),
+    )
+)
 def test_arrays_come_back_to_the_bit(state):
     found = _compact.unpack(_compact.pack(state))
     assert found.keys() == state.keys()
@@ -29,8 +36,18 @@ def test_arrays_come_back_to_the_bit(state):
         assert found[name].tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("parameters", [{}, {"score": "depth"}, {"window": None}, {"window": "reservoir"},
-                                        {"calibration": None}, {"scale": None, "window": 5}], ids=str)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"score": "depth"},
+        {"window": None},
+        {"window": "reservoir"},
+        {"calibration": None},
+        {"scale": None, "window": 5},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("n", [0, 1, 40, 700])
 def test_models_go_on_to_the_bit(n, parameters):
     parameters = {"window": 50, **parameters}
@@ -61,22 +78,23 @@ def test_no_damage_goes_unnoticed():
         read(data)
         for place in range(0, len(data), 7):
             with pytest.raises(ValueError):
-                read(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1:])
+                read(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
             with pytest.raises(ValueError):
                 read(data[:place])
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("shape", [1 << 40]), ("shape", [-1, -1]), ("shape", [3]), ("dtype", "O"), ("narrow", "|O"), ("size", 5),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("shape", [1 << 40]), ("shape", [-1, -1]), ("shape", [3]), ("dtype", "O"), ("narrow", "|O"), ("size", 5)],
+)
 def test_headers_that_lie_are_refused(name, value):
     data = _compact.pack({"x": np.arange(6)})
     length = int.from_bytes(data[4:8], "little")
-    header = json.loads(data[12:12 + length])
+    header = json.loads(data[12 : 12 + length])
     listed = dict(zip(("name", "dtype", "narrow", "shape", "size"), header["arrays"][0], strict=True))
     header["arrays"] = [list({**listed, name: value}.values())]
     text = json.dumps(header).encode()
-    body = text + data[12 + length:]
+    body = text + data[12 + length :]
     with pytest.raises(ValueError, match="damaged"):
         _compact.unpack(_compact._PREFIX.pack(b"IMK\x01", len(text), __import__("zlib").crc32(body)) + body)
 
@@ -112,10 +130,15 @@ def test_young_ones_keep_points_as_they_came(points):
         np.testing.assert_array_equal(list(x.values()), [y[name] for name in x])
 
 
-@pytest.mark.parametrize(("listed", "message"), [
-    ([[["a"], [[1.0, 2.0]]]], "do not fit"), ([[["a", "a"], [[1.0, 2.0]]]], "do not fit"),
-    ([[["a"], [[1e999]]]], "do not fit"), ([[["a"], [[1.0]] * 10]], "10 points, at most 9"),
-])
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ([[["a"], [[1.0, 2.0]]]], "do not fit"),
+        ([[["a", "a"], [[1.0, 2.0]]]], "do not fit"),
+        ([[["a"], [[1e999]]]], "do not fit"),
+        ([[["a"], [[1.0]] * 10]], "10 points, at most 9"),
+    ],
+)
 def test_young_ones_that_are_none(listed, message):
     import zlib
 

@@ -61,12 +61,16 @@ def test_the_rate_holds_on_all_of_shuttle(shuttle, shuttle_scores, rate):
     assert shuttle[1][called].mean() > (0.85 if rate < 0.1 else 0.6)  # 7 % are anomalies; these are mostly
 
 
-@pytest.mark.parametrize("detector", [
-    OnlineIsolationMondrianForest(n_trees=10, seed=0),
-    preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=42),
-    preprocessing.StandardScaler() | anomaly.OneClassSVM(nu=0.2),
-    preprocessing.StandardScaler() | anomaly.LODA(seed=0),
-], ids=["ours", "trees", "svm", "loda"])
+@pytest.mark.parametrize(
+    "detector",
+    [
+        OnlineIsolationMondrianForest(n_trees=10, seed=0),
+        preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=42),
+        preprocessing.StandardScaler() | anomaly.OneClassSVM(nu=0.2),
+        preprocessing.StandardScaler() | anomaly.LODA(seed=0),
+    ],
+    ids=["ours", "trees", "svm", "loda"],
+)
 @pytest.mark.parametrize("protect", [True, False])
 def test_the_rate_holds_with_any_detector(detector, protect):
     stream = [x for x, _ in datasets.Shuttle().take(3000)]
@@ -77,13 +81,17 @@ def test_the_rate_holds_with_any_detector(detector, protect):
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
-@pytest.mark.parametrize("scores", [
-    np.linspace(1, 2, 6000),  # ever higher: by rank each would be an alarm
-    np.linspace(2, 1, 6000),
-    np.full(6000, 0.7),  # nothing to tell apart
-    np.where(np.arange(6000) // 1000 % 2, 0.9, 0.1) + np.random.default_rng(0).normal(size=6000) * 0.01,
-    np.r_[np.random.default_rng(1).normal(size=3000), 50 + 9 * np.random.default_rng(2).normal(size=3000)],
-], ids=["rising", "falling", "constant", "steps", "jump"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.linspace(1, 2, 6000),  # ever higher: by rank each would be an alarm
+        np.linspace(2, 1, 6000),
+        np.full(6000, 0.7),  # nothing to tell apart
+        np.where(np.arange(6000) // 1000 % 2, 0.9, 0.1) + np.random.default_rng(0).normal(size=6000) * 0.01,
+        np.r_[np.random.default_rng(1).normal(size=3000), 50 + 9 * np.random.default_rng(2).normal(size=3000)],
+    ],
+    ids=["rising", "falling", "constant", "steps", "jump"],
+)
 def test_the_promise_holds_for_any_sequence_of_scores(scores, rate):
     step = 0.01
     called = replayed(scores, rate=rate, step=step)
@@ -152,11 +160,17 @@ def test_a_filter_in_front_of_a_model():
     assert sum(value == 60.0 for value in learnt[200:]) <= 3
 
 
-@pytest.mark.parametrize(("params", "error", "message"), [
-    ({"rate": 0.0}, ValueError, "rate must be in"), ({"rate": 1}, ValueError, "rate must be in"),
-    ({"rate": "5%"}, TypeError, "rate must be a float"), ({"step": 0.0}, ValueError, "step must be in"),
-    ({"window": 0}, ValueError, "window must be at least 1"), ({"window": None}, TypeError, "window must be an int"),
-])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"rate": 0.0}, ValueError, "rate must be in"),
+        ({"rate": 1}, ValueError, "rate must be in"),
+        ({"rate": "5%"}, TypeError, "rate must be a float"),
+        ({"step": 0.0}, ValueError, "step must be in"),
+        ({"window": 0}, ValueError, "window must be at least 1"),
+        ({"window": None}, TypeError, "window must be an int"),
+    ],
+)
 def test_bad_filters(params, error, message):
     with pytest.raises(error, match=message):
         AlarmFilter(anomaly.HalfSpaceTrees(), **params)
@@ -175,8 +189,11 @@ def drifts(model, X):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("watch", "delay"), [(None, 150), (drift.KSWIN(alpha=1e-5, seed=0), 60),
-                                              (drift.PageHinkley(threshold=10.0), 150)], ids=["adwin", "ks", "ph"])
+@pytest.mark.parametrize(
+    ("watch", "delay"),
+    [(None, 150), (drift.KSWIN(alpha=1e-5, seed=0), 60), (drift.PageHinkley(threshold=10.0), 150)],
+    ids=["adwin", "ks", "ph"],
+)
 def test_a_planted_drift_is_found(seed, watch, delay):
     X = np.random.default_rng(seed).normal(size=(2700, 2))
     X[2300:, 0] += 3
@@ -236,7 +253,8 @@ class LocalStream:
 def checks_of(model):
     original = river.checks._yield_datasets
     river.checks._yield_datasets = lambda model, scale=1: iter(
-        [LocalStream(300 * scale)] if isinstance(model, base.AnomalyDetector) else [])
+        [LocalStream(300 * scale)] if isinstance(model, base.AnomalyDetector) else []
+    )
     try:
         return list(river.checks.yield_checks(model))
     finally:
@@ -249,13 +267,23 @@ class CheckedFilter(AlarmFilter, base.AnomalyDetector):
 
 FOREST = OnlineIsolationMondrianForest(5, seed=0)
 TREES = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)
-WRAPPERS = [AlarmFilter(FOREST), CheckedFilter(FOREST), CheckedFilter(TREES, rate=0.1), DriftMonitor(FOREST),
-            DriftMonitor(anomaly.HalfSpaceTrees(seed=1), drift.KSWIN(seed=0), grace_period=10)]
+WRAPPERS = [
+    AlarmFilter(FOREST),
+    CheckedFilter(FOREST),
+    CheckedFilter(TREES, rate=0.1),
+    DriftMonitor(FOREST),
+    DriftMonitor(anomaly.HalfSpaceTrees(seed=1), drift.KSWIN(seed=0), grace_period=10),
+]
 
 
-@pytest.mark.parametrize(("model", "check"), [
-    pytest.param(model, check, id=f"{i}-{check.__name__}") for i, model in enumerate(WRAPPERS)
-    for check in checks_of(model)])
+@pytest.mark.parametrize(
+    ("model", "check"),
+    [
+        pytest.param(model, check, id=f"{i}-{check.__name__}")
+        for i, model in enumerate(WRAPPERS)
+        for check in checks_of(model)
+    ],
+)
 def test_every_river_check(model, check):
     check(model.clone())
 
@@ -279,8 +307,9 @@ def test_bursts_are_told_whole(score, protect):
     """A fast level falls silent after some alarms: 9 of 45 points at most."""
     X, is_burst = with_bursts(0, (15, 16), 8.0)
     model = OnlineIsolationMondrianForest(50, score=score, seed=0, calibration=None)
-    called = alarms(AlarmFilter(model, rate=0.01, protect_anomaly_detector=protect),
-                    (dict(enumerate(row)) for row in X.tolist()))
+    called = alarms(
+        AlarmFilter(model, rate=0.01, protect_anomaly_detector=protect), (dict(enumerate(row)) for row in X.tolist())
+    )
     assert called[is_burst].sum() >= 43 and called.sum() <= 90
 
 
@@ -312,8 +341,9 @@ def test_incidents_are_those_of_the_alarms(gap):
     called = alarms(model, ({"t": t} for t in range(len(scores))))
     closed = [each for changed in incident_reference.changes(called, gap) for each in changed if each[0] == "closed"]
     found = [each for each in model.incidents if each.state == "closed"]
-    assert [(each.id, each.start, each.end, each.n_alarms) for each in found] == \
-        [(number, rows[0], rows[-1], len(rows)) for _, number, _, rows in closed][-100:]
+    assert [(each.id, each.start, each.end, each.n_alarms) for each in found] == [
+        (number, rows[0], rows[-1], len(rows)) for _, number, _, rows in closed
+    ][-100:]
     assert 5 < len(found) <= 100 and all(each.score == scores[each.peak] and not each.reasons for each in found)
 
 

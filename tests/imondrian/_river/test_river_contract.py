@@ -43,14 +43,21 @@ def checks_of(model):
         river.checks._yield_datasets = original
 
 
-MODELS = [OnlineIsolationMondrianForest(**SMALL), OnlineIsolationMondrianForest(**SMALL, score="depth"),
-          OnlineIsolationMondrianForest(**SMALL, window="reservoir"), OnlineIsolationMondrianForest(**SMALL, window=64),
-          OnlineIsolationMondrianForest(**SMALL, window="decayed", horizon=300)]
+MODELS = [
+    OnlineIsolationMondrianForest(**SMALL),
+    OnlineIsolationMondrianForest(**SMALL, score="depth"),
+    OnlineIsolationMondrianForest(**SMALL, window="reservoir"),
+    OnlineIsolationMondrianForest(**SMALL, window=64),
+    OnlineIsolationMondrianForest(**SMALL, window="decayed", horizon=300),
+]
 # Trees that keep every point are for short streams: memory that grows is what they promise.
 UNBOUNDED = OnlineIsolationMondrianForest(n_trees=3, window=None, seed=0)
-CHECKS = [pytest.param(model, check, id=f"{model.window}-{model.score}-{check.__name__}")
-          for model in [*MODELS, UNBOUNDED] for check in checks_of(model)
-          if not (model is UNBOUNDED and check.__name__ == "check_bounded_memory_growth")]
+CHECKS = [
+    pytest.param(model, check, id=f"{model.window}-{model.score}-{check.__name__}")
+    for model in [*MODELS, UNBOUNDED]
+    for check in checks_of(model)
+    if not (model is UNBOUNDED and check.__name__ == "check_bounded_memory_growth")
+]
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +83,19 @@ def test_learn_many_matches_learn_one_as_features_come_and_go(model):
 
 def test_the_signature_is_rivers():
     model = OnlineIsolationMondrianForest(5, window=17, seed=3)
-    assert model._get_params() == {"n_trees": 5, "window": 17, "horizon": 4096, "score": "default",
-                                   "scale": "robust", "seed": 3, "n_jobs": None, "calibration": 1024,
-                                   "calibration_half_life": None, "max_features": 1000, "max_bytes": None}
+    assert model._get_params() == {
+        "n_trees": 5,
+        "window": 17,
+        "horizon": 4096,
+        "score": "default",
+        "scale": "robust",
+        "seed": 3,
+        "n_jobs": None,
+        "calibration": 1024,
+        "calibration_half_life": None,
+        "max_features": 1000,
+        "max_bytes": None,
+    }
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
     assert model.learn_one(x={"a": 1.0}) is None and model.learn_many(X=pd.DataFrame({"a": [1.0]})) is None
@@ -103,8 +120,10 @@ def test_anomalies_score_high():
     assert auc.get() > 0.9
 
 
-@pytest.mark.parametrize("wrap", [lambda model: anomaly.QuantileFilter(model, q=0.95),
-                                  lambda model: anomaly.ThresholdFilter(model, threshold=0.6)])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda model: anomaly.QuantileFilter(model, q=0.95), lambda model: anomaly.ThresholdFilter(model, threshold=0.6)],
+)
 def test_filters(wrap):
     stream = list(datasets.Shuttle().take(2000))
     auc = evaluate.progressive_val_score(stream, wrap(OnlineIsolationMondrianForest(**SMALL)), metrics.ROCAUC())
@@ -121,8 +140,9 @@ def test_filters(wrap):
 
 
 def test_pipelines_learn_and_score(shuttle):
-    pipeline = compose.Select(*list(shuttle[0])[:4]) | preprocessing.MinMaxScaler() | \
-        OnlineIsolationMondrianForest(**SMALL)
+    pipeline = (
+        compose.Select(*list(shuttle[0])[:4]) | preprocessing.MinMaxScaler() | OnlineIsolationMondrianForest(**SMALL)
+    )
     for x in shuttle[:100]:
         pipeline.learn_one(x)
     assert 0 < pipeline.score_one(shuttle[100]) < 1
@@ -145,14 +165,15 @@ def test_many_is_a_loop_of_one(shuttle, window):
         one.learn_one(x)
     many.learn_many(frames[0])
     scored = both.score_learn_many(frames[1])
-    parts = [chunks.score_learn_many(frames[0][begin:begin + 97]) for begin in range(0, len(X), 97)]
+    parts = [chunks.score_learn_many(frames[0][begin : begin + 97]) for begin in range(0, len(X), 97)]
     assert_array_equal(scored, loop)
     assert_array_equal(np.concatenate(parts), loop)
     expected = [one.score_one(x) for x in shuttle]
     for model in (many, both, chunks):
         assert_array_equal(model.score_many(frames[0]), expected)
-        assert pickle.dumps(model._forest.__getstate__()["columns"]["time"]) == \
-            pickle.dumps(one._forest.__getstate__()["columns"]["time"])
+        assert pickle.dumps(model._forest.__getstate__()["columns"]["time"]) == pickle.dumps(
+            one._forest.__getstate__()["columns"]["time"]
+        )
     assert_array_equal(one.score_many(frames[1]), expected)
 
 

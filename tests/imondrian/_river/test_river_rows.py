@@ -21,7 +21,7 @@ POINTS = [
     {"b": 1.0},
     {},
     {"a": 1.0, "b": 2.0, "c": 3.0, "unheard": 4.0},
-    {"a": 1e300, "b": 10 ** 30, "c": 0.0},
+    {"a": 1e300, "b": 10**30, "c": 0.0},
 ]
 
 
@@ -49,15 +49,23 @@ def test_dicts_are_read_as_other_mappings_are(x):
         twin.learn_one(UserDict(zip(KEYS, row, strict=True)))
     assert model.score_one(x) == twin.score_one(UserDict(x))
     model.learn_one(x), twin.learn_one(UserDict(x))
-    assert [model.score_one(dict(zip(KEYS, row, strict=True))) for row in X[:20]] == \
-        [twin.score_one(dict(zip(KEYS, row, strict=True))) for row in X[:20]]
+    assert [model.score_one(dict(zip(KEYS, row, strict=True))) for row in X[:20]] == [
+        twin.score_one(dict(zip(KEYS, row, strict=True))) for row in X[:20]
+    ]
 
 
-@pytest.mark.parametrize(("value", "error", "told"), [
-    ("high", TypeError, "must be a number"), ([1.0], TypeError, "must be a number"),
-    (1j, TypeError, "must be a number"), (np.datetime64("2020"), TypeError, "must be a number"),
-    (float("inf"), ValueError, "must be finite"), (-float("inf"), ValueError, "must be finite"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("value", "error", "told"),
+    [
+        ("high", TypeError, "must be a number"),
+        ([1.0], TypeError, "must be a number"),
+        (1j, TypeError, "must be a number"),
+        (np.datetime64("2020"), TypeError, "must be a number"),
+        (float("inf"), ValueError, "must be finite"),
+        (-float("inf"), ValueError, "must be finite"),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("key", ["b", "unheard"])
 def test_what_is_no_number_is_named(model, key, value, error, told):
     before = model.score_one({"a": 0.0, "b": 0.0, "c": 0.0})

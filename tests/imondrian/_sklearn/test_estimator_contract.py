@@ -30,9 +30,12 @@ SMALL = {"n_estimators": 20, "random_state": 0}
 # A window keeps points, so weights other than 0 and 1 mean nothing to it: only trees that keep
 # everything can pass the equivalence of weights and copies, and only they are asked to.
 WEIGHTED = [IsolationMondrianForest(**SMALL, score=score) for score in ("default", "depth", "insertion")]
-WINDOWED = [IsolationMondrianForest(**SMALL, window=64), IsolationMondrianForest(**SMALL, window=64, score="depth"),
-            IsolationMondrianForest(**SMALL, window="reservoir"),
-            IsolationMondrianForest(**SMALL, window="thinned", max_samples=32, horizon=100)]
+WINDOWED = [
+    IsolationMondrianForest(**SMALL, window=64),
+    IsolationMondrianForest(**SMALL, window=64, score="depth"),
+    IsolationMondrianForest(**SMALL, window="reservoir"),
+    IsolationMondrianForest(**SMALL, window="thinned", max_samples=32, horizon=100),
+]
 
 
 @parametrize_with_checks(WEIGHTED)
@@ -119,10 +122,18 @@ def test_grid_search_and_cross_validation(blobs):
 
 
 def test_clone_and_parameters(fitted):
-    params = {"n_estimators": 7, "max_samples": 0.25, "score": "depth", "window": 12, "horizon": 99, "scale": None,
-              "max_bytes": 10 ** 9,
-              "contamination": 0.1,
-              "n_jobs": 2, "random_state": 5}
+    params = {
+        "n_estimators": 7,
+        "max_samples": 0.25,
+        "score": "depth",
+        "window": 12,
+        "horizon": 99,
+        "scale": None,
+        "max_bytes": 10**9,
+        "contamination": 0.1,
+        "n_jobs": 2,
+        "random_state": 5,
+    }
     forest = IsolationMondrianForest(**params)
     assert forest.get_params() == params == clone(forest).get_params()
     assert forest.set_params(score="insertion").get_params()["score"] == "insertion"
@@ -147,8 +158,9 @@ def test_joblib_memory_maps_are_scored_and_learnt_from(tmp_path, blobs, window):
         loaded.forest_.check()
     read_only = X.copy()
     read_only.flags.writeable = False
-    assert_array_equal(IsolationMondrianForest(**SMALL, window=window).fit(read_only).score_samples(read_only),
-                       forest.score_samples(X))
+    assert_array_equal(
+        IsolationMondrianForest(**SMALL, window=window).fit(read_only).score_samples(read_only), forest.score_samples(X)
+    )
 
 
 def test_memory_layout_of_the_input_means_nothing(blobs, fitted):
@@ -181,8 +193,9 @@ def test_dataframes_keep_their_names(blobs, library, fitted):
 
 def test_column_transformer_into_the_forest(blobs):
     frame = pd.DataFrame(blobs[0], columns=list("abc"))
-    pipeline = make_pipeline(make_column_transformer((StandardScaler(), ["a", "b"]), remainder="drop"),
-                             IsolationMondrianForest(**SMALL)).fit(frame)
+    pipeline = make_pipeline(
+        make_column_transformer((StandardScaler(), ["a", "b"]), remainder="drop"), IsolationMondrianForest(**SMALL)
+    ).fit(frame)
     assert pipeline[-1].n_features_in_ == 2
     assert set(pipeline.predict(frame)) == {-1, 1}
 
@@ -190,8 +203,11 @@ def test_column_transformer_into_the_forest(blobs):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_precision_is_kept(dtype):
     X = np.random.default_rng(0).normal(size=(200, 3)).astype(dtype)
-    for forest in (IsolationMondrianForest(**SMALL).fit(X), IsolationMondrianForest(**SMALL).partial_fit(X),
-                   IsolationMondrianForest(**SMALL, window=32).fit(X)):
+    for forest in (
+        IsolationMondrianForest(**SMALL).fit(X),
+        IsolationMondrianForest(**SMALL).partial_fit(X),
+        IsolationMondrianForest(**SMALL, window=32).fit(X),
+    ):
         assert forest.forest_.dtype == dtype
         assert forest.forest_.columns["threshold"].dtype == dtype
         scores = forest.score_samples(X)

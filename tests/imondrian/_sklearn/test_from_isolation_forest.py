@@ -95,8 +95,14 @@ def test_parameters_names_and_the_model_itself():
     before = pickle.dumps(model)
     forest = IsolationMondrianForest.from_isolation_forest(model)
     assert pickle.dumps(model) == before
-    expected = {"n_estimators": 7, "max_samples": 100, "contamination": 0.2, "n_jobs": 2, "random_state": 3,
-                "score": "depth"}
+    expected = {
+        "n_estimators": 7,
+        "max_samples": 100,
+        "contamination": 0.2,
+        "n_jobs": 2,
+        "random_state": 3,
+        "score": "depth",
+    }
     assert forest.get_params().items() >= expected.items()
     assert forest.max_samples_ == 100 and forest.n_features_in_ == 4
     assert_array_equal(forest.feature_names_in_, ["a", "b", "c", "d"])
@@ -262,10 +268,21 @@ def test_damaged_state_is_refused(damage):
         ImportedForest.__new__(ImportedForest).__setstate__(state)
 
 
-@pytest.mark.parametrize("change", [
-    {"version": 2}, {"n_features": 0}, {"n_features": True}, {"sample_size": 0}, {"sample_size": 2.0}, {"cuts": {}},
-    {"n_leaves": np.ones(20)}, {"n_leaves": np.ones(3, np.int32)}, {"n_leaves": None},
-], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"n_features": 0},
+        {"n_features": True},
+        {"sample_size": 0},
+        {"sample_size": 2.0},
+        {"cuts": {}},
+        {"n_leaves": np.ones(20)},
+        {"n_leaves": np.ones(3, np.int32)},
+        {"n_leaves": None},
+    ],
+    ids=str,
+)
 def test_a_state_of_another_kind_is_refused(change):
     state = IsolationMondrianForest.from_isolation_forest(fit()).forest_.__getstate__()
     with pytest.raises(ValueError, match=r"damaged forest|state version"):

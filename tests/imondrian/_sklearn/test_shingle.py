@@ -109,10 +109,15 @@ def test_in_a_pipeline():
     assert ((odd >= 401) & (odd <= 416)).all()
 
 
-@pytest.mark.parametrize(("params", "error", "message"), [
-    ({"width": 0}, ValueError, "width must be at least 1, got 0"), ({"width": 2.0}, TypeError, "width must be an int"),
-    ({"step": 0}, ValueError, "step must be at least 1"), ({"padding": "zero"}, ValueError, "padding must be None or"),
-])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"width": 0}, ValueError, "width must be at least 1, got 0"),
+        ({"width": 2.0}, TypeError, "width must be an int"),
+        ({"step": 0}, ValueError, "step must be at least 1"),
+        ({"padding": "zero"}, ValueError, "padding must be None or"),
+    ],
+)
 def test_bad_parameters(params, error, message):
     with pytest.raises(error, match=message):
         Shingle(**params).fit(np.arange(9.0))
@@ -127,8 +132,12 @@ def test_bad_series():
     assert Shingle(4, padding="missing").fit_transform(np.arange(3.0)).shape == (3, 4)
     with pytest.raises(NotFittedError):
         Shingle(4).transform(np.arange(9.0))
-    for series, message in ((np.array([1.0, np.inf, 2.0]), "infinity"), (np.zeros((0, 1)), "0 sample"),
-                            (np.zeros((2, 2, 2)), "dim 3"), ([], "Expected 2D array")):
+    for series, message in (
+        (np.array([1.0, np.inf, 2.0]), "infinity"),
+        (np.zeros((0, 1)), "0 sample"),
+        (np.zeros((2, 2, 2)), "dim 3"),
+        ([], "Expected 2D array"),
+    ):
         with pytest.raises(ValueError, match=message):
             Shingle(2).fit(series)
     with pytest.raises(ValueError, match="features"):
@@ -137,15 +146,24 @@ def test_bad_series():
 
 SERIES = "rows are an ordered series: a window depends on the rows before its last one"
 ONE_AXIS = "a series with one axis is a series, by contract"
-EXPECTED = {"check_methods_sample_order_invariance": SERIES, "check_methods_subset_invariance": SERIES,
-            "check_fit1d": ONE_AXIS, "check_fit2d_predict1d": ONE_AXIS}
-FEWER_ROWS = {"check_transformer_general": "without padding there are fewer windows than observations",
-              "check_transformer_data_not_an_array": "without padding there are fewer windows than observations"}
+EXPECTED = {
+    "check_methods_sample_order_invariance": SERIES,
+    "check_methods_subset_invariance": SERIES,
+    "check_fit1d": ONE_AXIS,
+    "check_fit2d_predict1d": ONE_AXIS,
+}
+FEWER_ROWS = {
+    "check_transformer_general": "without padding there are fewer windows than observations",
+    "check_transformer_data_not_an_array": "without padding there are fewer windows than observations",
+}
 
 
-@parametrize_with_checks([Shingle(3), Shingle(3, padding="missing"), Shingle(1)],
-                         expected_failed_checks=lambda shingle: {} if shingle.width == 1 else
-                         {**EXPECTED, **({} if shingle.padding else FEWER_ROWS)})
+@parametrize_with_checks(
+    [Shingle(3), Shingle(3, padding="missing"), Shingle(1)],
+    expected_failed_checks=lambda shingle: (
+        {} if shingle.width == 1 else {**EXPECTED, **({} if shingle.padding else FEWER_ROWS)}
+    ),
+)
 def test_every_scikit_learn_check_that_a_series_can_pass(estimator, check):
     if estimator.width == 1 and getattr(check, "func", check).__name__ in ("check_fit1d", "check_fit2d_predict1d"):
         pytest.skip(ONE_AXIS)
@@ -167,8 +185,11 @@ def test_both_libraries_agree(width, padding):
         window = online.transform_one(x)
         online.learn_one(x)
         assert online.transform_one(x) == window  # before and after x was learnt
-        expected = {} if t not in ends else \
-            {name: value for name, value in zip(names, rows[ends.index(t)], strict=True) if not np.isnan(value)}
+        expected = (
+            {}
+            if t not in ends
+            else {name: value for name, value in zip(names, rows[ends.index(t)], strict=True) if not np.isnan(value)}
+        )
         assert window == expected and list(window) == list(expected)
 
 
@@ -232,9 +253,14 @@ def test_a_forest_learns_full_windows_only():
 CHECKED = [OnlineShingle(), OnlineShingle(3, padding="missing"), OnlineShingle(1)]
 
 
-@pytest.mark.parametrize(("model", "check"), [pytest.param(model, check, id=f"{i}-{check.__name__}")
-                                              for i, model in enumerate(CHECKED)
-                                              for check in river.checks.yield_checks(model)])
+@pytest.mark.parametrize(
+    ("model", "check"),
+    [
+        pytest.param(model, check, id=f"{i}-{check.__name__}")
+        for i, model in enumerate(CHECKED)
+        for check in river.checks.yield_checks(model)
+    ],
+)
 def test_every_river_check(model, check):
     check(model.clone())
 

@@ -48,8 +48,11 @@ def check(cuda, x, y):
 
 
 @pytest.mark.parametrize("places", [None, 1], ids=["uniform", "ties"])
-@pytest.mark.parametrize("sizes", [([2048] * 32, [2048] * 32), ([16384], [16384]), ([1, 5000, 77], [3000, 2, 1])],
-                         ids=["batch", "one pair", "ragged"])
+@pytest.mark.parametrize(
+    "sizes",
+    [([2048] * 32, [2048] * 32), ([16384], [16384]), ([1, 5000, 77], [3000, 2, 1])],
+    ids=["batch", "one pair", "ragged"],
+)
 @pytest.mark.parametrize("d", [2, 3, 8, 64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_neighbours_and_gradients_are_the_cpus(cuda, dtype, d, sizes, places):
@@ -140,13 +143,19 @@ def test_tensors_have_the_cpus_values_and_gradients(torch_cuda, dtype):
 def test_a_graph_of_torch_replays(torch_cuda, function, warm_up):
     """Whichever stream was used before, and whatever is computed between recording and replay."""
     torch = torch_cuda
-    call = {"chamfer": pm.chamfer_distance, "hausdorff": pm.hausdorff_distance,
-            "chamfer with gradients": lambda x, y: pm.chamfer_distance(x, y, return_grad=True)[1][0],
-            "emd": lambda x, y: pm.earth_movers_distance(x, y, tol=1e-2)}[function]
+    call = {
+        "chamfer": pm.chamfer_distance,
+        "hausdorff": pm.hausdorff_distance,
+        "chamfer with gradients": lambda x, y: pm.chamfer_distance(x, y, return_grad=True)[1][0],
+        "emd": lambda x, y: pm.earth_movers_distance(x, y, tol=1e-2),
+    }[function]
     x, y = torch.rand(2, 4, 512, 3, device="cuda")
     recording = torch.cuda.Stream()
-    before = {"the same stream": recording, "another": torch.cuda.Stream(),
-              "the default one": torch.cuda.default_stream()}[warm_up]
+    before = {
+        "the same stream": recording,
+        "another": torch.cuda.Stream(),
+        "the default one": torch.cuda.default_stream(),
+    }[warm_up]
     torch.cuda.synchronize()
     with torch.cuda.stream(before):
         call(x, y)

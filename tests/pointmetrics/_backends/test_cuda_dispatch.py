@@ -49,14 +49,17 @@ def test_mixed_devices_are_named(cp, monkeypatch):
         pm.chamfer_distance(cp.asarray(GOOD), other)
 
 
-@pytest.mark.parametrize("bad, error, message", [
-    (np.zeros(5), ValueError, r"y must have shape .*got shape \(5,\)"),
-    (np.zeros((0, 3)), ValueError, "y is empty"),
-    (GOOD.astype(np.float16), TypeError, "y has dtype float16"),
-    (GOOD.astype(complex), TypeError, "y must hold .*complex128"),
-    (np.where(GOOD[3, 1] == GOOD, np.nan, GOOD), ValueError, r"y must be finite, got nan at index \(3, 1\)"),
-    (GOOD * 1e200, ValueError, "y has coordinates up to .*rescale"),
-])
+@pytest.mark.parametrize(
+    "bad, error, message",
+    [
+        (np.zeros(5), ValueError, r"y must have shape .*got shape \(5,\)"),
+        (np.zeros((0, 3)), ValueError, "y is empty"),
+        (GOOD.astype(np.float16), TypeError, "y has dtype float16"),
+        (GOOD.astype(complex), TypeError, "y must hold .*complex128"),
+        (np.where(GOOD[3, 1] == GOOD, np.nan, GOOD), ValueError, r"y must be finite, got nan at index \(3, 1\)"),
+        (GOOD * 1e200, ValueError, "y has coordinates up to .*rescale"),
+    ],
+)
 def test_bad_clouds_are_named_as_on_the_cpu(cp, bad, error, message):
     with pytest.raises(error, match=message):
         pm.chamfer_distance(cp.asarray(GOOD), cp.asarray(bad))
@@ -87,8 +90,12 @@ def test_too_many_coordinates_are_refused(cp):
 
 def test_what_is_computed_on_the_cpu_only_says_so(cp):
     cloud = cp.asarray(GOOD)
-    for call in (lambda: pm.point_to_mesh_distance(cloud, GOOD, [[0, 1, 2]]), lambda: pm.audit_emd(cloud, cloud),
-                 lambda: pm.msn_auction_emd(cloud, cloud), lambda: pm.approxmatch_emd(cloud, cloud)):
+    for call in (
+        lambda: pm.point_to_mesh_distance(cloud, GOOD, [[0, 1, 2]]),
+        lambda: pm.audit_emd(cloud, cloud),
+        lambda: pm.msn_auction_emd(cloud, cloud),
+        lambda: pm.approxmatch_emd(cloud, cloud),
+    ):
         with pytest.raises(TypeError, match=r"cupy on cuda:0, and .* on the CPU only; pass cupy\.asnumpy"):
             call()
 
@@ -131,10 +138,16 @@ def test_what_a_graph_reads_is_kept_for_its_replays(own):
     assert own.constant(sizes[-1]) is own.constant(sizes[-1]) and len(own._kept) <= 65
 
 
-@pytest.mark.parametrize("call", [
-    lambda x: pm.chamfer_distance(x, x, return_grad=True), lambda x: pm.earth_movers_distance(x, x),
-    lambda x: pm.sinkhorn_divergence(x, x, epsilon=1.0, max_iter=1), lambda x: pm.f_score(x, x, 0.1),
-], ids=["chamfer", "emd", "sinkhorn", "f-score"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: pm.chamfer_distance(x, x, return_grad=True),
+        lambda x: pm.earth_movers_distance(x, x),
+        lambda x: pm.sinkhorn_divergence(x, x, epsilon=1.0, max_iter=1),
+        lambda x: pm.f_score(x, x, 0.1),
+    ],
+    ids=["chamfer", "emd", "sinkhorn", "f-score"],
+)
 def test_a_graph_is_recorded_after_a_call_of_the_same_sizes(own, call):
     x = own.xp.asarray(GOOD)
     own.device.is_capturing = True
@@ -187,9 +200,11 @@ def torch_cuda(cp, monkeypatch):
     torch.Tensor, torch.float16, torch.bfloat16 = _Tensor, "torch.float16", "torch.bfloat16"
     torch.from_dlpack = _Tensor
     torch.cuda = types.SimpleNamespace(
-        current_stream=lambda device: types.SimpleNamespace(cuda_stream=77, device_index=device.index))
-    torch.autograd = types.SimpleNamespace(forward_ad=types.SimpleNamespace(
-        unpack_dual=lambda tensor: types.SimpleNamespace(tangent=None)))
+        current_stream=lambda device: types.SimpleNamespace(cuda_stream=77, device_index=device.index)
+    )
+    torch.autograd = types.SimpleNamespace(
+        forward_ad=types.SimpleNamespace(unpack_dual=lambda tensor: types.SimpleNamespace(tangent=None))
+    )
     torch._C = types.SimpleNamespace()  # no torch.func
     torch.record = record
     monkeypatch.setitem(sys.modules, "torch", torch)
@@ -233,20 +248,34 @@ def test_tensors_on_two_devices_are_named(cp, torch_cuda):
         pm.chamfer_distance([x, x], [x, y])
 
 
-@pytest.mark.parametrize("error, reason", [
-    ("cudaErrorInsufficientDriver: CUDA driver version is insufficient",
-     r"driver supports CUDA 12\.2, and CuPy was built for 13\.0: update the driver, or install the CuPy for"),
-    ("cudaErrorNoDevice: no CUDA-capable device", "the CUDA driver finds no device: cudaErrorNoDevice"),
-])
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (
+            "cudaErrorInsufficientDriver: CUDA driver version is insufficient",
+            r"driver supports CUDA 12\.2, and CuPy was built for 13\.0: update the driver, or install the CuPy for",
+        ),
+        ("cudaErrorNoDevice: no CUDA-capable device", "the CUDA driver finds no device: cudaErrorNoDevice"),
+    ],
+)
 def test_tensors_on_a_device_that_cupy_cannot_use(cp, torch_cuda, monkeypatch, error, reason):
     """Torch brings its own CUDA, so a driver may serve it and be too old for CuPy."""
+
     def fail():
         raise fake_cupy.CUDARuntimeError(error)
 
     monkeypatch.setattr(cp, "__version__", "14.0.0", raising=False)
-    monkeypatch.setattr(cp.cuda, "runtime", types.SimpleNamespace(
-        CUDARuntimeError=fake_cupy.CUDARuntimeError, getDevice=fail, getDeviceCount=fail,
-        driverGetVersion=lambda: 12020, runtimeGetVersion=lambda: 13000))
+    monkeypatch.setattr(
+        cp.cuda,
+        "runtime",
+        types.SimpleNamespace(
+            CUDARuntimeError=fake_cupy.CUDARuntimeError,
+            getDevice=fail,
+            getDeviceCount=fail,
+            driverGetVersion=lambda: 12020,
+            runtimeGetVersion=lambda: 13000,
+        ),
+    )
     with pytest.raises(RuntimeError, match=f"through CuPy, which cannot use it: .*{reason}"):
         pm.chamfer_distance(_Tensor(cp.asarray(GOOD)), _Tensor(cp.asarray(GOOD)))
 
@@ -272,25 +301,37 @@ def machine(driver=13000, runtime=13000, devices=1, capability=(9, 0), nvrtc=(13
     cupy.__version__ = "14.0.0"
     cupy.cuda = types.SimpleNamespace(
         runtime=types.SimpleNamespace(
-            driverGetVersion=lambda: driver, runtimeGetVersion=lambda: runtime, getDeviceCount=count,
-            getDevice=lambda: 0, getDeviceProperties=lambda number: properties, CUDARuntimeError=_RuntimeError),
+            driverGetVersion=lambda: driver,
+            runtimeGetVersion=lambda: runtime,
+            getDeviceCount=count,
+            getDevice=lambda: 0,
+            getDeviceProperties=lambda number: properties,
+            CUDARuntimeError=_RuntimeError,
+        ),
         nvrtc=types.SimpleNamespace(
-            getVersion=lambda: fail(nvrtc) if isinstance(nvrtc, Exception) else nvrtc, getSupportedArchs=lambda: archs))
+            getVersion=lambda: fail(nvrtc) if isinstance(nvrtc, Exception) else nvrtc, getSupportedArchs=lambda: archs
+        ),
+    )
     return cupy
 
 
-@pytest.mark.parametrize("found, reason", [
-    (machine(), ""),
-    (machine(driver=0), "no CUDA driver is loaded"),
-    (machine(devices=0), "finds no device"),
-    (machine(driver=12020, devices=_RuntimeError("cudaErrorInsufficientDriver: too old")),
-     "driver supports CUDA 12.2, and CuPy was built for 13.0: update the driver"),
-    (machine(devices=_RuntimeError("cudaErrorNoDevice: none")), "finds no device: cudaErrorNoDevice"),
-    (machine(nvrtc=RuntimeError("no libnvrtc.so")), r"NVRTC, cannot be loaded \(no libnvrtc.so\).*\[ctk\]"),
-    (machine(capability=(6, 1)), "capability 6.1 is older than the least .* 7.5"),
-    (machine(capability=(12, 0)), ""),
-    (machine(devices=ValueError("broken")), "ValueError: broken"),
-])
+@pytest.mark.parametrize(
+    "found, reason",
+    [
+        (machine(), ""),
+        (machine(driver=0), "no CUDA driver is loaded"),
+        (machine(devices=0), "finds no device"),
+        (
+            machine(driver=12020, devices=_RuntimeError("cudaErrorInsufficientDriver: too old")),
+            "driver supports CUDA 12.2, and CuPy was built for 13.0: update the driver",
+        ),
+        (machine(devices=_RuntimeError("cudaErrorNoDevice: none")), "finds no device: cudaErrorNoDevice"),
+        (machine(nvrtc=RuntimeError("no libnvrtc.so")), r"NVRTC, cannot be loaded \(no libnvrtc.so\).*\[ctk\]"),
+        (machine(capability=(6, 1)), "capability 6.1 is older than the least .* 7.5"),
+        (machine(capability=(12, 0)), ""),
+        (machine(devices=ValueError("broken")), "ValueError: broken"),
+    ],
+)
 def test_info_says_why_cuda_cannot_be_used(monkeypatch, found, reason):
     monkeypatch.setitem(sys.modules, "cupy", found)
     info = pm.info()

@@ -99,7 +99,7 @@ def test_results_depend_on_nothing_but_the_pair(emulated):
 
 
 def test_scale_and_offset_do_not_matter(emulated):
-    (x, y), = family("resampled", (60,))
+    ((x, y),) = family("resampled", (60,))
     expected = exact_assignment(x, y)
     for factor, shift in ((1e-100, 0.0), (1e100, 0.0), (1.0, 1e6), (2.0**40, -(2.0**41))):
         arrays, clouds, _ = assign(emulated, [(x * factor + shift, y * factor + shift)])
@@ -118,7 +118,7 @@ def test_what_the_budgets_leave_open_is_finished_elsewhere(emulated):
 def test_lower_bounds_follow_from_any_prices(emulated):
     """The proof must not rest on how prices came about."""
     rng = np.random.default_rng(0)
-    (x, y), = family("uniform", (50,))
+    ((x, y),) = family("uniform", (50,))
     offsets = np.array([0, 50])
     run = _cuda_emd._Launcher(emulated, emulated.upload(x), emulated.upload(y), offsets, False)
     up = emulated.upload
@@ -157,8 +157,13 @@ def test_clean_under_address_sanitizer(shared_bytes):
     arrays, clouds, found = assign(CudaBackend(device), family("skewed", (1, 33, 50)), max_bids=8)
     assert_proven(arrays, clouds, False, 0.0)
     assert found.n_on_host == 0
-    _cuda_emd.assign_grad(CudaBackend(device), *(device.xp.asarray(c) for c in clouds[1]), np.array([0, 33]), False,
-                          device.xp.asarray(arrays["assignment"][1:34]))
+    _cuda_emd.assign_grad(
+        CudaBackend(device),
+        *(device.xp.asarray(c) for c in clouds[1]),
+        np.array([0, 33]),
+        False,
+        device.xp.asarray(arrays["assignment"][1:34]),
+    )
 
 
 def test_clean_under_thread_sanitizer():
@@ -170,11 +175,12 @@ def test_clean_under_thread_sanitizer():
 
 
 BARRIERS = {
-    "before a team's finds are merged": ("scan(m, i, part, team);\n    __syncthreads();",
-                                         "scan(m, i, part, team);"),
+    "before a team's finds are merged": ("scan(m, i, part, team);\n    __syncthreads();", "scan(m, i, part, team);"),
     "after prices rose": ("prices[j] += rise;\n  }\n  __syncthreads();", "prices[j] += rise;\n  }"),
-    "before a tile is read": ("__syncthreads();\n    for (int j = 0; j < size; ++j) {",
-                              "for (int j = 0; j < size; ++j) {"),
+    "before a tile is read": (
+        "__syncthreads();\n    for (int j = 0; j < size; ++j) {",
+        "for (int j = 0; j < size; ++j) {",
+    ),
 }
 
 
@@ -238,8 +244,9 @@ def test_rounds_of_one_bidder_go_on_alone_to_the_same_end(name, block):
         device = EmulatedDevice(edit=edit)
         for limits in ({}, {"max_bids": 3}):
             arrays, _, found = assign(CudaBackend(device), pairs, block=block, **limits)
-            work = {field: device.xp.asnumpy(getattr(found.work, field))
-                    for field in ("rounds", "bids", "scans", "phases")}
+            work = {
+                field: device.xp.asnumpy(getattr(found.work, field)) for field in ("rounds", "bids", "scans", "phases")
+            }
             results.append(arrays | work)
     for alone, together in zip(results[:2], results[2:], strict=True):
         for key in alone:

@@ -72,11 +72,16 @@ def test_warp_collectives(reverse):
     np.testing.assert_array_equal(out[2], warps[:, np.where(lane < 27, lane + 5, lane)])
     np.testing.assert_array_equal(out[3], warps[:, lane ^ 9])
     bits = ((warps > 0) * (1 << lane)).sum(axis=1).astype(np.uint32).view(np.int32)
-    for found, expected in ((4, bits), (5, (warps > 90).any(1) + 2 * (warps > -90).all(1)), (6, warps.sum(1)),
-                            (7, warps.min(1)), (8, warps.max(1))):
+    for found, expected in (
+        (4, bits),
+        (5, (warps > 90).any(1) + 2 * (warps > -90).all(1)),
+        (6, warps.sum(1)),
+        (7, warps.min(1)),
+        (8, warps.max(1)),
+    ):
         np.testing.assert_array_equal(out[found], np.repeat(expected[:, None], 32, axis=1))
     for value, found in zip(values.tolist(), out[9].ravel().tolist(), strict=True):
-        text = f"{value & 0xffffffff:032b}"
+        text = f"{value & 0xFFFFFFFF:032b}"
         first = 32 - text.rindex("1") if "1" in text else 0
         assert found == text.count("1") * 10000 + (32 if value == 0 else text.index("1")) * 100 + first
 
@@ -94,11 +99,14 @@ def test_grids_and_blocks_of_three_dimensions(reverse):
     np.testing.assert_array_equal(out, values[::-1] + np.arange(8)[:, None])
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"block": (2048,)}, "at most 1024 threads"),
-    ({"grid": (1, 70000)}, "grid.y and grid.z"),
-    ({"shared": 10**6}, "at most 227 KiB"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"block": (2048,)}, "at most 1024 threads"),
+        ({"grid": (1, 70000)}, "grid.y and grid.z"),
+        ({"shared": 10**6}, "at most 227 KiB"),
+    ],
+)
 def test_launches_that_a_device_would_refuse(options, message):
     with pytest.raises(RuntimeError, match=message):
         run(ATOMICS, np.zeros(128, dtype=np.int32), 7, **options)
@@ -111,7 +119,9 @@ def test_no_atomic_on_floating_point():
 
 
 def test_a_thread_that_leaves_before_a_barrier_is_refused():
-    source = ('extern "C" __global__ void probe(const int* values, int* out) {'
-              " if (threadIdx.x > 3) return; __syncthreads(); }")
+    source = (
+        'extern "C" __global__ void probe(const int* values, int* out) {'
+        " if (threadIdx.x > 3) return; __syncthreads(); }"
+    )
     with pytest.raises(RuntimeError, match="never reach the barrier"):
         run(source, np.zeros(1, dtype=np.int32), 1)

@@ -98,11 +98,15 @@ def test_what_a_failed_attempt_held_is_free_before_the_next():
     assert len(set(alive)) == 1
 
 
-@pytest.mark.parametrize("call", [
-    lambda x, y: pm.earth_movers_distance(x, y),
-    lambda x, y: pm.sinkhorn_divergence(x, y, epsilon=1.0, tol=0.1),
-    lambda x, y: pm.sets.pairwise_distances(x, y),
-], ids=["emd", "sinkhorn", "matrix"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, y: pm.earth_movers_distance(x, y),
+        lambda x, y: pm.sinkhorn_divergence(x, y, epsilon=1.0, tol=0.1),
+        lambda x, y: pm.sets.pairwise_distances(x, y),
+    ],
+    ids=["emd", "sinkhorn", "matrix"],
+)
 @pytest.mark.parametrize("share", [0.95, 0.4])
 def test_batches_are_computed_in_parts(cp, room, call, share):
     x, y = (cp.asarray(side) for side in BATCH)
@@ -144,8 +148,9 @@ def test_gradients_of_large_clouds_do_without_sorting(emulated, room, monkeypatc
     args = [a if a is offsets else emulated.upload(a) for a in (x, offsets, y, offsets, id_x, coef, id_y, coef)]
     needed, _ = room.needed(lambda: emulated.nearest_grad(*args))
     room(needed - 1)
-    for a, b in zip(emulated.nearest_grad(*args), CPU.nearest_grad(x, offsets, y, offsets, id_x, coef, id_y, coef),
-                    strict=True):
+    for a, b in zip(
+        emulated.nearest_grad(*args), CPU.nearest_grad(x, offsets, y, offsets, id_x, coef, id_y, coef), strict=True
+    ):
         np.testing.assert_array_equal(emulated.download(a), b)
     assert room.released > 0
 
@@ -153,9 +158,13 @@ def test_gradients_of_large_clouds_do_without_sorting(emulated, room, monkeypatc
 def test_an_error_has_the_sizes(cp, room):
     x, y = (cp.asarray(side) for side in BATCH)
     room(100)
-    with pytest.raises(MemoryError, match=(
+    with pytest.raises(
+        MemoryError,
+        match=(
             r"^chamfer_distance needs more memory than the device has free: .* were asked for, 100 B of .* are free; "
-            r"given were x of shape \(16, 12, 3\) \(4\.5 KiB\), y of shape \(16, 12, 3\) \(4\.5 KiB\)\. Pass fewer")):
+            r"given were x of shape \(16, 12, 3\) \(4\.5 KiB\), y of shape \(16, 12, 3\) \(4\.5 KiB\)\. Pass fewer"
+        ),
+    ):
         pm.chamfer_distance(x, y)
     lists = [list(side) for side in (x, y)]
     with pytest.raises(MemoryError, match=r"x of 16 arrays \(4\.5 KiB\), y of 16 arrays"):

@@ -18,8 +18,11 @@ CASES = {
     "cd-l2": (pm.chamfer_distance, BATCH, {"return_grad": True}),
     "cd-l1 single": (pm.chamfer_distance, SINGLE, {"return_grad": True, "convention": "cd-l1"}),
     "pdal one way": (pm.chamfer_distance, LIST, {"convention": "pdal", "direction": "x_to_y", "return_grad": True}),
-    "weighted": (pm.chamfer_distance, BATCH, {"weights": WEIGHTS, "lengths": LENGTHS, "return_details": True,
-                                              "return_grad": True, "convention": "cd-l1"}),
+    "weighted": (
+        pm.chamfer_distance,
+        BATCH,
+        {"weights": WEIGHTS, "lengths": LENGTHS, "return_details": True, "return_grad": True, "convention": "cd-l1"},
+    ),
     "normals": (pm.chamfer_distance, BATCH, {"normals": BATCH[::1], "batch_reduction": "mean", "return_grad": True}),
     "normals of lists": (pm.normal_consistency, (*LIST, LIST), {}),
     "dcd": (pm.density_aware_chamfer_distance, BATCH, {"alpha": 3.0, "return_grad": True, "n_lambda": 0.5}),
@@ -68,8 +71,13 @@ def assert_equal_results(library, function, clouds, options, dtype):
     def cast(value):
         if isinstance(value, np.ndarray):
             return value.astype(dtype) if value.dtype == np.float64 else value
-        return [cast(v) for v in value] if isinstance(value, list) else \
-            tuple(cast(v) for v in value) if isinstance(value, tuple) else value
+        return (
+            [cast(v) for v in value]
+            if isinstance(value, list)
+            else tuple(cast(v) for v in value)
+            if isinstance(value, tuple)
+            else value
+        )
 
     clouds, options = cast(tuple(clouds)), {k: cast(v) for k, v in options.items()}
     expected = parts(function(*clouds, **options))
@@ -79,8 +87,12 @@ def assert_equal_results(library, function, clouds, options, dtype):
     for a, b in zip(expected, found, strict=True):
         assert isinstance(b, library.ndarray)
         assert a.dtype == b.dtype and a.shape == b.shape
-        np.testing.assert_allclose(library.asnumpy(b), a, rtol=4 * np.finfo(a.dtype).eps
-                                   if a.dtype.kind == "f" else 0, atol=1e-15 if a.dtype == np.float64 else 0)
+        np.testing.assert_allclose(
+            library.asnumpy(b),
+            a,
+            rtol=4 * np.finfo(a.dtype).eps if a.dtype.kind == "f" else 0,
+            atol=1e-15 if a.dtype == np.float64 else 0,
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -19,8 +19,10 @@ def clouds(sizes, d, dtype, seed=0, kind="lattice"):
 
 def both(emulated, function, *args):
     """Call a backend function with numpy's arrays and with the device's."""
-    at = [emulated.upload(a) if isinstance(a, np.ndarray) and not is_offsets else a
-          for a, is_offsets in zip(args, [False, True] * 4, strict=False)]
+    at = [
+        emulated.upload(a) if isinstance(a, np.ndarray) and not is_offsets else a
+        for a, is_offsets in zip(args, [False, True] * 4, strict=False)
+    ]
     return getattr(CPU, function)(*args), [emulated.download(a) for a in getattr(emulated, function)(*at)]
 
 
@@ -62,8 +64,10 @@ def test_gradients_are_the_cpus(emulated, monkeypatch, dtype, d, sizes, method, 
     monkeypatch.setattr(_cuda_nearest, "_SCAN_LIMIT", 1 << 28 if method == "scan" else 0)
     x, y = (clouds(s, d, dtype, i) for i, s in enumerate(sizes))
     _, id_x, _, id_y = CPU.nearest(*x, *y, 1)
-    coefs = [np.random.default_rng(3).random(len(side[0])) if used else None
-             for side, used in zip((x, y), directions, strict=True)]
+    coefs = [
+        np.random.default_rng(3).random(len(side[0])) if used else None
+        for side, used in zip((x, y), directions, strict=True)
+    ]
     expected = CPU.nearest_grad(*x, *y, id_x, coefs[0], id_y, coefs[1])
 
     def up(value):

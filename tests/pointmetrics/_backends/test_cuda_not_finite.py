@@ -96,13 +96,20 @@ def test_the_far_corner_is_last_on_the_curve(emulated, dtype, d):
     xp = emulated.xp
     on_device, keys = xp.asarray(points), xp.empty(len(points), dtype=np.uint64)
     kernel = kernel_of("search", "curve_keys", dtype, d if d in (2, 3) else 0)
-    emulated.device.launch(kernel, (1,), (256,), (on_device, np.int64(len(points)), np.int32(d),
-                                                  _cuda_search._frame(xp, on_device), keys))
+    emulated.device.launch(
+        kernel, (1,), (256,), (on_device, np.int64(len(points)), np.int32(d), _cuda_search._frame(xp, on_device), keys)
+    )
     keys = xp.asnumpy(keys)
     bits = {2: 31, 3: 21}.get(d, 7)
     assert keys[-1] == keys.max() == (1 << bits * d) - 1 and keys[-2] == 0
     cells = np.minimum((points.astype(np.float64) * 2.0**bits).astype(np.uint64), (1 << bits) - 1)
-    order = [sum(((int(cell) >> bit) & 1) << (bit * d + d - 1 - axis) for bit in range(bits)
-                 for axis, cell in enumerate(point)) for point in cells]
+    order = [
+        sum(
+            ((int(cell) >> bit) & 1) << (bit * d + d - 1 - axis)
+            for bit in range(bits)
+            for axis, cell in enumerate(point)
+        )
+        for point in cells
+    ]
     # Coordinates are rounded to the type: neighbouring cells are as good.
     assert np.argsort(keys, kind="stable").tolist() == np.argsort(np.array(order), kind="stable").tolist()

@@ -39,8 +39,13 @@ def check_nearest(cuda, sizes, d=3, dtype=np.float32):
 def check_gradients(cuda, x, y, found):
     coefs = RNG.random(len(x[0])), RNG.random(len(y[0]))
     expected = CPU.nearest_grad(*x, *y, found[1], coefs[0], found[3], coefs[1])
-    got = cuda.nearest_grad(cuda.upload(x[0]), x[1], cuda.upload(y[0]), y[1],
-                            *(cuda.upload(a) for a in (found[1], coefs[0], found[3], coefs[1])))
+    got = cuda.nearest_grad(
+        cuda.upload(x[0]),
+        x[1],
+        cuda.upload(y[0]),
+        y[1],
+        *(cuda.upload(a) for a in (found[1], coefs[0], found[3], coefs[1])),
+    )
     for a, b in zip(expected, got, strict=True):
         np.testing.assert_array_equal(a, cuda.download(b))
 
@@ -79,9 +84,11 @@ def test_kernels_are_clean(monkeypatch, sanitizer, case):
 
 def without_barrier(number, name="__syncthreads();"):
     """Return an edit that takes out the barrier of that number."""
+
     def edit(source):
         at = [match.start() for match in re.finditer(re.escape(name), source)][number]
-        return source[:at] + source[at + len(name):]
+        return source[:at] + source[at + len(name) :]
+
     return edit
 
 
@@ -158,6 +165,7 @@ def test_a_barrier_taken_out_of_sinkhorn_is_caught(number):
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_barrier_between_two_sums_of_sinkhorn_shows_as_a_race(number):
     """Exchanges within warps lie between the two uses, so that fibers, which run in turn, cannot show it."""
+
     def launch(edit=None):
         device = backend(sanitizer="thread", edit=edit).device
         xp = device.xp

@@ -63,10 +63,12 @@ def tiles_scanned(points):
     from pointmetrics._backends.cuda.backend import CudaBackend
 
     def count(source):
-        for old, new in (("real worst; ", "int scanned; real worst; "),
-                         ("s.worst = REAL_INFINITY;", "s.worst = REAL_INFINITY; s.scanned = 0;"),
-                         ("Search& s, int d) {\n  __syncwarp();", "Search& s, int d) {\n  ++s.scanned; __syncwarp();"),
-                         ("sq[at] = found_or_nan(s.best);", "sq[at] = s.scanned;")):
+        for old, new in (
+            ("real worst; ", "int scanned; real worst; "),
+            ("s.worst = REAL_INFINITY;", "s.worst = REAL_INFINITY; s.scanned = 0;"),
+            ("Search& s, int d) {\n  __syncwarp();", "Search& s, int d) {\n  ++s.scanned; __syncwarp();"),
+            ("sq[at] = found_or_nan(s.best);", "sq[at] = s.scanned;"),
+        ):
             assert old in source
             source = source.replace(old, new)
         return source

@@ -17,9 +17,12 @@ pytestmark = pytest.mark.skipif(bool(host_build.missing()), reason=host_build.mi
 def sums(device, values, offsets, chunk=512):
     n_chunks = -(-int(np.diff(offsets).max()) // chunk)
     out = device.xp.zeros((len(offsets) - 1) * n_chunks)
-    device.launch(kernel_of("segments", "segment_sums", values.dtype), (out.size,), (256,),
-                  (device.xp.asarray(values), device.xp.asarray(offsets), np.int64(chunk), np.int32(n_chunks),
-                   out))
+    device.launch(
+        kernel_of("segments", "segment_sums", values.dtype),
+        (out.size,),
+        (256,),
+        (device.xp.asarray(values), device.xp.asarray(offsets), np.int64(chunk), np.int32(n_chunks), out),
+    )
     return device.xp.asnumpy(out).reshape(-1, n_chunks).sum(axis=1)
 
 
@@ -64,8 +67,10 @@ def test_an_overrun_is_reported():
 
 def both_ways(device, x, y, root=True, mean=True, factor=0.5):
     backend = CudaBackend(device)
-    sides = [(backend.upload(np.concatenate(side)), np.concatenate([[0], np.cumsum([len(v) for v in side])]))
-             for side in (x, y)]
+    sides = [
+        (backend.upload(np.concatenate(side)), np.concatenate([[0], np.cumsum([len(v) for v in side])]))
+        for side in (x, y)
+    ]
     return backend.download(backend.sum_both_ways(*sides[0], *sides[1], root, mean, factor))
 
 
@@ -81,8 +86,11 @@ def test_both_ways_are_summed_as_one_by_one(dtype, root, mean, factor, largest):
     assert device.launches["sum_both_ways"] == (largest < 4096)
     backend, expected = CudaBackend(device), []
     for pair in zip(x, y, strict=True):
-        one = [backend.download(backend.sums(backend.upload(np.sqrt(v) if root else v), np.array([0, len(v)])))[0]
-               / (len(v) if mean else 1) for v in pair]
+        one = [
+            backend.download(backend.sums(backend.upload(np.sqrt(v) if root else v), np.array([0, len(v)])))[0]
+            / (len(v) if mean else 1)
+            for v in pair
+        ]
         expected.append(factor * (one[0] + one[1]))
     np.testing.assert_array_equal(found, expected)
 
@@ -90,7 +98,8 @@ def test_both_ways_are_summed_as_one_by_one(dtype, root, mean, factor, largest):
 def without_barrier(number):
     def edit(source):
         at = [match.start() for match in re.finditer(r"__syncthreads\(\);", source)][number]
-        return source[:at] + source[at + len("__syncthreads();"):]
+        return source[:at] + source[at + len("__syncthreads();") :]
+
     return edit
 
 
@@ -99,8 +108,10 @@ ONES, TWOS = [np.ones(2000, np.float32)], [np.full(1000, 2.0, np.float32)]
 
 def test_a_barrier_taken_out_of_both_ways_is_caught():
     assert both_ways(EmulatedDevice(), ONES, TWOS, False, False, 1.0)[0] == 4000
-    found = [both_ways(EmulatedDevice(edit=without_barrier(0), reverse=reverse), ONES, TWOS, False, False, 1.0)[0]
-             for reverse in (False, True)]
+    found = [
+        both_ways(EmulatedDevice(edit=without_barrier(0), reverse=reverse), ONES, TWOS, False, False, 1.0)[0]
+        for reverse in (False, True)
+    ]
     assert any(value != 4000 for value in found)
 
 

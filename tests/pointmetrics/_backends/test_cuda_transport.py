@@ -59,8 +59,11 @@ CASES = {
     "batch": (*BATCH, {"cost": "squared"}),
     "padded": (*BATCH, {"lengths": LENGTHS}),
     "float32": (BATCH[0].astype("f4"), BATCH[1].astype("f4"), {}),
-    "list": ([c[:n] for c, n in zip(BATCH[0], LENGTHS, strict=True)],
-             [c[:n] for c, n in zip(BATCH[1], LENGTHS, strict=True)], {"tol": 1e-2}),
+    "list": (
+        [c[:n] for c, n in zip(BATCH[0], LENGTHS, strict=True)],
+        [c[:n] for c, n in zip(BATCH[1], LENGTHS, strict=True)],
+        {"tol": 1e-2},
+    ),
     "unequal": (BATCH[0][0, :20], BATCH[1][0, :15], {}),
     "weighted": (BATCH[0][0], BATCH[1][0], {"weights": (RNG.random(40), None)}),
 }
@@ -155,8 +158,10 @@ def test_sinkhorn_is_the_cpus(cp, d, dtype, cost):
 
 def test_sinkhorn_has_converged(cp):
     x, y = BATCH[0][0, :20], BATCH[1][0, :15]
-    slow = (slow_entropic(x, y, 0.2, "squared")
-            - (slow_entropic(x, x, 0.2, "squared") + slow_entropic(y, y, 0.2, "squared")) / 2)
+    slow = (
+        slow_entropic(x, y, 0.2, "squared")
+        - (slow_entropic(x, x, 0.2, "squared") + slow_entropic(y, y, 0.2, "squared")) / 2
+    )
     found = pm.sinkhorn_divergence(cp.asarray(x), cp.asarray(y), epsilon=0.2, cost="squared", tol=1e-9)
     assert float(found) == pytest.approx(slow, rel=1e-7)
     assert float(pm.sinkhorn_divergence(cp.asarray(x), cp.asarray(x), epsilon=0.2)) == pytest.approx(0, abs=1e-15)

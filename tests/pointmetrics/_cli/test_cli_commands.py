@@ -80,12 +80,15 @@ def test_sets_say_where_jsd_is_undefined(sets, capsys):
     assert "undefined" in run(capsys, "sets", folder / "large.npy", folder / "references.npz").out
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda folder: np.save(folder / "bad.npy", np.zeros((4, 3))), r"must hold one array (b, n, d)"),
-    (lambda folder: (folder / "bad.npy").write_bytes(b"PK"), "bad.npy: "),
-    (lambda folder: np.save(folder / "bad.npy", np.full((2, 4, 3), np.nan)), "must be finite"),
-    (lambda folder: np.save(folder / "bad.npy", np.zeros((2, 4, 2))), "same dimension"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda folder: np.save(folder / "bad.npy", np.zeros((4, 3))), r"must hold one array (b, n, d)"),
+        (lambda folder: (folder / "bad.npy").write_bytes(b"PK"), "bad.npy: "),
+        (lambda folder: np.save(folder / "bad.npy", np.full((2, 4, 3), np.nan)), "must be finite"),
+        (lambda folder: np.save(folder / "bad.npy", np.zeros((2, 4, 2))), "same dimension"),
+    ],
+)
 def test_bad_sets_are_refused(sets, capsys, make, message):
     make(sets[0])
     assert message in run(capsys, "sets", sets[0] / "bad.npy", sets[0] / "references.npz", code=1).err
@@ -113,11 +116,14 @@ def test_audit_shows_the_exact_value_and_the_approximations(tmp_path, capsys):
     assert len(list(csv.reader(io.StringIO(run(capsys, "audit", *files, "-f", "csv").out)))) == 7
 
 
-@pytest.mark.parametrize("options, code, message", [
-    (("-v", "much"), 2, "--value must be a number, got 'much'"),
-    (("-v", "-1"), 2, "--value must be finite and above 0"),
-    (("--limit", 5), 1, "quadratic time: take fewer with --max-points"),
-])
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        (("-v", "much"), 2, "--value must be a number, got 'much'"),
+        (("-v", "-1"), 2, "--value must be finite and above 0"),
+        (("--limit", 5), 1, "quadratic time: take fewer with --max-points"),
+    ],
+)
 def test_audit_refuses(tmp_path, capsys, options, code, message):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((9, 3)))
     np.save(tmp_path / "y.npy", np.random.default_rng(1).random((12, 3)))
@@ -135,8 +141,13 @@ def on_a_terminal(*arguments, columns=100):
     """Run the program with a terminal for its output; return what it shows."""
     main, side = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "pointmetrics", *map(str, arguments)], stdin=side, stdout=side,
-                               stderr=side, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pointmetrics", *map(str, arguments)],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        env=environment,
+    )
     os.close(side)
     shown = b""
     try:

@@ -68,9 +68,15 @@ def compared(capsys, *arguments, **options):
 def expected(x, y, thresholds=(0.1, 0.2)):
     matrix = np.sqrt(sq_dist_matrix(np.float64(x), np.float64(y)))
     a, b = matrix.min(1), matrix.min(0)
-    values = {"cd-l2": (a**2).mean() + (b**2).mean(), "cd-l1": (a.mean() + b.mean()) / 2, "open3d": a.mean() + b.mean(),
-              "occnet-l2": ((a**2).mean() + (b**2).mean()) / 2, "pdal": (a**2).sum() + (b**2).sum(),
-              "hausdorff": max(a.max(), b.max()), "hausdorff@0.95": max(np.quantile(a, 0.95), np.quantile(b, 0.95))}
+    values = {
+        "cd-l2": (a**2).mean() + (b**2).mean(),
+        "cd-l1": (a.mean() + b.mean()) / 2,
+        "open3d": a.mean() + b.mean(),
+        "occnet-l2": ((a**2).mean() + (b**2).mean()) / 2,
+        "pdal": (a**2).sum() + (b**2).sum(),
+        "hausdorff": max(a.max(), b.max()),
+        "hausdorff@0.95": max(np.quantile(a, 0.95), np.quantile(b, 0.95)),
+    }
     for t in thresholds:
         p, r = (a < t).mean(), (b < t).mean()
         values |= {f"f-score@{t}": 2 * p * r / max(p + r, 1e-300), f"precision@{t}": p, f"recall@{t}": r}
@@ -144,8 +150,12 @@ def test_meshes_are_sampled_repeatably_and_measured_to(tmp_path, capsys):
     found = compared(capsys, above, square, "--to-mesh", "--sample-mesh", 2000, "-m", "cd-l1")
     values = found["pairs"][0]["metrics"]
     assert values["point-to-mesh"] == pytest.approx(2.0) and values["point-to-mesh:max"] == pytest.approx(3.0)
-    assert found["pairs"][0]["b"] == {"path": str(square), "n_points": 2000, "dimension": 3,
-                                      "source": "drawn from its surface"}
+    assert found["pairs"][0]["b"] == {
+        "path": str(square),
+        "n_points": 2000,
+        "dimension": 3,
+        "source": "drawn from its surface",
+    }
     assert compared(capsys, above, square, "--to-mesh", "--sample-mesh", 2000, "-m", "cd-l1") == found
     other = compared(capsys, above, square, "--sample-mesh", 2000, "-m", "cd-l1", "--seed", 1)
     assert other["pairs"][0]["metrics"]["cd-l1"] != values["cd-l1"]
@@ -192,9 +202,11 @@ def test_folders_do_not_depend_on_jobs_or_company(folders, capsys):
 def test_the_worst_pairs_come_first(folders, capsys):
     table = run(capsys, "compare", *folders, "-m", "f-score", "-t", 0.05, "-q")
     lines = table.out.splitlines()
-    order = [line.split()[0] for line in lines[lines.index("Pairs, worst by f-score@0.05 first") + 2:]]
-    values = {pair["name"]: pair["metrics"]["f-score@0.05"]
-              for pair in compared(capsys, *folders, "-m", "f-score", "-t", 0.05)["pairs"]}
+    order = [line.split()[0] for line in lines[lines.index("Pairs, worst by f-score@0.05 first") + 2 :]]
+    values = {
+        pair["name"]: pair["metrics"]["f-score@0.05"]
+        for pair in compared(capsys, *folders, "-m", "f-score", "-t", 0.05)["pairs"]
+    }
     assert order == sorted(values, key=values.get) and table.err == ""
     assert compared(capsys, *folders, "--sort-by", "hausdorff")["sorted_by"] == "hausdorff"
 

@@ -47,37 +47,62 @@ def put(name, data):
     return lambda: Path(name).write_bytes(data)
 
 
-HEADER = b"ply\nformat binary_little_endian 1.0\nelement vertex 50\nproperty float x\nproperty float y\n" \
-         b"property float z\nend_header\n"
+HEADER = (
+    b"ply\nformat binary_little_endian 1.0\nelement vertex 50\nproperty float x\nproperty float y\n"
+    b"property float z\nend_header\n"
+)
 WITH_NAN = np.where(np.arange(120).reshape(40, 3) == 7, np.nan, GOOD)
 
 
-@pytest.mark.parametrize("make, options, code, message", [
-    (put("x.ply", b""), (), 1, "x.ply: does not begin with 'ply'"),
-    (put("x.ply", HEADER + b"\0" * 99), (), 1, "x.ply: ends within the rows of vertex: 99 bytes are left where 600"),
-    (put("x.ply", b"\x89PNG\r\n\x1a\n" + b"\0" * 99), (), 1, "x.ply: does not begin with 'ply'"),
-    (put("x.e57", b"ASTM"), (), 1, "x.e57: unknown suffix '.e57'; known are .asc, .bin"),
-    (save("x.npy", GOOD[:0]), (), 1, "x.npy: holds no points"),
-    (save("x.npy", WITH_NAN), (), 1, "x.npy: 1 of 40 points have a NaN or infinite coordinate; --drop-invalid leaves"),
-    (save("x.npy", np.full((2, 3), np.nan)), ("--drop-invalid",), 1, "x.npy: every point has a NaN"),
-    (save("x.npy", GOOD[:, :2]), (), 1, "must have the same dimension d, got 2 and 3"),
-    (save("x.npy", np.array(["a", "b"])), (), 1, "x.npy: must hold points of shape (n, d), got shape (2,)"),
-    (save("x.npy", np.full((2, 3), "a")), (), 1, "x.npy: must hold numbers, got dtype <U1"),
-    (lambda: None, (), 1, "there is no file or folder x.npy"),
-    (save("x.npy", GOOD), ("-m", "cdl"), 2, "there is no metric 'cdl'; known are cd-l2, pytorch3d"),
-    (save("x.npy", GOOD), ("-m", "hausdorff@7"), 2, "the quantile of 'hausdorff@7' must be finite and between 0 and 1"),
-    (save("x.npy", GOOD), ("-t", 0), 2, "--threshold must be finite and above 0, got 0"),
-    (save("x.npy", GOOD), ("-t", "nan"), 2, "--threshold must be finite and above 0, got nan"),
-    (save("x.npy", GOOD), ("--alpha", -1), 2, "--alpha must be finite and 0 or more, got -1.0"),
-    (save("x.npy", GOOD), ("--sort-by", "emd"), 2, "--sort-by must be one of the metrics reported (cd-l2, "),
-    (save("x.npy", GOOD), ("--jobs", 0), 2, "Invalid value for '-j' / '--jobs'"),
-    (save("x.npy", GOOD), ("--to-mesh",), 1, "b.npy has no faces, which point-to-mesh needs"),
-    (save("x.npy", GOOD), ("--emd", "--emd-max-points", 39), 1, "x.npy has 40 points, and the exact earth mover's"),
-    (save("x.npy", GOOD), ("-o", "no/out.json"), 1, "cannot write no/out.json: there is no folder no"),
-    (save("x.npy", GOOD), ("-o", "b.npy"), 1, "cannot write b.npy: another option or argument names it, too"),
-    (save("x.npy", GOOD), ("-o", "o", "--html", "o"), 1, "cannot write o: another option or argument names it, too"),
-    (save("x.npy", GOOD), ("--html", "."), 1, "cannot write .: it is a folder"),
-])
+@pytest.mark.parametrize(
+    "make, options, code, message",
+    [
+        (put("x.ply", b""), (), 1, "x.ply: does not begin with 'ply'"),
+        (
+            put("x.ply", HEADER + b"\0" * 99),
+            (),
+            1,
+            "x.ply: ends within the rows of vertex: 99 bytes are left where 600",
+        ),
+        (put("x.ply", b"\x89PNG\r\n\x1a\n" + b"\0" * 99), (), 1, "x.ply: does not begin with 'ply'"),
+        (put("x.e57", b"ASTM"), (), 1, "x.e57: unknown suffix '.e57'; known are .asc, .bin"),
+        (save("x.npy", GOOD[:0]), (), 1, "x.npy: holds no points"),
+        (
+            save("x.npy", WITH_NAN),
+            (),
+            1,
+            "x.npy: 1 of 40 points have a NaN or infinite coordinate; --drop-invalid leaves",
+        ),
+        (save("x.npy", np.full((2, 3), np.nan)), ("--drop-invalid",), 1, "x.npy: every point has a NaN"),
+        (save("x.npy", GOOD[:, :2]), (), 1, "must have the same dimension d, got 2 and 3"),
+        (save("x.npy", np.array(["a", "b"])), (), 1, "x.npy: must hold points of shape (n, d), got shape (2,)"),
+        (save("x.npy", np.full((2, 3), "a")), (), 1, "x.npy: must hold numbers, got dtype <U1"),
+        (lambda: None, (), 1, "there is no file or folder x.npy"),
+        (save("x.npy", GOOD), ("-m", "cdl"), 2, "there is no metric 'cdl'; known are cd-l2, pytorch3d"),
+        (
+            save("x.npy", GOOD),
+            ("-m", "hausdorff@7"),
+            2,
+            "the quantile of 'hausdorff@7' must be finite and between 0 and 1",
+        ),
+        (save("x.npy", GOOD), ("-t", 0), 2, "--threshold must be finite and above 0, got 0"),
+        (save("x.npy", GOOD), ("-t", "nan"), 2, "--threshold must be finite and above 0, got nan"),
+        (save("x.npy", GOOD), ("--alpha", -1), 2, "--alpha must be finite and 0 or more, got -1.0"),
+        (save("x.npy", GOOD), ("--sort-by", "emd"), 2, "--sort-by must be one of the metrics reported (cd-l2, "),
+        (save("x.npy", GOOD), ("--jobs", 0), 2, "Invalid value for '-j' / '--jobs'"),
+        (save("x.npy", GOOD), ("--to-mesh",), 1, "b.npy has no faces, which point-to-mesh needs"),
+        (save("x.npy", GOOD), ("--emd", "--emd-max-points", 39), 1, "x.npy has 40 points, and the exact earth mover's"),
+        (save("x.npy", GOOD), ("-o", "no/out.json"), 1, "cannot write no/out.json: there is no folder no"),
+        (save("x.npy", GOOD), ("-o", "b.npy"), 1, "cannot write b.npy: another option or argument names it, too"),
+        (
+            save("x.npy", GOOD),
+            ("-o", "o", "--html", "o"),
+            1,
+            "cannot write o: another option or argument names it, too",
+        ),
+        (save("x.npy", GOOD), ("--html", "."), 1, "cannot write .: it is a folder"),
+    ],
+)
 def test_the_message_says_what_is_wrong(folder, capsys, make, options, code, message):
     make()
     name = next((path.name for path in folder.iterdir() if path.stem == "x"), "x.npy")
@@ -204,8 +229,7 @@ def test_a_full_standard_output_is_an_error(folder, unbuffered):
 def test_a_closed_pipe_ends_quietly(folder, unbuffered):
     for k in range(400):  # more than a pipe holds
         np.save(folder / f"{k}.npy", GOOD)
-    process = start("compare", ".", ".", "-f", "json", "-j", "2", unbuffered=unbuffered,
-                    stdout=subprocess.PIPE)
+    process = start("compare", ".", ".", "-f", "json", "-j", "2", unbuffered=unbuffered, stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (141, "")
@@ -244,12 +268,15 @@ cli.main(sys.argv[1:])
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs POSIX permissions")
-@pytest.mark.parametrize("arguments, message", [
-    (("a.npy", "b.npy"), "cannot read a.npy: Permission denied"),
-    (("b.npy", "b.npy", "-o", "closed/x.json"), "cannot write closed/x.json: no permission"),
-    (("b.npy", "b.npy", "--html", "kept.html"), "cannot write kept.html: no permission"),
-    (("shut", "shut"), "cannot read shut: Permission denied"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("a.npy", "b.npy"), "cannot read a.npy: Permission denied"),
+        (("b.npy", "b.npy", "-o", "closed/x.json"), "cannot write closed/x.json: no permission"),
+        (("b.npy", "b.npy", "--html", "kept.html"), "cannot write kept.html: no permission"),
+        (("shut", "shut"), "cannot read shut: Permission denied"),
+    ],
+)
 def test_no_permission(folder, arguments, message):
     Path("kept.html").write_text("old")
     np.save("c.npy", GOOD)

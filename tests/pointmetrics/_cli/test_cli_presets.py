@@ -155,11 +155,16 @@ def test_a_bad_pair_is_left_out_and_told(capsys, folders):
     assert "none of the 3 pairs could be compared" in run(capsys, *folders, "--preset", "pcn", code=1).err
 
 
-@pytest.mark.parametrize("options, message", [
-    (["--preset", "cvpr"], "'cvpr' is not one of"), (["--preset", "pcn", "-m", "dcd"], "leave --metric out"),
-    (["--preset", "pcn", "--emd", "--sort-by", "dcd"], "leave --emd, --sort-by out"),
-    (["--preset", "pcn", "--normalise", "shape-box"], "leave --normalise out"),
-    (["--preset", "dtu", "-t", "1", "-t", "2"], "--preset takes one --threshold, got 2")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--preset", "cvpr"], "'cvpr' is not one of"),
+        (["--preset", "pcn", "-m", "dcd"], "leave --metric out"),
+        (["--preset", "pcn", "--emd", "--sort-by", "dcd"], "leave --emd, --sort-by out"),
+        (["--preset", "pcn", "--normalise", "shape-box"], "leave --normalise out"),
+        (["--preset", "dtu", "-t", "1", "-t", "2"], "--preset takes one --threshold, got 2"),
+    ],
+)
 def test_options_that_clash_are_refused(capsys, folders, options, message):
     assert message in run(capsys, *folders, *options, code=2).err
 

@@ -16,13 +16,7 @@ def with_value(value, index=(3, 1)):
 
 @pytest.mark.parametrize(
     "metric",
-    [
-        pm.chamfer_distance,
-        pm.hausdorff_distance,
-        pm.nearest_neighbors,
-        pm.density_aware_chamfer_distance,
-        pm.compare,
-    ],
+    [pm.chamfer_distance, pm.hausdorff_distance, pm.nearest_neighbors, pm.density_aware_chamfer_distance, pm.compare],
 )
 @pytest.mark.parametrize(
     "bad, error, message",
@@ -32,11 +26,7 @@ def with_value(value, index=(3, 1)):
         (np.zeros((0, 3)), ValueError, r"y is empty.*\(0, 3\)"),
         (np.zeros((4, 0)), ValueError, r"y is empty.*\(4, 0\)"),
         (np.zeros((4, 2)), ValueError, "same dimension d, got 3 and 2"),
-        (
-            np.zeros((2, 4, 3)),
-            ValueError,
-            "both be single clouds or both batches, got a single cloud and a batch of 2",
-        ),
+        (np.zeros((2, 4, 3)), ValueError, "both be single clouds or both batches, got a single cloud and a batch of 2"),
         (with_value(np.nan), ValueError, r"y must be finite, got nan at index \(3, 1\)"),
         (with_value(-np.inf, (0, 2)), ValueError, r"y must be finite, got -inf at index \(0, 2\)"),
         (GOOD.astype(np.float16), TypeError, "y has dtype float16"),

@@ -79,8 +79,16 @@ def damage(rng, data):
     if found:
         number = found[rng.integers(len(found))]
         forged = data[: number.start()] + CLAIMS[rng.integers(len(CLAIMS))] + data[number.end() :]
-    return [data[:at], data[at:], data[:at] + data[to:], data[:to] + data[at:], bytes(flipped),
-            data[:at] + piece + data[at:], data[:at] + piece + data[at + len(piece) :], forged][rng.integers(8)]
+    return [
+        data[:at],
+        data[at:],
+        data[:at] + data[to:],
+        data[:to] + data[at:],
+        bytes(flipped),
+        data[:at] + piece + data[at:],
+        data[:at] + piece + data[at + len(piece) :],
+        forged,
+    ][rng.integers(8)]
 
 
 @pytest.mark.parametrize("name", [*OWN, *FOREIGN])
@@ -200,10 +208,13 @@ def test_bombs_are_not_unpacked(tmp_path):
     assert io.read_points(tmp_path / "zeros.npz").shape == (1_000_000, 3)
 
 
-@pytest.mark.parametrize("method, message", [
-    (zipfile.ZIP_BZIP2, "packed by a method that numpy does not use"),
-    (zipfile.ZIP_LZMA, "packed by a method that numpy does not use"),
-])
+@pytest.mark.parametrize(
+    "method, message",
+    [
+        (zipfile.ZIP_BZIP2, "packed by a method that numpy does not use"),
+        (zipfile.ZIP_LZMA, "packed by a method that numpy does not use"),
+    ],
+)
 def test_other_packers(tmp_path, method, message):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
         archive.writestr("points.npy", npy(VERTICES))
@@ -213,9 +224,11 @@ def test_other_packers(tmp_path, method, message):
 
 def test_members_that_are_not_what_they_say(tmp_path):
     path = tmp_path / "a.npz"
-    for name, data, message in (("points.npy", npy(VERTICES) + b"\0", "its header asks for 224 bytes of 225"),
-                                ("points.npy", npy(VERTICES)[:-1], "its header asks for 224 bytes of 223"),
-                                ("points.txt", b"1 2 3", "'points.txt' is damaged: is no npy file")):
+    for name, data, message in (
+        ("points.npy", npy(VERTICES) + b"\0", "its header asks for 224 bytes of 225"),
+        ("points.npy", npy(VERTICES)[:-1], "its header asks for 224 bytes of 223"),
+        ("points.txt", b"1 2 3", "'points.txt' is damaged: is no npy file"),
+    ):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(name, data)
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -241,8 +254,14 @@ def test_checkpoints_that_are_damaged(tmp_path):
     matrix = pm.sets.pairwise_distances(clouds, metric="cd-l2", checkpoint=path)
     whole = path.read_bytes()
     refused = 0
-    for data in [b"", npy(matrix), npz(key=np.array("k")), npz(matrix=matrix), npz(key=np.array("k"), matrix="m"),
-                 *(damage(rng, whole) for _ in range(250))]:
+    for data in [
+        b"",
+        npy(matrix),
+        npz(key=np.array("k")),
+        npz(matrix=matrix),
+        npz(key=np.array("k"), matrix="m"),
+        *(damage(rng, whole) for _ in range(250)),
+    ]:
         path.write_bytes(data)
         try:
             found = pm.sets.pairwise_distances(clouds, metric="cd-l2", checkpoint=path)
@@ -278,8 +297,17 @@ def test_a_damaged_pair_does_not_stop_the_others(tmp_path, capsys):
     assert len(failed) > len(OWN) * 2 // 3 and all(str(tmp_path / "A") in row["error"] for row in failed)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", npy(np.array([{}])), npz(points=VERTICES)[:-30],
-                                  header(said(shape="(9999999, 99999, 3)")), b"PK\3\4" + b"\0" * 99])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        npy(np.array([{}])),
+        npz(points=VERTICES)[:-30],
+        header(said(shape="(9999999, 99999, 3)")),
+        b"PK\3\4" + b"\0" * 99,
+    ],
+)
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_a_damaged_set_of_clouds(tmp_path, capsys, data, suffix):
     pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")

@@ -13,8 +13,18 @@ from test_point_io_damage import FACES, SCAN, las, stl
 from pointmetrics import io
 
 # Empty ones, descriptors, indices, buffers of scenes, and what needs lazrs.
-AWKWARD = ("empty.obj", "empty.stl", "ply_empty_ascii.ply", "ply_empty_header.ply", "stl_empty_bin.stl", "simple.laz",
-           "brisk_descriptors_gt.pcd", "rops_indices.txt", "TestScene.bin", "Mesh_PrimitiveMode_04.bin")
+AWKWARD = (
+    "empty.obj",
+    "empty.stl",
+    "ply_empty_ascii.ply",
+    "ply_empty_header.ply",
+    "stl_empty_bin.stl",
+    "simple.laz",
+    "brisk_descriptors_gt.pcd",
+    "rops_indices.txt",
+    "TestScene.bin",
+    "Mesh_PrimitiveMode_04.bin",
+)
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +79,11 @@ def test_real_files_as_trimesh_reads_them(awkward, data_folder, tmp_path):
         mesh = io.read_mesh(path)
         assert len(mesh.faces) == len(peer.faces), path.name
         # Vertices are split there where their texture differs, and polygons cut from other corners.
-        np.testing.assert_allclose(np.unique(mesh.vertices[np.unique(mesh.faces)], axis=0),
-                                   np.unique(peer.vertices[np.unique(peer.faces)], axis=0), err_msg=path.name)
+        np.testing.assert_allclose(
+            np.unique(mesh.vertices[np.unique(mesh.faces)], axis=0),
+            np.unique(peer.vertices[np.unique(peer.faces)], axis=0),
+            err_msg=path.name,
+        )
         edges = mesh.vertices[mesh.faces[:, 1:]] - mesh.vertices[mesh.faces[:, :1]]
         area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2
         np.testing.assert_allclose(area, peer.area, rtol=1e-6, err_msg=path.name)
@@ -84,8 +97,10 @@ def test_stl_corners_are_taken_once(tmp_path):
     mesh = io.read_mesh(tmp_path / "a.stl")
     assert mesh.vertices.shape == (4, 3)
     np.testing.assert_array_equal(mesh.vertices[mesh.faces], VERTICES[FACES])
-    (tmp_path / "b.STL").write_text("solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n"
-                                    "vertex 1 1 0\nendloop\nendfacet\nendsolid a\n")
+    (tmp_path / "b.STL").write_text(
+        "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n"
+        "vertex 1 1 0\nendloop\nendfacet\nendsolid a\n"
+    )
     np.testing.assert_array_equal(io.read_points(tmp_path / "b.STL"), VERTICES[:3])
 
 
@@ -115,13 +130,16 @@ def test_las(tmp_path):
     np.testing.assert_allclose(io.read_points(tmp_path / "b.las"), VERTICES + np.array([1000, 2000, 0]))
 
 
-@pytest.mark.parametrize("at, value, message", [
-    (100, struct.pack("<I", 1 << 31), "claims 2147483648 records before its points"),
-    (107, struct.pack("<I", 1 << 31), "ends after 307 bytes where 2147483648 points of 20 bytes follow 227"),
-    (96, struct.pack("<I", 1 << 31), "ends after 307 bytes"),
-    (104, b"\x80", "needs lazrs|cannot be read by laspy"),
-    (0, b"LASP", "does not begin as a las file"),
-])
+@pytest.mark.parametrize(
+    "at, value, message",
+    [
+        (100, struct.pack("<I", 1 << 31), "claims 2147483648 records before its points"),
+        (107, struct.pack("<I", 1 << 31), "ends after 307 bytes where 2147483648 points of 20 bytes follow 227"),
+        (96, struct.pack("<I", 1 << 31), "ends after 307 bytes"),
+        (104, b"\x80", "needs lazrs|cannot be read by laspy"),
+        (0, b"LASP", "does not begin as a las file"),
+    ],
+)
 def test_las_that_is_wrong(tmp_path, at, value, message):
     pytest.importorskip("laspy", reason="needs laspy")
     data = bytearray(las())
@@ -147,8 +165,12 @@ def test_scans_without_a_head(tmp_path):
     ring = np.column_stack([VERTICES, np.full(4, 80), np.arange(4)]).astype("<f4")
     (tmp_path / "a.pcd.bin").write_bytes(ring.tobytes())
     np.testing.assert_array_equal(io.read_points(tmp_path / "a.pcd.bin"), VERTICES)
-    for name, data in (("a.bin", SCAN[:-4]), ("b.bin", VERTICES.astype("<f8").tobytes()[:80] + b"\xff" * 16),
-                       ("c.bin", np.full(8, np.nan, "<f4").tobytes()), ("d.bin", np.full(8, -1, "<f4").tobytes())):
+    for name, data in (
+        ("a.bin", SCAN[:-4]),
+        ("b.bin", VERTICES.astype("<f8").tobytes()[:80] + b"\xff" * 16),
+        ("c.bin", np.full(8, np.nan, "<f4").tobytes()),
+        ("d.bin", np.full(8, -1, "<f4").tobytes()),
+    ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ValueError, match=f"{name}: (must hold 4 float32 numbers a point|is no laser scan)"):
             io.read_points(tmp_path / name)
@@ -219,14 +241,16 @@ def test_points_of_other_dimensions_are_written_where_they_can_be(tmp_path):
     for suffix in (".xyz", ".csv", ".pts", ".npy", ".npz"):
         io.write_points(tmp_path / f"a{suffix}", flat)
         np.testing.assert_array_equal(io.read_points(tmp_path / f"a{suffix}"), flat)
-    for name, points, message in (("a.ply", flat, "points must have 3 columns in .ply files, got 2"),
-                                  ("b.npy", long, "points must have 2 or 3 columns in .npy files, got 7"),
-                                  ("a.csv", long, "points must have 2 or 3 columns in .csv files, got 7"),
-                                  ("a.las", VERTICES, "unknown suffix '.las'; written are .ply, .pcd"),
-                                  ("a.ply", VERTICES[0], r"points must be numbers of shape \(n, d\)"),
-                                  ("a.ply", VERTICES[:0], r"points must be numbers of shape \(n, d\)"),
-                                  ("a.ply", np.ma.masked_equal(VERTICES, 1), "points must not be masked"),
-                                  ("a.ply", VERTICES > 0, r"points must be numbers of shape \(n, d\), got bool")):
+    for name, points, message in (
+        ("a.ply", flat, "points must have 3 columns in .ply files, got 2"),
+        ("b.npy", long, "points must have 2 or 3 columns in .npy files, got 7"),
+        ("a.csv", long, "points must have 2 or 3 columns in .csv files, got 7"),
+        ("a.las", VERTICES, "unknown suffix '.las'; written are .ply, .pcd"),
+        ("a.ply", VERTICES[0], r"points must be numbers of shape \(n, d\)"),
+        ("a.ply", VERTICES[:0], r"points must be numbers of shape \(n, d\)"),
+        ("a.ply", np.ma.masked_equal(VERTICES, 1), "points must not be masked"),
+        ("a.ply", VERTICES > 0, r"points must be numbers of shape \(n, d\), got bool"),
+    ):
         with pytest.raises(ValueError, match=message):
             io.write_points(tmp_path / name, points)
         assert name == "a.csv" or not (tmp_path / name).exists()
@@ -271,8 +295,19 @@ def test_folders_match_files_of_all_formats(tmp_path, capsys):
     (tmp_path / "A" / "notes.gz").write_bytes(b"no cloud")
     for beside in ("one.bin", "two.txt"):  # a buffer beside its cloud is not meant, the text that all know is
         (tmp_path / "B" / beside).write_text("0 0 0\n1 0 0\n1 1 0\n0 1 0.5\n")
-    cli.main(["compare", str(tmp_path / "A" / "scan.bin"), str(tmp_path / "B" / "scan.csv"), "-m", "cd-l1",
-              "-f", "json", "--columns", "lon, lat,alt"])
+    cli.main(
+        [
+            "compare",
+            str(tmp_path / "A" / "scan.bin"),
+            str(tmp_path / "B" / "scan.csv"),
+            "-m",
+            "cd-l1",
+            "-f",
+            "json",
+            "--columns",
+            "lon, lat,alt",
+        ]
+    )
     assert json.loads(capsys.readouterr().out)["pairs"][0]["metrics"] == {"cd-l1": 0}
     with pytest.raises(SystemExit) as stop:
         cli.main(["compare", str(tmp_path / "A"), str(tmp_path / "B"), "-m", "cd-l1", "-f", "json"])

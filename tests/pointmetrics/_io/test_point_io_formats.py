@@ -80,10 +80,27 @@ def test_lists_before_and_behind_vertices_in_binary_ply(tmp_path):
         np.testing.assert_array_equal(mesh.faces, FACES)
 
 
-@pytest.mark.parametrize("kind, code", [("char", "b"), ("uchar", "B"), ("short", "h"), ("ushort", "H"), ("int", "i"),
-                                        ("uint", "I"), ("float", "f"), ("double", "d"), ("int8", "b"), ("uint8", "B"),
-                                        ("int16", "h"), ("uint16", "H"), ("int32", "i"), ("uint32", "I"),
-                                        ("float32", "f"), ("float64", "d")])
+@pytest.mark.parametrize(
+    "kind, code",
+    [
+        ("char", "b"),
+        ("uchar", "B"),
+        ("short", "h"),
+        ("ushort", "H"),
+        ("int", "i"),
+        ("uint", "I"),
+        ("float", "f"),
+        ("double", "d"),
+        ("int8", "b"),
+        ("uint8", "B"),
+        ("int16", "h"),
+        ("uint16", "H"),
+        ("int32", "i"),
+        ("uint32", "I"),
+        ("float32", "f"),
+        ("float64", "d"),
+    ],
+)
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_type_of_ply(tmp_path, kind, code, order):
     head = BINARY.split(b"end_header")[0].replace(b"float", kind.encode())
@@ -99,10 +116,15 @@ def test_a_line_feed_that_is_a_value_behind_a_cr_header(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, "a.ply", head + body).vertices, [[x, 2, 3], [4, 5, 6]])
 
 
-@pytest.mark.parametrize("name, template, there", [
-    ("a.ply", FLAT, b"5 6"), ("a.pcd", POINTS["a.pcd"], b"0 1 0.5"), ("a.obj", MESHES["a.obj"], b"0 1 0.5"),
-    ("a.off", MESHES["a.off"], b"0 1 0.5"),
-])
+@pytest.mark.parametrize(
+    "name, template, there",
+    [
+        ("a.ply", FLAT, b"5 6"),
+        ("a.pcd", POINTS["a.pcd"], b"0 1 0.5"),
+        ("a.obj", MESHES["a.obj"], b"0 1 0.5"),
+        ("a.off", MESHES["a.off"], b"0 1 0.5"),
+    ],
+)
 @pytest.mark.parametrize("token", ["-nan(ind)", "nan", "-nan", "NaN", "1.#QNAN", "inf", "-inf", "2.5D+01"])
 def test_numbers_as_runtimes_print_them(tmp_path, name, template, there, token):
     value = {"inf": np.inf, "-inf": -np.inf, "2.5D+01": 25}.get(token, np.nan)
@@ -110,21 +132,27 @@ def test_numbers_as_runtimes_print_them(tmp_path, name, template, there, token):
     np.testing.assert_equal(read(tmp_path, name, data).vertices[-1, 2], value)
 
 
-@pytest.mark.parametrize("change, message", [
-    ((b"uchar red", b"uchar x"), "vertices have two properties of one name"),
-    ((b"float x", b"list uchar float x"), "row . of vertex is too short|vertices have no property x"),
-    ((b"list uchar int", b"list float int"), "header line 'property list float int vertex_indices' is not understood"),
-    ((b"list uchar int", b"list uchar float"), "faces must have integer corners"),
-    ((b"element face 2", b"element vertex 2"), "several elements vertex"),
-    ((b"format ascii 1.0\n", b""), "names no format"),
-    ((b"format ascii", b"format text"), "header line 'format text 1.0' is not understood"),
-    ((b"vertex 4", b"vertex -4"), "header line 'element vertex -4' is not understood"),
-    ((b"vertex 4", b"vertex 99999999999999999999"), "ends after 6 of 99999999999999999999 rows of vertex"),
-    ((b"3 0 1 2", b"-3 0 1 2"), "row 0 of face has a list of -3 entries"),
-    ((b"3 0 1 2", b"3 0 1 99999999999999999999"), "a face refers to a vertex beyond any number of them"),
-    ((b"3 0 1 2", b"3 0 1 1.5"), "row 0 of face: '1.5' is no integer"),
-    ((b"3 0 1 2", b"3 0 1_0 2"), "row 0 of face: could not convert"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ((b"uchar red", b"uchar x"), "vertices have two properties of one name"),
+        ((b"float x", b"list uchar float x"), "row . of vertex is too short|vertices have no property x"),
+        (
+            (b"list uchar int", b"list float int"),
+            "header line 'property list float int vertex_indices' is not understood",
+        ),
+        ((b"list uchar int", b"list uchar float"), "faces must have integer corners"),
+        ((b"element face 2", b"element vertex 2"), "several elements vertex"),
+        ((b"format ascii 1.0\n", b""), "names no format"),
+        ((b"format ascii", b"format text"), "header line 'format text 1.0' is not understood"),
+        ((b"vertex 4", b"vertex -4"), "header line 'element vertex -4' is not understood"),
+        ((b"vertex 4", b"vertex 99999999999999999999"), "ends after 6 of 99999999999999999999 rows of vertex"),
+        ((b"3 0 1 2", b"-3 0 1 2"), "row 0 of face has a list of -3 entries"),
+        ((b"3 0 1 2", b"3 0 1 99999999999999999999"), "a face refers to a vertex beyond any number of them"),
+        ((b"3 0 1 2", b"3 0 1 1.5"), "row 0 of face: '1.5' is no integer"),
+        ((b"3 0 1 2", b"3 0 1_0 2"), "row 0 of face: could not convert"),
+    ],
+)
 def test_ply_that_is_wrong(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         read(tmp_path, "a.ply", ascii_ply().replace(*change))
@@ -145,8 +173,9 @@ def with_fields(names, sizes, types, counts, rows, layout="binary"):
 
 PADDED = b"".join(struct.pack("<f4xdi5Bh", x, y, 9, *[1] * 5, int(z * 2)) for x, y, z in VERTICES)
 X, Y, Z = VERTICES.T
-BY_FIELD = b"".join(values.astype(kind).tobytes() for values, kind in (
-    (np.arange(12), "<f4"), (Y, "<f8"), (X, "<f4"), (Z, "<f8")))
+BY_FIELD = b"".join(
+    values.astype(kind).tobytes() for values, kind in ((np.arange(12), "<f4"), (Y, "<f8"), (X, "<f4"), (Z, "<f8"))
+)
 
 
 def literals(data):
@@ -187,32 +216,37 @@ def test_pcd_with_padding_and_other_types(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, "a.pcd", data).vertices, VERTICES * [1, 1, 2])
 
 
-@pytest.mark.parametrize("change, message", [
-    ((b"TYPE F F F F", b"TYPE F X F F"), "TYPE and SIZE must be F 4, F 8, or I or U with 1, 2, 4 or 8, got X 4"),
-    ((b"SIZE 4 4 4 4", b"SIZE 4 4 3 4"), "TYPE and SIZE must be .* got F 3"),
-    ((b"SIZE 4 4 4 4", b"SIZE 4 4 four 4"), "SIZE must be a number, got 'four'"),
-    ((b"TYPE F F F F", b"TYPE F F F"), "TYPE has 3 entries where FIELDS has 4"),
-    ((b"COUNT 1 1 1 1", b"COUNT 1 1 1"), "COUNT has 3 entries where FIELDS has 4"),
-    ((b"COUNT 1 1 1 1", b"COUNT 1 0 1 1"), "COUNT must be 1 or more"),
-    ((b"POINTS 4", b"POINTS 3"), "POINTS is 3 where WIDTH x HEIGHT are 4"),
-    ((b"POINTS 4", b"POINTS -4"), "POINTS must be a number, got '-4'"),
-    ((b"rgb x y z", b"x x y z"), "has several fields x"),
-    ((b"rgb x y z", b"a b c d"), "has no field x, only a b c d"),
-    ((b"9 0 0 0\n", b""), "ends after 3 of 4 points"),
-    ((b"9 0 0 0\n", b"9 0 0 0\n9 0 0 0\n"), "5 points follow where the header counts 4"),
-    ((b"9 0 0 0\n", b"9 0 0\n"), "a point has fewer than the 4 values of the header"),
-    ((b"9 0 0 0\n", b"9 0 0,5 0\n"), "point 0: could not convert string to float: '0,5'"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ((b"TYPE F F F F", b"TYPE F X F F"), "TYPE and SIZE must be F 4, F 8, or I or U with 1, 2, 4 or 8, got X 4"),
+        ((b"SIZE 4 4 4 4", b"SIZE 4 4 3 4"), "TYPE and SIZE must be .* got F 3"),
+        ((b"SIZE 4 4 4 4", b"SIZE 4 4 four 4"), "SIZE must be a number, got 'four'"),
+        ((b"TYPE F F F F", b"TYPE F F F"), "TYPE has 3 entries where FIELDS has 4"),
+        ((b"COUNT 1 1 1 1", b"COUNT 1 1 1"), "COUNT has 3 entries where FIELDS has 4"),
+        ((b"COUNT 1 1 1 1", b"COUNT 1 0 1 1"), "COUNT must be 1 or more"),
+        ((b"POINTS 4", b"POINTS 3"), "POINTS is 3 where WIDTH x HEIGHT are 4"),
+        ((b"POINTS 4", b"POINTS -4"), "POINTS must be a number, got '-4'"),
+        ((b"rgb x y z", b"x x y z"), "has several fields x"),
+        ((b"rgb x y z", b"a b c d"), "has no field x, only a b c d"),
+        ((b"9 0 0 0\n", b""), "ends after 3 of 4 points"),
+        ((b"9 0 0 0\n", b"9 0 0 0\n9 0 0 0\n"), "5 points follow where the header counts 4"),
+        ((b"9 0 0 0\n", b"9 0 0\n"), "a point has fewer than the 4 values of the header"),
+        ((b"9 0 0 0\n", b"9 0 0,5 0\n"), "point 0: could not convert string to float: '0,5'"),
+    ],
+)
 def test_pcd_that_is_wrong(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, "a.pcd", POINTS["a.pcd"].replace(*change))
 
 
 def test_compressed_pcd_that_is_wrong(tmp_path):
-    for block, size, message in ((b"\x20\x05", 64, "copies from before its begin"),
-                                 (b"\0\0\xe0", 64, "ends within a copy"),
-                                 (b"\0\0" + b"\xe0\xff\0" * 900, 64, "unpacks to .* bytes where it says 64"),
-                                 (b"\0\0", 1 << 31, "unpacks to 2147483648 bytes where 64 are needed")):
+    for block, size, message in (
+        (b"\x20\x05", 64, "copies from before its begin"),
+        (b"\0\0\xe0", 64, "ends within a copy"),
+        (b"\0\0" + b"\xe0\xff\0" * 900, 64, "unpacks to .* bytes where it says 64"),
+        (b"\0\0", 1 << 31, "unpacks to 2147483648 bytes where 64 are needed"),
+    ):
         with pytest.raises(ValueError, match=message):
             read(tmp_path, "a.pcd", pcd("binary_compressed", struct.pack("<II", len(block), size) + block))
 
@@ -233,7 +267,7 @@ OFFS = {
     "weights of one": "4OFF\n" + BODY.format(" 1"),
     "weights": "4OFF\n4 2 0\n0 0 0 3\n2 0 0 2\n-1 -1 0 -1\n0 4 2 4\n3 0 1 2\n3 0 2 3\n",
     "weights and colours": "C4OFF\n4 2 0\n0 0 0 3 9 9 9\n2 0 0 2 9 9 9\n-1 -1 0 -1 9 9 9\n0 4 2 4 9 9 9\n"
-                           "3 0 1 2\n3 0 2 3\n",
+    "3 0 1 2\n3 0 2 3\n",
     "dimension": "nOFF\n3\n" + BODY.format(""),
     "dimension behind": "nOFF 3\n" + BODY.format(""),
     "all in one line": "nOFF 3 " + BODY.format(""),
@@ -257,21 +291,24 @@ def test_off_of_other_dimensions(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, "a.off", "4nOFF\n2\n1 0 0\n2 4 2\n").vertices, [[1, 2]])
 
 
-@pytest.mark.parametrize("text, message", [
-    ("OFF BINARY\n\n", "is a binary OFF file, which is not read"),
-    ("4OFF\n1 0 0\n1 2 3\n", "vertex 0 has fewer than 4 numbers"),
-    ("4OFF\n2 0 0\n1 2 3 1\n1 2 3 0\n", "vertex 1 lies at infinity: its fourth number is 0"),
-    ("OFF\n1 0 0\n1 2\n", "vertex 0 has fewer than three coordinates"),
-    ("OFF\n1 0 0\n1 2 3\n4 5 6\n", "2 lines follow where the head counts 1 vertices and 0 faces"),
-    ("OFF\n2 0 0\n1 2 3\n", "ends after 1 of 2 vertices and faces"),
-    ("OFF\n-1 0 0\n", "the numbers of vertices and faces are missing"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n-3 0 1 2\n", "face 0: 3 of -3 corners"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "face 0: 2 of 3 corners"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", "a face refers to a vertex that is not among the 3"),
-    ("OFF\n1 0 0\n1,5 2,5 3,5\n", "vertex 0: could not convert string to float: '1,5'"),
-    ("nOFF\nthree\n", "the dimension is missing"),
-    ("OFFICE\n1 0 0\n1 2 3\n", "the numbers of vertices and faces are missing"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("OFF BINARY\n\n", "is a binary OFF file, which is not read"),
+        ("4OFF\n1 0 0\n1 2 3\n", "vertex 0 has fewer than 4 numbers"),
+        ("4OFF\n2 0 0\n1 2 3 1\n1 2 3 0\n", "vertex 1 lies at infinity: its fourth number is 0"),
+        ("OFF\n1 0 0\n1 2\n", "vertex 0 has fewer than three coordinates"),
+        ("OFF\n1 0 0\n1 2 3\n4 5 6\n", "2 lines follow where the head counts 1 vertices and 0 faces"),
+        ("OFF\n2 0 0\n1 2 3\n", "ends after 1 of 2 vertices and faces"),
+        ("OFF\n-1 0 0\n", "the numbers of vertices and faces are missing"),
+        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n-3 0 1 2\n", "face 0: 3 of -3 corners"),
+        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "face 0: 2 of 3 corners"),
+        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", "a face refers to a vertex that is not among the 3"),
+        ("OFF\n1 0 0\n1,5 2,5 3,5\n", "vertex 0: could not convert string to float: '1,5'"),
+        ("nOFF\nthree\n", "the dimension is missing"),
+        ("OFFICE\n1 0 0\n1 2 3\n", "the numbers of vertices and faces are missing"),
+    ],
+)
 def test_off_that_is_wrong(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, "a.off", text)
@@ -323,18 +360,21 @@ def test_fast_and_slow_ways_of_obj_agree(tmp_path, corner, more, size):
     np.testing.assert_array_equal(mesh.faces, fans)
 
 
-@pytest.mark.parametrize("text, message", [
-    ("v 1 2\n", "line 1: a vertex needs three coordinates"),
-    ("v 1 2 3\nv \nv 4 5 6\n", "line 2: a vertex needs three coordinates"),
-    ("v \n", "line 1: a vertex needs three coordinates"),
-    ("v 1,5 2,5 3,5\n", "line 1: could not convert string to float: '1,5'"),
-    ("v 1 2 \\\n3\nv 1 2 3_0\n", "line 3: could not convert string to float: '3_0'"),
-    (V + "f 1 2 x\n", "line 5: 'x' is no vertex index"),
-    (V + "f 1 2 -5\n", "a face refers to a vertex that is not among the 4"),
-    (V + "f 1 2 5\n", "a face refers to a vertex that is not among the 4"),
-    (V + "f 1 2 99999999999999999999\n", "a face refers to a vertex beyond any number of them"),
-    ("v 1 2 3\0\n", "is binary where text is expected"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("v 1 2\n", "line 1: a vertex needs three coordinates"),
+        ("v 1 2 3\nv \nv 4 5 6\n", "line 2: a vertex needs three coordinates"),
+        ("v \n", "line 1: a vertex needs three coordinates"),
+        ("v 1,5 2,5 3,5\n", "line 1: could not convert string to float: '1,5'"),
+        ("v 1 2 \\\n3\nv 1 2 3_0\n", "line 3: could not convert string to float: '3_0'"),
+        (V + "f 1 2 x\n", "line 5: 'x' is no vertex index"),
+        (V + "f 1 2 -5\n", "a face refers to a vertex that is not among the 4"),
+        (V + "f 1 2 5\n", "a face refers to a vertex that is not among the 4"),
+        (V + "f 1 2 99999999999999999999\n", "a face refers to a vertex beyond any number of them"),
+        ("v 1 2 3\0\n", "is binary where text is expected"),
+    ],
+)
 def test_obj_that_is_wrong(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, "a.obj", text)

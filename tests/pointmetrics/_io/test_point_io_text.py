@@ -42,7 +42,7 @@ READ = {
     "id first": "id;x;y;z\n7;0.5;1;-2\n8;3;4.25;5\n",
     "label first": "label,X,Y,Z\nchair,0.5,1,-2\n,3,4.25,5\n",
     "ParaView": '"Normals:0","Normals:1","Normals:2","Points:0","Points:1","Points:2"\n'
-                "9,9,9,0.5,1,-2\n8,8,8,3,4.25,5\n",
+    "9,9,9,0.5,1,-2\n8,8,8,3,4.25,5\n",
     "units": "X [m],Y [m],Z (m),I [%]\n0.5,1,-2,9\n3,4.25,5,9\n",
     "units between blanks": "X [m] Y [m] Z [m]\n" + PLAIN,
     "units between tabs": "X [m]\tY [m]\tZ [m]\n" + PLAIN.replace(" ", "\t"),
@@ -114,8 +114,10 @@ REFUSED = {
     "numbers for names, blanks": ("0 1\n0.5 1.5\n", "line 1: '0 1' may be a heading or a point"),
     "numbers for names, quoted": ('"0","1","2"\n0.5,1.5,2.5\n', "line 1: .* may be a heading or a point"),
     "an empty cell in all rows": ("1\t\t3\n4\t\t6\n", "line 1: .* may have an empty cell between two tabs"),
-    **{f"lines that end in {mark!r}": (f"1 2 3{mark}4 5 6\n7 8 9{mark}1 2 3\n", "line 1: .* may end a line")
-       for mark in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"},
+    **{
+        f"lines that end in {mark!r}": (f"1 2 3{mark}4 5 6\n7 8 9{mark}1 2 3\n", "line 1: .* may end a line")
+        for mark in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    },
     "x and y and another": ("x,y,depth\n1,2,3\n", "the heading names x, y, depth and not x, y and z"),
     "x twice": ("x,y,z,X\n1,2,3,4\n", "the heading names x twice: x and X"),
     "prose": ("Exported by hand\n1 2 3\n", "line 2: 3 columns where the heading names 3|not x, y and z"),
@@ -141,31 +143,37 @@ def test_what_is_ambiguous_or_damaged_is_refused(tmp_path, name):
     assert str(caught.value).startswith(str(tmp_path / "a.txt"))
 
 
-@pytest.mark.parametrize("text, columns", [
-    ("lon,lat,alt\n0.5,1,-2\n3,4.25,5\n", ("lon", "lat", "alt")),
-    ("a,b,c,d\n-2,9,1,0.5\n5,9,4.25,3\n", ["d", "c", "a"]),
-    ("x,y,z,w\n9,0.5,1,-2\n9,3,4.25,5\n", (1, 2, 3)),
-    ("chair 0.5 1 -2\ntable 3 4.25 5\n", (1, 2, 3)),
-    ("# east north up\n0.5 1 -2\n3 4.25 5\n", ("east", "north", "up")),
-    ("x,y,z,x\n9,1,-2,0.5\n9,4.25,5,3\n", (3, 1, 2)),
-    (",0,1,2\n0,0.5,1.0,-2.0\n1,3.0,4.25,5.0\n", ("0", "1", "2")),
-])
+@pytest.mark.parametrize(
+    "text, columns",
+    [
+        ("lon,lat,alt\n0.5,1,-2\n3,4.25,5\n", ("lon", "lat", "alt")),
+        ("a,b,c,d\n-2,9,1,0.5\n5,9,4.25,3\n", ["d", "c", "a"]),
+        ("x,y,z,w\n9,0.5,1,-2\n9,3,4.25,5\n", (1, 2, 3)),
+        ("chair 0.5 1 -2\ntable 3 4.25 5\n", (1, 2, 3)),
+        ("# east north up\n0.5 1 -2\n3 4.25 5\n", ("east", "north", "up")),
+        ("x,y,z,x\n9,1,-2,0.5\n9,4.25,5,3\n", (3, 1, 2)),
+        (",0,1,2\n0,0.5,1.0,-2.0\n1,3.0,4.25,5.0\n", ("0", "1", "2")),
+    ],
+)
 def test_columns_are_chosen(tmp_path, text, columns):
     np.testing.assert_array_equal(read(tmp_path, text, columns=columns), POINTS)
 
 
-@pytest.mark.parametrize("text, columns, message", [
-    ("a,b,c\n1,2,3\n", ("a", "b", "d"), "has no column 'd': the heading names a, b, c"),
-    ("a,b,a\n1,2,3\n", ("a", "b"), "has several columns 'a'"),
-    ("1,2,3\n", ("a", "b"), "has no heading that names 'a': pass the numbers of the columns, from 0"),
-    ("1,2,3\n", (0, 1, 3), "has no column 3: there are 3, counted from 0"),
-    ("1,2,3\n", (-1, 1), "has no column -1"),
-    (",0,1,2\n0,.5,.5,.5\n", (1, 2, 3), "may be a heading or a point"),
-    ("1,2,3\n", "xyz", "columns must be names or numbers"),
-    ("1,2,3\n", (), "columns must be names or numbers"),
-    ("1,2,3\n", (True,), "columns must be names or numbers"),
-    ("1,2,3\n", 3, "columns must be names or numbers"),
-])
+@pytest.mark.parametrize(
+    "text, columns, message",
+    [
+        ("a,b,c\n1,2,3\n", ("a", "b", "d"), "has no column 'd': the heading names a, b, c"),
+        ("a,b,a\n1,2,3\n", ("a", "b"), "has several columns 'a'"),
+        ("1,2,3\n", ("a", "b"), "has no heading that names 'a': pass the numbers of the columns, from 0"),
+        ("1,2,3\n", (0, 1, 3), "has no column 3: there are 3, counted from 0"),
+        ("1,2,3\n", (-1, 1), "has no column -1"),
+        (",0,1,2\n0,.5,.5,.5\n", (1, 2, 3), "may be a heading or a point"),
+        ("1,2,3\n", "xyz", "columns must be names or numbers"),
+        ("1,2,3\n", (), "columns must be names or numbers"),
+        ("1,2,3\n", (True,), "columns must be names or numbers"),
+        ("1,2,3\n", 3, "columns must be names or numbers"),
+    ],
+)
 def test_columns_that_are_none(tmp_path, text, columns, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, text, columns=columns)
@@ -177,10 +185,21 @@ def test_columns_are_of_text_alone(tmp_path):
         io.read_points(tmp_path / "a.npy", columns=(0, 1, 2))
 
 
-@pytest.mark.parametrize("token, value", [
-    ("nan", np.nan), ("-nan(ind)", np.nan), ("nan(snan)", np.nan), ("1.#QNAN", np.nan), ("-1.#IND", np.nan),
-    ("-1.#IND00", np.nan), ("inf", np.inf), ("-Infinity", -np.inf), ("1.#INF", np.inf), ("-1.#INF00", -np.inf),
-])
+@pytest.mark.parametrize(
+    "token, value",
+    [
+        ("nan", np.nan),
+        ("-nan(ind)", np.nan),
+        ("nan(snan)", np.nan),
+        ("1.#QNAN", np.nan),
+        ("-1.#IND", np.nan),
+        ("-1.#IND00", np.nan),
+        ("inf", np.inf),
+        ("-Infinity", -np.inf),
+        ("1.#INF", np.inf),
+        ("-1.#INF00", -np.inf),
+    ],
+)
 def test_numbers_that_are_none(tmp_path, token, value):
     np.testing.assert_array_equal(read(tmp_path, f"1 2 {token}\n3 {token} 4\n"), [[1, 2, value], [3, value, 4]])
 

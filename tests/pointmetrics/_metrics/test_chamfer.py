@@ -48,9 +48,7 @@ def test_open3d_reports_the_same():
     x, y = rng.random((500, 3)).astype(np.float32), rng.random((400, 3)).astype(np.float32)
     clouds = [o3d.t.geometry.PointCloud(core.Tensor(c)) for c in (x, y)]
     theirs = (
-        clouds[0]
-        .compute_metrics(clouds[1], metrics, o3d.t.geometry.MetricParameters(fscore_radius=[0.05]))
-        .numpy()
+        clouds[0].compute_metrics(clouds[1], metrics, o3d.t.geometry.MetricParameters(fscore_radius=[0.05])).numpy()
     )
     np.testing.assert_allclose(pm.chamfer_distance(x, y, convention="open3d"), theirs[0], rtol=1e-5)
     np.testing.assert_allclose(pm.hausdorff_distance(x, y), theirs[1], rtol=1e-5)
@@ -61,9 +59,7 @@ def test_open3d_reports_the_same():
 def test_point_cloud_utils_reports_the_same(pair):
     pcu = pytest.importorskip("point_cloud_utils", reason="needs point-cloud-utils")
     x, y = pair
-    np.testing.assert_allclose(
-        pm.chamfer_distance(x, y, convention="pcu"), pcu.chamfer_distance(x, y), rtol=1e-12
-    )
+    np.testing.assert_allclose(pm.chamfer_distance(x, y, convention="pcu"), pcu.chamfer_distance(x, y), rtol=1e-12)
     np.testing.assert_allclose(pm.hausdorff_distance(x, y), pcu.hausdorff_distance(x, y), rtol=1e-12)
 
 
@@ -120,13 +116,9 @@ def test_normals_add_their_term(pair):
     forth, back = cos(nx, ny[matrix.argmin(1)]).mean(), cos(ny, nx[matrix.argmin(0)]).mean()
     details = pm.chamfer_distance(x, y, normals=(nx, ny), normal_weight=0.5, return_details=True)
     np.testing.assert_allclose(details.normal_term, 2 - forth - back, rtol=1e-12)
-    np.testing.assert_allclose(
-        details.value, pm.chamfer_distance(x, y) + 0.5 * details.normal_term, rtol=1e-12
-    )
+    np.testing.assert_allclose(details.value, pm.chamfer_distance(x, y) + 0.5 * details.normal_term, rtol=1e-12)
     np.testing.assert_allclose(pm.normal_consistency(x, y, (nx, ny)), (forth + back) / 2, rtol=1e-12)
-    batched = pm.normal_consistency(
-        np.stack([x, x]), np.stack([y, y]), (np.stack([nx, nx]), np.stack([ny, ny]))
-    )
+    batched = pm.normal_consistency(np.stack([x, x]), np.stack([y, y]), (np.stack([nx, nx]), np.stack([ny, ny])))
     np.testing.assert_allclose(batched, [(forth + back) / 2] * 2, rtol=1e-12)
 
 
@@ -136,9 +128,7 @@ def test_batches_reduce_as_asked():
     each = np.array([pm.chamfer_distance(a, b) for a, b in zip(x, y, strict=True)])
     np.testing.assert_array_equal(pm.chamfer_distance(x, y), each)
     np.testing.assert_allclose(pm.chamfer_distance(x, y, batch_reduction="mean"), each.mean(), rtol=1e-14)
-    np.testing.assert_allclose(
-        pm.chamfer_distance(list(x), list(y), batch_reduction="sum"), each.sum(), rtol=1e-14
-    )
+    np.testing.assert_allclose(pm.chamfer_distance(list(x), list(y), batch_reduction="sum"), each.sum(), rtol=1e-14)
 
 
 @pytest.mark.parametrize("key", NAMES)
@@ -150,12 +140,8 @@ def test_gradient_equals_finite_differences(key, direction):
     options = {"convention": key, "direction": direction, "weights": weights}
     value, (grad_x, grad_y) = pm.chamfer_distance(x, y, return_grad=True, **options)
     assert value == pm.chamfer_distance(x, y, **options)
-    np.testing.assert_allclose(
-        grad_x, finite_difference(lambda a: pm.chamfer_distance(a, y, **options), x), atol=1e-7
-    )
-    np.testing.assert_allclose(
-        grad_y, finite_difference(lambda a: pm.chamfer_distance(x, a, **options), y), atol=1e-7
-    )
+    np.testing.assert_allclose(grad_x, finite_difference(lambda a: pm.chamfer_distance(a, y, **options), x), atol=1e-7)
+    np.testing.assert_allclose(grad_y, finite_difference(lambda a: pm.chamfer_distance(x, a, **options), y), atol=1e-7)
 
 
 def test_gradient_of_a_padded_batch_is_zero_in_the_padding():

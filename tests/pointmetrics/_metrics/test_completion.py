@@ -22,7 +22,8 @@ def test_values_are_their_formulas(given, lengths, clouds, dtype, rtol):
     given = [c.astype(dtype) for c in given] if isinstance(given, list) else given.astype(dtype)
     uhd = np.mean([np.sqrt(nearest(PARTIAL, cloud)[0].max()) for cloud in clouds])
     np.testing.assert_allclose(
-        pm.unidirectional_hausdorff_distance(PARTIAL.astype(dtype), given, lengths=lengths), uhd, rtol=rtol)
+        pm.unidirectional_hausdorff_distance(PARTIAL.astype(dtype), given, lengths=lengths), uhd, rtol=rtol
+    )
     for name in ("cd-l2", "cd-l1", "pdal"):
         tmd = sum(np.mean([chamfer(a, b, name) for j, b in enumerate(clouds) if j != i]) for i, a in enumerate(clouds))
         np.testing.assert_allclose(pm.total_mutual_difference(given, convention=name, lengths=lengths), tmd, rtol=rtol)
@@ -57,15 +58,20 @@ def test_bad_input_is_refused():
 
 def test_on_a_device(cp):
     for found, expected in [
-        (pm.unidirectional_hausdorff_distance(cp.asarray(PARTIAL), cp.asarray(COMPLETIONS)),
-         pm.unidirectional_hausdorff_distance(PARTIAL, COMPLETIONS)),
+        (
+            pm.unidirectional_hausdorff_distance(cp.asarray(PARTIAL), cp.asarray(COMPLETIONS)),
+            pm.unidirectional_hausdorff_distance(PARTIAL, COMPLETIONS),
+        ),
         (pm.consistency(cp.asarray(COMPLETIONS)), pm.consistency(COMPLETIONS)),
-        (pm.fidelity(cp.asarray(COMPLETIONS), cp.asarray(COMPLETIONS[::-1])),
-         pm.fidelity(COMPLETIONS, COMPLETIONS[::-1])),
+        (
+            pm.fidelity(cp.asarray(COMPLETIONS), cp.asarray(COMPLETIONS[::-1])),
+            pm.fidelity(COMPLETIONS, COMPLETIONS[::-1]),
+        ),
     ]:
         np.testing.assert_allclose(cp.asnumpy(found), expected, rtol=1e-12)
-    np.testing.assert_allclose(pm.total_mutual_difference(cp.asarray(COMPLETIONS)),
-                               pm.total_mutual_difference(COMPLETIONS), rtol=1e-12)
+    np.testing.assert_allclose(
+        pm.total_mutual_difference(cp.asarray(COMPLETIONS)), pm.total_mutual_difference(COMPLETIONS), rtol=1e-12
+    )
 
 
 def test_tensors_stay_tensors():

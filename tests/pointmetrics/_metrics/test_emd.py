@@ -45,8 +45,9 @@ def test_equals_linear_sum_assignment(family, cost):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("family", ["uniform", "resampled", "skewed", "far", "clustered", "collinear", "scans",
-                                    "tails"])
+@pytest.mark.parametrize(
+    "family", ["uniform", "resampled", "skewed", "far", "clustered", "collinear", "scans", "tails"]
+)
 def test_equals_pot_at_a_thousand_points(family):
     ot = pytest.importorskip("ot", reason="needs POT")
     x, y = FAMILIES[family](np.random.default_rng(7), 1000, 3)
@@ -210,8 +211,22 @@ def placed(where, rng, n):
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("level", [0, 1, 2])
-@pytest.mark.parametrize("where", ["far from the origin", "far from each other", "one far point", "tiny beside wide",
-                                   "two far places", "1e-100", "1e-42", "1e-20", "1e25", "1e42", "1e100"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "far from the origin",
+        "far from each other",
+        "one far point",
+        "tiny beside wide",
+        "two far places",
+        "1e-100",
+        "1e-42",
+        "1e-20",
+        "1e25",
+        "1e42",
+        "1e100",
+    ],
+)
 def test_exact_where_float32_ends(where, level, cost):
     x, y = placed(where, np.random.default_rng(7), 300)
     best = _core.limit_instruction_set(2)

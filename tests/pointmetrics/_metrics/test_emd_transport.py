@@ -110,9 +110,7 @@ def test_sinkhorn_divergence_tends_to_the_exact_value():
     x, y = rng.random((60, 3)), rng.random((45, 3)) + 0.5
     for cost in COSTS:
         exact = pm.earth_movers_distance(x, y, cost=cost)
-        errors = [
-            abs(pm.sinkhorn_divergence(x, y, epsilon=e, cost=cost) - exact) / exact for e in (0.3, 0.1, 0.02)
-        ]
+        errors = [abs(pm.sinkhorn_divergence(x, y, epsilon=e, cost=cost) - exact) / exact for e in (0.3, 0.1, 0.02)]
         assert errors[0] > errors[2]
         assert errors[2] < 0.05
     assert pm.sinkhorn_divergence(x, x, epsilon=0.1) == 0
@@ -131,9 +129,7 @@ def test_sinkhorn_divergence_equals_pot():
 
     def entropic(a, b):
         mass = np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b))
-        plan = ot.sinkhorn(
-            *mass, cost_matrix(a, b), 0.1, method="sinkhorn_log", stopThr=1e-12, numItermax=5000
-        )
+        plan = ot.sinkhorn(*mass, cost_matrix(a, b), 0.1, method="sinkhorn_log", stopThr=1e-12, numItermax=5000)
         return (plan * cost_matrix(a, b)).sum() + 0.1 * (plan * np.log(plan / np.outer(*mass))).sum()
 
     expected = entropic(x, y) - (entropic(x, x) + entropic(y, y)) / 2

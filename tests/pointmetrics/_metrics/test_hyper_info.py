@@ -52,8 +52,9 @@ def test_hyperbolic_keeps_its_digits_close_by():
 @pytest.mark.parametrize("point_reduction", ["sum", "mean"])
 def test_info_is_its_formula(point_reduction, reference_eps, tau, power, dtype, rtol):
     x, y = X.astype(dtype), np.concatenate([Y, X[:3]]).astype(dtype)
-    value = pm.info_chamfer_distance(x, y, tau=tau, power=power, reference_eps=reference_eps,
-                                     point_reduction=point_reduction)
+    value = pm.info_chamfer_distance(
+        x, y, tau=tau, power=power, reference_eps=reference_eps, point_reduction=point_reduction
+    )
     expected = info(x, y, tau, power, 1e-7 if reference_eps else 0, getattr(np, point_reduction))
     assert value.dtype == dtype
     np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol)
@@ -67,19 +68,31 @@ def test_info_is_finite_where_every_exponential_is_zero():
         assert np.isfinite(value)
         assert all(np.isfinite(grad).all() for grad in grads)
     a2, _, b2, _ = nearest(far, Y * 0.1)
-    expected = sum((a - 0.5 * (a.min() - np.log(np.exp(a.min() - a).sum()))).sum()
-                   for a in (np.sqrt(a2), np.sqrt(b2))) / 2
+    expected = (
+        sum((a - 0.5 * (a.min() - np.log(np.exp(a.min() - a).sum()))).sum() for a in (np.sqrt(a2), np.sqrt(b2))) / 2
+    )
     np.testing.assert_allclose(pm.info_chamfer_distance(far, Y * 0.1, tau=1.0, power=0.5), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("metric, options", [(pm.hyperbolic_chamfer_distance, {"alpha": 3.0}),
-                                             (pm.hyperbolic_chamfer_distance, {"reference_eps": True}),
-                                             (pm.info_chamfer_distance, {"tau": 0.2, "power": 0.7})])
+@pytest.mark.parametrize(
+    "metric, options",
+    [
+        (pm.hyperbolic_chamfer_distance, {"alpha": 3.0}),
+        (pm.hyperbolic_chamfer_distance, {"reference_eps": True}),
+        (pm.info_chamfer_distance, {"tau": 0.2, "power": 0.7}),
+    ],
+)
 def test_gradients_are_finite_differences(metric, options):
     x, y = X[:12].copy(), Y[:9].copy()
     _, grads = metric(x, y, return_grad=True, **options)
-    for grad, moved in zip(grads, (finite_difference(lambda a: metric(a, y, **options), x),
-                                   finite_difference(lambda a: metric(x, a, **options), y)), strict=True):
+    for grad, moved in zip(
+        grads,
+        (
+            finite_difference(lambda a: metric(a, y, **options), x),
+            finite_difference(lambda a: metric(x, a, **options), y),
+        ),
+        strict=True,
+    ):
         np.testing.assert_allclose(grad, moved, atol=1e-6)
 
 
@@ -95,11 +108,15 @@ def test_batches_lists_and_lengths_equal_single_pairs(metric):
     assert metric(X, pm.PreparedCloud(Y)) == metric(X, Y)
 
 
-@pytest.mark.parametrize("metric, options, message", [
-    (pm.hyperbolic_chamfer_distance, {"alpha": -1}, "alpha must be finite"),
-    (pm.info_chamfer_distance, {"tau": 0}, "tau must be above 0"),
-    (pm.info_chamfer_distance, {"power": -1}, "power must be finite"),
-    (pm.info_chamfer_distance, {"point_reduction": "max"}, "point_reduction must be one of")])
+@pytest.mark.parametrize(
+    "metric, options, message",
+    [
+        (pm.hyperbolic_chamfer_distance, {"alpha": -1}, "alpha must be finite"),
+        (pm.info_chamfer_distance, {"tau": 0}, "tau must be above 0"),
+        (pm.info_chamfer_distance, {"power": -1}, "power must be finite"),
+        (pm.info_chamfer_distance, {"point_reduction": "max"}, "point_reduction must be one of"),
+    ],
+)
 def test_bad_options_are_refused(metric, options, message):
     with pytest.raises(ValueError, match=message):
         metric(X, Y, **options)

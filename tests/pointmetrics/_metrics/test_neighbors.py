@@ -132,8 +132,7 @@ def test_batches_lists_and_lengths_equal_single_pairs():
     lengths = (np.array([300, 1, 7, 299]), np.array([500, 400, 2, 1]))
     padded = pm.nearest_neighbors(x, y, lengths=lengths)
     lists = [
-        [cloud[:n] for cloud, n in zip(clouds, ns, strict=True)]
-        for clouds, ns in zip((x, y), lengths, strict=True)
+        [cloud[:n] for cloud, n in zip(clouds, ns, strict=True)] for clouds, ns in zip((x, y), lengths, strict=True)
     ]
     ragged = pm.nearest_neighbors(*lists)
     for i in range(4):
@@ -193,8 +192,9 @@ class TestPreparedCloud:
             pm.PreparedCloud(np.zeros((2, 3, 3)))
 
 
-@pytest.mark.parametrize("renew", [copy.deepcopy, lambda cloud: pickle.loads(pickle.dumps(cloud))],
-                         ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "renew", [copy.deepcopy, lambda cloud: pickle.loads(pickle.dumps(cloud))], ids=["copy", "pickle"]
+)
 def test_a_prepared_cloud_can_be_copied_and_pickled(renew):
     rng = np.random.default_rng(0)
     points, scan = rng.random((50, 3)), rng.random((20, 3))

@@ -39,8 +39,11 @@ def test_equals_the_oracle_with_degenerate_faces_among_them(seed):
     np.testing.assert_allclose(details.distance, expected, rtol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(points - details.closest, axis=1), expected, rtol=1e-9)
     np.testing.assert_allclose(pm.point_to_mesh_distance(points, vertices, faces), np.mean(expected), rtol=1e-9)
-    np.testing.assert_allclose(pm.point_to_mesh_distance(points, vertices, faces, reduction="max", squared=True),
-                               np.max(expected) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(
+        pm.point_to_mesh_distance(points, vertices, faces, reduction="max", squared=True),
+        np.max(expected) ** 2,
+        rtol=1e-9,
+    )
 
 
 def test_points_on_the_surface_are_at_zero():
@@ -58,8 +61,9 @@ def test_bits_do_not_depend_on_threads_or_instruction_set():
         runs = []
         for level in range(best + 1):
             _core.limit_instruction_set(level)
-            runs += [pm.point_to_mesh_distance(points, vertices, faces, return_details=True, n_threads=k)
-                     for k in (1, 3)]
+            runs += [
+                pm.point_to_mesh_distance(points, vertices, faces, return_details=True, n_threads=k) for k in (1, 3)
+            ]
     finally:
         _core.limit_instruction_set(best)
     for run in runs[1:]:
@@ -73,10 +77,14 @@ def test_gradient_equals_finite_differences(options):
     _, (grad_points, grad_vertices) = pm.point_to_mesh_distance(points, vertices, faces, return_grad=True, **options)
     np.testing.assert_allclose(
         grad_points,
-        finite_difference(lambda p: pm.point_to_mesh_distance(p, vertices, faces, **options), points), atol=1e-6)
+        finite_difference(lambda p: pm.point_to_mesh_distance(p, vertices, faces, **options), points),
+        atol=1e-6,
+    )
     np.testing.assert_allclose(
         grad_vertices,
-        finite_difference(lambda v: pm.point_to_mesh_distance(points, v, faces, **options), vertices), atol=1e-6)
+        finite_difference(lambda v: pm.point_to_mesh_distance(points, v, faces, **options), vertices),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"reduction": "max"}, {"squared": True}])
@@ -86,8 +94,9 @@ def test_several_clouds_are_what_each_is_alone(options):
     clouds = [points, points[:7] + 1]
     for side in ((vertices, faces), ([vertices, others[0]], [faces, others[1]])):
         meshes = [side, side] if isinstance(side[0], np.ndarray) else list(zip(*side, strict=True))
-        alone = [pm.point_to_mesh_distance(c, *m, return_grad=True, **options)
-                 for c, m in zip(clouds, meshes, strict=True)]
+        alone = [
+            pm.point_to_mesh_distance(c, *m, return_grad=True, **options) for c, m in zip(clouds, meshes, strict=True)
+        ]
         values, grads = pm.point_to_mesh_distance(clouds, *side, return_grad=True, **options)
         np.testing.assert_array_equal(values, [value for value, _ in alone])
         for i, (_, expected) in enumerate(alone):
@@ -108,12 +117,15 @@ def test_meshes_must_fit_the_clouds():
         pm.point_to_mesh_distance([points] * 2, [vertices] * 2, faces)
 
 
-@pytest.mark.parametrize("faces, error, message", [
-    ([[0, 1, 40]], ValueError, r"faces must index the 40 vertices, got 40 at index \(0, 2\)"),
-    ([[0, -1, 2]], ValueError, r"got -1 at index \(0, 1\)"),
-    (np.zeros((0, 3), int), ValueError, r"at least one face, got \(0, 3\)"),
-    ([[0.0, 1.0, 2.0]], TypeError, "faces must hold integer vertex indices"),
-])
+@pytest.mark.parametrize(
+    "faces, error, message",
+    [
+        ([[0, 1, 40]], ValueError, r"faces must index the 40 vertices, got 40 at index \(0, 2\)"),
+        ([[0, -1, 2]], ValueError, r"got -1 at index \(0, 1\)"),
+        (np.zeros((0, 3), int), ValueError, r"at least one face, got \(0, 3\)"),
+        ([[0.0, 1.0, 2.0]], TypeError, "faces must hold integer vertex indices"),
+    ],
+)
 def test_bad_faces_are_named(faces, error, message):
     vertices, _, points = mesh()
     with pytest.raises(error, match=message):

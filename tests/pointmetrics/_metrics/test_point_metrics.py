@@ -27,9 +27,7 @@ class TestDensityAwareChamfer:
     def test_known_values(self):
         x, _ = clouds(100, 1)
         assert pm.density_aware_chamfer_distance(x, x) == 0
-        np.testing.assert_allclose(
-            pm.density_aware_chamfer_distance(x, x, reference_eps=True), 1e-6, rtol=1e-3
-        )
+        np.testing.assert_allclose(pm.density_aware_chamfer_distance(x, x, reference_eps=True), 1e-6, rtol=1e-3)
         assert pm.density_aware_chamfer_distance(x, x + 100) == 1
 
     def test_gradient_equals_finite_differences(self):
@@ -38,14 +36,10 @@ class TestDensityAwareChamfer:
         value, (grad_x, grad_y) = pm.density_aware_chamfer_distance(x, y, return_grad=True, **options)
         assert value == pm.density_aware_chamfer_distance(x, y, **options)
         np.testing.assert_allclose(
-            grad_x,
-            finite_difference(lambda a: pm.density_aware_chamfer_distance(a, y, **options), x),
-            atol=1e-7,
+            grad_x, finite_difference(lambda a: pm.density_aware_chamfer_distance(a, y, **options), x), atol=1e-7
         )
         np.testing.assert_allclose(
-            grad_y,
-            finite_difference(lambda a: pm.density_aware_chamfer_distance(x, a, **options), y),
-            atol=1e-7,
+            grad_y, finite_difference(lambda a: pm.density_aware_chamfer_distance(x, a, **options), y), atol=1e-7
         )
 
     @pytest.mark.parametrize("bad", [{"alpha": -1}, {"n_lambda": float("nan")}, {"n_lambda": -0.5}])

@@ -69,21 +69,27 @@ def test_compression_table(peak):
     for title, error in (("D1 PSNR", max(a2.mean(), b2.mean())), ("D1 Hausdorff PSNR", max(a2.max(), b2.max()))):
         np.testing.assert_allclose(found[title], 10 * np.log10(3 * peak**2 / error), rtol=1e-12)
     planes = pm.psnr_d2(X, Y, peak=peak, normals=(None, pm.estimate_normals(Y)), return_details=True)
-    np.testing.assert_allclose([found["D2 PSNR"], found["D2 Hausdorff PSNR"]], [planes.psnr, planes.hausdorff_psnr],
-                               rtol=1e-12)
+    np.testing.assert_allclose(
+        [found["D2 PSNR"], found["D2 Hausdorff PSNR"]], [planes.psnr, planes.hausdorff_psnr], rtol=1e-12
+    )
 
 
 def test_tables_of_scans():
     _, _, b2, _ = nearest(X, Y)
     assert pm.measure_preset("pcn-kitti", X, Y) == {
-        "Fidelity x1e3": pytest.approx(1e3 * b2.mean()), "Consistency x1e3": None, "MMD x1e3": None}
+        "Fidelity x1e3": pytest.approx(1e3 * b2.mean()),
+        "Consistency x1e3": None,
+        "MMD x1e3": None,
+    }
     far = np.concatenate([X * 100, [[500.0, 0, 0]]])
     a, _, b, _ = map(np.sqrt, nearest(far, Y * 100))
     expected = [a[a < 20].mean(), b[b < 20].mean()]
     np.testing.assert_allclose(list(pm.measure_preset("dtu", far, Y * 100).values()), [*expected, np.mean(expected)])
     found = pm.tanks_and_temples(X, Y, 0.1)
-    np.testing.assert_allclose(list(pm.measure_preset("tanks-and-temples", X, Y, threshold=0.1).values()),
-                               [100 * found.precision, 100 * found.recall, 100 * found.f_score])
+    np.testing.assert_allclose(
+        list(pm.measure_preset("tanks-and-temples", X, Y, threshold=0.1).values()),
+        [100 * found.precision, 100 * found.recall, 100 * found.f_score],
+    )
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -120,8 +126,12 @@ def test_descriptions_are_whole(name):
         assert column.scale == (10.0 ** int(exponent) if exponent else 100.0 if column.unit == "%" else 1.0)
 
 
-CALLS = [(name, column) for name in PAIRS for column in pm.presets()[name].columns
-         if column.title not in ("Consistency x1e3", "MMD x1e3", "CD x1e3", "HD x1e3")]
+CALLS = [
+    (name, column)
+    for name in PAIRS
+    for column in pm.presets()[name].columns
+    if column.title not in ("Consistency x1e3", "MMD x1e3", "CD x1e3", "HD x1e3")
+]
 
 
 @pytest.mark.parametrize("name, column", CALLS, ids=[f"{name} {column.title}" for name, column in CALLS])
@@ -134,13 +144,17 @@ def test_calls_give_what_the_table_does(name, column):
     np.testing.assert_allclose(table[column.title], column.scale * value, rtol=1e-9)
 
 
-@pytest.mark.parametrize("call, error, message", [
-    (lambda: pm.measure_preset("pvd", X, Y), ValueError, "name must be one of pcn, pointr"),
-    (lambda: pm.measure_preset("cd", X, Y), ValueError, "got 'cd'"),
-    (lambda: pm.sets.evaluate_preset("pcn", X[None], Y[None]), ValueError, "name must be one of pointflow, pvd"),
-    (lambda: pm.measure_preset("pcn", X[None], Y[None]), ValueError, "single clouds"),
-    (lambda: pm.measure_preset("apu-ldi", X, Y, mesh=SQUARE[0]), TypeError, "mesh must be a tuple"),
-    (lambda: pm.measure_preset("tanks-and-temples", X, Y, threshold=-1), ValueError, "threshold must be finite")])
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: pm.measure_preset("pvd", X, Y), ValueError, "name must be one of pcn, pointr"),
+        (lambda: pm.measure_preset("cd", X, Y), ValueError, "got 'cd'"),
+        (lambda: pm.sets.evaluate_preset("pcn", X[None], Y[None]), ValueError, "name must be one of pointflow, pvd"),
+        (lambda: pm.measure_preset("pcn", X[None], Y[None]), ValueError, "single clouds"),
+        (lambda: pm.measure_preset("apu-ldi", X, Y, mesh=SQUARE[0]), TypeError, "mesh must be a tuple"),
+        (lambda: pm.measure_preset("tanks-and-temples", X, Y, threshold=-1), ValueError, "threshold must be finite"),
+    ],
+)
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()

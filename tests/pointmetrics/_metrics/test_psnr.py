@@ -39,8 +39,9 @@ def test_d1_and_d2_are_mpegs(kind, duplicates, symmetric, dtype, rtol):
         np.testing.assert_allclose(result.mse, put([forth.mean(), back.mean()]), rtol=rtol)
         np.testing.assert_allclose(result.psnr, reference.psnr(forth.mean(), back.mean(), 1023, 3, put), rtol=rtol)
         np.testing.assert_allclose(result.hausdorff, put([forth.max(), back.max()]), rtol=rtol)
-        np.testing.assert_allclose(result.hausdorff_psnr, reference.psnr(forth.max(), back.max(), 1023, 3, put),
-                                   rtol=rtol)
+        np.testing.assert_allclose(
+            result.hausdorff_psnr, reference.psnr(forth.max(), back.max(), 1023, 3, put), rtol=rtol
+        )
         assert result.peak == 1023
 
 
@@ -54,16 +55,20 @@ def test_missing_normals_of_the_reconstruction_are_the_originals(kind):
     expected = reference.psnr(forth.mean(), back.mean(), 100)
     np.testing.assert_allclose(pm.psnr_d2(x, y, normals=(None, y_normals), peak=100), expected, rtol=1e-12)
     estimated = pm.estimate_normals(y, k=8)
-    np.testing.assert_allclose(pm.psnr_d2(x, y, peak=100, k=8),
-                               pm.psnr_d2(x, y, normals=(None, estimated), peak=100), rtol=1e-12)
+    np.testing.assert_allclose(
+        pm.psnr_d2(x, y, peak=100, k=8), pm.psnr_d2(x, y, normals=(None, estimated), peak=100), rtol=1e-12
+    )
 
 
 def test_peaks_by_name_and_factor():
     x, y = RNG.random((50, 3)), RNG.random((40, 3)) * [1, 2, 5]
     near = sq_dist_matrix(y, y) + np.diag(np.full(40, np.inf))
     sides = y.max(axis=0) - y.min(axis=0)
-    peaks = {"nearest-neighbor": np.sqrt(near.min(axis=1).max()), "box-side": sides.max(),
-             "box-diagonal": np.sqrt((sides**2).sum())}
+    peaks = {
+        "nearest-neighbor": np.sqrt(near.min(axis=1).max()),
+        "box-side": sides.max(),
+        "box-diagonal": np.sqrt((sides**2).sum()),
+    }
     for name, peak in peaks.items():
         found = pm.psnr_d1(x, y, peak=name, return_details=True)
         np.testing.assert_allclose(found.peak, peak, rtol=1e-12)
@@ -92,10 +97,14 @@ def test_batches_lists_and_lengths_equal_single_pairs():
 def test_on_a_device(cp):
     (x, x_normals), (y, y_normals) = make("voxels", 300, np.float32, 1), make("voxels", 200, np.float32, 5)
     on = [cp.asarray(a) for a in (x, y, x_normals, y_normals)]
-    pairs = [(pm.psnr_d1(*on[:2], peak=9.0), pm.psnr_d1(x, y, peak=9.0)),
-             (pm.psnr_d2(*on[:2], peak="box-side", normals=tuple(on[2:])),
-              pm.psnr_d2(x, y, peak="box-side", normals=(x_normals, y_normals))),
-             (pm.psnr_d2(*on[:2], peak="nearest-neighbor"), pm.psnr_d2(x, y, peak="nearest-neighbor"))]
+    pairs = [
+        (pm.psnr_d1(*on[:2], peak=9.0), pm.psnr_d1(x, y, peak=9.0)),
+        (
+            pm.psnr_d2(*on[:2], peak="box-side", normals=tuple(on[2:])),
+            pm.psnr_d2(x, y, peak="box-side", normals=(x_normals, y_normals)),
+        ),
+        (pm.psnr_d2(*on[:2], peak="nearest-neighbor"), pm.psnr_d2(x, y, peak="nearest-neighbor")),
+    ]
     for found, expected in pairs:
         np.testing.assert_allclose(cp.asnumpy(found), expected, rtol=1e-12)
 
@@ -105,20 +114,26 @@ def test_tensors_stay_tensors():
     x, y = RNG.random((2, 30, 3))
     for one in (pm.psnr_d1, pm.psnr_d2):
         found = one(torch.from_numpy(x), torch.from_numpy(y), peak=1, return_details=True)
-        assert all(isinstance(value, torch.Tensor) and value.shape == () for value in
-                   (found.psnr, found.mse, found.hausdorff))
+        assert all(
+            isinstance(value, torch.Tensor) and value.shape == () for value in (found.psnr, found.mse, found.hausdorff)
+        )
         assert float(found.psnr) == one(x, y, peak=1)
 
 
-@pytest.mark.parametrize("options, error, message", [
-    ({"peak": "bits"}, ValueError, "peak must be a number or one of nearest-neighbor"),
-    ({"peak": 0}, ValueError, "peak must be above 0"), ({"peak": None}, TypeError, "peak must be a number"),
-    ({"peak": 1, "peak_factor": 0}, ValueError, "peak_factor must be above 0"),
-    ({"peak": 1, "symmetric": "min"}, ValueError, "symmetric must be one of max, mean"),
-    ({"peak": 1, "duplicates": "average"}, ValueError, "duplicates must be one of drop, keep"),
-    ({"peak": 1, "normals": np.ones((4, 3))}, TypeError, "normals must be a tuple"),
-    ({"peak": 1, "normals": (np.ones((3, 3)), None)}, ValueError, "x_normals must have shape"),
-    ({"peak": 1, "k": 2}, ValueError, "k must be between 3")])
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"peak": "bits"}, ValueError, "peak must be a number or one of nearest-neighbor"),
+        ({"peak": 0}, ValueError, "peak must be above 0"),
+        ({"peak": None}, TypeError, "peak must be a number"),
+        ({"peak": 1, "peak_factor": 0}, ValueError, "peak_factor must be above 0"),
+        ({"peak": 1, "symmetric": "min"}, ValueError, "symmetric must be one of max, mean"),
+        ({"peak": 1, "duplicates": "average"}, ValueError, "duplicates must be one of drop, keep"),
+        ({"peak": 1, "normals": np.ones((4, 3))}, TypeError, "normals must be a tuple"),
+        ({"peak": 1, "normals": (np.ones((3, 3)), None)}, ValueError, "x_normals must have shape"),
+        ({"peak": 1, "k": 2}, ValueError, "k must be between 3"),
+    ],
+)
 def test_bad_options_are_refused(options, error, message):
     x = RNG.random((4, 3))
     with pytest.raises(error, match=message):

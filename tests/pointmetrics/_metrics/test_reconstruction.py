@@ -78,15 +78,19 @@ def test_tanks_and_temples_is_an_f_score_of_voxels(voxel):
     np.testing.assert_allclose(found.f_score, 2 * precision * recall / (precision + recall))
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda x: pm.voxel_downsample(x, 0), "size must be above 0"),
-    (lambda x: pm.voxel_downsample(x, 1e-30), "size must be larger for the extent of x"),
-    (lambda x: pm.thin_points(x, 0), "spacing must be above 0"),
-    (lambda x: pm.thin_points(x[None], 1), "x must be one cloud"),
-    (lambda x: pm.accuracy_completeness(x, x + 9, max_distance=1), "max_distance leaves no distance from x to y"),
-    (lambda x: pm.accuracy_completeness(x[None], x[None]), "single clouds"),
-    (lambda x: pm.accuracy_completeness(x, x, statistic="max"), "statistic must be one of"),
-    (lambda x: pm.tanks_and_temples(x, x, 0), "threshold must be above 0")])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x: pm.voxel_downsample(x, 0), "size must be above 0"),
+        (lambda x: pm.voxel_downsample(x, 1e-30), "size must be larger for the extent of x"),
+        (lambda x: pm.thin_points(x, 0), "spacing must be above 0"),
+        (lambda x: pm.thin_points(x[None], 1), "x must be one cloud"),
+        (lambda x: pm.accuracy_completeness(x, x + 9, max_distance=1), "max_distance leaves no distance from x to y"),
+        (lambda x: pm.accuracy_completeness(x[None], x[None]), "single clouds"),
+        (lambda x: pm.accuracy_completeness(x, x, statistic="max"), "statistic must be one of"),
+        (lambda x: pm.tanks_and_temples(x, x, 0), "threshold must be above 0"),
+    ],
+)
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(RNG.random((5, 3)))
@@ -103,16 +107,34 @@ def test_on_a_device(cp):
 
 def box(low, high):
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-    faces = [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6],
-             [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    faces = [
+        [0, 1, 3],
+        [0, 3, 2],
+        [4, 6, 7],
+        [4, 7, 5],
+        [0, 4, 5],
+        [0, 5, 1],
+        [2, 3, 7],
+        [2, 7, 6],
+        [0, 2, 6],
+        [0, 6, 4],
+        [1, 5, 7],
+        [1, 7, 3],
+    ]
     return np.array(low) + corners * (np.array(high) - low), np.array(faces)
 
 
 def sphere(radius, turns=24):
     """A ball of revolution, with its corners repeated in every face as in STL files."""
     theta, phi = np.linspace(0, np.pi, turns), np.arange(2 * turns) * np.pi / turns
-    grid = np.stack([np.sin(theta)[:, None] * np.cos(phi), np.sin(theta)[:, None] * np.sin(phi),
-                     np.cos(theta)[:, None] * np.ones_like(phi)], axis=-1)
+    grid = np.stack(
+        [
+            np.sin(theta)[:, None] * np.cos(phi),
+            np.sin(theta)[:, None] * np.sin(phi),
+            np.cos(theta)[:, None] * np.ones_like(phi),
+        ],
+        axis=-1,
+    )
     grid[0], grid[-1] = [0, 0, 1], [0, 0, -1]
     after = np.roll(grid, -1, axis=1)
     quads = np.stack([grid[:-1], grid[1:], after[1:], after[:-1]], axis=2).reshape(-1, 4, 3)

@@ -50,12 +50,20 @@ def test_farthest_points_of_many_clouds_are_those_of_each():
     expected = np.stack([pm.farthest_points(cloud[:n], 12) for cloud, n in zip(clouds, lengths, strict=True)])
     np.testing.assert_array_equal(pm.farthest_points(clouds, 12, lengths=lengths), expected)
     np.testing.assert_array_equal(
-        pm.farthest_points([c[:n] for c, n in zip(clouds, lengths, strict=True)], 12, n_threads=2), expected)
+        pm.farthest_points([c[:n] for c, n in zip(clouds, lengths, strict=True)], 12, n_threads=2), expected
+    )
     assert pm.farthest_points(clouds, 5).shape == (3, 5)
 
 
-@pytest.mark.parametrize("k, start, message", [(0, 0, "k must be between 1 and 4, got 0"), (5, 0, "between 1 and 4"),
-                                               (2, 4, "start must be between 0 and 3"), (2, -1, "start must be")])
+@pytest.mark.parametrize(
+    "k, start, message",
+    [
+        (0, 0, "k must be between 1 and 4, got 0"),
+        (5, 0, "between 1 and 4"),
+        (2, 4, "start must be between 0 and 3"),
+        (2, -1, "start must be"),
+    ],
+)
 def test_farthest_points_refuse_what_cannot_be(k, start, message):
     with pytest.raises(ValueError, match=message):
         pm.farthest_points(np.zeros((4, 3)), k, start=start)
@@ -88,8 +96,10 @@ def test_balls_of_batches_and_lists_are_those_of_each_pair():
     x, centres = rng.random((2, 60, 3)), rng.random((2, 9, 3))
     lengths = (np.array([60, 20]), np.array([9, 4]))
     pairs = [(a[:n], b[:m]) for a, b, n, m in zip(x, centres, *lengths, strict=True)]
-    found = [pm.ball_query(x, centres, 0.4, lengths=lengths),
-             pm.ball_query([a for a, _ in pairs], [b for _, b in pairs], 0.4, n_threads=1)]
+    found = [
+        pm.ball_query(x, centres, 0.4, lengths=lengths),
+        pm.ball_query([a for a, _ in pairs], [b for _, b in pairs], 0.4, n_threads=1),
+    ]
     for balls in found:
         for got, pair in zip(balls, pairs, strict=True):
             for a, b in zip(got, pm.ball_query(*pair, 0.4), strict=True):
@@ -119,7 +129,7 @@ def test_uniformity_is_the_sum_over_disks(kind, convention, dtype):
     points = rng.normal(size=(600, 3))
     if kind == "plane":
         points = points * [1, 1, 0]
-    points = (points / np.sqrt((points**2).sum(axis=1).max()) if kind == "plane" else KINDS["sphere"](points))
+    points = points / np.sqrt((points**2).sum(axis=1).max()) if kind == "plane" else KINDS["sphere"](points)
     if kind == "duplicates":
         points[100:] = points[rng.integers(0, 40, 500)]  # more copies of a point than neighbours that are looked up
     points = points.astype(dtype)
@@ -140,11 +150,18 @@ def test_uniformity_of_many_clouds_is_that_of_each():
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"convention": "pu"}, "convention must be one of"), ({"percentages": []}, "percentages must hold at least one"),
-    ({"percentages": [0.0]}, "each of percentages"), ({"area": 0.0}, "area must be above 0"),
-    ({"area": [1.0, 2.0]}, "area must be one number or 1"), ({"n_seeds": 0}, "n_seeds must be between"),
-    ({"area": 1e-9}, "no disk with 5 points or more at percentage 0.004")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"convention": "pu"}, "convention must be one of"),
+        ({"percentages": []}, "percentages must hold at least one"),
+        ({"percentages": [0.0]}, "each of percentages"),
+        ({"area": 0.0}, "area must be above 0"),
+        ({"area": [1.0, 2.0]}, "area must be one number or 1"),
+        ({"n_seeds": 0}, "n_seeds must be between"),
+        ({"area": 1e-9}, "no disk with 5 points or more at percentage 0.004"),
+    ],
+)
 def test_uniformity_refuses_what_has_no_value(options, message):
     with pytest.raises(ValueError, match=message):
         pm.uniformity(np.random.default_rng(5).random((50, 3)), **options)

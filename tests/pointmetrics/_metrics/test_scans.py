@@ -18,10 +18,15 @@ def test_near_field_is_the_chamfer_distance_within(convention, dtype, rtol):
     np.testing.assert_allclose(found, chamfer(*inside, convention), rtol=rtol)
 
 
-@pytest.mark.parametrize("low, high, message", [([0, 0], [1, 1], "low must hold 3 numbers"),
-                                                ([0, 0, 2], [1, 1, 1], "low must not be above high"),
-                                                ([5, 5, 5], [6, 6, 6], "x has no point between"),
-                                                ([0, 0, np.nan], [1, 1, 1], "low must be finite")])
+@pytest.mark.parametrize(
+    "low, high, message",
+    [
+        ([0, 0], [1, 1], "low must hold 3 numbers"),
+        ([0, 0, 2], [1, 1, 1], "low must not be above high"),
+        ([5, 5, 5], [6, 6, 6], "x has no point between"),
+        ([0, 0, np.nan], [1, 1, 1], "low must be finite"),
+    ],
+)
 def test_a_region_is_a_box_with_points(low, high, message):
     with pytest.raises(ValueError, match=message):
         pm.near_field_chamfer_distance(RNG.random((9, 3)), RNG.random((9, 3)), low, high)
@@ -57,11 +62,15 @@ def test_rays_in_pairs():
     np.testing.assert_allclose(pm.ray_depth_errors(y * stretch[:, None], y), found, rtol=1e-9)
 
 
-@pytest.mark.parametrize("x, y, options, message", [
-    ([[0.0, 0.0]], [[1.0, 0.0]], {}, "x has a point at origin"),
-    ([[1.0, 0.0]], [[1.0, 0.0], [2.0, 0.0]], {"paired": True}, "equally many points where paired, got 1 and 2"),
-    ([[1.0, 0.0]], [[1.0, 0.0]], {"origin": [0.0]}, "origin must hold 2 numbers"),
-    ([[[1.0, 0.0]]], [[[1.0, 0.0]]], {}, "single clouds")])
+@pytest.mark.parametrize(
+    "x, y, options, message",
+    [
+        ([[0.0, 0.0]], [[1.0, 0.0]], {}, "x has a point at origin"),
+        ([[1.0, 0.0]], [[1.0, 0.0], [2.0, 0.0]], {"paired": True}, "equally many points where paired, got 1 and 2"),
+        ([[1.0, 0.0]], [[1.0, 0.0]], {"origin": [0.0]}, "origin must hold 2 numbers"),
+        ([[[1.0, 0.0]]], [[[1.0, 0.0]]], {}, "single clouds"),
+    ],
+)
 def test_bad_rays_are_refused(x, y, options, message):
     with pytest.raises(ValueError, match=message):
         pm.ray_depth_errors(x, y, **options)
@@ -130,12 +139,18 @@ def test_m3c2_does_not_depend_on_threads():
             assert a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"normal_radius": None}, "normal_radius must be given where normals are not"),
-    ({"radius": 0}, "radius must be above 0"), ({"max_distance": -1}, "max_distance must be finite"),
-    ({"normals": np.zeros((9, 3))}, "normals must not be 0, got one at index 0"),
-    ({"normals": np.ones((8, 3))}, "normals must have shape"), ({"orientation": [1]}, "orientation must hold 3"),
-    ({"registration_error": -1}, "registration_error must be finite")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"normal_radius": None}, "normal_radius must be given where normals are not"),
+        ({"radius": 0}, "radius must be above 0"),
+        ({"max_distance": -1}, "max_distance must be finite"),
+        ({"normals": np.zeros((9, 3))}, "normals must not be 0, got one at index 0"),
+        ({"normals": np.ones((8, 3))}, "normals must have shape"),
+        ({"orientation": [1]}, "orientation must hold 3"),
+        ({"registration_error": -1}, "registration_error must be finite"),
+    ],
+)
 def test_m3c2_refuses_bad_options(options, message):
     x = RNG.random((9, 3))
     with pytest.raises(ValueError, match=message):
@@ -149,8 +164,14 @@ def test_m3c2_is_py4dgeos():
     py4dgeo = pytest.importorskip("py4dgeo", reason="needs py4dgeo")
     x, y = ground(5000, 0, 0.0), ground(5000, 1, 0.02)
     cores = x[::10] + 1e-7
-    peer = py4dgeo.M3C2(epochs=(py4dgeo.Epoch(x), py4dgeo.Epoch(y)), corepoints=cores, cyl_radius=0.5,
-                        normal_radii=[0.5], max_distance=2.0, registration_error=0.01)
+    peer = py4dgeo.M3C2(
+        epochs=(py4dgeo.Epoch(x), py4dgeo.Epoch(y)),
+        corepoints=cores,
+        cyl_radius=0.5,
+        normal_radii=[0.5],
+        max_distance=2.0,
+        registration_error=0.01,
+    )
     distance, details = peer.run()
     found = pm.m3c2(x, y, cores=cores, radius=0.5, max_distance=2.0, normal_radius=0.5, registration_error=0.01)
     np.testing.assert_allclose(found.normals, peer.directions(), atol=1e-9)

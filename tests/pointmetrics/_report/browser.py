@@ -30,11 +30,25 @@ class Page:
             os.dup2(to_browser, 3)
             os.dup2(to_us, 4)
 
-        command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-                   "--hide-scrollbars", "--disable-background-networking", f"--user-data-dir={profile}",
-                   f"--window-size={width},{height}"]
-        self.process = subprocess.Popen(command, preexec_fn=place, pass_fds=(3, 4), stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [
+            program,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
+        ]
+        self.process = subprocess.Popen(
+            command,
+            preexec_fn=place,
+            pass_fds=(3, 4),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(to_browser)
         os.close(to_us)
         self.write, self.read = from_us, from_browser
@@ -69,7 +83,7 @@ class Page:
             message["sessionId"] = self.session
         data = json.dumps(message).encode() + b"\0"
         while data:
-            data = data[os.write(self.write, data):]
+            data = data[os.write(self.write, data) :]
         while True:
             answer = self._next(patience)
             if answer.get("id") == self.last:
@@ -92,8 +106,10 @@ class Page:
     def open(self, path):
         """Load a file and wait until it has drawn itself."""
         self.call("Page.navigate", url=path.resolve().as_uri())
-        ready = "new Promise(done => { const look = () => document.readyState === 'complete' ? " \
-                "requestAnimationFrame(() => requestAnimationFrame(done)) : setTimeout(look, 20); look(); })"
+        ready = (
+            "new Promise(done => { const look = () => document.readyState === 'complete' ? "
+            "requestAnimationFrame(() => requestAnimationFrame(done)) : setTimeout(look, 20); look(); })"
+        )
         while self.evaluate("location.href") == "about:blank":
             time.sleep(0.02)
         self.evaluate(ready)

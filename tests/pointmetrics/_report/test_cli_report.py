@@ -54,8 +54,24 @@ def many(tmp_path_factory):
         (folder / side / "<i>damaged.npy").write_bytes(b"\x93NUMPY<script>hit=1</script>")
     np.save(folder / "A" / "<u>alone.npy", points)
     with pytest.raises(SystemExit) as stop:
-        cli.main(["compare", str(folder / "A"), str(folder / "B"), "-m", "cd-l1,f-score", "-t", "0.1", "-q", "-f",
-                  "json", "-o", str(folder / "r.json"), "--html", str(folder / "r.html")])
+        cli.main(
+            [
+                "compare",
+                str(folder / "A"),
+                str(folder / "B"),
+                "-m",
+                "cd-l1,f-score",
+                "-t",
+                "0.1",
+                "-q",
+                "-f",
+                "json",
+                "-o",
+                str(folder / "r.json"),
+                "--html",
+                str(folder / "r.html"),
+            ]
+        )
     assert stop.value.code == 3
     return folder / "r.html", json.loads((folder / "r.json").read_text())
 
@@ -104,12 +120,15 @@ def test_a_view_is_taken_of_the_data():
         assert (shown.mean, shown.largest) == (pytest.approx(error.mean()), error.max())
         assert shown.q95 == pytest.approx(np.quantile(error, 0.95))
     for error, shares, beyond in zip((a, b), view.shares, view.beyond, strict=True):
-        inside = [((error >= left) & (error < right)).mean() for left, right in
-                  zip(view.edges[:-1], view.edges[1:], strict=True)]
+        inside = [
+            ((error >= left) & (error < right)).mean()
+            for left, right in zip(view.edges[:-1], view.edges[1:], strict=True)
+        ]
         np.testing.assert_allclose(shares[:-1], inside[:-1])
         assert shares.sum() + beyond == pytest.approx(1)
-    for t, p, r, f in zip(view.thresholds, *(view.rates[name] for name in ("precision", "recall", "f-score")),
-                          strict=True):
+    for t, p, r, f in zip(
+        view.thresholds, *(view.rates[name] for name in ("precision", "recall", "f-score")), strict=True
+    ):
         assert (p, r) == ((a < t).mean(), (b < t).mean()) and f * (p + r) == pytest.approx(2 * p * r)
     assert view.thresholds[-1] >= 0.3
     few = views.make_view(x, y, square.min(1), square.min(0), (), 50, 0)
@@ -118,13 +137,16 @@ def test_a_view_is_taken_of_the_data():
     assert {tuple(row) for row in packed} <= {tuple(row) for row in view.sides[1].points}
 
 
-@pytest.mark.parametrize("x, y", [
-    (np.zeros((1, 3)), np.zeros((1, 3))),  # no extent, no error
-    (np.zeros((3, 1)), np.ones((2, 1))),
-    (np.random.default_rng(0).random((9, 5)), np.random.default_rng(1).random((4, 5))),
-    (np.array([[1e-30, 0.0]]), np.array([[0.0, 1e-30]])),
-    (np.array([[1e200 * 0 + 1e100, 0.0]]), np.array([[0.0, 1e100]])),
-])
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        (np.zeros((1, 3)), np.zeros((1, 3))),  # no extent, no error
+        (np.zeros((3, 1)), np.ones((2, 1))),
+        (np.random.default_rng(0).random((9, 5)), np.random.default_rng(1).random((4, 5))),
+        (np.array([[1e-30, 0.0]]), np.array([[0.0, 1e-30]])),
+        (np.array([[1e200 * 0 + 1e100, 0.0]]), np.array([[0.0, 1e100]])),
+    ],
+)
 def test_odd_clouds_can_be_drawn(x, y):
     square = sq_dist_matrix(x, y)
     view = views.make_view(x, y, square.min(1), square.min(0), (0.01,), 10, 0)
@@ -182,14 +204,17 @@ return high - low; })()"""
 
 
 def middle(browser, selector):
-    box = browser.evaluate(f"(b => [b.x + b.width / 2, b.y + b.height / 2])"
-                           f"(document.querySelector('{selector}').getBoundingClientRect())")
+    box = browser.evaluate(
+        f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector('{selector}').getBoundingClientRect())"
+    )
     return tuple(box)
 
 
 def set_control(browser, selector, change, event):
-    browser.evaluate(f"(c => {{ {change}; c.dispatchEvent(new Event('{event}', {{bubbles: true}})); }})"
-                     f"(document.querySelector('section.pair:not([hidden]) {selector}'))")
+    browser.evaluate(
+        f"(c => {{ {change}; c.dispatchEvent(new Event('{event}', {{bubbles: true}})); }})"
+        f"(document.querySelector('section.pair:not([hidden]) {selector}'))"
+    )
     browser.settle()
 
 
@@ -252,9 +277,11 @@ def test_controls_change_the_picture(browser, report):
 def test_numbers_in_the_page_equal_the_json(browser, report):
     path, document = report
     browser.open(path)
-    rows = browser.evaluate("[...document.querySelectorAll('table.metrics tbody tr')].map(row => ["
-                            "row.querySelector('th').textContent, row.querySelector('td').dataset.value, "
-                            "row.querySelector('td').textContent, row.children[2].textContent])")
+    rows = browser.evaluate(
+        "[...document.querySelectorAll('table.metrics tbody tr')].map(row => ["
+        "row.querySelector('th').textContent, row.querySelector('td').dataset.value, "
+        "row.querySelector('td').textContent, row.children[2].textContent])"
+    )
     pair = document["pairs"][0]
     assert {name: float(value) for name, value, _, _ in rows} == pair["metrics"]
     for name, value, shown, unit in rows:
@@ -275,9 +302,11 @@ def test_folders_worst_first_and_names_stay_text(browser, many):
     for k, name in enumerate(names):
         browser.evaluate(f"document.querySelectorAll('button[data-pair]')[{k}].click()")
         browser.settle()
-        shown = browser.evaluate("[...document.querySelectorAll('section.pair')].filter(s => !s.hidden)"
-                                 ".map(s => [s.querySelector('h2').textContent, "
-                                 "s.querySelector('td[data-value]').dataset.value])")
+        shown = browser.evaluate(
+            "[...document.querySelectorAll('section.pair')].filter(s => !s.hidden)"
+            ".map(s => [s.querySelector('h2').textContent, "
+            "s.querySelector('td[data-value]').dataset.value])"
+        )
         assert shown == [[name, repr(values[name])]]
         assert len(browser.evaluate(PICTURE % 0)) > 10
     assert browser.problems == []
@@ -291,8 +320,9 @@ def test_dark_and_light(report, tmp_path):
     for dark in (False, True):
         with Page(program, tmp_path / str(dark), dark=dark) as page:
             page.open(report[0])
-            ink, ground = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in
-                           ("color", "backgroundColor"))
+            ink, ground = (
+                page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor")
+            )
             ink, ground = (luminance([int(v) for v in re.findall(r"\d+", text)[:3]]) for text in (ink, ground))
             assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) > 7
             grounds.append(ground)

@@ -22,7 +22,7 @@ from pointmetrics._sets.identity import identify
 ROOT = Path(pm.__file__).resolve().parents[1]
 
 # Functions by name, made anew each time this is executed. No two of them are one metric.
-SOURCE = '''
+SOURCE = """
 import functools, operator
 import numpy as np
 import pointmetrics as pm
@@ -88,7 +88,7 @@ METRICS = {
     "its other": pm.density_aware_chamfer_distance,
 }
 OF_SCALE = {"global": of_global, "helper": of_helper, "nested": nested, "class constant": Reading(1.0)}
-'''
+"""
 
 
 def made(scale=2.0):
@@ -109,13 +109,21 @@ def test_every_metric_is_itself_and_no_other():
 
 
 def test_another_process_finds_the_same():
-    code = (f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-            "from test_metric_identity import made, identify\n"
-            "print(json.dumps({name: identify(metric, None) for name, metric in made()['METRICS'].items()}))")
+    code = (
+        f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_metric_identity import made, identify\n"
+        "print(json.dumps({name: identify(metric, None) for name, metric in made()['METRICS'].items()}))"
+    )
     keys = {name: identify(metric, None) for name, metric in made()["METRICS"].items()}
     for seed in "12":
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
-                             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)})
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        )
         assert json.loads(run.stdout) == keys
 
 
@@ -162,18 +170,41 @@ def nested(value):
 class Reader:
     """A descriptor."""
 
-    def __init__(self, value): self.value = value
-    def __get__(self, instance, owner): return self.value
+    def __init__(self, value):
+        self.value = value
+
+    def __get__(self, instance, owner):
+        return self.value
 
 
-@pytest.mark.parametrize("make", [
-    with_attribute, with_member, *(lambda value, kind=kind: with_member(kind(value)) for kind in (
-        np.float64, lambda v: {v}, lambda v: frozenset([v]), range, lambda v: functools.partial(max, v),
-        lambda v: functools.partialmethod(max, v), lambda v: functools.cached_property(lambda self: v), nested, Reader,
-        lambda v: types.SimpleNamespace(scale=v), fractions.Fraction, lambda v: enum.Enum("E", {"A": v}).A,
-        lambda v: types.MappingProxyType({"a": v}), lambda v: re.compile(str(v)), lambda v: with_attribute(v),
-        lambda v: OrderedDict(sorted({"a": 1, "b": 2}.items(), reverse=v == 2)),
-    ))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_attribute,
+        with_member,
+        *(
+            lambda value, kind=kind: with_member(kind(value))
+            for kind in (
+                np.float64,
+                lambda v: {v},
+                lambda v: frozenset([v]),
+                range,
+                lambda v: functools.partial(max, v),
+                lambda v: functools.partialmethod(max, v),
+                lambda v: functools.cached_property(lambda self: v),
+                nested,
+                Reader,
+                lambda v: types.SimpleNamespace(scale=v),
+                fractions.Fraction,
+                lambda v: enum.Enum("E", {"A": v}).A,
+                lambda v: types.MappingProxyType({"a": v}),
+                lambda v: re.compile(str(v)),
+                lambda v: with_attribute(v),
+                lambda v: OrderedDict(sorted({"a": 1, "b": 2}.items(), reverse=v == 2)),
+            )
+        ),
+    ],
+)
 def test_whatever_a_function_or_its_class_holds_counts(make):
     assert identify(make(1), None) == identify(make(1), None) != identify(make(2), None)
 
@@ -184,13 +215,19 @@ def test_functions_of_this_package_go_by_their_names(monkeypatch):
     assert identify(pm.chamfer_distance, None) == before
 
 
-@pytest.mark.parametrize("make", [
-    lambda alpha: functools.partial(pm.density_aware_chamfer_distance, alpha=alpha),
-    lambda alpha: lambda x, y: [float(pm.density_aware_chamfer_distance(a, b, alpha=alpha))
-                                for a, b in zip(x, y, strict=True)],
-    lambda alpha: made()["Metric"](alpha),
-    lambda alpha: made()["Metric"](alpha).measure,
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda alpha: functools.partial(pm.density_aware_chamfer_distance, alpha=alpha),
+        lambda alpha: (
+            lambda x, y: [
+                float(pm.density_aware_chamfer_distance(a, b, alpha=alpha)) for a, b in zip(x, y, strict=True)
+            ]
+        ),
+        lambda alpha: made()["Metric"](alpha),
+        lambda alpha: made()["Metric"](alpha).measure,
+    ],
+)
 def test_a_checkpoint_of_other_parameters_is_refused(make, tmp_path):
     clouds = np.random.default_rng(0).random((4, 9, 3))
     path = tmp_path / "matrix.npz"
@@ -218,6 +255,7 @@ def test_what_cannot_be_compared_needs_a_name(tmp_path):
     clouds, path = np.random.default_rng(0).random((4, 9, 3)), tmp_path / "matrix.npz"
     file = open(__file__, encoding="utf-8")  # noqa: SIM115
     with file:
+
         def metric(x, y, scale=1.0):
             return scale * pm.chamfer_distance(x, y) * (file is not None)
 

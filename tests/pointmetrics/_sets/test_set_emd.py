@@ -85,8 +85,9 @@ def test_bounds_hold_and_are_better_than_centroids(family):
 
 def test_projections_are_exact_on_a_line():
     clouds = [np.random.default_rng(6).random((128, 1)) * scale for scale in (1, 2, 3)]
-    np.testing.assert_allclose(_set_emd.projection_bounds(clouds), sets.pairwise_distances(clouds, metric="emd"),
-                               atol=1e-9)
+    np.testing.assert_allclose(
+        _set_emd.projection_bounds(clouds), sets.pairwise_distances(clouds, metric="emd"), atol=1e-9
+    )
 
 
 def test_leaves_most_pairs_unsolved(monkeypatch):
@@ -136,8 +137,9 @@ def test_resumes_the_search(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sets.evaluate(samples, references, "emd", full_matrices=False, checkpoint=path)
     seen = []
-    resumed = sets.evaluate(samples, references, "emd", full_matrices=False, checkpoint=path,
-                            progress=lambda *at: seen.append(at))
+    resumed = sets.evaluate(
+        samples, references, "emd", full_matrices=False, checkpoint=path, progress=lambda *at: seen.append(at)
+    )
     same(resumed, expected)
     assert seen[0][0] > sum(calls[:2]) and seen[-1] == (78, 78)
     before = len(calls)

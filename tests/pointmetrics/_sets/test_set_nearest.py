@@ -48,8 +48,9 @@ def nearest(backend, x, y, convention, within=False, **options):
 def matrix(backend, x, y, convention):
     """Return all distances from the same backend, by the pairs that are listed."""
     pairs = np.argwhere(np.ones((len(x[1]) - 1, len(y[1]) - 1)))
-    forth, back = backend.pairwise(backend.upload(x[0]), x[1], backend.upload(y[0]), y[1], pairs,
-                                   look_up(convention).power, 2)
+    forth, back = backend.pairwise(
+        backend.upload(x[0]), x[1], backend.upload(y[0]), y[1], pairs, look_up(convention).power, 2
+    )
     definition, (i, j) = look_up(convention), pairs.T
     if definition.reduction == "mean":
         forth, back = forth / np.diff(x[1])[i], back / np.diff(y[1])[j]
@@ -64,16 +65,20 @@ def assert_minima(found, values):
         np.testing.assert_array_equal(ids, values.argmin(axis=axis))
 
 
-@pytest.mark.parametrize("sizes", [([40, 1, 7, 33, 130], [9, 150, 2]), ([3, 90], [20, 5, 60, 1, 31, 8]), ([5], [1])],
-                         ids=["tall", "wide", "one pair"])
+@pytest.mark.parametrize(
+    "sizes",
+    [([40, 1, 7, 33, 130], [9, 150, 2]), ([3, 90], [20, 5, 60, 1, 31, 8]), ([5], [1])],
+    ids=["tall", "wide", "one pair"],
+)
 @pytest.mark.parametrize("convention", NAMES)
 @pytest.mark.parametrize(("d", "dtype"), [(2, np.float64), (3, np.float32), (5, np.float32)])
 def test_minima_are_the_matrixs(backend, d, dtype, convention, sizes):
     x, y = (packed(s, d, dtype, seed) for seed, s in enumerate(sizes))
     found = nearest(backend, x, y, convention)
     assert_minima(found, matrix(backend, x, y, convention))
-    np.testing.assert_allclose(found[0], slow_matrix(x, y, convention).min(axis=1),
-                               rtol=1e-13 if dtype == np.float64 else 1e-5)
+    np.testing.assert_allclose(
+        found[0], slow_matrix(x, y, convention).min(axis=1), rtol=1e-13 if dtype == np.float64 else 1e-5
+    )
 
 
 @pytest.mark.parametrize("sizes", [[40, 1, 7, 33, 90, 2, 2], [12, 3]])
@@ -143,8 +148,12 @@ extern "C" __global__ void probe(i64 n, i64 rows, i64 columns, int within, i64* 
     for rows, columns, within in ((1, 1, 0), (6, 4, 0), (4, 9, 0), (1, 30, 0), (30, 1, 0), (2, 2, 1), (37, 37, 1)):
         n = rows * (rows - 1) // 2 if within else rows * columns
         places = device.xp.full(2 * n, -1, dtype=np.int64)
-        device.launch(kernel_of("pairwise", "probe", np.float32, 3), (1,), (32,),
-                      (np.int64(n), np.int64(rows), np.int64(columns), np.int32(within), places))
+        device.launch(
+            kernel_of("pairwise", "probe", np.float32, 3),
+            (1,),
+            (32,),
+            (np.int64(n), np.int64(rows), np.int64(columns), np.int32(within), places),
+        )
         at = device.xp.asnumpy(places).reshape(-1, 2).tolist()
         assert sorted(at) == [[i, j] for i in range(rows) for j in range(i + 1 if within else 0, columns)]
         shells = [min(pair) for pair in at]
