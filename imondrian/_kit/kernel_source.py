@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import numpy as np
 
 # No contraction: arithmetic rounds as it is written, as on the CPU (ties would differ otherwise).
 OPTIONS = ("-std=c++17", "-fmad=false")
 
-_INCLUDE = re.compile(r'^\s*#include "([\w.]+)"\s*$', re.MULTILINE)
+_INCLUDE = re.compile(r'^\s*#include "([\w./]+)"\s*$', re.MULTILINE)
 _ENTRY = re.compile(r'extern "C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(')
 
 
@@ -61,6 +62,11 @@ def kernel_files(package: str) -> list[str]:
     return sorted(path.name[:-3] for path in folder.iterdir() if path.name.endswith(".cu"))
 
 
+def _found(package: str, file: str) -> Traversable:
+    """Return a file of kernels/, or the header of native/shared/ that they have in common with the native core."""
+    return files(package).joinpath("native" if "/" in file else "kernels", *file.split("/"))
+
+
 @cache
 def _expanded(package: str, name: str) -> str:
     """Return a file with its headers in it, each once; ``#line`` keeps messages pointing at the files."""
@@ -69,7 +75,7 @@ def _expanded(package: str, name: str) -> str:
     def expand(file: str) -> str:
         seen.add(file)
         out, number = [f'#line 1 "{file}"'], 0
-        text = files(package).joinpath("kernels", file).read_text(encoding="utf-8")
+        text = _found(package, file).read_text(encoding="utf-8")
         for number, line in enumerate(text.splitlines(), 1):
             include = _INCLUDE.match(line)
             if include is None:

@@ -46,16 +46,6 @@ struct Tree {
         points, width, d                                                                                               \
   }
 
-struct Excesses {
-  const real* x;
-  const real* lo;
-  const real* hi;
-  const real* rate;
-  __device__ Wide of(int j) const {
-    return x[j] < lo[j] ? wide_side(x[j], lo[j], rate[j]) : wide_side(hi[j], x[j], rate[j]);
-  }
-};
-
 // The rate at which a cut would separate x from the box [lo, hi], summed as the CPU's packs sum it.
 __device__ __forceinline__ double separation_rate(const Tree& tree, const real* x, const real* lo, const real* hi) {
   real sum[LANES] = {};
@@ -78,8 +68,9 @@ __device__ __forceinline__ double separation_rate(const Tree& tree, const real* 
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
   const double total = static_cast<double>(sum[0]);
-  if ((total >= PLAIN_LEAST && total <= PLAIN_MOST) || (total == 0 && !any)) return total;
-  return wide_sum(Excesses{x, lo, hi, tree.rate}, tree.d);
+  if ((total >= PlainSum<REAL_BITS>::kLeast && total <= PlainSum<REAL_BITS>::kMost) || (total == 0 && !any))
+    return total;
+  return wide_sum(Excesses<real>{x, lo, hi, tree.rate}, tree.d);
 }
 
 // Where a walk stands: see native/score/depth_score.hpp.

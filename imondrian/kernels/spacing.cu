@@ -2,15 +2,12 @@
 // step. Only log() may differ from the CPU's, by a unit in the last place.
 
 #include "common.cuh"
+#include "shared/clean.hpp"
 
 #define THREADS 128
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
 #define BAG_SIZE 5
 #define HEADER_SIZE 6
-#define ENOUGH_CLEAN 4.0
-#define ODD_CONSTANT 3.0
-#define EXTENT_FLOOR 0.1
-#define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
 #define LN_2 0.693147180559945309417
 
 #define COLUMNS                                                                                                      \
@@ -41,10 +38,7 @@ struct Tree {
   __device__ __forceinline__ bool sees_few() const { return bag[0] >= 0 && d > BAG_SIZE; }
   __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
   __device__ __forceinline__ double clean_of(int v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
-  __device__ __forceinline__ double clean_needed() const {
-    const double others = clean_of(header[0]) - 1;
-    return others > ENOUGH_CLEAN ? ENOUGH_CLEAN : others < 1 ? 1 : others;
-  }
+  __device__ __forceinline__ double clean_needed() const { return imondrian::clean_needed(clean_of(header[0])); }
 };
 
 #define TREE(t)                                                                                                   \
@@ -56,20 +50,20 @@ struct Tree {
   }
 
 // The sides of a box stretched to x, of the features that a tree sees (null: all).
-struct Stretched {
+struct StretchedSubset {
   const real* x;
   const real* lo;
   const real* hi;
   const real* rate;
   const int* bag;
-  __device__ Wide of(int k) const {
-    const int j = bag ? bag[k] : k;
+  __device__ Wide wide_of(Index k) const {
+    const Index j = bag ? bag[k] : k;
     if (j < 0) return Wide{0, 0};
     return wide_side(x[j] < lo[j] ? x[j] : lo[j], x[j] > hi[j] ? x[j] : hi[j], rate[j]);
   }
 };
 
-// EXTENT_FLOOR + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
+// kFloor + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
 // features, or those of the tree's bag in its order.
 __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, const real* x) {
   const i64 at = v < 0 ? static_cast<i64>(tree.leaf_point[~v]) * tree.width : v * tree.width;
@@ -96,9 +90,9 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
   double extent = static_cast<double>(sum[0]);
-  if (!(extent <= PLAIN_MOST)) extent = wide_sum(Stretched{x, lo, hi, tree.rate, few ? tree.bag : nullptr}, n);
-  extent += ODD_CONSTANT * n_odd;
-  return extent < MOST_EXTENT ? EXTENT_FLOOR + extent : MOST_EXTENT;
+  if (!(extent <= PlainSum<REAL_BITS>::kMost))
+    extent = wide_sum(StretchedSubset{x, lo, hi, tree.rate, few ? tree.bag : nullptr}, n);
+  return floored_extent(extent, n_odd);
 }
 
 // The smallest box on the path of x that holds enough clean mass, or the root if there is none.
