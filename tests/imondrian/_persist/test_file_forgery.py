@@ -544,7 +544,6 @@ import numpy as np
 from imondrian._persist import codec as _compact
 from imondrian.river import OnlineIsolationMondrianForest
 data = open(sys.argv[1], "rb").read()
-from imondrian._core import STREAM_SIZE
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
