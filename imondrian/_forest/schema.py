@@ -37,6 +37,11 @@ def kinds_saved(memory: int, names: AbstractSet[str]) -> frozenset[str]:
     return kinds_of(memory) | (_core.kinds_of(names) - bound - {LEARNING})
 
 
+def in_files(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns of a state that a file or a short form keeps; the others follow from them."""
+    return {name: column for name, column in columns.items() if COLUMNS[name].kept == "file"}
+
+
 def padded_width(n_features: int, dtype: np.dtype) -> int:
     """Return the values of a row, whole packs."""
     lanes = _core.PACK_BYTES // dtype.itemsize

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imondrian._forest.footprint import Layout
+from imondrian._forest.schema import COLUMNS, in_files
 
 from .container import _MAX_AXES, _finite, _no_constant
 from .model_file import _decode, _encode
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _PREFIX = struct.Struct("<4sII")
 _MAGIC = b"IMK\x01"
 _NARROWER = {"<i4": ("|i1", "<i2"), "<i8": ("|i1", "<i2", "<i4"), "<f8": ("|u1", "<u2")}
-_WHOLE = {"mass", "clean", "leaf_mass", "leaf_clean"}  # float64 that hold whole numbers, nearly always
+_WHOLE = {name for name, column in COLUMNS.items() if column.holds == "count"}
 _FITTED = ("_keys", "_forest", "_recent", "_n_ignored", "_n_dropped")
 _DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
 _ROOM = 1 << 20  # bytes that zeros left out may stand for, beside ...
@@ -117,9 +118,8 @@ def to_bytes(model: OnlineForest) -> bytes:
     forest = model._forest
     if forest is not None:
         state = forest.__getstate__()
-        for name in ("lower", "upper"):
-            state["columns"].pop(name, None)  # nor are they there if the model came from bytes, and has learnt nothing
-        found["_forest"] = state
+        # Boxes are not there either if the model came from bytes, and has learnt nothing.
+        found["_forest"] = {**state, "columns": in_files(state["columns"])}
     return pack(found)
 
 

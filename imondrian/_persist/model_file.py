@@ -30,6 +30,7 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest
 from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rwlock import reading
+from imondrian._forest.schema import in_files
 
 from . import container as _file
 
@@ -217,7 +218,7 @@ def _twister_state(random_state: np.random.RandomState, name: str) -> dict[str, 
 def _forest_state(forest: Forest) -> dict[str, Any]:
     """Return the state with columns as a loaded forest will hold them, so that they can be mapped."""
     state = forest.__getstate__()
-    columns = {name: column for name, column in state["columns"].items() if name not in ("lower", "upper")}
+    columns = in_files(state["columns"])
     restored = Forest.__new__(Forest)
     restored._restore({**state, "columns": columns})
     return {**state, "columns": {name: restored.columns[name] for name in columns}}
