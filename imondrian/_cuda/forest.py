@@ -56,6 +56,7 @@ class DeviceForest:
         self.norm = float(forest.depths(np.empty((0, forest.n_features), forest.dtype), "depth")[1])
         self._forest = proxy(forest)  # copies are kept as long as their forest, which must not be kept by them
         self._columns: dict[str, Any] = {}
+        self._stand_ins: dict[np.dtype, Any] = {}
         self._hidden_depth: Any = None
         self._ways: dict[str, tuple[Any, ...]] = {}  # of rows with missing values, by score
         self._packed: PackedForest | None = None
@@ -204,9 +205,15 @@ class DeviceForest:
         for name in _COLUMNS:
             if name not in self._columns and name in columns and (boxes or COLUMNS[name].when != "boxes"):
                 self._columns[name] = self._upload(columns[name])
-        arrays = [self._columns.get(name, self._columns["points"]) for name in _COLUMNS]
+        arrays = [self._columns[name] if name in self._columns else self._stand_in(name) for name in _COLUMNS]
         sizes = np.int32(self.n_trees), np.int64(columns["feature"].shape[1]), np.int64(columns["points"].shape[1])
         return (*arrays, *sizes, np.int32(self.n_features), *([self._hidden()] if file == "depth_score" else []))
+
+    def _stand_in(self, name: str) -> Any:
+        dtype = COLUMNS[name].dtype(self.dtype)
+        if dtype not in self._stand_ins:
+            self._stand_ins[dtype] = self._upload(np.zeros(1, dtype))
+        return self._stand_ins[dtype]
 
     def _hidden(self) -> Any:
         if self._hidden_depth is None:

@@ -47,14 +47,14 @@ enum class Where { device, host };
 
 enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
 
-// Points seen, members held, the next to enter, the place of the oldest in the ring, and when to look at the scale again
-// (stream/rescale.hpp).
+// Points seen, members held, the next to enter, the place of the oldest in the ring, and when to look at the scale
+// again (stream/rescale.hpp).
 enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
 
 inline constexpr int kWidth = -1;  // values in a place: as many as there are features, padded to whole packs
 inline constexpr int kGeneratorSize = 4;
-inline constexpr int kBagSize = 5;       // features that a tree with a bag sees (tree/feature_subset.hpp)
-inline constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
+inline constexpr int kBagSize = 5;        // features that a tree with a bag sees (tree/feature_subset.hpp)
+inline constexpr int kTreesAbreast = 8;   // trees that rows walk side by side, and that judge arrivals together
 inline constexpr int kRecentSize = 1026;  // what usual points score, of a tree's group (score/score_window.hpp)
 
 // The words: i32, i64, u64, f64; real is the forest's float32 or float64. `empty` is what a column is made of, and what
