@@ -16,7 +16,7 @@ from imondrian import _core
 
 from .footprint import Layout
 from .places import keeps_places, move_values, new_places, order_of, room_for
-from .schema import COLUMNS, LEARNING, UNBOUNDED, empty_columns, kinds_of, new_forest, padded_width
+from .schema import COLUMNS, LEARNING, UNBOUNDED, empty_columns, filled, kinds_of, new_forest, padded_width
 from .state import check_stream, live_leaves, restored, saved_columns, state_version
 from .undo import Undo
 
@@ -247,8 +247,10 @@ class ForestColumns:
         old = self.columns["feature"].shape[1]
         columns = {}
         for name, column in self.columns.items():
-            if COLUMNS[name].of in ("node", "leaf"):
-                columns[name] = grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+            told = COLUMNS[name]
+            if told.of in ("node", "leaf"):
+                shape = (len(column), capacity, *column.shape[2:])
+                columns[name] = grown = filled(shape, told.empty, column.dtype)
                 for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
                     some = slice(first, first + _TREES_AT_ONCE)
                     grown[some, :old] = column[some]
@@ -266,8 +268,9 @@ class ForestColumns:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
         columns = self._narrowed(self._width_for_rows(n_rows - old))
         for name, column in {**self.columns, **columns}.items():
-            if COLUMNS[name].of == "row":
-                columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
+            told = COLUMNS[name]
+            if told.of == "row":
+                columns[name] = grown = filled((n_rows, *column.shape[1:]), told.empty, column.dtype)
                 grown[:old] = column
         self._replace(columns)
 
@@ -346,7 +349,7 @@ class ForestColumns:
     def _at_width(self, name: str, width: int, places: np.ndarray) -> np.ndarray:
         """Return a copy of a padded column with rows of ``width``, in which features have gone to their ``places``."""
         column, told = self.columns[name], COLUMNS[name]
-        wide = np.zeros((*column.shape[:-1], width), column.dtype)
+        wide = filled((*column.shape[:-1], width), told.empty, column.dtype)
         rows, old = wide, column
         if told.of in ("node", "leaf"):
             used = slice(self.columns["header"][:, _core.NODE_MARK if told.of == "node" else _core.LEAF_MARK].max())

@@ -53,13 +53,14 @@ def empty_columns(
 ) -> dict[str, np.ndarray]:
     """Return new columns of some kinds."""
     return {
-        column.name: _filled(column.shape(trees, slots, width, rows, slots - 1), column.empty, column.dtype(dtype))
+        column.name: filled(column.shape(trees, slots, width, rows, slots - 1), column.empty, column.dtype(dtype))
         for column in _core.COLUMNS
         if column.when in kinds
     }
 
 
-def _filled(shape: tuple[int, ...], value: int, dtype: np.dtype) -> np.ndarray:
+def filled(shape: tuple[int, ...], value: int, dtype: np.dtype) -> np.ndarray:
+    """Return an array full of a value."""
     return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)  # zeros take no memory until written to
 
 

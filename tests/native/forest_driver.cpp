@@ -50,9 +50,10 @@ struct Columns {
       : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate), scaled(robust) {
     const auto lanes = static_cast<std::int64_t>(imondrian::kPackBytes / sizeof(T));
     width = (d + lanes - 1) / lanes * lanes;
+    using namespace imondrian;  // the numbers in the table
 #define MAKE(name, type, of, each, when, kept, holds, empty, where, since) \
   if (has(When::when, spaced))                                             \
-    name.assign(places(Of::of) * (each == imondrian::kWidth ? width : static_cast<std::int64_t>(each)), empty);
+    name.assign(places(Of::of) * (each == kWidth ? width : static_cast<std::int64_t>(each)), empty);
     IMONDRIAN_COLUMNS(MAKE)
 #undef MAKE
     std::mt19937_64 seed(1);

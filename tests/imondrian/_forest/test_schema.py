@@ -31,6 +31,7 @@ NUMBERS = {"kWidth": -1, "kHeaderSize": 6, "kStreamSize": 5}
 NUMBERS |= {
     name: int(number) for name, number in re.findall(r"^inline constexpr int (k\w+) = (-?\d+);", TEXT, re.MULTILINE)
 }
+SINCE = [int(row["since"]) for row in ROWS]
 TYPES = {"i32": np.int32, "i64": np.int64, "u64": np.uint64, "f64": np.float64}
 TREES, SLOTS, N_FEATURES, N_ROWS = 11, 9, 5, 70
 MEMORIES = {UNBOUNDED: set(), SLIDING: {"bounded"}, RESERVOIR: {"bounded", "reservoir"}}
@@ -173,22 +174,37 @@ def test_a_column_that_came_later_is_made_for_older_states(monkeypatch):
     forest = grown(spaced=True)
     _core.draw_bags(forest._view, 0)
     forest.learn(RNG.normal(size=(40, N_FEATURES)))
-    old = forest.__getstate__()
-    assert old["version"] == 3 and grown().__getstate__()["version"] == 3
+    old, oldest, latest = forest.__getstate__(), min(SINCE), max(SINCE) + 1
     for module in (schema, state):
-        monkeypatch.setattr(module, "STATE_VERSION", 4)
-    monkeypatch.setitem(schema.COLUMNS, "bag", schema.COLUMNS["bag"]._replace(since=4))
+        monkeypatch.setattr(module, "STATE_VERSION", latest)
+    monkeypatch.setitem(schema.COLUMNS, "bag", schema.COLUMNS["bag"]._replace(since=latest))
     new = forest.__getstate__()
-    assert new["version"] == 4 and grown().__getstate__()["version"] == 3  # which older programs read
+    assert new["version"] == latest > max(old["version"], grown().__getstate__()["version"])  # others stay readable
     del old["columns"]["bag"]
     twin = pickle.loads(pickle.dumps(forest))
     twin.__setstate__(old)
     assert (twin.columns["bag"] == -1).all() and twin.columns["bag"].shape == (TREES, _core.BAG_SIZE)
     with pytest.raises(ValueError, match="bag"):
-        twin.__setstate__({**old, "version": 4})
-    for version in (2, 5, "3", None, True):
-        with pytest.raises(ValueError, match=r"state version .* reads versions 3 to 4"):
+        twin.__setstate__({**old, "version": latest})
+    for version in (oldest - 1, latest + 1, "3", None, True):
+        with pytest.raises(ValueError, match=rf"state version .* reads versions {oldest} to {latest}"):
             twin.__setstate__({**new, "version": version})
+
+
+def test_room_that_is_made_later_is_made_of_the_same(monkeypatch):
+    """Slots, rows and widths that a forest grows into hold what the table says that new columns hold."""
+    for name, value in (("time", 7), ("leaf_parent", -5), ("free_rows", 3)):
+        monkeypatch.setitem(schema.COLUMNS, name, schema.COLUMNS[name]._replace(empty=value))
+    forest = grown(spaced=True)
+    forest._prepare_updates(1)
+    forest._grow_slots(5 * SLOTS)
+    forest._grow_rows(N_ROWS)
+    for name, column in forest.columns.items():
+        told = schema.COLUMNS[name]
+        if told.of in ("node", "leaf"):
+            assert column.shape[1] == 5 * SLOTS and (column[:, SLOTS:] == told.empty).all(), name
+        if told.of == "row":
+            assert len(column) == 2 * N_ROWS and (column[N_ROWS:] == told.empty).all(), name
 
 
 # -- devices -----------------------------------------------------------------------------------------------
