@@ -32,9 +32,13 @@ def kinds_of(memory: int, *, boxes: bool = False, spaced: bool = False, learning
 
 
 def kinds_saved(memory: int, names: AbstractSet[str]) -> frozenset[str]:
-    """Return the kinds of columns that a state with columns of these ``names`` has."""
-    bound = _OF_MEMORY[RESERVOIR]
-    return kinds_of(memory) | (_core.kinds_of(names) - bound - {LEARNING})
+    """Return the kinds of columns that a state with columns of these ``names`` has.
+
+    What follows from the rest may be left out: it is there if the first of its kind is.
+    """
+    first = {column.when: column for column in reversed(_core.COLUMNS)}
+    out = {kind for kind, column in first.items() if column.kept != "file" and column.name not in names}
+    return kinds_of(memory) | (_core.kinds_of(names) - _OF_MEMORY[RESERVOIR] - out - {LEARNING})
 
 
 def in_files(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -69,21 +69,22 @@ def restored(state: dict[str, Any]) -> Restored:
     _check_settings(state, saved)
     n_features, memory, decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
     slots = saved["leaf_point" if memory == UNBOUNDED else "member_leaf"]
-    if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
+    rng = saved["rng"]
+    if slots.ndim != 2 or rng.shape != (len(slots), COLUMNS["rng"].each) or not rng.any(axis=1).all():
         raise ValueError(
-            f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, or one that is all zero"
+            f"damaged forest: generators of shape {rng.shape} for {slots.shape} slots, or one that is all zero"
         )
     _check_widths(saved, n_features)
     columns = new_forest(
         kinds_saved(memory, saved.keys()),
         n_features,
         saved["points"].dtype,
-        saved["rng"],
+        rng,
         max(1, slots.shape[1] + (memory != UNBOUNDED)),
         max(1, len(saved["points"])),
         state["scaled"],
     )
-    if unknown := saved.keys() - columns.keys():
+    if unknown := {name for name in saved.keys() - columns.keys() if not _follows(name)}:
         raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
     for name, column in columns.items():
         if name in saved or COLUMNS[name].since <= state["version"]:
@@ -92,6 +93,10 @@ def restored(state: dict[str, Any]) -> Restored:
         if COLUMNS[name].holds == "feature" and column.max(initial=-1) >= n_features:
             raise ValueError(f"damaged forest: column {name!r} names the feature {column.max()} of {n_features}")
     return Restored(n_features, memory, decay, state["scaled"], columns)
+
+
+def _follows(name: str) -> bool:
+    return name in COLUMNS and COLUMNS[name].kept == "pickle"
 
 
 def check_stream(columns: dict[str, np.ndarray]) -> None:
