@@ -32,7 +32,7 @@ from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rwlock import reading
 from imondrian._forest.schema import in_files
 
-from . import container as _file
+from . import container
 
 Model = TypeVar("Model", bound="SavedModel")
 _MT19937_WORDS = 624
@@ -97,7 +97,7 @@ class SavedModel:
                     f"{os.fspath(path)!r} is left as it was"
                 ) from None
 
-        _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
+        container.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -118,7 +118,7 @@ class SavedModel:
         ValueError
             It was not saved by this class, has a newer format, or is damaged; the message says which.
         """
-        kind, encoded, arrays = _file.read(path, mmap=mmap)
+        kind, encoded, arrays = container.read(path, mmap=mmap)
         if kind != cls._FILE_CLASS:
             raise ValueError(f"{os.fspath(path)!r} was saved by {kind!r:.80}; it cannot be loaded by {cls._FILE_CLASS}")
         try:

@@ -27,7 +27,7 @@ from imondrian._cli.stream import stream_models as follow
 from imondrian._conformal.alarm_rule import AlarmRule
 from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.pending_points import Young
-from imondrian._persist import codec as _compact
+from imondrian._persist import codec
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -188,21 +188,21 @@ def keyed_states():
         model = OnlineIsolationMondrianForest(seed=0, **{**KEYED, **settings})
         for row in X[:45].tolist():
             model.learn_one(dict(zip("abc", row, strict=True)))
-        yield {**KEYED, **settings}, _compact.to_bytes(model)
+        yield {**KEYED, **settings}, codec.to_bytes(model)
 
 
 def test_states_of_keys():
     states, loaded, n = list(keyed_states()), 0, N_FILES // 4
     for settings, data in states:  # the reference reads and writes what the program does
         again = forgery.forge_state(*forgery.parse_state(data))
-        assert _compact.to_bytes(_compact.from_bytes(again, lambda: OnlineIsolationMondrianForest(**settings))) == data  # noqa: B023
+        assert codec.to_bytes(codec.from_bytes(again, lambda: OnlineIsolationMondrianForest(**settings))) == data  # noqa: B023
     for seed in range(n):
         rng = random.Random(f"state {seed}")
         settings, data = rng.choice(states)
         data = forgery.forged_state(rng, data)
 
         def read(data=data, settings=settings):
-            return _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(**settings))
+            return codec.from_bytes(data, lambda: OnlineIsolationMondrianForest(**settings))
 
         try:
             model = within(read, len(data), seed)
@@ -210,7 +210,7 @@ def test_states_of_keys():
             continue
         loaded += 1
         asked(ask_online, model, seed)
-        read_again = _compact.from_bytes(_compact.to_bytes(model), lambda: OnlineIsolationMondrianForest(**settings))  # noqa: B023
+        read_again = codec.from_bytes(codec.to_bytes(model), lambda: OnlineIsolationMondrianForest(**settings))  # noqa: B023
         assert read_again._keys == model._keys
     assert 0.02 * n < loaded < 0.6 * n
 
@@ -229,12 +229,12 @@ def test_claims_of_room_are_not_believed():
             forged = forgery.forge_state(state, arrays, listed)
             with pytest.raises(ValueError, match=r"damaged: an array of shape|damaged forest|damaged calibration"):
                 within(
-                    lambda: _compact.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
+                    lambda: codec.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
                     len(forged),
                     (i, claim),
                 )
             with pytest.raises(ValueError, match="an array of shape"):
-                within(lambda: _compact.unpack(forged), len(forged), (i, claim))  # noqa: B023
+                within(lambda: codec.unpack(forged), len(forged), (i, claim))  # noqa: B023
 
 
 def test_waiting_points():
@@ -441,7 +441,7 @@ def test_a_state_that_knows_nothing_of_incidents():
 
 
 def test_forged_states_of_streams():
-    data, accepted = _compact.pack(STREAM), 0
+    data, accepted = codec.pack(STREAM), 0
     for seed in range(N_FILES // 4):
         rng = random.Random(f"stream {seed}")
         state, arrays = forgery.parse_state(data)
@@ -449,7 +449,7 @@ def test_forged_states_of_streams():
             rng.choice([change_json, forgery.change_parameter])(rng, state)
         forged = forgery.forge_state(state, arrays)
         try:
-            found = follow.checked("file", _compact.unpack(forged))
+            found = follow.checked("file", codec.unpack(forged))
         except ValueError:
             continue
         accepted += 1
@@ -541,13 +541,13 @@ def test_imported_cuts_of_too_many_features(tmp_path):
 LIMITED = """
 import resource, sys
 import numpy as np
-from imondrian._persist import codec as _compact
+from imondrian._persist import codec
 from imondrian.river import OnlineIsolationMondrianForest
 data = open(sys.argv[1], "rb").read()
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
-    _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9))
+    codec.from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9))
 except ValueError as error:
     print("refused")
 """

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays_of
 pytest.importorskip("river", reason="needs river")
 
 from imondrian._keyed.pending_points import Young
-from imondrian._persist import codec as _compact
+from imondrian._persist import codec
 from imondrian.river import OnlineIsolationMondrianForest
 
 kinds = st.sampled_from([np.float64, np.float32, np.int32, np.int64, np.uint8, np.uint64, np.bool_])
@@ -29,7 +29,7 @@ whole = st.integers(-40_000, 70_000).map(float) | st.sampled_from([-0.0, 0.5, fl
     )
 )
 def test_arrays_come_back_to_the_bit(state):
-    found = _compact.unpack(_compact.pack(state))
+    found = codec.unpack(codec.pack(state))
     assert found.keys() == state.keys()
     for name, array in state.items():
         assert found[name].dtype == array.dtype and found[name].shape == array.shape
@@ -56,8 +56,8 @@ def test_models_go_on_to_the_bit(n, parameters):
     X[rng.random(X.shape) < 0.05] = np.nan
     model = OnlineIsolationMondrianForest(10, seed=1, **parameters)
     model.learn_many(X[:n]) if n else None
-    data = _compact.to_bytes(model)
-    twin = _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(10, seed=5 if n else 1, **parameters))
+    data = codec.to_bytes(model)
+    twin = codec.from_bytes(data, lambda: OnlineIsolationMondrianForest(10, seed=5 if n else 1, **parameters))
     assert twin.score_learn_many(X[n:]).tolist() == model.score_learn_many(X[n:]).tolist()
     assert {**twin.info(), "bytes": 0} == {**model.info(), "bytes": 0}  # but for spare room
 
@@ -65,7 +65,7 @@ def test_models_go_on_to_the_bit(n, parameters):
 def test_they_take_a_third_of_the_memory():
     model = OnlineIsolationMondrianForest(24, window=64, calibration=256, seed=1)
     model.learn_many(np.random.default_rng(0).normal(size=(500, 3)))
-    assert len(_compact.to_bytes(model)) < model.__sizeof__() / 2.9
+    assert len(codec.to_bytes(model)) < model.__sizeof__() / 2.9
 
 
 def test_no_damage_goes_unnoticed():
@@ -73,7 +73,7 @@ def test_no_damage_goes_unnoticed():
     model.learn_many(np.random.default_rng(0).normal(size=(30, 2)))
     young = Young()
     young.learn(("a", 1), np.array([[1.5, np.nan]]))
-    cases = ((_compact.to_bytes(model), _compact.unpack), (young.to_bytes(), lambda data: Young.from_bytes(data, 9)))
+    cases = ((codec.to_bytes(model), codec.unpack), (young.to_bytes(), lambda data: Young.from_bytes(data, 9)))
     for data, read in cases:
         read(data)
         for place in range(0, len(data), 7):
@@ -88,7 +88,7 @@ def test_no_damage_goes_unnoticed():
     [("shape", [1 << 40]), ("shape", [-1, -1]), ("shape", [3]), ("dtype", "O"), ("narrow", "|O"), ("size", 5)],
 )
 def test_headers_that_lie_are_refused(name, value):
-    data = _compact.pack({"x": np.arange(6)})
+    data = codec.pack({"x": np.arange(6)})
     length = int.from_bytes(data[4:8], "little")
     header = json.loads(data[12 : 12 + length])
     listed = dict(zip(("name", "dtype", "narrow", "shape", "size"), header["arrays"][0], strict=True))
@@ -96,18 +96,18 @@ def test_headers_that_lie_are_refused(name, value):
     text = json.dumps(header).encode()
     body = text + data[12 + length :]
     with pytest.raises(ValueError, match="damaged"):
-        _compact.unpack(_compact._PREFIX.pack(b"IMK\x01", len(text), __import__("zlib").crc32(body)) + body)
+        codec.unpack(codec._PREFIX.pack(b"IMK\x01", len(text), __import__("zlib").crc32(body)) + body)
 
 
 def test_a_state_of_something_else_is_refused():
     make = lambda: OnlineIsolationMondrianForest(3, seed=1)  # noqa: E731
     with pytest.raises(ValueError, match="other attributes"):
-        _compact.from_bytes(_compact.pack({"x": 1}), make)
+        codec.from_bytes(codec.pack({"x": 1}), make)
     state = {"_keys": {}, "_forest": None, "_recent": None, "_n_ignored": 0, "_n_dropped": 0}
     with pytest.raises(ValueError, match="calibration"):
-        _compact.from_bytes(_compact.pack(state), make)
+        codec.from_bytes(codec.pack(state), make)
     with pytest.raises(ValueError, match="_keys cannot be"):
-        _compact.from_bytes(_compact.pack({**state, "_keys": 1}), make)
+        codec.from_bytes(codec.pack({**state, "_keys": 1}), make)
 
 
 # -- young ones ----------------------------------------------------------------------------------------------
