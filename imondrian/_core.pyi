@@ -1,16 +1,40 @@
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 HEADER_SIZE: int
 PACK_BYTES: int
-STREAM_SIZE: int
 BAG_SIZE: int
 RECENT_SIZE: int
 TREES_ABREAST: int
+ROOT: int
+LEAVES: int
+NODE_MARK: int
+LEAF_MARK: int
 
 _Floats = npt.NDArray[np.float64]
+
+class Column(NamedTuple):
+    name: str
+    type: str
+    of: str
+    each: int
+    when: str
+    kept: str
+    holds: str
+    empty: int
+    where: str
+    since: int
+    @property
+    def padded(self) -> bool: ...
+    def dtype(self, real: np.dtype[Any]) -> np.dtype[Any]: ...
+    def shape(self, trees: int, slots: int, width: int, rows: int, window: int) -> tuple[int, ...]: ...
+
+COLUMNS: tuple[Column, ...]
+
+def kinds_of(columns: Collection[str]) -> frozenset[str]: ...
 
 class ForestView:
     columns: dict[str, npt.NDArray[Any]]

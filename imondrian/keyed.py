@@ -28,7 +28,7 @@ from ._models import prequential as _prequential
 from ._models.online import OnlineForest
 from ._models.prequential import Judged
 from ._models.wording import MOST_REASONS, NOT_READY
-from ._persist import codec as _compact
+from ._persist import codec
 from ._persist.model_file import _encode
 from ._persist.whole_file import TemporaryFolder
 
@@ -384,7 +384,7 @@ class KeyedForest:
         try:
             if Young.is_young(data):
                 return Young.from_bytes(data, self._template._warm_up - 1)
-            return _compact.from_bytes(data, lambda: self._new(key))
+            return codec.from_bytes(data, lambda: self._new(key))
         except (ValueError, TypeError) as error:
             raise ValueError(f"the model of {_key(key)!r} in {os.fspath(self.path)!r} is damaged: {error}") from None
 
@@ -400,7 +400,7 @@ class KeyedForest:
         try:
             if learner._forest is not None:
                 learner._forest.check()
-            return _compact.to_bytes(learner)
+            return codec.to_bytes(learner)
         except ValueError as error:
             raise ValueError(
                 f"the model of {_key(key)!r} cannot be saved: {error}; what is in "

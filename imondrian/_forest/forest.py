@@ -12,8 +12,9 @@ import numpy as np
 
 from imondrian import _core
 
-from .columns import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, ForestColumns
+from .columns import ForestColumns
 from .footprint import BLOCK
+from .schema import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED
 from .scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 from .undo import undo_of
 from .validation import check_total_weight

@@ -30,8 +30,9 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest
 from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rwlock import reading
+from imondrian._forest.schema import in_files
 
-from . import container as _file
+from . import container
 
 Model = TypeVar("Model", bound="SavedModel")
 _MT19937_WORDS = 624
@@ -96,7 +97,7 @@ class SavedModel:
                     f"{os.fspath(path)!r} is left as it was"
                 ) from None
 
-        _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
+        container.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -117,7 +118,7 @@ class SavedModel:
         ValueError
             It was not saved by this class, has a newer format, or is damaged; the message says which.
         """
-        kind, encoded, arrays = _file.read(path, mmap=mmap)
+        kind, encoded, arrays = container.read(path, mmap=mmap)
         if kind != cls._FILE_CLASS:
             raise ValueError(f"{os.fspath(path)!r} was saved by {kind!r:.80}; it cannot be loaded by {cls._FILE_CLASS}")
         try:
@@ -217,7 +218,7 @@ def _twister_state(random_state: np.random.RandomState, name: str) -> dict[str, 
 def _forest_state(forest: Forest) -> dict[str, Any]:
     """Return the state with columns as a loaded forest will hold them, so that they can be mapped."""
     state = forest.__getstate__()
-    columns = {name: column for name, column in state["columns"].items() if name not in ("lower", "upper")}
+    columns = in_files(state["columns"])
     restored = Forest.__new__(Forest)
     restored._restore({**state, "columns": columns})
     return {**state, "columns": {name: restored.columns[name] for name in columns}}

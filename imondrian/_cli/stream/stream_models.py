@@ -16,7 +16,7 @@ from imondrian._conformal.incidents import Incidents
 from imondrian._models import prequential as _prequential
 from imondrian._models.online import OnlineForest
 from imondrian._models.prequential import Judged
-from imondrian._persist import codec as _compact
+from imondrian._persist import codec
 from imondrian.keyed import KeyedForest
 
 from .records import Table
@@ -188,7 +188,7 @@ class ModelsByKey:
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
-        self.forest._store.write_note(_NOTE, _compact.pack(state))
+        self.forest._store.write_note(_NOTE, codec.pack(state))
         self.forest.flush()
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ def open_models(
     try:
         check_parameters(path, {**forest._parameters, "seed": forest._seed}, parameters)
         note = forest._store.read_note(_NOTE)
-        return ModelsByKey(forest), None if note is None else checked(path, _compact.unpack(note))
+        return ModelsByKey(forest), None if note is None else checked(path, codec.unpack(note))
     except BaseException:
         forest._abandon()
         raise
