@@ -26,6 +26,15 @@ def ball_moments(
 def cylinders(
     points: np.ndarray, cores: np.ndarray, axes: np.ndarray, radius: float, half_length: float, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def distortion(
+    x: np.ndarray,
+    x_normals: np.ndarray | None,
+    y: np.ndarray,
+    y_normals: np.ndarray | None,
+    drop: bool,
+    n_threads: int,
+) -> tuple[tuple[int, float, float, float, float], tuple[int, float, float, float, float]]: ...
+def distinct(points: np.ndarray) -> np.ndarray: ...
 def nearest_on_mesh(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
