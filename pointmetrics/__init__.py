@@ -40,7 +40,7 @@ from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
 from ._metrics.presets import Column, Preset, measure_preset, presets
-from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
+from ._metrics.psnr import Distortion, Distortions, geometry_distortion, psnr_d1, psnr_d2
 from ._metrics.reconstruction import (
     Reconstruction,
     accuracy_completeness,
@@ -65,6 +65,7 @@ __all__ = [
     "Comparison",
     "Convention",
     "Distortion",
+    "Distortions",
     "EmdApproximation",
     "EmdAudit",
     "EmdResult",
@@ -93,6 +94,7 @@ __all__ = [
     "f_score",
     "farthest_points",
     "fidelity",
+    "geometry_distortion",
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info",

@@ -15,7 +15,7 @@ from .compare import compare
 from .completion import fidelity
 from .mesh import point_to_mesh_distance
 from .neighbors import find
-from .psnr import psnr_d1, psnr_d2
+from .psnr import geometry_distortion
 from .reconstruction import accuracy_completeness, tanks_and_temples
 from .uniformity import PERCENTAGES, uniformity
 
@@ -447,8 +447,7 @@ def _pu_gan(case: _Case) -> _Values:
 
 
 def _mpeg(case: _Case) -> _Values:
-    d1 = psnr_d1(case.x, case.y, peak=case.peak, return_details=True, n_threads=case.n_threads)
-    d2 = psnr_d2(case.x, case.y, peak=case.peak, normals=case.normals, return_details=True, n_threads=case.n_threads)
+    d1, d2 = geometry_distortion(case.x, case.y, peak=case.peak, normals=case.normals, n_threads=case.n_threads)
     return d1.psnr, d2.psnr, d1.hausdorff_psnr, d2.hausdorff_psnr
 
 
