@@ -20,6 +20,15 @@ def farthest(points: np.ndarray, offsets: np.ndarray, k: int, start: int, n_thre
 def balls(
     points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int, offsets: np.ndarray | None = None
 ) -> np.ndarray: ...
+def disks(
+    points: np.ndarray,
+    near: np.ndarray,
+    seeds: np.ndarray,
+    radii: np.ndarray,
+    ideal: float,
+    n_threads: int,
+    offsets: np.ndarray | None = None,
+) -> tuple[np.ndarray, ...]: ...
 def ball_moments(
     points: np.ndarray, centres: np.ndarray, radius: float, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray]: ...

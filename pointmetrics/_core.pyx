@@ -198,6 +198,24 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
         const int64_t* offsets
         int64_t* ids
 
+    cdef cppclass DiskJob[T]:
+        const T* points
+        int64_t n
+        const int64_t* near
+        int n_near
+        const int64_t* seeds
+        int64_t n_seeds
+        const double* radii
+        int n_radii
+        double ideal
+        int n_threads
+        int64_t* counts
+        double* clutter
+        const int64_t* offsets
+        int64_t* ids
+        int64_t* nearest
+        double* distances
+
     cdef cppclass MomentJob:
         const double* points
         int64_t n
@@ -223,6 +241,7 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
 
     int _farthest "pointmetrics::farthest"[T](const FarthestJob[T]& job)
     int _balls "pointmetrics::balls"[T](const BallJob[T]& job)
+    int _disks "pointmetrics::disks"[T](const DiskJob[T]& job)
     int _ball_moments "pointmetrics::ball_moments"(const MomentJob& job)
     int _cylinders "pointmetrics::cylinders"(const CylinderJob& job)
 
@@ -302,6 +321,59 @@ def balls(cnp.ndarray points, cnp.ndarray centres, cnp.ndarray sq_radii, int n_t
     else:
         _run_balls(<double*> cnp.PyArray_DATA(points), n, centres, sq_radii, n_threads, counts, at, ids)
     return out
+
+
+cdef int _run_disks(real* points, cnp.ndarray near, cnp.ndarray seeds, cnp.ndarray radii, double ideal, int n_threads,
+                    tuple results, cnp.ndarray offsets) except -1:
+    cdef DiskJob[real] job
+    cdef int status
+    job.points = points
+    job.n = cnp.PyArray_DIM(near, 0)
+    job.near = <const int64_t*> cnp.PyArray_DATA(near)
+    job.n_near = <int> cnp.PyArray_DIM(near, 1)
+    job.seeds = <const int64_t*> cnp.PyArray_DATA(seeds)
+    job.n_seeds = cnp.PyArray_DIM(seeds, 0)
+    job.radii = <const double*> cnp.PyArray_DATA(radii)
+    job.n_radii = <int> cnp.PyArray_DIM(radii, 0)
+    job.ideal = ideal
+    job.n_threads = n_threads
+    job.counts = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[0])
+    job.clutter = <double*> cnp.PyArray_DATA(<cnp.ndarray> results[1])
+    job.offsets = NULL
+    if offsets is not None:
+        job.offsets = <const int64_t*> cnp.PyArray_DATA(offsets)
+        job.ids = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[2])
+        job.nearest = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[3])
+        job.distances = <double*> cnp.PyArray_DATA(<cnp.ndarray> results[4])
+    cdef Watch watch
+    _begin(&watch)
+    with nogil:
+        status = _disks(job)
+    return _raise(status)
+
+
+def disks(cnp.ndarray points, cnp.ndarray near, cnp.ndarray seeds, cnp.ndarray radii, double ideal, int n_threads,
+          cnp.ndarray offsets=None):
+    """Return, of the disk of each radius about each seed, how many points it holds and their clutter, ``(m, r)``.
+
+    ``near`` int64 ``(n, k)`` are points near to each, nearest first. Clutter is the sum of ``(d - e)^2 / e``, with d the
+    distance of a point to its nearest in the disk and ``e = sqrt(ideal radius^2 / count)``. With ``offsets``
+    ``(m r + 1,)`` also list the points of each disk, their nearest, and the distances between.
+    """
+    cdef cnp.npy_intp shape[2]
+    shape[0] = cnp.PyArray_DIM(seeds, 0)
+    shape[1] = cnp.PyArray_DIM(radii, 0)
+    results = (cnp.PyArray_EMPTY(2, shape, cnp.NPY_INT64, 0), cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0))
+    cdef cnp.npy_intp size
+    if offsets is not None:
+        size = offsets[-1]
+        results += (cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT64, 0), cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT64, 0),
+                    cnp.PyArray_EMPTY(1, &size, cnp.NPY_FLOAT64, 0))
+    if cnp.PyArray_TYPE(points) == cnp.NPY_FLOAT32:
+        _run_disks(<float*> cnp.PyArray_DATA(points), near, seeds, radii, ideal, n_threads, results, offsets)
+    else:
+        _run_disks(<double*> cnp.PyArray_DATA(points), near, seeds, radii, ideal, n_threads, results, offsets)
+    return results
 
 
 def ball_moments(cnp.ndarray points, cnp.ndarray centres, double radius, int n_threads):
