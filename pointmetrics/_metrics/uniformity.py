@@ -179,9 +179,9 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, options: _Opt
 
 def _gradient(task: Any, sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the derivatives of the weighted sums of clutter by the points; disks and nearest count as fixed."""
-    points, _, _, radii, ideal, _ = task
+    points, near, seeds, radii, ideal, threads = task
     offsets = np.concatenate([[0], np.cumsum(sizes.reshape(-1))])
-    _, _, point, nearest, distance = _core.disks(*task, offsets)
+    _, _, point, nearest, distance = _core.disks(points, near, seeds, radii, ideal, threads, offsets)
     expected = np.sqrt(ideal * radii**2 / np.maximum(sizes, 1)).reshape(-1)
     disk = np.repeat(np.arange(sizes.size), sizes.reshape(-1))
     pull = 2 * weights.reshape(-1)[disk] * (distance / expected[disk] - 1)
