@@ -24,12 +24,13 @@ from typing import Any
 
 from imondrian._kit import old_names as _old_names
 
-from ._backends.conventions import Convention, conventions
+from ._backends.conventions import Convention
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
 from ._metrics.completion import consistency, fidelity, total_mutual_difference, unidirectional_hausdorff_distance
 from ._metrics.dcd import density_aware_chamfer_distance
+from ._metrics.definitions import Definition, conventions
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
 from ._metrics.f_score import FScore, f_score
@@ -64,6 +65,7 @@ __all__ = [
     "Column",
     "Comparison",
     "Convention",
+    "Definition",
     "Distortion",
     "Distortions",
     "EmdApproximation",
