@@ -89,7 +89,8 @@ def hyperbolic_chamfer_distance(
 
     References
     ----------
-    Lin, Yue, Hou, Yu, Xu, Yamada, Zhang, "Hyperbolic Chamfer Distance for Point Cloud Completion", ICCV 2023.
+    Lin, Yue, Hou, Yu, Xu, Yamada, Zhang, "Hyperbolic Chamfer Distance for Point Cloud Completion", ICCV 2023;
+    ``calc_cd_like_hyperV2`` and ``arcosh`` in ``codes/utils/loss_utils.py`` of its code.
 
     Examples
     --------
