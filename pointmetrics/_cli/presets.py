@@ -116,8 +116,12 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     names = list(list_files(settings.a).items()) if settings.a.is_dir() else [(settings.a.name, settings.a)]
 
-    def read(name: str, path: Path) -> np.ndarray:
-        return clouds.read_cloud(path, settings.options, name, 0).points
+    def read(name: str, path: Path) -> np.ndarray | None:
+        """Return a frame; None for one that cannot be read, of which the pairs tell."""
+        try:
+            return clouds.read_cloud(path, settings.options, name, 0).points
+        except (Failure, ValueError, TypeError):
+            return None
 
     frames: dict[Path, list[tuple[str, Path]]] = {}
     for name, path in sorted(names, key=lambda item: _natural(item[0])):
@@ -125,7 +129,9 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     tracks = []
     for files in frames.values():
         steps = [
-            float(chamfer_distance(read(*one), read(*two), n_threads=settings.jobs)) for one, two in pairwise(files)
+            float(chamfer_distance(one, two, n_threads=settings.jobs))
+            for one, two in pairwise(read(*file) for file in files)
+            if one is not None and two is not None
         ]
         if steps:
             tracks.append(sum(steps) / len(steps))
@@ -133,7 +139,8 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     found["MMD x1e3"] = None
     if settings.references is not None:
         cars = read_set(settings.references, settings, 1)
-        least = [sets.pairwise_distances([read(*item)], cars, n_threads=settings.jobs).min() for item in names]
+        outputs = (output for output in (read(*item) for item in names) if output is not None)
+        least = [sets.pairwise_distances([one], cars, n_threads=settings.jobs).min() for one in outputs]
         found["MMD x1e3"] = float(1e3 * np.mean(least))
     return found
 

@@ -140,9 +140,7 @@ def look_up(name: str) -> Named | None:
     try:
         parameter = float(number)
     except ValueError as error:
-        raise ValueError(
-            f"the metric {stem!r} needs {form.parameter} as a number, as in '{stem}@0.01'; got {name!r}"
-        ) from error
+        raise ValueError(f"the metric {stem!r} needs {form.parameter} as a number after '@'; got {name!r}") from error
     if check_number(parameter, f"the number of {name!r}", 0) == 0:
         raise ValueError(f"the number of {name!r} must be above 0, got 0")
     formula = form.formula.format(f"{parameter:g}")

@@ -140,6 +140,24 @@ def test_what_is_missing_is_said(capsys, folders):
     assert "MMD x1e3: needs a folder of complete cars; --references names it" in shown.err
 
 
+def test_a_frame_that_cannot_be_read_parts_a_track(capsys, folders, tmp_path):
+    """The frames beside it do not follow each other, and all else is still measured."""
+    outputs, _ = folders
+    rng = np.random.default_rng(7)
+    for name in ("f3", "f4"):
+        for folder in folders:
+            np.save(folder / f"{name}.npy", rng.random((40, 3)) - 0.5)
+    np.save(outputs / "f2.npy", np.zeros((0, 3)))
+    np.save(tmp_path / "cars.npy", rng.random((4, 60, 3)) - 0.5)
+    shown = run(capsys, *folders, "--preset", "pcn-kitti", "--references", tmp_path / "cars.npy", "-f", "json", code=3)
+    assert "f2: " in shown.err and "holds no points" in shown.err
+    found = json.loads(shown.out)["values"]
+    frames = [np.load(outputs / f"{name}.npy") for name in ("f3", "f4", "f10")]
+    steps = np.mean([chamfer(a, b, "cd-l2") for a, b in pairwise(frames)])
+    np.testing.assert_allclose(found["Consistency x1e3"], 1e3 * steps, rtol=1e-9)
+    assert found["Fidelity x1e3"] > 0 and found["MMD x1e3"] > 0
+
+
 def test_clouds_that_are_the_same_have_no_finite_psnr(capsys, folders):
     assert "inf" in run(capsys, folders[0], folders[0], "--preset", "mpeg-ctc").out
     assert table(capsys, folders[0], folders[0], "--preset", "mpeg-ctc")["values"]["D1 PSNR"] is None
