@@ -11,6 +11,7 @@ import numpy as np
 from pointmetrics._clouds.arrays import check_number
 from pointmetrics._clouds.libraries import on_host
 
+from .completion import fidelity
 from .emd import earth_movers_distance
 from .hyper_cd import hyperbolic_chamfer_distance
 from .info_cd import info_chamfer_distance
@@ -99,7 +100,7 @@ _FORMS = {
         "the share of the surface",
     ),
     "fidelity": _Form(
-        "length^2", "mean b^2, from B, the input, to A, the output", lambda x, y, _, n: _one_way(y, x, n)
+        "length^2", "mean b^2, from B, the input, to A, the output", lambda x, y, _, n: fidelity(y, x, n_threads=n)
     ),
     "dtu-accuracy": _Form("length", "mean of a below 20, A first thinned to 0.2", _dtu("accuracy")),
     "dtu-completeness": _Form("length", "mean of b below 20, A first thinned to 0.2", _dtu("completeness")),
@@ -114,12 +115,6 @@ _FORMS = {
         "1", "share of b below {} after voxels of half of it", _scene("recall"), "the scene's threshold", True
     ),
 }
-
-
-def _one_way(x: Any, y: Any, n_threads: int | None) -> Any:
-    from .completion import fidelity
-
-    return fidelity(x, y, n_threads=n_threads)
 
 
 def names() -> list[str]:

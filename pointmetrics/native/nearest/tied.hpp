@@ -139,6 +139,7 @@ NK_INLINE void search_tied_dim(const Weighted<T>& from, const Weighted<T>& to, s
   group.leaf = -1;
   group.with_normals = to.leaf_normals != nullptr;
   for (std::int64_t leaf = begin; leaf < end; ++leaf) {
+    nativekit::stop_if_asked();  // ties can make a leaf take long
     const int count = load_leaf<T, D>(from.tree, leaf, &group);
     search_group<T, D>(to.tree, &group);
     if (group.with_normals) weigh<T, D>(to, &group);
