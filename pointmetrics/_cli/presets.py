@@ -74,6 +74,8 @@ def run(settings: Settings) -> int:
     _tell_missing(preset, values, settings.quiet)
     rich = settings.output is None and terminal.shows_tables()
     output.write(_lay_out(preset, values, rows, counted, settings, rich), settings.output)
+    if preset.name == "pu-gan":
+        _tell_mixed(rows, settings.quiet)
     failed = [row for row in rows if row.error is not None]
     for row in failed:
         terminal.note(f"{row.name}: {row.error}")
@@ -164,10 +166,35 @@ def _tell_missing(preset: Preset, values: dict[str, float | None], quiet: bool) 
         )
 
 
+def _tell_mixed(rows: list[_Row], quiet: bool) -> None:
+    """Tell of a mean over disks of meshes and disks of the unit sphere."""
+    done = [row for row in rows if row.error is None]
+    bare = [row.name for row in done if row.values["P2F x1e3"] is None]
+    if 0 < len(bare) < len(done):
+        terminal.note(
+            f"{len(bare)} of {len(done)} truths have no mesh ({bare[0]}), and other disks: compare them apart", quiet
+        )
+
+
+def _categories(preset: Preset, rows: list[_Row]) -> dict[str, dict[str, float | None]]:
+    """Return the means of each folder of pairs, where the table has categories and all pairs are in folders."""
+    done = [row for row in rows if row.error is None]
+    if not preset.per_category or not done or any("/" not in row.name for row in done):
+        return {}
+    of: dict[str, list[_Row]] = {}
+    for row in done:
+        of.setdefault(row.name.rpartition("/")[0], []).append(row)
+    return {
+        name: {column.title: _mean([row.values[column.title] for row in some]) for column in preset.columns}
+        for name, some in sorted(of.items())
+    }
+
+
 def _lay_out(
     preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings, rich: bool
 ) -> str:
     titles = [column.title for column in preset.columns]
+    categories = _categories(preset, rows)
     if settings.layout == "json":
         return output.to_json(
             {
@@ -189,6 +216,7 @@ def _lay_out(
                     "seed": settings.options.seed,
                 },
                 "values": _finite(values),
+                "categories": {name: _finite(means) for name, means in categories.items()},
                 "pairs": [
                     {"name": row.name, "values": _finite(row.values) if row.error is None else None, "error": row.error}
                     for row in rows
@@ -198,9 +226,15 @@ def _lay_out(
     if settings.layout == "csv":
         lines = [[row.name, *(row.values.get(title) for title in titles), row.error] for row in rows]
         return output.to_csv(["pair", *titles, "error"], [*lines, ["mean", *(values[title] for title in titles), None]])
-    cells = ["-" if values[title] is None else f"{values[title]:#.4g}" for title in titles]
+
+    def cells(means: dict[str, float | None]) -> list[str]:
+        return ["-" if means[title] is None else f"{means[title]:#.4g}" for title in titles]
+
     heading = f"{preset.name}: {preset.paper}\n{counted}\n{preset.notes}\n\n"
-    return heading + terminal.table(titles, [cells], range(len(titles)), rich=rich)
+    if categories:
+        table = [[name, *cells(means)] for name, means in [*categories.items(), ("mean", values)]]
+        return heading + terminal.table(["category", *titles], table, range(1, len(titles) + 1), rich=rich)
+    return heading + terminal.table(titles, [cells(values)], range(len(titles)), rich=rich)
 
 
 def _finite(values: dict[str, float | None]) -> dict[str, float | None]:

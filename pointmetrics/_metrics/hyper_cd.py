@@ -25,8 +25,8 @@ def _side(side: Clouds, sq_dist: Array, alpha: float, floor: float) -> tuple[Arr
     if floor > 0:
         z = xp.maximum(z, floor)
     root = z + 2
-    root *= z
     root = xp.sqrt(root, out=root)
+    root *= xp.sqrt(z)  # not of the product, which may be too large for float64
     z += root
     value = side.means(xp.log1p(z, out=z))
     coef = xp.where(above, root, np.inf)

@@ -39,6 +39,7 @@ class Preset:
 
     ``of`` says what a value is computed from: "pair" (tables average over pairs) or "sets" of clouds.
     ``sample_mesh`` is how many points the command line draws from files with faces; None takes their vertices.
+    ``per_category`` says that the paper has a row for each category: the command line, for each folder of clouds.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Preset:
     columns: tuple[Column, ...]
     notes: str
     sample_mesh: int | None = None
+    per_category: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +174,16 @@ _PRESETS = {
             "Yuan et al., PCN, 3DV 2018, and tables on its data set since",
             "pair",
             (_CD_L1, _DCD, _F1),
-            "Coordinates as they come: the data set is normalised. Averages over classes are those of their pairs.",
+            "Coordinates as they come: the data set is normalised. A folder is a category; the mean is over all pairs.",
+            per_category=True,
         ),
         Preset(
             "pointr",
             "Yu et al., PoinTr, ICCV 2021: ShapeNet-55 and -34",
             "pair",
             (_F1, _CD_L1, _CD_L2),
-            "Coordinates as they come: the data set is normalised.",
+            "Coordinates as they come: the data set is normalised. A folder is a category; the mean is over all pairs.",
+            per_category=True,
         ),
         Preset(
             "pu-gan",

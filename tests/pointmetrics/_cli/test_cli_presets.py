@@ -140,6 +140,39 @@ def test_what_is_missing_is_said(capsys, folders):
     assert "MMD x1e3: needs a folder of complete cars; --references names it" in shown.err
 
 
+@pytest.mark.parametrize("name", ["pcn", "pointr"])
+def test_folders_are_categories(capsys, tmp_path, name):
+    """A row each, as the papers' tables have them, and the mean over all pairs."""
+    rng, expected = np.random.default_rng(3), {}
+    for category, count in (("chair", 3), ("airplane", 1)):
+        for k in range(count):
+            pair = rng.random((2, 60, 3))
+            for side, cloud in zip(("A", "B"), pair, strict=True):
+                (tmp_path / side / category).mkdir(parents=True, exist_ok=True)
+                np.save(tmp_path / side / category / f"{k}.npy", cloud)
+            expected.setdefault(category, []).append(list(pm.measure_preset(name, *pair).values()))
+    folders = tmp_path / "A", tmp_path / "B"
+    found = table(capsys, *folders, "--preset", name)
+    assert list(found["categories"]) == ["airplane", "chair"]
+    for category, means in found["categories"].items():
+        np.testing.assert_allclose(list(means.values()), np.mean(expected[category], axis=0), rtol=1e-12)
+    every = [row for rows in expected.values() for row in rows]
+    np.testing.assert_allclose(list(found["values"].values()), np.mean(every, axis=0), rtol=1e-12)
+    lines = run(capsys, *folders, "--preset", name).out.splitlines()[-4:]
+    assert [line.split()[0] for line in lines] == ["category", "airplane", "chair", "mean"]
+    assert table(capsys, *folders, "--preset", "tanks-and-temples", "-t", 0.2)["categories"] == {}
+
+
+def test_means_over_truths_with_and_without_a_mesh_are_told_of(capsys, folders):
+    predictions, truths = folders
+    for name in NAMES:
+        np.save(predictions / f"{name}.npy", np.random.default_rng(1).random((3000, 3)) * [2, 2, 0])
+    (truths / "f2.npy").unlink()
+    (truths / "f2.obj").write_text(SQUARE)
+    shown = run(capsys, *folders, "--preset", "pu-gan")
+    assert "2 of 3 truths have no mesh (f1), and other disks: compare them apart" in shown.err
+
+
 def test_a_frame_that_cannot_be_read_parts_a_track(capsys, folders, tmp_path):
     """The frames beside it do not follow each other, and all else is still measured."""
     outputs, _ = folders
