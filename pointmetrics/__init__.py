@@ -40,7 +40,8 @@ from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
-from ._metrics.presets import Column, Preset, measure_preset, presets
+from ._metrics.preset_tables import Column, Preset
+from ._metrics.presets import measure_preset, presets
 from ._metrics.psnr import Distortion, Distortions, geometry_distortion, psnr_d1, psnr_d2
 from ._metrics.reconstruction import (
     Reconstruction,

@@ -12,7 +12,8 @@ import numpy as np
 
 from pointmetrics import __version__, sets
 from pointmetrics._metrics.chamfer import chamfer_distance
-from pointmetrics._metrics.presets import Preset, measure_preset, presets
+from pointmetrics._metrics.preset_tables import Preset
+from pointmetrics._metrics.presets import measure_preset, presets
 
 from . import PARTLY, Failure, clouds, output, terminal
 from .compare import check_unmatched
