@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmetrics import __version__, sets
+from pointmetrics import __version__, io, sets
 from pointmetrics._metrics.chamfer import chamfer_distance
 from pointmetrics._metrics.preset_tables import Preset
 from pointmetrics._metrics.presets import measure_preset, presets
@@ -103,11 +103,15 @@ def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float
     clouds.check_memory(a, b, settings.options)
     x, y = (clouds.read_cloud(path, settings.options, name, side) for side, path in enumerate((a, b)))
     mesh = None if y.mesh is None else (y.mesh.vertices, y.mesh.faces)
+    wanted = settings.preset == "mpeg-ctc" and settings.options.sample_mesh is None
+    normals = io.read_normals(b) if wanted else None
+    whole = normals is not None and len(normals) == len(y.points)  # nothing was left out
     return measure_preset(
         settings.preset,
         x.points,
         y.points,
         mesh=mesh,
+        normals=(None, normals) if whole else None,
         peak=settings.peak,
         threshold=settings.threshold,
         n_threads=settings.jobs,

@@ -97,7 +97,7 @@ _FORMS = {
         "length",
         "imbalance times clutter of A, disks of the share {} of an area of pi",
         lambda x, y, share, n: uniformity(x, percentages=[share], n_threads=n)[0],
-        "the share of the surface",
+        "the surface's share",
     ),
     "fidelity": _Form(
         "length^2", "mean b^2, from B, the input, to A, the output", lambda x, y, _, n: fidelity(y, x, n_threads=n)

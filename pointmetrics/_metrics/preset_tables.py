@@ -223,8 +223,8 @@ PRESETS = {
                     "psnr_d2(x, y, peak=peak, return_details=True).hausdorff_psnr",
                 ),
             ),
-            "Points that coincide count once. Normals of the original are estimated from 16 neighbours where none are "
-            "given, and handed to the reconstruction as pc_error does. The peak is 1023, of 10 bits, unless given.",
+            "Points that coincide count once. Normals of the original are those of its ply file, or of 16 neighbours, "
+            "and handed to the reconstruction as pc_error does. The peak is 1023, of 10 bits, unless given.",
         ),
         Preset(
             "pcn-kitti",

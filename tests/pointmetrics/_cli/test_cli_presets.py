@@ -140,6 +140,26 @@ def test_what_is_missing_is_said(capsys, folders):
     assert "MMD x1e3: needs a folder of complete cars; --references names it" in shown.err
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_normals_of_the_original_are_those_of_its_file(capsys, tmp_path, binary):
+    rng = np.random.default_rng(4)
+    x, y, normals = rng.random((3, 200, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    rows = np.column_stack([y, normals]).astype("<f4")
+    kind = "binary_little_endian" if binary else "ascii"
+    names = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    head = f"ply\nformat {kind} 1.0\nelement vertex {len(y)}\n{names}end_header\n"
+    body = rows.tobytes() if binary else "\n".join(" ".join(map(repr, row)) for row in rows.tolist()).encode()
+    (tmp_path / "y.ply").write_bytes(head.encode() + body)
+    np.testing.assert_array_equal(pm.io.read_normals(tmp_path / "y.ply"), normals)
+    assert pm.io.read_normals(tmp_path / "x.npy") is None
+    found = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc")["values"]
+    expected = pm.psnr_d2(x.astype(float), y.astype(float), peak=1023, normals=(None, normals))
+    np.testing.assert_allclose(found["D2 PSNR"], expected, rtol=1e-12)
+    few = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)["values"]
+    assert np.isfinite(few["D2 PSNR"])
+
+
 @pytest.mark.parametrize("name", ["pcn", "pointr"])
 def test_folders_are_categories(capsys, tmp_path, name):
     """A row each, as the papers' tables have them, and the mean over all pairs."""
