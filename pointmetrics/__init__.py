@@ -24,12 +24,13 @@ from typing import Any
 
 from imondrian._kit import old_names as _old_names
 
-from ._backends.conventions import Convention, conventions
+from ._backends.conventions import Convention
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
 from ._metrics.completion import consistency, fidelity, total_mutual_difference, unidirectional_hausdorff_distance
 from ._metrics.dcd import density_aware_chamfer_distance
+from ._metrics.definitions import Definition, conventions
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
 from ._metrics.f_score import FScore, f_score
@@ -39,8 +40,9 @@ from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
-from ._metrics.presets import Column, Preset, measure_preset, presets
-from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
+from ._metrics.preset_tables import Column, Preset
+from ._metrics.presets import measure_preset, presets
+from ._metrics.psnr import Distortion, Distortions, geometry_distortion, psnr_d1, psnr_d2
 from ._metrics.reconstruction import (
     Reconstruction,
     accuracy_completeness,
@@ -64,7 +66,9 @@ __all__ = [
     "Column",
     "Comparison",
     "Convention",
+    "Definition",
     "Distortion",
+    "Distortions",
     "EmdApproximation",
     "EmdAudit",
     "EmdResult",
@@ -93,6 +97,7 @@ __all__ = [
     "f_score",
     "farthest_points",
     "fidelity",
+    "geometry_distortion",
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info",

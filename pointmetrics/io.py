@@ -32,7 +32,7 @@ from ._io.packed import unpack_gzip
 from ._io.table import Columns
 from ._io.text import read_obj, read_off
 
-__all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh", "write_points"]
+__all__ = ["Mesh", "read_mesh", "read_normals", "read_points", "sample_mesh", "write_points"]
 
 _Path = str | Path
 _Pick = Callable[[int], Any] | None  # the rows wanted of so many
@@ -92,6 +92,40 @@ def _read(path: Path, pick: _Pick, columns: Columns | None = None) -> Mesh:
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError(f"{path}: a face refers to a vertex that is not among the {len(vertices)}")
     return Mesh(vertices, faces)
+
+
+def read_normals(path: _Path) -> np.ndarray | None:
+    """Read the normals of a cloud's points from a ply file (nx, ny, nz), also compressed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that :func:`read_points` reads.
+
+    Returns
+    -------
+    float64 array (n, 3) or None
+        As they stand there, in the order of the points; None where there are none, or in another format.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, pointmetrics as pm
+    >>> head = "ply\\nformat ascii 1.0\\nelement vertex 1\\n"
+    >>> names = "".join(f"property float {name}\\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "one.ply")
+    >>> _ = path.write_text(head + names + "end_header\\n5 6 7 0 0 1\\n")
+    >>> pm.io.read_normals(path)
+    array([[0., 0., 1.]])
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if _READERS.get(suffix.removesuffix(".gz")) is not _io_ply.read:
+        return None
+    data = _contents(path, suffix, scattered=False)
+    try:
+        return _io_ply.read_normals(unpack_gzip(data) if suffix.endswith(".gz") else data)
+    except (ValueError, LookupError, ArithmeticError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def suffix_of(path: Path) -> str:

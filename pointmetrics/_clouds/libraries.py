@@ -156,6 +156,7 @@ _DIFFERENTIABLE = (
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info_chamfer_distance",
+    "uniformity",
 )
 
 
