@@ -5,7 +5,8 @@ lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 a
 integers become float64, half precision and masked values are refused. Where the squares of float32
 coordinates would leave float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays
 and torch tensors come back as what they were; those on a CUDA device are computed on it (:func:`info` says
-whether it can be used).
+whether it can be used). Clouds of Open3D, trimesh and PyVista count as numpy arrays of their points, PyTorch3D's
+``Pointclouds`` as lists of tensors; their meshes go where a mesh is wanted, and stand for their vertices elsewhere.
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers

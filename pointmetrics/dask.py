@@ -33,6 +33,7 @@ except ImportError as error:
 from . import io, sets
 from ._backends.cpu.backend import CPU
 from ._clouds.arrays import read_clouds
+from ._clouds.objects import points_of
 from ._metrics.compare import compare
 from ._sets.matrix import Metric, check_metric
 from ._sets.nearest import nearest_in_matrices
@@ -254,6 +255,7 @@ def _blocks(clouds: Any, name: str, block: int) -> tuple[list[Delayed], list[int
     _check_block(block)
     if isinstance(clouds, da.Array):
         return _chunks(clouds, name)
+    clouds = points_of(clouds, name)
     is_sequence = hasattr(clouds, "__len__") and hasattr(clouds, "__getitem__")
     if not is_sequence or isinstance(clouds, (str, bytes, Delayed)):
         raise TypeError(

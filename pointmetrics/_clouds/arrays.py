@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -23,7 +21,8 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array, Backend
 from pointmetrics._io.npy import lies_across
 
-from .libraries import NUMPY, SHAPES, Library, half_message, to_native
+from .libraries import NUMPY, SHAPES, Library, half_message, to_native, warn_user
+from .objects import points_of, refuse_unknown
 
 _MAX_POINTS = 2**31 - 2
 
@@ -265,9 +264,12 @@ def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
         return _Draft(x._clouds, []), x._library
+    x = points_of(x, name)
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
         return _draft_list(x, name, lengths)
     array, library = to_native(x, name)
+    if array.ndim == 0 and array.dtype.kind in "OSU":
+        refuse_unknown(x, name)
     return _draft_array(array, name, lengths, library), library
 
 
@@ -299,14 +301,6 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns:
         clouds = replace(clouds, offsets=np.concatenate([[0], np.cumsum(counts)]))
         clouds = replace(clouds, points=clouds.points[clouds.rows_in_use()])
     return _Draft(clouds, [(clouds.points, points, name)])
-
-
-def warn_user(message: str) -> None:
-    """Warn, as from the line that called this package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pointmetrics":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:

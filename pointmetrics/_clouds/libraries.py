@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -218,6 +219,8 @@ def _explain(error: MemoryError, function: Callable[..., Any], args: tuple[Any, 
 def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
     torch, cupy = loaded("torch"), loaded("cupy")
     for x in args:
+        if hasattr(x, "points_list"):  # PyTorch3D's Pointclouds
+            x = x.points_list()
         while isinstance(x, (list, tuple)) and len(x) > 0:
             x = x[0]
         if cupy is not None and isinstance(x, cupy.ndarray):
@@ -227,6 +230,14 @@ def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
 
             return torch_stream(torch, x.device)
     return nullcontext()
+
+
+def warn_user(message: str) -> None:
+    """Warn, as from the line that called this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pointmetrics":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def half_message(name: str, dtype: str) -> str:

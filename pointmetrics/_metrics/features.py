@@ -11,6 +11,7 @@ import numpy as np
 from pointmetrics._backends.conventions import conventions
 from pointmetrics._clouds.arrays import Pair, check_number, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.objects import points_of
 
 from . import chamfer as _chamfer
 from . import dcd as _dcd
@@ -105,6 +106,7 @@ def _as_list(references: Any) -> list[Any]:
         return []
     if isinstance(references, PreparedCloud):
         return [references]
+    references = points_of(references, "reference")
     if isinstance(references, (list, tuple)) and all(
         np.ndim(r) == 2 or isinstance(r, PreparedCloud) for r in references
     ):
