@@ -79,6 +79,7 @@ __all__ = [
     "Preset",
     "RayErrors",
     "Reconstruction",
+    "Table",
     "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
@@ -111,6 +112,7 @@ __all__ = [
     "ray_depth_errors",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "table",
     "tanks_and_temples",
     "thin_points",
     "total_mutual_difference",
@@ -122,9 +124,12 @@ __all__ = [
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
 _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
+_LATER = {"Table": "_tables.table", "table": "_tables.build"}  # they stand on the metrics and on files
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     if name in _MODULES:
         try:
             return import_module(f".{name}", __name__)
@@ -135,4 +140,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_LATER, *_MODULES})

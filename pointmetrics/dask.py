@@ -217,16 +217,12 @@ def compare_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], **opti
     ValueError
         No folder, no file of a known format, or no name in common.
     """
-    from ._cli import Failure
-    from ._cli.folders import match
+    from ._tables.folders import match
 
     for name, folder in (("a", a), ("b", b)):
         if not Path(folder).is_dir():
             raise ValueError(f"{name} must be a folder, got {os.fspath(folder)!r}")
-    try:
-        matched = match(Path(a), Path(b))
-    except Failure as problem:
-        raise ValueError(str(problem)) from None
+    matched = match(Path(a), Path(b))
     for only, folder in ((matched.only_a, a), (matched.only_b, b)):
         if only:
             more = f" and {len(only) - 10} more" if len(only) > 10 else ""

@@ -56,6 +56,29 @@ def parse_metric(name: str) -> _Measure:
     )
 
 
+def describe_metric(name: str) -> tuple[str, str, bool]:
+    """Return a known metric's unit, its formula in a and b, and whether high is good."""
+    stem, _, direction = name.partition(":")
+    stem, _, number = stem.partition("@")
+    letters = {"x_to_y": "a", "y_to_x": "b"}
+    if stem in conventions():
+        definition = conventions()[stem]
+        power = "^2" if definition.power == 2 else ""
+        one = f"{definition.reduction} {letters.get(direction, '')}{power}"
+        return definition.units, one if direction in letters else definition.formula, False
+    if stem == "hausdorff":
+        what = "max" if number in ("", "1") else f"{float(number):g}-quantile"
+        sides = [letters[direction]] if direction in letters else ["a", "b"]
+        terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
+        return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
+    rate = {
+        "f-score": "2 P R / (P + R) of precision and recall at {}",
+        "precision": "share of a below {}",
+        "recall": "share of b below {}",
+    }[stem]
+    return "1", rate.format(number), True
+
+
 def _chamfer_value(pair: Pair, found: Found, name: str, direction: str) -> float:
     options = _chamfer.read_options(pair, name, None, direction, None)
     return float(_chamfer.value_of(pair, found, options)[0])
