@@ -168,7 +168,7 @@ def _lay_out(table: Table, settings: compare.Settings | presets.Settings, note: 
         ]
         content = {"program": f"pointmetrics {__version__}", "notes": note, "truth": str(settings.b)}
         return output.to_json(_finite(content | table.to_dict() | {"values": pairs}))
-    return f"{table.count():,} pairs of {settings.b}; {note}\n\n{table}"
+    return f"{table.count():,} pairs of {settings.b}; {note}\n\n{table}\n"
 
 
 def _finite(value: Any) -> Any:

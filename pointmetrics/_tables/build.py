@@ -69,9 +69,9 @@ def table(
     >>> worse = {name: clouds + 0.03 for name, clouds in classes.items()}
     >>> print(pm.table({"ours": noisy, "theirs": worse}, classes, metrics=["cd-l1"], scale=1e3))
     cd-l1 × 10³ ↓
-    method   cars   chairs   mean over classes   mean over pairs
-    ours    34.5*    34.6*               34.6*             34.6*
-    theirs  51.5     51.1                51.3              51.4
+    method  cars   chairs   mean over classes   mean over pairs
+    ours    34.6*    34.2*               34.4*             34.5*
+    theirs  51.7     51.1                51.4              51.6
     """
     named = dict(methods) if _is_named(methods, truth) else {_name(methods): methods}
     columns = [_column(name) for name in _read_names(metrics)]

@@ -174,7 +174,7 @@ class Table:
         }
 
     def __str__(self) -> str:
-        return markup.text(self.grids())
+        return markup.text(self.grids()).rstrip("\n")
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
