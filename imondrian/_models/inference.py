@@ -144,7 +144,7 @@ class Judgement:
         check_is_fitted(self, "forest_")
         return -self.forest_.expected_score(self._score_name())
 
-    def explain(self, X: Any, *, by_direction: bool = False) -> Any:
+    def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
         """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
 
         Parameters

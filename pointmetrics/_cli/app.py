@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from imondrian._kit.grouped_help import GroupedCommand
+from imondrian._kit.grouped_help import ExampleGroup, GroupedCommand
 from pointmetrics import __version__, sets
 from pointmetrics._clouds.arrays import thread_count
 from pointmetrics._metrics.presets import presets as table_presets
@@ -174,7 +174,15 @@ _writing = _writing_as()
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ExampleGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "pointmetrics compare scan.ply truth.ply --html report.html",
+        "pointmetrics compare ours/ baseline/ truth/ -f latex",
+        "pointmetrics compare --help",
+    ],
+)
 @click.version_option(__version__, prog_name="pointmetrics", message="%(prog)s %(version)s")
 @_debug
 def app() -> None:
@@ -226,6 +234,7 @@ _AUDIT_GROUPS = {
 @app.command(
     "compare",
     cls=GroupedCommand,
+    short_help="Compare clouds with the truth; tables for papers.",
     groups=_COMPARE_GROUPS,
     examples=[
         "pointmetrics compare scan.ply truth.ply -t 0.05 --html report.html",
@@ -233,7 +242,7 @@ _AUDIT_GROUPS = {
         "pointmetrics compare ours/ pcn=baseline/ truth/ -m cd-l1,f-score --scale cd-l1=1e3 -f latex",
     ],
 )
-@click.argument("a", nargs=-1, required=True)
+@click.argument("a", nargs=-1, required=True, type=_FILE)
 @click.argument("b", type=_FILE)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help=_METRICS_HELP)
 @click.option(
@@ -300,7 +309,7 @@ _AUDIT_GROUPS = {
 @_quiet
 @_debug
 def _compare(
-    a: tuple[str, ...],
+    a: tuple[Path, ...],
     metrics: tuple[str, ...],
     thresholds: tuple[float, ...],
     alpha: float,
@@ -330,7 +339,7 @@ def _compare(
     several = len(a) > 1 or settings["layout"] in methods.LAYOUTS
     if settings["scales"] and not several:
         raise click.UsageError("--scale is of several methods, -f latex and -f markdown")
-    folders = methods.read_methods(a) if several else {"": Path(a[0])}
+    folders = methods.read_methods(a) if several else {"": a[0]}
     scales = settings.pop("scales")
     settings["a"] = next(iter(folders.values()))
     if preset is not None:
@@ -376,7 +385,11 @@ def _preset_settings(given: dict[str, Any], thresholds: tuple[float, ...], **set
 
 
 @app.command(
-    "sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=["pointmetrics sets samples.npy references.npy -m emd"]
+    "sets",
+    cls=GroupedCommand,
+    short_help="Evaluate generated clouds: MMD, COV, 1-NNA, JSD.",
+    groups=_SETS_GROUPS,
+    examples=["pointmetrics sets samples.npy references.npy -m emd"],
 )
 @click.argument("samples", type=_FILE)
 @click.argument("references", type=_FILE)
@@ -442,7 +455,11 @@ def _sets(
 
 
 @app.command(
-    "audit", cls=GroupedCommand, groups=_AUDIT_GROUPS, examples=["pointmetrics audit a.npy b.npy --value 0.0173"]
+    "audit",
+    cls=GroupedCommand,
+    short_help="Find the definition behind a published number.",
+    groups=_AUDIT_GROUPS,
+    examples=["pointmetrics audit a.npy b.npy --value 0.0173"],
 )
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
@@ -484,7 +501,9 @@ def _audit(
     return audit.run(audit.Settings(options=options, **settings))
 
 
-@app.command("info")
+@app.command(
+    "info", cls=GroupedCommand, short_help="Show versions and what is installed.", examples=["pointmetrics info"]
+)
 @click.option("-f", "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_debug
 def _info(layout: str) -> int:
@@ -492,7 +511,12 @@ def _info(layout: str) -> int:
     return info.run(layout)
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    cls=GroupedCommand,
+    short_help="Show the metrics of two clouds, and a report.",
+    examples=["pointmetrics demo", "pointmetrics demo --output pictures/"],
+)
 @click.option(
     "--output",
     type=_FILE,

@@ -29,18 +29,17 @@ class Source:
     note: str
 
 
-def read_methods(arguments: Sequence[str]) -> dict[str, Path]:
+def read_methods(arguments: Sequence[Path]) -> dict[str, Path]:
     """Return folders by the method's name: what stands before ``=``, or else the folder's own."""
     found: dict[str, Path] = {}
-    paths = {argument: Path(argument) for argument in arguments}
-    for argument, path in paths.items():
-        name, equals, rest = argument.partition("=")
+    for path in arguments:
+        name, equals, rest = str(path).partition("=")
         if equals and name and not path.exists():
             name, path = name, Path(rest)
         else:
-            same = [other for other in paths.values() if other.resolve().name == path.resolve().name]
+            same = [other for other in arguments if other.resolve().name == path.resolve().name]
             name = path.resolve().name if len(same) == 1 else str(path)
-        if name in found or len(paths) < len(arguments):
+        if name in found:
             raise Failure(f"two methods have the name {name!r}: give them names, as in NAME={path}", USAGE)
         found[name] = path
     return found
