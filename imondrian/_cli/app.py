@@ -31,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
         return _tell(str(error), USAGE, prefix="")
     except click.UsageError as error:
         context = "" if error.ctx is None else f"\nTry '{error.ctx.command_path} --help'."
+        if error.ctx is not None and error.ctx.info_name == "stream" and "extra argument" in error.format_message():
+            context = "\nstream reads standard input: imondrian stream < FILE"
         return _tell(error.format_message() + context, USAGE)
     except click.ClickException as error:
         return _tell(error.format_message(), FAILED)

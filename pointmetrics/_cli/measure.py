@@ -111,7 +111,9 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
     except ValueError as error:
         text = str(error)
         raise Failure(
-            f"there is no metric {name!r}; known are {known_names()}" if text.startswith("metric must be") else text,
+            f"there is no metric {name!r}{_close(name)}; known are {known_names()}"
+            if text.startswith("metric must be")
+            else text,
             USAGE,
         ) from error
     unit, formula, good = _features.describe_metric(name)
@@ -146,3 +148,12 @@ def surface_distances(points: object, mesh_vertices: object, faces: object, n_th
         points, mesh_vertices, faces, return_details=True, n_threads=n_threads
     )
     return found
+
+
+def _close(name: str) -> str:
+    """Guess which metric a name stands for."""
+    from difflib import get_close_matches  # only for errors
+
+    names = [*conventions(), "dcd", *_LOSSES, "hausdorff", *_RATES, *_EMD, *_MESH]
+    close = get_close_matches(name.lower().replace("_", "-"), names, 1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -161,7 +161,8 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     y_draft, y_library = _draft(y, names[1], y_lengths)
     if x_library is not y_library and x_library != y_library:
         raise TypeError(
-            f"{names[0]} and {names[1]} must come from one library and device, got {x_library} and {y_library}"
+            f"{names[0]} and {names[1]} must come from one library and device, got {x_library} and {y_library}: "
+            f"bring one to the other's"
         )
     x_clouds, y_clouds = _settle([x_draft, y_draft])
     if isinstance(y, Prepared):
@@ -200,7 +201,7 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     if (x.kind == "single") != (y.kind == "single"):
         raise ValueError(
             f"{names[0]} and {names[1]} must both be single clouds or both batches, got "
-            f"{_describe(x)} and {_describe(y)}"
+            f"{_describe(x)} and {_describe(y)}; a PreparedCloud stands for every cloud of its side"
         )
     if len(x) != len(y):
         raise ValueError(f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}")
@@ -212,8 +213,10 @@ def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     if x.backend is not y.backend:
         raise TypeError(f"{names[0]} and {names[1]} must come from one library and device")
     if x.points.shape[1] != y.points.shape[1]:
+        low, wider = min((side.points.shape[1], other) for side, other in ((x, names[1]), (y, names[0])))
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same dimension d, got {x.points.shape[1]} and {y.points.shape[1]}"
+            f"{names[0]} and {names[1]} must have the same dimension d, got {x.points.shape[1]} and "
+            f"{y.points.shape[1]}: take the coordinates alone, as in {wider}[..., :{low}]"
         )
     if x.points.dtype != y.points.dtype:
         x, y = _as_float64(x), _as_float64(y)
@@ -268,8 +271,8 @@ def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
         return _draft_list(x, name, lengths)
     array, library = to_native(x, name)
-    if array.ndim == 0 and array.dtype.kind in "OSU":
-        refuse_unknown(x, name)
+    if array.dtype.kind in "OSU":
+        refuse_unknown(x, array, name)
     return _draft_array(array, name, lengths, library), library
 
 
@@ -380,7 +383,8 @@ def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
         return backend.xp.ascontiguousarray(array, dtype=wanted) if array.ndim else array
     if dtype.name in ("float16", "bfloat16"):
         raise TypeError(half_message(name, dtype.name))
-    raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
+    fields = "" if dtype.names is None else f": numpy.column_stack takes fields, {name}[{dtype.names[0]!r}] and so on"
+    raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}{fields}")
 
 
 def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:

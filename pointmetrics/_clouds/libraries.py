@@ -182,9 +182,9 @@ def on_callers_device(function: _F) -> _F:
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        if "cupy" not in sys.modules and "torch" not in sys.modules:
-            return function(*args, **options)
         try:
+            if "cupy" not in sys.modules and "torch" not in sys.modules:
+                return function(*args, **options)
             with _device_of((*args, *options.values())):
                 try:
                     return function(*args, **options)
@@ -203,6 +203,13 @@ def on_callers_device(function: _F) -> _F:
                 f"{error.argument} requires grad, and {function.__name__} has no gradient; "
                 f"pass {error.argument}.detach()"
             ) from None
+        except TypeError:
+            from imondrian._kit.call_mistakes import explained  # only here, so that importing stays quick
+
+            better = explained(function, f"{function.__name__}()", args, options)
+            if better is None:
+                raise
+            raise better from None
 
     return run  # type: ignore[return-value]
 

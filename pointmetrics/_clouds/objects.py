@@ -5,6 +5,7 @@ No such library is imported: their objects are told from others by what they off
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,14 @@ def _kind(x: Any) -> str:
     return f"{type(x).__module__.partition('.')[0]} {type(x).__name__}"
 
 
-def refuse_unknown(x: Any, name: str) -> None:
-    """Say what is wanted where numpy found no numbers in ``x`` at all."""
+def refuse_unknown(x: Any, array: np.ndarray, name: str) -> None:
+    """Say what is wanted where numpy found something else than numbers in ``x``."""
+    if array.ndim == 2 and hasattr(x, "columns"):
+        for column, values in zip(x.columns, array.T, strict=True):
+            if not all(isinstance(value, numbers.Real) for value in values):
+                raise TypeError(f"{name}[{column!r}] must be numbers: leave the columns out that are no coordinates")
+    if array.ndim != 0:
+        return
     if isinstance(x, (str, bytes)) or hasattr(x, "__fspath__"):
         raise TypeError(
             f"{name} must have {SHAPES}, got the {type(x).__name__} {x!r}: where that is a file, "

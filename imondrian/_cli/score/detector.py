@@ -104,6 +104,8 @@ class Detector:
             found = IsolationMondrianForest.load(path)
         except OSError as error:
             raise Failure(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise Failure(f"--model: {error}; --save FILE writes one") from error
         if not hasattr(found, "forest_"):
             raise Failure(f"{path}: holds a forest that is not fitted")
         names = getattr(found, "feature_names_in_", None)
