@@ -59,9 +59,12 @@ def benchmarks(path: Path) -> None:
     left.set_xticks(range(3), labels, fontsize=8)
     left.set(ylim=(0, 1), title="how well")
     left.legend(frameon=False, fontsize=8, loc="upper right")
-    speed = rows(page, "how fast, one thread")[::-1]
+    speed = rows(page, "how fast")[::-1]
     times = [float(row[3]) for row in speed]
-    names = [f"{row[0]}\nagainst {row[2].partition('ms ')[2] or row[2]}" for row in speed]
+    names = [
+        f"{row[0].replace('`', '')}\nagainst {row[2].split('s ', 1)[-1] if row[2][0].isdigit() else row[2]}"
+        for row in speed
+    ]
     colours = ["#33658a" if value >= 1 else "#d1495b" for value in times]
     right.barh(names, np.subtract(times, 1), left=1, color=colours)
     for place, value in enumerate(times):
