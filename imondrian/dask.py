@@ -153,7 +153,7 @@ def explain(forest: IsolationMondrianForest, X: Any, *, by_direction: bool = Fal
         return X.map_blocks(
             _apply,
             snapshot,
-            "explain",
+            "_contributions",
             by_direction=by_direction,
             dtype=np.float64,
             meta=np.empty((0, 0, 0) if by_direction else (0, 0)),
@@ -163,7 +163,7 @@ def explain(forest: IsolationMondrianForest, X: Any, *, by_direction: bool = Fal
         raise ValueError(
             "by_direction must be False for a dataframe: a frame has no third axis; give X.to_dask_array()"
         )
-    return X.map_partitions(_apply_frame, snapshot, "explain", meta=X._meta.astype(np.float64))
+    return X.map_partitions(_apply_frame, snapshot, "_contributions", meta=X._meta.astype(np.float64))
 
 
 def _each(forest: IsolationMondrianForest, X: Any, method: str, dtype: Any = np.float64) -> Any:

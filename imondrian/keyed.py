@@ -24,6 +24,7 @@ from ._forest.validation import positive_int
 from ._keyed.cache import Held, KeyMemory
 from ._keyed.pending_points import Young
 from ._keyed.store import KeyStore
+from ._kit.call_mistakes import explain_mistakes
 from ._models import prequential as _prequential
 from ._models.online import OnlineForest
 from ._models.prequential import Judged
@@ -112,6 +113,7 @@ class KeyedForest:
     True
     """
 
+    @explain_mistakes({"n_estimators": "n_trees", "random_state": "seed"})
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,

@@ -34,6 +34,7 @@ from imondrian._forest.validation import (
     retention,
     thread_count,
 )
+from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._persist.model_file import SavedModel, is_key
 
 from .wording import MOST_REASONS, NOT_READY, StoredPoints, telling_parts, why
@@ -63,6 +64,7 @@ class OnlineForest(SavedModel):
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
+    @explain_mistakes({"n_estimators": "n_trees", "random_state": "seed", "window_size": "window"})
     def __init__(
         self,
         n_trees: int = 100,

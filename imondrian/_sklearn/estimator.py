@@ -14,12 +14,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from imondrian._conformal.calibration import Calibration, room_for_drawn
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import refuse_others
+from imondrian._forest.numbers import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import AUTO_OFFSET, Score, Window, lowest_share, resolve_score
 from imondrian._forest.types import Floats, Integers
 from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
+from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.inference import Judgement
 from imondrian._models.settings import Settings, reserved_bytes
 from imondrian._persist.model_file import SavedModel
@@ -170,6 +171,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         "_calibration": dict,
     }
 
+    @explain_mistakes({"n_trees": "n_estimators", "seed": "random_state", "window_size": "window"})
     def __init__(
         self,
         n_estimators: int = 100,
@@ -371,7 +373,12 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
         # A value too large for float32 is refused as infinite, in one voice; sums of finite ones may leave the range.
         with np.errstate(over="ignore", invalid="ignore"):
-            return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+            try:
+                return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+            except ValueError as error:
+                if "infinity" not in str(error):
+                    raise
+                raise ValueError(f"{error}{first_infinity(X)}") from None
 
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""

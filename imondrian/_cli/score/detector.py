@@ -104,6 +104,8 @@ class Detector:
             found = IsolationMondrianForest.load(path)
         except OSError as error:
             raise Failure(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise Failure(f"--model: {error}; --save FILE writes one") from error
         if not hasattr(found, "forest_"):
             raise Failure(f"{path}: holds a forest that is not fitted")
         names = getattr(found, "feature_names_in_", None)
@@ -134,6 +136,12 @@ class Detector:
         score = self.settings.score
         scores = self.forest.scores(X, score, self.n_jobs)
         return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores)
+
+    def share_called(self) -> float | None:
+        """Return the share of usual rows that the threshold calls outliers; None where the forest kept none to tell."""
+        return self.calibration.share_above(
+            self.threshold, self.forest, self.settings.score, self.settings.grow, self.n_jobs
+        )
 
     def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
         """Return in words why rows have their scores."""
