@@ -184,7 +184,7 @@ class ExportedForest:
 
 
 def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
-    from ._sklearn.estimator import IsolationMondrianForest  # here, since it imports scikit-learn
+    from ._sklearn.estimator import IsolationMondrianForest, model_of  # here, since it imports scikit-learn
 
     if not isinstance(forest, IsolationMondrianForest):
         hint = ": pass model.to_estimator()" if hasattr(forest, "to_estimator") else ""
@@ -192,7 +192,7 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {_FLOATS}, got {dtype!r}")
     with gate_of(forest).reading:
-        trees, _ = forest._fitted()
+        trees = model_of(forest).forest
         if (score := forest.get_params()["score"]) != "depth":
             raise ValueError(
                 f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and "

@@ -374,6 +374,8 @@ class OnlineForest(SavedModel):
         """
         import copy
 
+        from imondrian._sklearn.estimator import model_of
+
         with gate_of(estimator).reading:
             estimator.forest_.require_learning("continuing on a stream")
             forest: Forest = copy.deepcopy(estimator.forest_)
@@ -395,7 +397,7 @@ class OnlineForest(SavedModel):
         model._forest = forest
         if model._recent is not None:
             with gate_of(estimator).reading:
-                model._recent.push(estimator._calibration.for_stream(forest, model._score))
+                model._recent.push(model_of(estimator).calibration.for_stream(forest, model._score))
         return model
 
     @reading
@@ -403,7 +405,9 @@ class OnlineForest(SavedModel):
         """Return the forest as a fitted scikit-learn estimator, which has its own copy."""
         import copy
 
-        from imondrian._sklearn.estimator import IsolationMondrianForest
+        from imondrian._conformal.calibration import Calibration
+        from imondrian._models.batch import BatchModel
+        from imondrian._sklearn.estimator import IsolationMondrianForest, put_around
 
         if self._forest is None:
             raise ValueError("the model has learnt nothing yet")
@@ -417,10 +421,10 @@ class OnlineForest(SavedModel):
             max_bytes=self.max_bytes,
             random_state=self.seed,
         )
-        estimator._take(copy.deepcopy(self._forest), list(self._keys))
+        found = BatchModel(copy.deepcopy(self._forest), Calibration())
         if self._recent is not None:
-            estimator._calibration.push(self._recent.in_order(), self._score)
-        return estimator
+            found.calibration.push(self._recent.in_order(), self._score)
+        return put_around(estimator, found, list(self._keys))
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -442,8 +446,12 @@ class OnlineForest(SavedModel):
         if calibration is not None and calibration != held:
             raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
 
-    def _check_loaded(self) -> None:
-        """Raise ValueError where attributes from a file contradict each other."""
+    def _file_state(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name in self._FITTED}
+
+    def _take_state(self, fitted: dict[str, Any]) -> None:
+        """Become what another had learnt; ValueError where parts of it contradict each other."""
+        self.__dict__.update(fitted)
         forest = self._forest
         if forest is not None:
             forest.require_learning("going on with a stream")

@@ -94,14 +94,19 @@ class Settings:
         )
 
     def grow(
-        self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, drawn: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        states: np.ndarray,
+        size: int,
+        drawn: np.ndarray | None = None,
     ) -> Forest:
-        """Build trees from samples of X; ``drawn``, if given, receives the numbers of their rows."""
+        """Build trees from samples of ``size`` rows of X; ``drawn``, if given, receives their numbers."""
         return Forest.build(
             X,
             weight,
             states,
-            self.sample_size(len(X)),
+            size,
             scaled=self.scaled,
             boxes=self.score == "insertion",
             spaced=self.spaced,

@@ -153,6 +153,5 @@ def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]) -> Onlin
     for name, value in state.items():
         if not isinstance(value, model._FITTED[name]):
             raise ValueError(f"damaged: {name} cannot be {value!r:.80}")
-        setattr(model, name, value)
-    model._check_loaded()
+    model._take_state(state)
     return model

@@ -51,8 +51,12 @@ class SavedModel:
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
         """Raise ValueError where parameters ask for more room than the attributes of a file take."""
 
-    def _check_loaded(self) -> None:
-        """Raise ValueError where attributes from a file contradict each other."""
+    def _file_state(self) -> dict[str, Any]:
+        """Return what was learnt, by the names in ``_FITTED``; nothing if nothing was."""
+        raise NotImplementedError
+
+    def _take_state(self, fitted: dict[str, Any]) -> None:
+        """Become what another had learnt, whose types are right; ValueError where parts of it contradict each other."""
         raise NotImplementedError
 
     @reading
@@ -80,8 +84,7 @@ class SavedModel:
             A parameter is not valid, or is an object that a file cannot hold; or a feature's key is neither None,
             bool, int, float, str, nor a tuple of these; or the model is damaged.
         """
-        parameters, found = self._file_parameters(), vars(self)
-        state = {"parameters": parameters, "fitted": {name: found[name] for name in self._FITTED if name in found}}
+        state = {"parameters": self._file_parameters(), "fitted": self._file_state()}
         arrays: dict[str, np.ndarray] = {}
         encoded = _encode(state, "", arrays)
         cls: Any = next(each for each in type(self).__mro__ if "_FILE_CLASS" in vars(each))
@@ -126,7 +129,7 @@ class SavedModel:
             if left:
                 raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
             model = _model(cls, state)
-            model._check_loaded()
+            model._take_state(_checked(cls, state["fitted"]))
         except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
         return model
@@ -140,15 +143,18 @@ def _model(cls: type[Model], state: Any) -> Model:
     ):
         raise ValueError("the state must have the members parameters and fitted, and no other")
     cls._check_state(state["parameters"], state["fitted"])
-    model = cls(**state["parameters"])
+    return cls(**state["parameters"])
+
+
+def _checked(cls: type[SavedModel], fitted: dict[str, Any]) -> dict[str, Any]:
+    """Return what was learnt if each part of it is of the type that the class names."""
     types = cls._FITTED
-    for name, value in state["fitted"].items():
+    for name, value in fitted.items():
         if name not in types:
             raise ValueError(f"{cls.__name__} has no fitted attribute {name!r}")
         if not isinstance(value, types[name]) or (isinstance(value, bool) and types[name] is not bool):
             raise ValueError(f"{name} cannot be {value!r:.80}")
-        setattr(model, name, value)
-    return model
+    return fitted
 
 
 # -- to JSON and arrays ----------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
         "threshold": detector.threshold,
         "outliers": scored.n_outliers,
         "fdr": settings.fdr,
-        "calibration": detector.calibration.source,
+        "calibration": detector.model.calibration.source,
     }
     verb = "is" if scored.n_outliers == 1 else "are"
     which = (

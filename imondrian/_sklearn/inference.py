@@ -4,41 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.rwlock import gate_of, reading
+from imondrian._forest.scoring import resolve_score
 from imondrian._forest.types import Booleans, Floats
 from imondrian._forest.validation import open_share, positive_int, thread_count
-
-from .wording import MOST_REASONS, StoredPoints, telling_parts, why
+from imondrian._models.settings import Settings
+from imondrian._models.wording import MOST_REASONS
 
 if TYPE_CHECKING:
-    from imondrian._conformal.calibration import Calibration
-    from imondrian._forest.forest import Forest
+    import numpy as np
 
-    from .settings import Settings
+    from imondrian._models.batch import BatchModel
 
 
-class Judgement:
+class Inference:
     """The part of :class:`imondrian.IsolationMondrianForest` that judges rows, and explains scores."""
 
     if TYPE_CHECKING:
-        forest_: Forest
-        _calibration: Calibration
         n_jobs: int | None
 
-        def _fitted(self) -> tuple[Forest, int]: ...
-        def _settings(self) -> Settings: ...
-        def _score_name(self) -> str: ...
-        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray: ...
+        def _fitted(self) -> BatchModel: ...
+        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray: ...
 
     @property
     def calibration_(self) -> str:
         """Where ``p_values`` come from: "split", "cross" or "prequential"."""
-        self._fitted()
-        return self._calibration.source
+        return self._fitted().calibration.source
 
     @reading
     def p_values(self, X: Any) -> Floats:
@@ -99,14 +91,11 @@ class Judgement:
         >>> bool(p[0] > 0.5 and p[1] < 0.01)
         True
         """
-        forest, n_threads = self._fitted()
-        settings = self._settings()
+        model, settings = self._fitted(), Settings.of(self.__dict__)
         if is_on_device(X):
-            with device_rows(self, X, forest.dtype) as rows:
-                found = self._calibration.p_values(rows, forest, settings.score, settings.grow, n_threads)
-                return rows.give_back(found)
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
+            with device_rows(self, X, model.forest.dtype) as rows:
+                return rows.give_back(model.p_values(rows, settings))
+        return model.p_values(self._validated(X, model.forest.dtype, settings.n_threads), settings)
 
     def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
@@ -140,8 +129,7 @@ class Judgement:
     @reading
     def expected_score_(self) -> float:
         """Score of the mean over the points in the trees; what explanations add up from."""
-        check_is_fitted(self, "forest_")
-        return -self.forest_.expected_score(self._score_name())
+        return -self._fitted().forest.expected_score(resolve_score(self.__dict__["score"]))
 
     @reading
     def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
@@ -176,10 +164,9 @@ class Judgement:
         the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
         "insertion" O(depth * n_features), after O(nodes) a call.
         """
-        check_is_fitted(self, "forest_")
-        n_threads = thread_count(self.n_jobs)
-        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
-        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
+        forest, n_threads = self._fitted().forest, thread_count(self.n_jobs)
+        X = self._validated(X, forest.dtype, n_threads)
+        parts, _ = forest.explain(X, resolve_score(self.__dict__["score"]), n_threads)
         return -parts if by_direction else -parts.sum(axis=2)
 
     def why(self, X: Any, *, most: int = MOST_REASONS) -> list[str]:
@@ -215,12 +202,8 @@ class Judgement:
         """
         most = positive_int("most", most)
         p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)
-        rows = self._validated(X, self.forest_.dtype, n_threads, reset=False)
+        model = self._fitted()
+        rows = self._validated(X, model.forest.dtype, n_threads)
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
-            parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
-            points = StoredPoints(self.forest_)
-        return [
-            why(points, row, pair, names, p_value, most)
-            for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)
-        ]
+            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)

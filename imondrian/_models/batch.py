@@ -1,0 +1,151 @@
+"""The model of tables: a fitted forest and what goes with it. Rows come checked, in the forest's precision."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from imondrian._conformal.calibration import Calibration, room_for_drawn
+from imondrian._cuda.rows import DeviceRows
+from imondrian._forest.forest import Forest
+from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
+from imondrian._forest.undo import undo_of
+
+from .settings import Settings, reserved_bytes
+from .wording import StoredPoints, telling_parts, why
+
+
+class BatchModel:
+    """What is fitted. Settings come with each call, since those of an estimator may change in between.
+
+    Parameters
+    ----------
+    forest : Forest or ImportedForest
+    calibration : Calibration
+        What p-values are read from.
+    max_samples : int
+        Rows that ``fit`` gave each tree.
+    offset : float
+        Outliers have scores below it (**low is abnormal**, as for scikit-learn; forests have the other sign).
+    """
+
+    def __init__(
+        self, forest: Forest, calibration: Calibration, max_samples: int = 0, offset: float = AUTO_OFFSET
+    ) -> None:
+        self.forest, self.calibration, self.max_samples, self.offset = forest, calibration, max_samples, offset
+
+    @classmethod
+    def empty(cls, n_features: int, dtype: np.dtype, settings: Settings) -> BatchModel:
+        """Return a model that has learnt nothing yet."""
+        return cls(settings.empty_forest(n_features, dtype), Calibration())
+
+    @classmethod
+    def fit(cls, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> BatchModel:
+        """Build every tree from a sample of X; with a window, let them learn X in order."""
+        n, n_features = X.shape
+        size = settings.sample_size(n)
+        if settings.retention.points is not None:
+            model = cls.empty(n_features, X.dtype, settings)
+            settings.learn(model.forest, model.calibration, X, weight)
+        else:
+            settings.check_sample_fits(n, n_features, X.itemsize)
+            states = settings.states()
+            drawn = room_for_drawn(n, size, len(states), weight)
+            forest = settings.grow(X, weight, states, size, drawn)
+            model = cls(forest, Calibration.of_fit(X, weight, drawn, states))
+        model.max_samples = size
+        if settings.contamination is not None:
+            model.offset = model.quantile(X, weight, settings)
+        return model
+
+    def learn(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> None:
+        """Learn rows in order; the model stays as it was if that fails."""
+        before = self.__dict__.copy()
+        with undo_of(self.forest, len(X)) or nullcontext() as undo:
+            try:
+                if undo is not None:
+                    self.calibration = self.calibration.branch()
+                settings.learn(self.forest, self.calibration, X, weight)
+                self._renew_offset(settings)
+            except BaseException:
+                self.__dict__ = before
+                raise
+
+    def forget(self, X: np.ndarray, missing_ok: bool, settings: Settings) -> None:
+        """Remove each row once from every tree that holds it; ValueError, and nothing happens, if none does."""
+        forest = self.forest
+        if not missing_ok:
+            forest.require_held(X, None, settings.n_threads)
+        calibration = self.calibration.branch()
+        calibration.forget(X)
+        before, n_updates = self.__dict__.copy(), forest.n_updates
+        with undo_of(forest, len(X)) or nullcontext() as undo:
+            try:
+                self.calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
+                forest.forget(X, settings.n_threads)
+                self._renew_offset(settings)
+            except BaseException:
+                if undo is not None or forest.n_updates == n_updates:
+                    self.__dict__ = before
+                raise
+
+    def _renew_offset(self, settings: Settings) -> None:
+        """Set the offset as after learning: of what was given to ``fit`` a stream has only what it kept."""
+        self.offset = AUTO_OFFSET
+        if settings.contamination is not None:
+            points, mass = self.forest.stored_points()
+            if len(points):
+                self.offset = self.quantile(points, mass, settings)
+
+    def quantile(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> float:
+        """Return the score that the share ``contamination`` of the rows stay below."""
+        assert settings.contamination is not None
+        scores = self.scores(X, settings.score, settings.n_threads)
+        return lowest_share(-scores, weight, settings.contamination)
+
+    # -- what it says of rows: high scores are anomalous here --------------------------------------
+
+    def scores(self, X: np.ndarray, score: str, n_threads: int) -> np.ndarray:
+        """Return the score of each row."""
+        return self.forest.scores(X, score, n_threads)
+
+    def p_values(self, X: np.ndarray | DeviceRows, settings: Settings, scores: np.ndarray | None = None) -> np.ndarray:
+        """Return the p-value of each row; ``scores`` are the rows' own, where they are known already."""
+
+        def grow(rows: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
+            return settings.grow(rows, weight, states, settings.sample_size(len(rows)))
+
+        return self.calibration.p_values(X, self.forest, settings.score, grow, settings.n_threads, scores)
+
+    def judge(self, X: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score and the p-value of each row."""
+        scores = self.scores(X, settings.score, settings.n_threads)
+        return scores, self.p_values(X, settings, scores)
+
+    def why(
+        self, X: np.ndarray, p_values: np.ndarray, names: Sequence[Any], score: str, n_threads: int, most: int
+    ) -> list[str]:
+        """Return in words why rows have their scores."""
+        points, parts = StoredPoints(self.forest), telling_parts(self.forest, X, score, n_threads)
+        return [
+            why(points, row, pair, names, p_value, most)
+            for row, pair, p_value in zip(X, parts, p_values.tolist(), strict=True)
+        ]
+
+    # -- the object itself -------------------------------------------------------------------------
+
+    def check_bytes(self, max_bytes: int | None) -> None:
+        """Raise ValueError where even an empty forest would pass ``max_bytes``."""
+        n_features = self.forest.n_features
+        reserved = reserved_bytes(n_features, self.forest.dtype.itemsize)
+        if max_bytes is not None and max_bytes < reserved:
+            raise ValueError(
+                f"max_bytes={max_bytes} does not go with {n_features} features, which take {reserved} beside the trees"
+            )
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + sys.getsizeof(self.forest) + sys.getsizeof(self.calibration)
