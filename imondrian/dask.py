@@ -33,7 +33,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._forest.rwlock import gate_of
-from ._sklearn.estimator import IsolationMondrianForest, fit_remote
+from ._sklearn.estimator import IsolationMondrianForest
+from ._sklearn.fitted import fit_remote
 
 if TYPE_CHECKING:
     from ._forest.forest import Forest

@@ -405,8 +405,9 @@ class ForestColumns:
             return None
         return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
-    def silent_features(self) -> list[int]:
+    def silent_features(self, n_threads: int = 1) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
+        self._ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
         header, points = self.columns["header"], self.columns["points"]
         trees = np.flatnonzero(header[:, _LEAVES] > 0)
         roots = header[trees, 0]

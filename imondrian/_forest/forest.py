@@ -6,7 +6,7 @@ Arguments are trusted here: the public classes validate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from .footprint import BLOCK
 from .scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 from .undo import undo_of
 from .validation import check_total_weight
-
-if TYPE_CHECKING:
-    from imondrian._cuda.rows import DeviceRows
 
 __all__ = ["RESERVOIR", "SLIDING", "STATE_VERSION", "UNBOUNDED", "Forest", "not_held", "seed_states"]
 
@@ -43,6 +40,13 @@ def _blank_rows(X: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows that have no value at all."""
     places = np.flatnonzero(np.isnan(X[:, 0]))
     return places[np.isnan(X[places]).all(axis=1)]
+
+
+class RowsElsewhere(Protocol):
+    """Rows that are scored where they are: on a device."""
+
+    def host_scores(self, forest: Forest, score: str) -> np.ndarray:
+        """Return the rows' scores, in numpy."""
 
 
 class Forest(ForestColumns):
@@ -196,7 +200,7 @@ class Forest(ForestColumns):
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
-    def scores(self, X: np.ndarray | DeviceRows, score: str, n_threads: int = 1) -> np.ndarray:
+    def scores(self, X: np.ndarray | RowsElsewhere, score: str, n_threads: int = 1) -> np.ndarray:
         """Return the anomaly score of each row, in [0, 1], high for anomalies."""
         if not isinstance(X, np.ndarray):
             return X.host_scores(self, score)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from imondrian._persist.model_file import _decode, _encode, is_key
+from imondrian._persist.model_file import decode, encode, is_key
 
 _PREFIX = struct.Struct("<4sI")
 _MAGIC = b"IMY\x01"
@@ -50,7 +50,7 @@ class Young:
 
     def to_bytes(self) -> bytes:
         """Return the points as bytes: a magic number, a CRC-32, and JSON."""
-        listed = [[_encode(list(fields), "", {}), values.tolist()] for fields, values in self.parts]
+        listed = [[encode(list(fields), "", {}), values.tolist()] for fields, values in self.parts]
         data = json.dumps(listed, separators=(",", ":")).encode("ascii")  # NaN and all digits, as Python reads them
         return _PREFIX.pack(_MAGIC, zlib.crc32(data)) + data
 
@@ -67,7 +67,7 @@ class Young:
             raise ValueError("the checksum does not match")
         try:
             for fields, rows in json.loads(text):
-                fields = _decode(fields, {})
+                fields = decode(fields, {})
                 values = np.array(rows, np.float64)
                 if (
                     not isinstance(fields, list)

@@ -1,4 +1,4 @@
-"""The estimator's parameters, checked, and the forests they ask for."""
+"""Parameters, checked, and the forests they ask for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from imondrian._conformal.calibration import Calibration
-from imondrian._conformal.conformal import CALIBRATION_SIZE
+from imondrian._conformal.conformal import CALIBRATION_SIZE, scores_kept
 from imondrian._forest.footprint import OBJECTS, Layout
 from imondrian._forest.forest import Forest, seed_states
-from imondrian._forest.scoring import resolve_score
+from imondrian._forest.scoring import Score, resolve_score
 from imondrian._forest.validation import (
     WARM_UP,
     Retention,
@@ -33,6 +33,62 @@ def reserved_bytes(n_features: int, itemsize: int) -> int:
     return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What the parameters of :class:`imondrian.river.OnlineIsolationMondrianForest` stand for."""
+
+    n_trees: int
+    retention: Retention
+    score: Score
+    scaled: bool
+    seed: Any
+    n_threads: int
+    calibration: int | None
+    half_life: float | None
+    max_features: int
+    max_bytes: int | None
+    warm_up: int  # points from which scores mean something
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> StreamSettings:
+        """Check every parameter."""
+        calibration, half_life = scores_kept(params["calibration"], params["calibration_half_life"])
+        n_trees, kept = positive_int("n_trees", params["n_trees"]), retention(params["window"], params["horizon"])
+        return cls(
+            n_trees=n_trees,
+            retention=kept,
+            score=resolve_score(params["score"], stream=True),
+            scaled=is_scaled(params["scale"]),
+            seed=params["seed"],
+            n_threads=thread_count(params["n_jobs"]),
+            calibration=calibration,
+            half_life=half_life,
+            max_features=positive_int("max_features", params["max_features"]),
+            max_bytes=byte_limit(params["max_bytes"]),
+            warm_up=min(WARM_UP, kept.points or WARM_UP),
+        )
+
+    @property
+    def spaced(self) -> bool:
+        """Whether trees are grown for spacing scores."""
+        return self.score == "spacing"
+
+    def empty_forest(self, n_features: int) -> Forest:
+        """Return a forest that has learnt nothing yet."""
+        states = seed_states(np.random.RandomState(self.seed), self.n_trees)
+        return Forest.for_stream(
+            n_features, np.float64, states, *self.retention, scaled=self.scaled, spaced=self.spaced
+        )
+
+    def layout(self, n_features: int) -> Layout:
+        """Return what decides the size of the forest's columns."""
+        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced)
+
+    def object_bytes(self, n_features: int) -> int:
+        """Return the most bytes that a model takes beside its forest and the scores it keeps."""
+        return OBJECTS + 128 * n_features
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the parameters of :class:`imondrian.IsolationMondrianForest` stand for."""
@@ -40,7 +96,7 @@ class Settings:
     n_trees: int
     max_samples: Any
     retention: Retention
-    score: str
+    score: Score
     scaled: bool
     contamination: float | None
     max_bytes: int | None

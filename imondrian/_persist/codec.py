@@ -1,9 +1,8 @@
-"""A stream model as a short string of bytes, quick to write and to read: what ``keyed.py`` spills.
+"""Plain values and arrays as a short string of bytes, quick to write and to read: how keyed stores hold models.
 
 Layout, version 1, little-endian: ``b"IMK\\1"``, uint32 length of the header, uint32 CRC-32 of all that follows, the
 header (JSON), then its arrays one after another. An array is stored in the narrowest type that holds every one of
 its values to the bit (counts and places take a byte or two instead of four or eight), without the zeros at its end.
-Boxes are left out: they follow from the points. The model's parameters are left out as well: whoever reads knows them.
 
 Reading executes nothing and trusts nothing: sizes are held against what there is, and the forest checks its invariants.
 """
@@ -14,24 +13,17 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from imondrian._forest.footprint import Layout
-
-from .container import _MAX_AXES, _finite, _no_constant
-from .model_file import _decode, _encode
-
-if TYPE_CHECKING:
-    from imondrian._models.online import OnlineForest
+from .container import MAX_AXES, finite, no_constant
+from .model_file import decode, encode
 
 _PREFIX = struct.Struct("<4sII")
 _MAGIC = b"IMK\x01"
 _NARROWER = {"<i4": ("|i1", "<i2"), "<i8": ("|i1", "<i2", "<i4"), "<f8": ("|u1", "<u2")}
 _WHOLE = {"mass", "clean", "leaf_mass", "leaf_clean"}  # float64 that hold whole numbers, nearly always
-_FITTED = ("_keys", "_forest", "_recent", "_n_ignored", "_n_dropped")
 _DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
 _ROOM = 1 << 20  # bytes that zeros left out may stand for, beside ...
 _MOST_TIMES = 64  # ... so many times the bytes there are, where nobody says what a model may take
@@ -40,7 +32,7 @@ _MOST_TIMES = 64  # ... so many times the bytes there are, where nobody says wha
 def pack(state: dict[str, Any]) -> bytes:
     """Return the bytes of plain values and arrays."""
     arrays: dict[str, np.ndarray] = {}
-    encoded = _encode(state, "", arrays)
+    encoded = encode(state, "", arrays)
     listed, parts = [], []
     for name, array in arrays.items():
         dtype = array.dtype.newbyteorder("<").str
@@ -75,7 +67,7 @@ def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
         body = memoryview(data)[_PREFIX.size :]
         if magic != _MAGIC or length > len(body) or zlib.crc32(body) != checksum:
             raise ValueError("the checksum does not match")
-        header = json.loads(bytes(body[:length]), parse_constant=_no_constant, parse_float=_finite)
+        header = json.loads(bytes(body[:length]), parse_constant=no_constant, parse_float=finite)
         arrays, begin = {}, length
         for name, dtype, narrow, shape, size in header["arrays"]:
             if type(size) is not int or not 0 <= size <= len(body) - begin or name in arrays:
@@ -83,7 +75,7 @@ def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
             arrays[name] = _widened(bytes(body[begin : begin + size]), dtype, narrow, shape, left)
             left -= arrays[name].nbytes
             begin += size
-        state = _decode(header["state"], arrays)
+        state = decode(header["state"], arrays)
         if arrays or begin != len(body):
             raise ValueError("something belongs to nothing")
         if not isinstance(state, dict):
@@ -98,7 +90,7 @@ def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) 
         raise ValueError(f"an array of the type {dtype!r:.80} kept as {narrow!r:.80}")
     if (
         not isinstance(shape, list)
-        or len(shape) > _MAX_AXES
+        or len(shape) > MAX_AXES
         or not all(type(length) is int and length >= 0 for length in shape)
     ):
         raise ValueError(f"an array of shape {shape!r:.80}")
@@ -109,49 +101,3 @@ def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) 
     if dtype == "|b1" and flat.view(np.uint8).max(initial=0) > 1:
         raise ValueError("what is neither true nor false")
     return flat.reshape(shape).astype(wide, copy=False)
-
-
-def to_bytes(model: OnlineForest) -> bytes:
-    """Return all that a model has learnt."""
-    found = {name: vars(model)[name] for name in _FITTED}
-    forest = model._forest
-    if forest is not None:
-        state = forest.__getstate__()
-        for name in ("lower", "upper"):
-            state["columns"].pop(name, None)  # nor are they there if the model came from bytes, and has learnt nothing
-        found["_forest"] = state
-    return pack(found)
-
-
-def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
-    model = make()
-    return from_state(unpack(data, _most_bytes(model, len(data))), lambda: model)
-
-
-def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
-    """Return the most bytes of arrays that a model ever has, whatever it learns; None where nothing bounds them."""
-    memory, points, _ = model._retention
-    if points is None:
-        return None
-    n_features = min(model._max_features, n_bytes // 4)  # each of which is named
-    layout = Layout(model._n_trees, n_features, 8, memory, model._score == "spacing")
-    return layout.window_size(points) + model._reserved(n_features)
-
-
-def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a model of an unpacked state."""
-    from imondrian._forest.forest import Forest
-
-    if state.keys() != set(_FITTED):
-        raise ValueError("damaged: other attributes than a model has")
-    model = make()
-    if state["_forest"] is not None:
-        forest = Forest.__new__(Forest)
-        forest.__setstate__(state["_forest"])
-        state["_forest"] = forest
-    for name, value in state.items():
-        if not isinstance(value, model._FITTED[name]):
-            raise ValueError(f"damaged: {name} cannot be {value!r:.80}")
-    model._take_state(state)
-    return model

@@ -45,7 +45,7 @@ MAX_HEADER = 1 << 22
 _ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sIII4s")
 _DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
-_MAX_AXES = 8
+MAX_AXES = 8
 
 
 class _Span(NamedTuple):
@@ -191,7 +191,7 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
     if zlib.crc32(header, zlib.crc32(prefix[8:16])) != checksum or any(zero):
         _damaged(path, "the header does not match its checksum")
     try:
-        content = json.loads(header.decode("ascii"), parse_constant=_no_constant, parse_float=_finite)
+        content = json.loads(header.decode("ascii"), parse_constant=no_constant, parse_float=finite)
     except (ValueError, RecursionError) as error:
         _damaged(path, f"the header is not JSON: {error}")
     if (
@@ -208,13 +208,13 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
     return content["class"], content["state"], spans
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else _no_constant(text)
+    return value if math.isfinite(value) else no_constant(text)
 
 
 def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[_Span]:
@@ -233,7 +233,7 @@ def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[
                 f"this format holds {', '.join(_DTYPES)}"
             )
         dtype = np.dtype(entry["dtype"])
-        if not isinstance(shape, list) or len(shape) > _MAX_AXES or not _are_sizes(shape, size):
+        if not isinstance(shape, list) or len(shape) > MAX_AXES or not _are_sizes(shape, size):
             _damaged(path, f"array {name!r} cannot have the shape {shape!r:.80} in a file of {size} bytes")
         offset += -offset % _ALIGNMENT
         if type(entry["offset"]) is not int or entry["offset"] != offset or type(entry["crc32"]) is not int:

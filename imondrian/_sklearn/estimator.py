@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from imondrian._conformal.calibration import Calibration, spread
 from imondrian._conformal.conformal import CALIBRATION_SIZE
-from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
-from imondrian._forest.forest import Forest
+from imondrian._cuda.rows import refuse_device
 from imondrian._forest.numbers import refuse_others
 from imondrian._forest.rwlock import gate_of, reading
-from imondrian._forest.scoring import Score, Window, resolve_score
-from imondrian._forest.types import Floats, Integers
-from imondrian._forest.validation import drop_weightless, is_ready, thread_count
+from imondrian._forest.scoring import Score, Window
+from imondrian._forest.validation import drop_weightless, is_ready
 from imondrian._models.batch import BatchModel
-from imondrian._models.remote_fit import RemoteRows, fit_remote_model, read_weight
 from imondrian._models.settings import Settings
-from imondrian._persist.model_file import SavedModel
 
 from .from_isolation_forest import checked_isolation_forest, imported_forest
 from .inference import Inference
@@ -33,7 +28,7 @@ if TYPE_CHECKING:
 _FLOATS = [np.float64, np.float32]  # what a forest keeps; anything else becomes the first
 
 
-class IsolationMondrianForest(Inference, SavedModel, OutlierMixin, BaseEstimator):
+class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
 
     Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
@@ -162,16 +157,7 @@ class IsolationMondrianForest(Inference, SavedModel, OutlierMixin, BaseEstimator
     array([1])
     """
 
-    _model: BatchModel
     _FILE_CLASS = "IsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {
-        "forest_": Forest,
-        "max_samples_": int,
-        "offset_": float,
-        "n_features_in_": int,
-        "feature_names_in_": np.ndarray,
-        "_calibration": dict,
-    }
 
     def __init__(
         self,
@@ -222,34 +208,6 @@ class IsolationMondrianForest(Inference, SavedModel, OutlierMixin, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-    # -- fitted attributes -------------------------------------------------------------------------
-
-    def _fitted(self) -> BatchModel:
-        model: BatchModel | None = self.__dict__.get("_model")
-        if model is None:
-            check_is_fitted(self, "_model")
-        assert model is not None
-        return model
-
-    @property
-    def forest_(self) -> Forest:
-        """The trees; absent before ``fit``, as are the others."""
-        return self._fitted().forest
-
-    @property
-    def max_samples_(self) -> int:
-        """Rows ``fit`` gave each tree (0 if only ``partial_fit`` was called)."""
-        return self._fitted().max_samples
-
-    @property
-    def offset_(self) -> float:
-        """``decision_function = score_samples - offset_``."""
-        return self._fitted().offset
-
-    @offset_.setter
-    def offset_(self, value: float) -> None:
-        self._fitted().offset = value
 
     # -- learning ----------------------------------------------------------------------------------
 
@@ -475,140 +433,3 @@ class IsolationMondrianForest(Inference, SavedModel, OutlierMixin, BaseEstimator
         forest: Any = imported_forest(model)
         estimator._model = BatchModel(forest, Calibration(rows), int(model.max_samples_), float(model.offset_))
         return estimator
-
-    # -- scoring -----------------------------------------------------------------------------------
-
-    def score_samples(self, X: Any) -> Floats:
-        """Return the score of each row: in [-1, 0), low is abnormal.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-            Cast to the precision the forest was fitted with. An array of CuPy or a torch tensor on a CUDA
-            device is scored there (see Notes).
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            In the library and on the device of X where that is a CUDA device.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit`` or ``partial_fit``.
-        ValueError
-            X is empty, has another width, or is infinite.
-
-        Notes
-        -----
-        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, and scores are within 2
-        units in the last place; with ``score="insertion"`` they are within a relative 1e-13 and with the default one
-        within 1e-12 (the exponentials and logarithms of the two differ); p-values are never below the CPU's. The
-        trees are uploaded at the first call, and again after ``partial_fit``; kernels are compiled when first used,
-        and kept in the user's cache (``IMONDRIAN_CACHE_DIR``).
-        ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
-        """
-        with gate_of(self).reading:
-            model, n_threads = self._fitted(), thread_count(self.n_jobs)
-            score, dtype = resolve_score(self.__dict__["score"]), model.forest.dtype
-            if type(X) is not np.ndarray and is_on_device(X):
-                with device_rows(self, X, dtype) as rows:
-                    return rows.give_back(rows.scores(model.forest, score, -1.0))
-            return -model.scores(self._validated(X, dtype, n_threads), score, n_threads)
-
-    def decision_function(self, X: Any) -> Floats:
-        """Return ``score_samples(X) - offset_``: negative for outliers."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> Integers:
-        """Return 1 for inliers and -1 for outliers, (n_samples,)."""
-        return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
-
-    # -- files -------------------------------------------------------------------------------------
-
-    def _file_parameters(self) -> dict[str, Any]:
-        Settings.of(self.__dict__)
-        return self.get_params(deep=False)
-
-    def _file_state(self) -> dict[str, Any]:
-        state = self.__getstate__()
-        return {name: state[name] for name in self._FITTED if name in state}
-
-    def _take_state(self, fitted: dict[str, Any]) -> None:
-        """Become what a file says, which is checked; ValueError where attributes contradict each other."""
-        settings = Settings.of(self.__dict__)
-        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
-            np.random.RandomState(self.random_state)  # raises what fitting would
-        if not fitted:
-            return
-        if missing := self._FITTED.keys() - fitted.keys() - {"feature_names_in_"}:
-            raise ValueError(f"{min(missing)} is missing")
-        forest, n_features, max_samples = (fitted[name] for name in ("forest_", "n_features_in_", "max_samples_"))
-        if n_features != forest.n_features or max_samples < 0:
-            raise ValueError(
-                f"{n_features} features and samples of {max_samples} rows for a forest of {forest.n_features} features"
-            )
-        names = fitted.get("feature_names_in_")
-        if names is not None and (names.shape != (n_features,) or names.dtype != object):
-            raise ValueError(f"feature_names_in_ must be {n_features} names, got {names.shape} {names.dtype}")
-        calibration = Calibration.from_arrays(fitted["_calibration"], n_features, forest.dtype)
-        self.__setstate__({**self.__dict__, **fitted, "_calibration": calibration})
-        self._model.check_bytes(settings.max_bytes)
-
-    # -- the object itself -------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes as they have been called since the first version, in pickles and in files."""
-        state = dict(super().__getstate__())
-        model: BatchModel | None = state.pop("_model", None)
-        if model is not None:
-            state["forest_"], state["max_samples_"] = model.forest, model.max_samples
-            state["offset_"], state["_calibration"] = model.offset, model.calibration
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        if "forest_" in state:
-            fitted = (state.pop(name) for name in ("forest_", "_calibration", "max_samples_", "offset_"))
-            state["_model"] = BatchModel(*fitted)
-        super().__setstate__(state)
-
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + (sys.getsizeof(self._model) if "_model" in self.__dict__ else 0)
-
-
-def model_of(estimator: IsolationMondrianForest) -> BatchModel:
-    """Return what an estimator is around; NotFittedError where it is not fitted."""
-    return estimator._fitted()
-
-
-def put_around(estimator: IsolationMondrianForest, model: BatchModel, names: Sequence[Any]) -> IsolationMondrianForest:
-    """Make an estimator the fitted one of a model that was fitted elsewhere; return it."""
-    estimator.n_features_in_ = model.forest.n_features
-    if all(isinstance(name, str) for name in names):
-        estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator._model = model
-    return estimator
-
-
-def fit_remote(estimator: IsolationMondrianForest, remote: RemoteRows, example: Any, sample_weight: Any) -> None:
-    """Fit an estimator to rows that live elsewhere, which are like ``example``; if that fails, it stays as it was."""
-    settings = Settings.of(estimator.__dict__)
-    if settings.retention.points is not None:
-        raise ValueError(
-            f"window must be None to fit rows that live elsewhere, got {estimator.window!r}: a window "
-            "learns every row, in order. Give the parts to partial_fit, one after another"
-        )
-    with gate_of(estimator).updating:
-        before = estimator.__dict__.copy()
-        try:
-            validate_data(estimator, example, skip_check_array=True, reset=True)
-            weight = kept = None
-            if sample_weight is not None:
-                rows = np.empty((remote.n_rows, 0))
-                weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-                weight, kept = read_weight(weight)
-            estimator._model = fit_remote_model(remote, weight, kept, settings)
-        except BaseException:
-            estimator.__dict__ = before
-            raise

@@ -80,7 +80,8 @@ class Detector:
     @classmethod
     def load(cls, path: Path, n_jobs: int) -> Detector:
         """Return the forest of a file."""
-        from imondrian._sklearn.estimator import IsolationMondrianForest, model_of
+        from imondrian._sklearn.estimator import IsolationMondrianForest
+        from imondrian._sklearn.fitted import model_of
 
         try:
             found = IsolationMondrianForest.load(path)
@@ -93,7 +94,8 @@ class Detector:
 
     def save(self, path: Path, names: Sequence[str], n_rows: int) -> None:
         """Write the forest to a file that :meth:`load` and the estimator read, with the names of its features."""
-        from imondrian._sklearn.estimator import IsolationMondrianForest, put_around
+        from imondrian._sklearn.estimator import IsolationMondrianForest
+        from imondrian._sklearn.fitted import put_around
 
         self.model.max_samples = self.settings.sample_size(n_rows)
         fitted = put_around(IsolationMondrianForest(**self.params), self.model, names)

@@ -54,7 +54,7 @@ def feed(process, data):
 
 
 def state(path):
-    return OnlineIsolationMondrianForest.load(path)._stream
+    return OnlineIsolationMondrianForest.load(path)._model.note
 
 
 def test_a_slow_stream_is_answered_record_by_record(X, whole):

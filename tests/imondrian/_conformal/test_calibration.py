@@ -146,7 +146,9 @@ def test_calibration_follows_the_stream_after_fit(normal):
     assert np.median(forest.p_values(moved)) < 0.05
     forest.partial_fit(moved[:99])
     assert forest.calibration_ == "split"  # ranks are of today's forest all the same
-    expected = [p_value(s, -forest.score_samples(forest._model.calibration.rows)) for s in -forest.score_samples(moved[:9])]
+    expected = [
+        p_value(s, -forest.score_samples(forest._model.calibration.rows)) for s in -forest.score_samples(moved[:9])
+    ]
     assert_allclose(forest.p_values(moved[:9]), expected, rtol=1e-14)
     forest.partial_fit(moved[99:1400])
     assert forest.calibration_ == "prequential"

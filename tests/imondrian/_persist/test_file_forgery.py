@@ -27,6 +27,7 @@ from imondrian._cli.stream import stream_models as follow
 from imondrian._conformal.alarm_rule import AlarmRule
 from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.pending_points import Young
+from imondrian._models.stream_state import from_bytes, to_bytes
 from imondrian._persist import codec as _compact
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
@@ -73,11 +74,11 @@ def models():
 
 def ask_online(model):
     """Everything of a stream's model that loaded."""
-    x = dict.fromkeys(model._keys, 0.5)
+    x = dict.fromkeys(model._model.keys, 0.5)
     assert 0.0 <= model.score_one(x) <= 1.0
-    if model._forest is None:
+    if model._model.forest is None:
         return  # a parameter is as good as a caller's: a model that wants 10^9 trees would get them
-    if model._recent is not None:
+    if model._model.recent is not None:
         assert 0.0 < model.p_value_one(x) <= 1.0
     model.explain_one(x), model.info(), model.score_many(np.zeros((2, 2)))
     assert np.isfinite(model.expected_score)
@@ -87,7 +88,7 @@ def ask_online(model):
     model.learn_one({**x, "new": 3.0})
     model.forget_one(x, missing_ok=True)
     model.learn_one(x)
-    model._forest.check()
+    model._model.forest.check()
     model.to_estimator()
 
 
@@ -188,21 +189,27 @@ def keyed_states():
         model = OnlineIsolationMondrianForest(seed=0, **{**KEYED, **settings})
         for row in X[:45].tolist():
             model.learn_one(dict(zip("abc", row, strict=True)))
-        yield {**KEYED, **settings}, _compact.to_bytes(model)
+        yield {**KEYED, **settings}, to_bytes(model._model)
 
 
 def test_states_of_keys():
     states, loaded, n = list(keyed_states()), 0, N_FILES // 4
+
+    def restored(data, settings):
+        model = OnlineIsolationMondrianForest(**settings)
+        from_bytes(data, lambda: model._model)
+        return model
+
     for settings, data in states:  # the reference reads and writes what the program does
         again = forgery.forge_state(*forgery.parse_state(data))
-        assert _compact.to_bytes(_compact.from_bytes(again, lambda: OnlineIsolationMondrianForest(**settings))) == data  # noqa: B023
+        assert to_bytes(restored(again, settings)._model) == data
     for seed in range(n):
         rng = random.Random(f"state {seed}")
         settings, data = rng.choice(states)
         data = forgery.forged_state(rng, data)
 
         def read(data=data, settings=settings):
-            return _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(**settings))
+            return restored(data, settings)
 
         try:
             model = within(read, len(data), seed)
@@ -210,8 +217,8 @@ def test_states_of_keys():
             continue
         loaded += 1
         asked(ask_online, model, seed)
-        read_again = _compact.from_bytes(_compact.to_bytes(model), lambda: OnlineIsolationMondrianForest(**settings))  # noqa: B023
-        assert read_again._keys == model._keys
+        read_again = restored(to_bytes(model._model), settings)
+        assert read_again._model.keys == model._model.keys
     assert 0.02 * n < loaded < 0.6 * n
 
 
@@ -229,7 +236,7 @@ def test_claims_of_room_are_not_believed():
             forged = forgery.forge_state(state, arrays, listed)
             with pytest.raises(ValueError, match=r"damaged: an array of shape|damaged forest|damaged calibration"):
                 within(
-                    lambda: _compact.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
+                    lambda: from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)._model),  # noqa: B023
                     len(forged),
                     (i, claim),
                 )
@@ -541,14 +548,14 @@ def test_imported_cuts_of_too_many_features(tmp_path):
 LIMITED = """
 import resource, sys
 import numpy as np
-from imondrian._persist import codec as _compact
+from imondrian._models.stream_state import from_bytes
 from imondrian.river import OnlineIsolationMondrianForest
 data = open(sys.argv[1], "rb").read()
 from imondrian._core import STREAM_SIZE
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
-    _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9))
+    from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9)._model)
 except ValueError as error:
     print("refused")
 """

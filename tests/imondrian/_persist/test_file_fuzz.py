@@ -46,15 +46,15 @@ def files(tmp_path_factory):
 def use(kind, model, path):
     """Ask everything of a model that loaded."""
     if kind == "online":
-        x = dict.fromkeys(model._keys, 0.5)
+        x = dict.fromkeys(model._model.keys, 0.5)
         assert 0.0 <= model.score_one(x) <= 1.0
         # A parameter from the file is as good as a caller's: an empty model that wants 10^9 trees would get them.
-        if model._forest is not None:
+        if model._model.forest is not None:
             for shift in range(9):
                 model.learn_one({key: value + shift for key, value in x.items()})
             model.forget_one(x, missing_ok=True)
             model.learn_one(x)
-            model._forest.check()
+            model._model.forest.check()
     elif hasattr(model, "forest_"):
         X = np.arange(4.0 * model.n_features_in_).reshape(4, -1).astype(model.forest_.dtype)
         if not hasattr(model, "feature_names_in_"):

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays_of
 pytest.importorskip("river", reason="needs river")
 
 from imondrian._keyed.pending_points import Young
+from imondrian._models.stream_state import from_bytes, to_bytes
 from imondrian._persist import codec as _compact
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -56,8 +57,9 @@ def test_models_go_on_to_the_bit(n, parameters):
     X[rng.random(X.shape) < 0.05] = np.nan
     model = OnlineIsolationMondrianForest(10, seed=1, **parameters)
     model.learn_many(X[:n]) if n else None
-    data = _compact.to_bytes(model)
-    twin = _compact.from_bytes(data, lambda: OnlineIsolationMondrianForest(10, seed=5 if n else 1, **parameters))
+    data = to_bytes(model._model)
+    twin = OnlineIsolationMondrianForest(10, seed=5 if n else 1, **parameters)
+    from_bytes(data, lambda: twin._model)
     assert twin.score_learn_many(X[n:]).tolist() == model.score_learn_many(X[n:]).tolist()
     assert {**twin.info(), "bytes": 0} == {**model.info(), "bytes": 0}  # but for spare room
 
@@ -65,7 +67,7 @@ def test_models_go_on_to_the_bit(n, parameters):
 def test_they_take_a_third_of_the_memory():
     model = OnlineIsolationMondrianForest(24, window=64, calibration=256, seed=1)
     model.learn_many(np.random.default_rng(0).normal(size=(500, 3)))
-    assert len(_compact.to_bytes(model)) < model.__sizeof__() / 2.9
+    assert len(to_bytes(model._model)) < model.__sizeof__() / 2.9
 
 
 def test_no_damage_goes_unnoticed():
@@ -73,7 +75,7 @@ def test_no_damage_goes_unnoticed():
     model.learn_many(np.random.default_rng(0).normal(size=(30, 2)))
     young = Young()
     young.learn(("a", 1), np.array([[1.5, np.nan]]))
-    cases = ((_compact.to_bytes(model), _compact.unpack), (young.to_bytes(), lambda data: Young.from_bytes(data, 9)))
+    cases = ((to_bytes(model._model), _compact.unpack), (young.to_bytes(), lambda data: Young.from_bytes(data, 9)))
     for data, read in cases:
         read(data)
         for place in range(0, len(data), 7):
@@ -100,14 +102,14 @@ def test_headers_that_lie_are_refused(name, value):
 
 
 def test_a_state_of_something_else_is_refused():
-    make = lambda: OnlineIsolationMondrianForest(3, seed=1)  # noqa: E731
+    make = lambda: OnlineIsolationMondrianForest(3, seed=1)._model  # noqa: E731
     with pytest.raises(ValueError, match="other attributes"):
-        _compact.from_bytes(_compact.pack({"x": 1}), make)
+        from_bytes(_compact.pack({"x": 1}), make)
     state = {"_keys": {}, "_forest": None, "_recent": None, "_n_ignored": 0, "_n_dropped": 0}
     with pytest.raises(ValueError, match="calibration"):
-        _compact.from_bytes(_compact.pack(state), make)
+        from_bytes(_compact.pack(state), make)
     with pytest.raises(ValueError, match="_keys cannot be"):
-        _compact.from_bytes(_compact.pack({**state, "_keys": 1}), make)
+        from_bytes(_compact.pack({**state, "_keys": 1}), make)
 
 
 # -- young ones ----------------------------------------------------------------------------------------------
