@@ -137,7 +137,8 @@ class KeyedModels:
             if held is None or isinstance(held.learner, Young):
                 self._template.score_one(x)  # says what is wrong with x
                 return unready
-            return question(held.learner)
+            with held.learner.gate.reading:
+                return question(held.learner)
 
     def reasons(self, key: Any, x: dict[Any, Any], most: int) -> Reasons:
         """Return why x has its score."""
@@ -152,7 +153,9 @@ class KeyedModels:
             if held is None:
                 self._template.forget_one(x, missing_ok)
                 return
-            self._grown(text, held).forget_one(x, missing_ok)
+            model = self._grown(text, held)
+            with model.gate.updating:
+                model.forget_one(x, missing_ok)
             held.changed = True
             self._memory.used(text, held)
 
@@ -161,7 +164,8 @@ class KeyedModels:
         with self._lock:
             held = self._find(text_of(key))
             if held is not None and not isinstance(held.learner, Young):
-                held.learner.keep_score(score)
+                with held.learner.gate.updating:
+                    held.learner.keep_score(score)
                 held.changed = True
 
     # -- tables of finite values and NaN; all rows have the features ``fields`` ---------------------
@@ -178,7 +182,8 @@ class KeyedModels:
             held = self._find(key)
             if held is None or isinstance(held.learner, Young):
                 return Judged.unready(len(some))
-            return held.learner.judge(fields, some)
+            with held.learner.gate.reading:
+                return held.learner.judge(fields, some)
 
         return self._by_key(keys, values, judge)
 
@@ -209,7 +214,9 @@ class KeyedModels:
             learner.learn(fields, values)
             judged = Judged.unready(len(values))
         else:
-            judged = self._grown(key, held).judge_and_learn(fields, values)
+            model = self._grown(key, held)
+            with model.gate.updating:  # a signal's handler that asks the same model is refused
+                judged = model.judge_and_learn(fields, values)
         self._memory.used(key, held)
         return judged
 

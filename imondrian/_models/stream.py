@@ -1,4 +1,4 @@
-"""The model of streams: all of :class:`imondrian.river.OnlineIsolationMondrianForest` but its names, docs and locks.
+"""The model of streams: all of :class:`imondrian.river.OnlineIsolationMondrianForest` but its names and docs.
 
 Points are dicts, tables the names and values of their columns: finite float64, or NaN. High scores are anomalous.
 """
@@ -16,6 +16,7 @@ from imondrian._conformal.alarm_rule import USUAL_SCORES, UsualScores
 from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest, not_held
 from imondrian._forest.numbers import record, row_of, values_of
+from imondrian._forest.rwlock import Gate
 from imondrian._forest.validation import check_window_fits, overflows
 
 from .features import in_order, placed, silent_keys
@@ -46,6 +47,8 @@ class StreamModel:
         Values of features that there was no room for, and features that were given up for others.
     note : dict or None
         Kept in files for whoever saves: where ``imondrian stream`` was.
+    gate : Gate
+        For those who share the model with other threads, or with handlers of signals: no method uses it.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
@@ -55,6 +58,7 @@ class StreamModel:
         self.recent = None if settings.calibration is None else ScoreWindow(settings.calibration, settings.half_life)
         self.n_ignored = self.n_dropped = 0
         self.note: dict[str, Any] | None = None
+        self.gate = Gate()
         self._scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last row that was scored alone
         self._check_bytes(1)
 

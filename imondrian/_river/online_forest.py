@@ -17,7 +17,7 @@ from imondrian._conformal.calibration import Calibration
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.forest import Forest
 from imondrian._forest.numbers import table
-from imondrian._forest.rwlock import Gate, gate_of, reading, updating
+from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
@@ -67,8 +67,10 @@ class OnlineForest(SavedModel):
         self.calibration_half_life = calibration_half_life
         self.max_features = max_features
         self.max_bytes = max_bytes
-        self._model = StreamModel(StreamSettings.of(vars(self)))
-        self._gate = Gate()
+        self._put_around(StreamModel(StreamSettings.of(vars(self))))
+
+    def _put_around(self, model: StreamModel) -> None:
+        self._model, self._gate = model, model.gate
 
     # -- one point, or many ------------------------------------------------------------------------
 
@@ -314,7 +316,7 @@ class OnlineForest(SavedModel):
     def _settle_score(self, forest: Forest | None) -> None:
         if self.score == "default" and forest is not None and forest.spaced:
             self.score = "spacing"  # what "default" meant when it was saved
-            self._model = StreamModel(StreamSettings.of(vars(self)))
+            self._put_around(StreamModel(StreamSettings.of(vars(self))))
 
     # -- the object itself -------------------------------------------------------------------------
 
@@ -343,7 +345,7 @@ class OnlineForest(SavedModel):
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
         if self.score == "default" and state.get("_score") == "spacing":
             self.score = "spacing"  # in version 0.1.0
-        self._gate, self._model = Gate(), StreamModel(StreamSettings.of(vars(self)))
+        self._put_around(StreamModel(StreamSettings.of(vars(self))))
         self._settle_score(state["_forest"])
         give_state(self._model, state)
         self._model.note = state.get("_stream")
@@ -362,7 +364,7 @@ def detector_of(
 ) -> OnlineForest:
     """Return a detector around a model that has these parameters."""
     detector = kind(**parameters)
-    detector._model = model
+    detector._put_around(model)
     return detector
 
 

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("river", reason="needs river")
 
+from imondrian._models.stream import StreamModel
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -473,3 +474,34 @@ def test_threads_share_it(tmp_path):
     for key, X in rows.items():
         twin = OnlineIsolationMondrianForest(seed=seed_of(key), **SMALL)
         assert found[key].tolist() == twin.score_learn_many(X).tolist()
+
+
+@pytest.mark.parametrize("inside", ["judge_and_learn", "score_one", "forget_one"])
+def test_whoever_interrupts_a_call_does_not_see_its_model_half_changed(monkeypatch, inside):
+    # As a signal's handler would, in the same thread: the forest's own lock lets that in.
+    with KeyedForest(**SMALL, seed=1) as forest:
+        for i in range(40):
+            forest.learn_one("k", {"a": float(i % 7)})
+        forest.learn_one("other", {"a": 1.0})
+        original, refused = getattr(StreamModel, inside), []
+
+        def interrupted(*args):
+            for ask in (forest.learn_one, forest.forget_one):
+                with pytest.raises(RuntimeError, match="this very thread"):
+                    ask("k", {"a": 3.0})
+                refused.append(ask)
+            assert forest.score_one("other", {"a": 1.0}) == 0.0
+            return original(*args)
+
+        call = {"judge_and_learn": forest.learn_one, "score_one": forest.score_one, "forget_one": forest.forget_one}[
+            inside
+        ]
+        monkeypatch.setattr(
+            StreamModel,
+            inside,
+            lambda model, *args: interrupted(model, *args) if not refused else original(model, *args),
+        )
+        call("k", {"a": 3.0})
+        assert len(refused) == 2
+        monkeypatch.undo()
+        forest.learn_one("k", {"a": 3.0})
