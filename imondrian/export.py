@@ -199,6 +199,11 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
                 '"insertion" measure distances from boxes, which leaves with constants cannot express. Fit with '
                 "score='depth'; or export the depths of these trees after set_params(score='depth')"
             )
+        if forest._verdicts is not None:
+            raise ValueError(
+                f"{function} exports the forest's own score, without the {len(forest._verdicts)} verdicts that were "
+                "given: withdraw them before, in a copy if need be"
+            )
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)
         names = getattr(forest, "feature_names_in_", None)

@@ -12,12 +12,14 @@ from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.types import Booleans, Floats
 from imondrian._forest.validation import open_share, positive_int, thread_count
 
+from .feedback import require_cpu, said_of
 from .wording import MOST_REASONS, StoredPoints, telling_parts, why
 
 if TYPE_CHECKING:
     from imondrian._conformal.calibration import Calibration
     from imondrian._forest.forest import Forest
 
+    from .feedback import Verdicts
     from .settings import Settings
 
 
@@ -27,6 +29,7 @@ class Judgement:
     if TYPE_CHECKING:
         forest_: Forest
         _calibration: Calibration
+        _verdicts: Verdicts | None
         n_jobs: int | None
 
         def _fitted(self) -> tuple[Forest, int]: ...
@@ -102,11 +105,13 @@ class Judgement:
         forest, n_threads = self._fitted()
         settings = self._settings()
         if is_on_device(X):
+            require_cpu(self._verdicts)
             with device_rows(self, X, forest.dtype) as rows:
                 found = self._calibration.p_values(rows, forest, settings.score, settings.grow, n_threads)
                 return rows.give_back(found)
         X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
+        adjust = None if self._verdicts is None else self._verdicts.adjust
+        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads, adjust=adjust)
 
     def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
@@ -219,8 +224,8 @@ class Judgement:
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
             parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
-            points = StoredPoints(self.forest_)
+            points, said = StoredPoints(self.forest_), said_of(self._verdicts, rows)
         return [
-            why(points, row, pair, names, p_value, most)
-            for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)
+            why(points, row, pair, names, p_value, most) + heard
+            for row, pair, p_value, heard in zip(rows, parts, p_values.tolist(), said, strict=True)
         ]

@@ -36,6 +36,7 @@ from imondrian._forest.validation import (
 )
 from imondrian._persist.model_file import SavedModel, is_key
 
+from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .wording import MOST_REASONS, NOT_READY, StoredPoints, telling_parts, why
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class OnlineForest(SavedModel):
         "_n_ignored": int,
         "_n_dropped": int,
         "_stream": dict,
+        "_verdicts": dict,
     }
+    _verdicts: Verdicts | None = None
     _stream: dict[str, Any]  # where `imondrian stream` was, in a file that it saved
     _scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last score_one; never pickled
 
@@ -127,7 +130,7 @@ class OnlineForest(SavedModel):
         row = self._row(record(x), grow=False)
         if row is None or self._forest is None or not self._is_ready:
             return 0.0
-        score = float(self._forest.scores(row, self._score)[0])
+        score = float(self._scores(row)[0])
         self._scored = (self._forest, self._forest.n_updates, row, score)
         return score
 
@@ -154,7 +157,13 @@ class OnlineForest(SavedModel):
         rows = self._rows(X, grow=False)
         if rows is None or self._forest is None or not self._is_ready:
             return np.zeros(len(X))
-        return self._forest.scores(rows, self._score, self._n_threads)
+        return self._scores(rows, self._n_threads)
+
+    def _scores(self, rows: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return the scores of rows as placed, with the verdicts heard."""
+        assert self._forest is not None
+        scores = self._forest.scores(rows, self._score, n_threads)
+        return scores if self._verdicts is None else self._verdicts.adjust(rows, scores, n_threads)
 
     @updating
     def score_learn_many(self, X: Any) -> Floats:
@@ -221,6 +230,8 @@ class OnlineForest(SavedModel):
                 raise not_held(len(known), len(known), 0)
             return
         self._forest.forget_all(rows, known, missing_ok, self._n_threads)
+        if self._verdicts is not None:
+            self._keep(self._verdicts_without(np.ascontiguousarray(rows[known]), missing_ok=True))
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -270,6 +281,8 @@ class OnlineForest(SavedModel):
         scores = forest.learn(rows, score=None if known else self._score, n_threads=n_threads, max_bytes=limit)
         if scores is None:
             scores = np.array([known])
+        elif self._verdicts is not None:
+            scores = self._verdicts.adjust(rows, scores, n_threads)
         scores[:warming_up] = 0.0
         if self._recent is not None:
             self._recent.push(scores[warming_up:])
@@ -361,7 +374,112 @@ class OnlineForest(SavedModel):
         parts = telling_parts(self._forest, row, self._score)[0]
         p_value = None if self._recent is None else self._recent.p_value(self._score_of(x))
         new = [key for key, value in values_of(x).items() if key not in self._keys and value == value]
-        return why(StoredPoints(self._forest), row[0], parts, list(self._keys), p_value, most, new)
+        text = why(StoredPoints(self._forest), row[0], parts, list(self._keys), p_value, most, new)
+        return text + said_of(self._verdicts, row)[0]
+
+    # -- what a person said ------------------------------------------------------------------------
+
+    @updating
+    def feedback_one(self, x: dict[Any, Any], verdict: int) -> None:
+        """Take in what is known of a point: scores near it follow. The trees stay as they are.
+
+        Parameters
+        ----------
+        x : dict
+            Any point, whether it was learnt, is still in the window, or neither. A verdict on a point that has one
+            replaces it.
+        verdict : {1, -1}
+            1 for normal, -1 for an anomaly.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another verdict; x has no values, or some for keys that were never learnt; too few points were learnt for
+            scores; the verdicts would pass ``max_bytes``. The model is unchanged.
+
+        Notes
+        -----
+        How scores follow: :meth:`imondrian.IsolationMondrianForest.feedback`. The cells that verdicts spread by are
+        those of the trees at the last change of verdicts: what was said of a place stays said of it, as the trees go
+        on. p-values rank new scores among kept ones, which are as they were told.
+        """
+        self._hear(self._judged_row(record(x)), np.array([verdict], object))
+
+    @updating
+    def feedback_many(self, X: Any, y: Any) -> None:
+        """Take in verdicts on rows as ``feedback_one`` would, all or none.
+
+        Parameters
+        ----------
+        X : dataframe or ndarray of shape (n, n_features)
+        y : array-like of shape (n,)
+            1 for normal, -1 for an anomaly.
+        """
+        self._hear(self._judged_rows(X), y)
+
+    @updating
+    def withdraw_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
+        """Take back the verdict on a point, as if it had never been given.
+
+        Parameters
+        ----------
+        x : dict
+        missing_ok : bool, default=False
+            Do nothing if there is none; else ValueError.
+        """
+        self._keep(self._verdicts_without(self._judged_row(record(x)), missing_ok))
+
+    @updating
+    def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
+        """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
+        self._keep(self._verdicts_without(self._judged_rows(X), missing_ok))
+
+    def _judged_row(self, x: dict[Any, Any]) -> np.ndarray:
+        self._refuse_unknown([key for key, value in values_of(x).items() if key not in self._keys and value == value])
+        row = self._row(x, grow=False)
+        assert row is not None
+        return row
+
+    def _judged_rows(self, X: Any) -> np.ndarray:
+        keys, values = table(X)
+        said = ~np.isnan(values).all(axis=0)
+        self._refuse_unknown(
+            [key for key, is_said in zip(keys, said, strict=True) if is_said and key not in self._keys]
+        )
+        rows = self._placed(keys, values)
+        assert rows is not None
+        return rows
+
+    def _refuse_unknown(self, unknown: list[Any]) -> None:
+        if not self._is_ready:
+            raise ValueError(f"a verdict needs scores: learn at least {self._warm_up} points before")
+        if unknown:
+            raise ValueError(f"x[{unknown[0]!r}] is of a key that was never learnt: nothing is known of such points")
+
+    def _hear(self, rows: np.ndarray, y: Any) -> None:
+        verdict = verdicts_of(y, len(rows))
+        if (np.isnan(rows).all(axis=1)).any():
+            raise ValueError("a verdict must be on a point that has a value")
+        if len(rows):
+            assert self._forest is not None
+            self._keep(verdicts_given(self._forest, self._score, self._verdicts, rows, verdict, self._n_threads))
+
+    def _verdicts_without(self, rows: np.ndarray, missing_ok: bool) -> Verdicts | None:
+        assert self._forest is not None
+        return verdicts_withdrawn(self._forest, self._score, self._verdicts, rows, missing_ok, self._n_threads)
+
+    def _keep(self, verdicts: Verdicts | None) -> None:
+        before = self.__dict__.pop("_verdicts", None)
+        if verdicts is not None:
+            self._verdicts = verdicts
+            try:
+                self._check_bytes(len(self._keys))
+                if self._max_bytes is not None and sys.getsizeof(self) > self._max_bytes:
+                    raise ValueError(f"max_bytes={self._max_bytes} leaves no room for {len(verdicts)} verdicts")
+            except ValueError:
+                self._verdicts = before
+                raise
+        self._scored = None
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -393,6 +511,8 @@ class OnlineForest(SavedModel):
         if len(model._keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(model._keys)}")
         model._forest = forest
+        if estimator._verdicts is not None:
+            model._verdicts = estimator._verdicts
         if model._recent is not None:
             with gate_of(estimator).reading:
                 model._recent.push(estimator._calibration.for_stream(forest, model._score))
@@ -417,6 +537,8 @@ class OnlineForest(SavedModel):
             max_bytes=self.max_bytes,
             random_state=self.seed,
         )
+        if self._verdicts is not None:
+            estimator._verdicts = self._verdicts
         estimator._take(copy.deepcopy(self._forest), list(self._keys))
         if self._recent is not None:
             estimator._calibration.push(self._recent.in_order(), self._score)
@@ -430,7 +552,7 @@ class OnlineForest(SavedModel):
     @classmethod
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
         """Raise ValueError where parameters ask for more room than the attributes of a file take."""
-        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
+        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream", "_verdicts"}:
             raise ValueError(f"{min(missing)} is missing")
         recent = fitted["_recent"]
         held = (
@@ -469,6 +591,11 @@ class OnlineForest(SavedModel):
             self._recent = ScoreWindow.from_arrays(self._recent)
             if self._recent.size != self.calibration or self._recent.half_life != self.calibration_half_life:
                 raise ValueError(f"{self._recent.size} past scores do not go with calibration={self.calibration!r}")
+        if self._verdicts is not None:
+            said: Any = self._verdicts
+            if forest is None:
+                raise ValueError("verdicts without a forest")
+            self._verdicts = Verdicts.from_arrays(said, forest.n_features, forest.n_trees, forest.dtype)
         if forest is not None and self._max_bytes is not None and self._max_bytes < self._reserved(forest.n_features):
             raise ValueError(
                 f"max_bytes={self._max_bytes} does not go with {forest.n_features} features, which take "
@@ -553,6 +680,7 @@ class OnlineForest(SavedModel):
         self._check_bytes(len(known) + len(new))
         if self._forest is None:
             states = seed_states(np.random.RandomState(self.seed), self._n_trees)
+            places = np.zeros(0, np.int32)
             forest = Forest.for_stream(
                 len(new), np.float64, states, *self._retention, scaled=self._scaled, spaced=self._score == "spacing"
             )
@@ -565,6 +693,8 @@ class OnlineForest(SavedModel):
         self._forest, self._keys = forest, {key: place for place, key in enumerate([*known, *new])}
         self._n_ignored += n_ignored
         self._n_dropped += len(silent)
+        if self._verdicts is not None:
+            self._verdicts = self._verdicts.moved(places, forest.n_features)
 
     def _silent_keys(self, n_new: int) -> set[Any]:
         """Return the keys to drop for ``n_new`` others; none unless that saves room or width.
@@ -584,7 +714,7 @@ class OnlineForest(SavedModel):
 
     def _reserved(self, n_features: int) -> int:
         """Return the most bytes that the model takes beside its forest."""
-        return OBJECTS + 128 * n_features + sys.getsizeof(self._recent)
+        return OBJECTS + 128 * n_features + sys.getsizeof(self._recent) + nbytes_of(self._verdicts)
 
     def _check_bytes(self, n_features: int) -> None:
         """Raise ValueError if windows over so many features may pass ``max_bytes``."""
@@ -639,6 +769,7 @@ class OnlineForest(SavedModel):
 
     def __sizeof__(self) -> int:
         size = object.__sizeof__(self) + sys.getsizeof(self._keys) + sys.getsizeof(self._recent)
+        size += nbytes_of(self._verdicts)
         return size + (sys.getsizeof(self._forest) if self._forest is not None else 0)
 
 

@@ -79,7 +79,7 @@ def score(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judge
         rows = model._placed(list(keys), values)
         if rows is None or model._forest is None or not model._is_ready or len(rows) == 0:
             return Judged.unready(len(values))
-        scores = model._forest.scores(rows, model._score, model._n_threads)
+        scores = model._scores(rows, model._n_threads)
         if len(rows) == 1:
             model._scored = (model._forest, model._forest.n_updates, rows, float(scores[0]))  # learning it is next
         p_values = np.ones(len(rows)) if model._recent is None else model._recent.p_values(scores)

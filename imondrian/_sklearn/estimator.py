@@ -20,6 +20,14 @@ from imondrian._forest.scoring import AUTO_OFFSET, Score, Window, lowest_share, 
 from imondrian._forest.types import Floats, Integers
 from imondrian._forest.undo import undo_of
 from imondrian._forest.validation import drop_weightless, is_ready, thread_count
+from imondrian._models.feedback import (
+    Verdicts,
+    nbytes_of,
+    require_cpu,
+    verdicts_given,
+    verdicts_of,
+    verdicts_withdrawn,
+)
 from imondrian._models.inference import Judgement
 from imondrian._models.settings import Settings, reserved_bytes
 from imondrian._persist.model_file import SavedModel
@@ -160,6 +168,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     """
 
     _calibration: Calibration
+    _verdicts: Verdicts | None = None
     _FILE_CLASS = "IsolationMondrianForest"
     _FITTED: ClassVar[dict[str, Any]] = {
         "forest_": Forest,
@@ -168,6 +177,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         "n_features_in_": int,
         "feature_names_in_": np.ndarray,
         "_calibration": dict,
+        "_verdicts": dict,
     }
 
     def __init__(
@@ -254,6 +264,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
             X, weight = self._weighted(X, sample_weight)
             forest = self._build(X, weight, settings)
+            self.__dict__.pop("_verdicts", None)
             self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
         return self
 
@@ -290,7 +301,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             with undo_of(forest, len(X)) or nullcontext() as undo:
                 calibration = Calibration() if first else self._calibration
                 calibration = calibration if undo is None else calibration.branch()
-                settings.learn(forest, calibration, X, weight)
+                settings.learn(forest, calibration, X, weight, self._verdicts)
                 self._calibration = calibration
                 self._adopt(forest, 0 if first else self.max_samples_, settings)
         return self
@@ -341,12 +352,102 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             try:
                 self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
                 forest.forget(X, settings.n_threads)
+                self._keep(verdicts_withdrawn(forest, settings.score, self._verdicts, X, True, settings.n_threads))
                 self._adopt(forest, self.max_samples_, settings)
             except BaseException:
                 if undo is not None or forest.n_updates == n_updates:
                     self.__dict__ = before
                 raise
         return self
+
+    @updating
+    def feedback(self, X: Any, y: Any) -> IsolationMondrianForest:
+        """Take in what is known of rows: scores near them follow. The trees stay as they are.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Any rows; no tree need hold them.
+        y : array-like of shape (n_samples,)
+            1 for normal, -1 for an anomaly. Of several verdicts on a row the last counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        TypeError, ValueError
+            Other values in y, or bad X; or verdicts that pass ``max_bytes``. The estimator is unchanged.
+
+        Notes
+        -----
+        The logit of a row's score is shifted by the sum over the verdicts of b_v k(x, v), with k(x, v) the share of
+        trees in which the row and v are in the same cell: the first node on the way down that holds at most 8
+        points. The b solve (K + 0.1 I) b = r, where r is what v's logit lacks: 3 is wanted for an anomaly, -3 for a
+        normal row. So verdicts in one place do not add up, and their order means nothing. Rows that share no cell
+        with any verdict keep their score to the bit, and so do all when all verdicts are withdrawn.
+
+        ``predict`` and ``p_values`` follow, as calibration rows are scored alike; ``offset_`` stays until the next
+        ``partial_fit`` or ``forget``. ``explain`` tells of the forest's own score. ``partial_fit`` leaves verdicts as
+        they are, ``forget`` withdraws those on its rows, ``fit`` all. At most 1,024 are kept; the oldest go. For m of
+        them, taking in more costs O(t m^2 + m^3), a score O(t) more.
+
+        See Also
+        --------
+        withdraw : Take verdicts back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> forest = IsolationMondrianForest(random_state=0).fit(X)
+        >>> alarm = np.array([[3.5, 0.0]])
+        >>> before = forest.predict(alarm)
+        >>> before, forest.feedback(alarm, [1]).predict(alarm), forest.withdraw(alarm).predict(alarm)
+        (array([-1]), array([1]), array([-1]))
+        """
+        forest, n_threads = self._fitted()
+        score = self._score_name()
+        X = self._validated(X, forest.dtype, n_threads, reset=False)
+        verdict = verdicts_of(y, len(X))
+        self._keep(verdicts_given(forest, score, self._verdicts, X, verdict, n_threads))
+        return self
+
+    @updating
+    def withdraw(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
+        """Take back the verdicts on rows, as if they had never been given.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        missing_ok : bool, default=False
+            Pass over rows without a verdict; else ValueError, and none is withdrawn.
+
+        Returns
+        -------
+        self
+        """
+        forest, n_threads = self._fitted()
+        X = self._validated(X, forest.dtype, n_threads, reset=False)
+        self._keep(verdicts_withdrawn(forest, self._score_name(), self._verdicts, X, missing_ok, n_threads))
+        return self
+
+    def _keep(self, verdicts: Verdicts | None) -> None:
+        if verdicts is None:
+            self.__dict__.pop("_verdicts", None)
+            return
+        more = verdicts.nbytes - nbytes_of(self._verdicts)
+        if self.max_bytes is not None and more > 0 and sys.getsizeof(self) + more > self.max_bytes:
+            raise ValueError(
+                f"max_bytes={self.max_bytes} leaves no room for {len(verdicts)} verdicts, which take {verdicts.nbytes}"
+            )
+        if more > 0:
+            self._settings().check_windows_fit(self.n_features_in_, self.forest_.dtype, verdicts.nbytes)
+        self._verdicts = verdicts
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -491,7 +592,10 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             points, weight = training or forest.stored_points()
             if len(points) == 0:
                 return
-            self.offset_ = lowest_share(-forest.scores(points, settings.score, settings.n_threads), weight, share)
+            scores = forest.scores(points, settings.score, settings.n_threads)
+            if self._verdicts is not None:
+                scores = self._verdicts.adjust(points, scores, settings.n_threads)
+            self.offset_ = lowest_share(-scores, weight, share)
 
     # -- scoring -----------------------------------------------------------------------------------
 
@@ -528,10 +632,12 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         with gate_of(self).reading:
             forest, n_threads = self._fitted()
             if is_on_device(X):
+                require_cpu(self._verdicts)
                 with device_rows(self, X, forest.dtype) as rows:
                     return rows.give_back(rows.scores(forest, self._score_name(), -1.0))
             X = self._validated(X, forest.dtype, n_threads, reset=False)
-            return -forest.scores(X, self._score_name(), n_threads)
+            scores = forest.scores(X, self._score_name(), n_threads)
+            return -scores if self._verdicts is None else -self._verdicts.adjust(X, scores, n_threads)
 
     def _fitted(self) -> tuple[Forest, int]:
         forest: Forest | None = getattr(self, "forest_", None)
@@ -562,7 +668,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         found = self.__dict__.keys() & self._FITTED.keys()
         if not found:
             return
-        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
+        if missing := self._FITTED.keys() - found - {"feature_names_in_", "_verdicts"}:
             raise ValueError(f"{min(missing)} is missing")
         if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
             raise ValueError(
@@ -580,11 +686,17 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
         arrays: Any = self._calibration
         self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
+        said: Any = self._verdicts
+        if said is not None:
+            forest = self.forest_
+            self._verdicts = Verdicts.from_arrays(said, forest.n_features, forest.n_trees, forest.dtype)
 
     # -- the object itself -------------------------------------------------------------------------
 
     def __sizeof__(self) -> int:
         forest = getattr(self, "forest_", None)
         return object.__sizeof__(self) + (
-            sys.getsizeof(forest) + sys.getsizeof(self._calibration) if forest is not None else 0
+            sys.getsizeof(forest) + sys.getsizeof(self._calibration) + nbytes_of(self._verdicts)
+            if forest is not None
+            else 0
         )

@@ -81,6 +81,7 @@ def _fit(
     kept: np.ndarray | None,
     settings: Settings,
 ) -> None:
+    estimator.__dict__.pop("_verdicts", None)
     n = remote.n_rows if kept is None else len(kept)
     n_sample, n_trees = settings.sample_size(n), settings.n_trees
 

@@ -17,6 +17,7 @@ from imondrian._conformal.calibration import Calibration, room_for_drawn
 from imondrian._forest.forest import Forest
 from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._kit import terminal
+from imondrian._models.feedback import Verdicts, said_of
 from imondrian._models.settings import Settings
 from imondrian._models.wording import MOST_REASONS, StoredPoints, telling_parts, why
 
@@ -66,6 +67,8 @@ class Detector:
     names : list of str or None
         None: unknown.
     n_jobs : int
+    verdicts : Verdicts, optional
+        Heard in scores and p-values.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class Detector:
         threshold: float,
         names: list[str] | None,
         n_jobs: int,
+        verdicts: Verdicts | None = None,
     ) -> None:
+        self.verdicts = verdicts
         self.params, self.forest, self.calibration, self.threshold = params, forest, calibration, threshold
         self.names, self.n_jobs = names, n_jobs
         self.settings = _settings(params, n_jobs)
@@ -114,6 +119,7 @@ class Detector:
             -found.offset_,
             None if names is None else list(names),
             n_jobs,
+            found._verdicts,
         )
 
     def save(self, path: Path, names: Sequence[str], n_rows: int) -> None:
@@ -133,15 +139,17 @@ class Detector:
         """Return the score and the p-value of each row."""
         score = self.settings.score
         scores = self.forest.scores(X, score, self.n_jobs)
-        return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores)
+        adjust = None if self.verdicts is None else self.verdicts.adjust
+        scores = scores if adjust is None else adjust(X, scores)
+        return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores, adjust)
 
     def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
         """Return in words why rows have their scores."""
         points = StoredPoints(self.forest)
         found = telling_parts(self.forest, X, self.settings.score, self.n_jobs)
         return [
-            why(points, row, parts, names, p_value, most)
-            for row, parts, p_value in zip(X, found, p_values.tolist(), strict=True)
+            why(points, row, parts, names, p_value, most) + heard
+            for row, parts, p_value, heard in zip(X, found, p_values.tolist(), said_of(self.verdicts, X), strict=True)
         ]
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
