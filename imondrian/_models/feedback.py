@@ -71,6 +71,10 @@ class Verdicts:
     def _places(self) -> dict[bytes, int]:
         return {key: place for place, key in enumerate(_keys(self.rows))}
 
+    def speaks_of(self, row: np.ndarray) -> bool:
+        """Return whether there is a verdict on a row, (1, d)."""
+        return _keys(row)[0] in self._places
+
     # -- others from this one ----------------------------------------------------------------------
 
     def moved(self, places: np.ndarray, n_features: int) -> Verdicts:
