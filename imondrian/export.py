@@ -162,12 +162,17 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {_FLOATS}, got {dtype!r}")
     with gate_of(forest).reading:
-        trees = model_of(forest).forest
+        trees, verdicts = model_of(forest).forest, model_of(forest).verdicts
         if (score := forest.get_params()["score"]) != "depth":
             raise ValueError(
                 f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and "
                 '"insertion" measure distances from boxes, which leaves with constants cannot express. Fit with '
                 "score='depth'; or export the depths of these trees after set_params(score='depth')"
+            )
+        if verdicts is not None:
+            raise ValueError(
+                f"{function} exports the forest's own score, without the {len(verdicts)} verdicts that were "
+                "given: withdraw them before, in a copy if need be"
             )
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)

@@ -36,6 +36,11 @@ def not_held(n_absent: int, n: int, first: int) -> ValueError:
     )
 
 
+def sum_values(cuts: dict[str, np.ndarray], X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+    """Return the sum over trees, given by their cuts, of the values where each row ends, (n,)."""
+    return _core.sum_values(cuts, X, n_threads)
+
+
 def _blank_rows(X: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows that have no value at all."""
     places = np.flatnonzero(np.isnan(X[:, 0]))
@@ -229,6 +234,10 @@ class Forest(ForestColumns):
     def drawn_ways(self, score: str) -> tuple[np.ndarray, np.ndarray]:
         """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""
         return _core.drawn_ways(self._view, SCORES[score])
+
+    def cells(self, rows: np.ndarray, mass: float) -> np.ndarray:
+        """Return the first node on each row's way down that holds at most ``mass``, (n, n_trees); ~leaf for leaves."""
+        return _core.find_cells(self._view, rows, mass)
 
     def spacing_excess(self, spacing: np.ndarray) -> np.ndarray:
         """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""

@@ -15,6 +15,7 @@ from imondrian._forest.forest import Forest
 from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._forest.undo import undo_of
 
+from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .settings import Settings, reserved_bytes
 from .wording import StoredPoints, telling_parts, why
 
@@ -31,12 +32,20 @@ class BatchModel:
         Rows that ``fit`` gave each tree.
     offset : float
         Outliers have scores below it (**low is abnormal**, as for scikit-learn; forests have the other sign).
+    verdicts : Verdicts, optional
+        What a person said of rows: heard in scores, p-values and words.
     """
 
     def __init__(
-        self, forest: Forest, calibration: Calibration, max_samples: int = 0, offset: float = AUTO_OFFSET
+        self,
+        forest: Forest,
+        calibration: Calibration,
+        max_samples: int = 0,
+        offset: float = AUTO_OFFSET,
+        verdicts: Verdicts | None = None,
     ) -> None:
         self.forest, self.calibration, self.max_samples, self.offset = forest, calibration, max_samples, offset
+        self.verdicts = verdicts
 
     @classmethod
     def empty(cls, n_features: int, dtype: np.dtype, settings: Settings) -> BatchModel:
@@ -69,7 +78,7 @@ class BatchModel:
             try:
                 if undo is not None:
                     self.calibration = self.calibration.branch()
-                settings.learn(self.forest, self.calibration, X, weight)
+                settings.learn(self.forest, self.calibration, X, weight, self.verdicts)
                 self._renew_offset(settings)
             except BaseException:
                 self.__dict__ = before
@@ -87,11 +96,33 @@ class BatchModel:
             try:
                 self.calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
                 forest.forget(X, settings.n_threads)
+                self.withdraw(X, True, settings)
                 self._renew_offset(settings)
             except BaseException:
                 if undo is not None or forest.n_updates == n_updates:
                     self.__dict__ = before
                 raise
+
+    def feedback(self, X: np.ndarray, y: Any, settings: Settings) -> None:
+        """Take in verdicts on rows; ValueError, and nothing happens, where they would pass ``max_bytes``."""
+        verdict = verdicts_of(y, len(X))
+        self._keep(verdicts_given(self.forest, settings.score, self.verdicts, X, verdict, settings.n_threads), settings)
+
+    def withdraw(self, X: np.ndarray, missing_ok: bool, settings: Settings) -> None:
+        """Take back the verdicts on rows; unless ``missing_ok``, ValueError where there is none."""
+        kept = verdicts_withdrawn(self.forest, settings.score, self.verdicts, X, missing_ok, settings.n_threads)
+        self._keep(kept, settings)
+
+    def _keep(self, verdicts: Verdicts | None, settings: Settings) -> None:
+        more = nbytes_of(verdicts) - nbytes_of(self.verdicts)
+        if verdicts is not None and more > 0:
+            if settings.max_bytes is not None and sys.getsizeof(self) + more > settings.max_bytes:
+                raise ValueError(
+                    f"max_bytes={settings.max_bytes} leaves no room for {len(verdicts)} verdicts, "
+                    f"which take {verdicts.nbytes}"
+                )
+            settings.check_windows_fit(self.forest.n_features, self.forest.dtype, verdicts.nbytes)
+        self.verdicts = verdicts
 
     def _renew_offset(self, settings: Settings) -> None:
         """Set the offset as after learning: of what was given to ``fit`` a stream has only what it kept."""
@@ -111,7 +142,8 @@ class BatchModel:
 
     def scores(self, X: np.ndarray, score: str, n_threads: int) -> np.ndarray:
         """Return the score of each row."""
-        return self.forest.scores(X, score, n_threads)
+        scores = self.forest.scores(X, score, n_threads)
+        return scores if self.verdicts is None else self.verdicts.adjust(X, scores, n_threads)
 
     def p_values(self, X: np.ndarray | DeviceRows, settings: Settings, scores: np.ndarray | None = None) -> np.ndarray:
         """Return the p-value of each row; ``scores`` are the rows' own, where they are known already."""
@@ -119,7 +151,8 @@ class BatchModel:
         def grow(rows: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
             return settings.grow(rows, weight, states, settings.sample_size(len(rows)))
 
-        return self.calibration.p_values(X, self.forest, settings.score, grow, settings.n_threads, scores)
+        adjust = None if self.verdicts is None else self.verdicts.adjust
+        return self.calibration.p_values(X, self.forest, settings.score, grow, settings.n_threads, scores, adjust)
 
     def judge(self, X: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
         """Return the score and the p-value of each row."""
@@ -132,8 +165,8 @@ class BatchModel:
         """Return in words why rows have their scores."""
         points, parts = StoredPoints(self.forest), telling_parts(self.forest, X, score, n_threads)
         return [
-            why(points, row, pair, names, p_value, most)
-            for row, pair, p_value in zip(X, parts, p_values.tolist(), strict=True)
+            why(points, row, pair, names, p_value, most) + heard
+            for row, pair, p_value, heard in zip(X, parts, p_values.tolist(), said_of(self.verdicts, X), strict=True)
         ]
 
     # -- the object itself -------------------------------------------------------------------------
@@ -148,4 +181,5 @@ class BatchModel:
             )
 
     def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + sys.getsizeof(self.forest) + sys.getsizeof(self.calibration)
+        size = object.__sizeof__(self) + sys.getsizeof(self.forest) + sys.getsizeof(self.calibration)
+        return size + nbytes_of(self.verdicts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from imondrian._forest.forest import Forest
-from imondrian._forest.validation import in_precision
+from imondrian._forest.validation import in_precision, overflows
 
 _MANY_SILENT = 0.25  # of all keys
 
@@ -19,6 +19,14 @@ def in_order(new: list[Any]) -> list[Any]:
         return sorted(new)
     except TypeError:  # keys of several types
         return sorted(new, key=lambda key: (type(key).__name__, str(key)))
+
+
+def check_precision(x: dict[Any, float], dtype: np.dtype) -> None:
+    """Raise ValueError where ``dtype`` cannot hold a value of a point."""
+    if dtype == np.float64:
+        return
+    for key in np.array(list(x), object)[overflows(np.array(list(x.values())), dtype)]:
+        raise ValueError(f"x[{key!r}] must be finite in {dtype}, the forest's precision, got {x[key]}")
 
 
 def placed(

@@ -27,6 +27,8 @@ from imondrian._forest.validation import (
     thread_count,
 )
 
+from .feedback import Verdicts, nbytes_of
+
 
 def reserved_bytes(n_features: int, itemsize: int) -> int:
     """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
@@ -141,13 +143,17 @@ class Settings:
 
     def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
-        memory, points, _ = self.retention
-        if self.max_bytes is not None and points is not None:
-            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
-            check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize))
+        self.check_windows_fit(n_features, dtype)
         return Forest.for_stream(
             n_features, dtype, self.states(), *self.retention, scaled=self.scaled, spaced=self.spaced
         )
+
+    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0) -> None:
+        """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
+        memory, points, _ = self.retention
+        if self.max_bytes is not None and points is not None:
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
+            check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)
 
     def grow(
         self,
@@ -170,14 +176,23 @@ class Settings:
             drawn=drawn,
         )
 
-    def learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None) -> None:
+    def learn(
+        self,
+        forest: Forest,
+        calibration: Calibration,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        verdicts: Verdicts | None = None,
+    ) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
         warming_up = max(0, min(WARM_UP, self.retention.points or WARM_UP) - int(forest.mass))
         limit = self.max_bytes
         if limit is not None:
-            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
+            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize) + nbytes_of(verdicts)
         scores = forest.learn(X, weight, score=self.score, n_threads=self.n_threads, max_bytes=limit)
         assert scores is not None
+        if verdicts is not None:
+            scores = verdicts.adjust(X, scores, self.n_threads)
         calibration.push(scores[warming_up:], self.score)
 
     def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:

@@ -6,7 +6,7 @@ Points are dicts, tables the names and values of their columns: finite float64, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,10 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest, not_held
 from imondrian._forest.numbers import record, row_of, values_of
 from imondrian._forest.rwlock import Gate
-from imondrian._forest.validation import check_window_fits, overflows
+from imondrian._forest.validation import check_window_fits
 
-from .features import in_order, placed, silent_keys
+from .features import check_precision, in_order, placed, silent_keys
+from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
 from .settings import StreamSettings
 from .wording import NOT_READY, StoredPoints, telling_parts, why
@@ -45,6 +46,8 @@ class StreamModel:
         What p-values are read from.
     n_ignored, n_dropped : int
         Values of features that there was no room for, and features that were given up for others.
+    verdicts : Verdicts or None
+        What a person said of points: heard in scores, p-values and words.
     note : dict or None
         Kept in files for whoever saves: where ``imondrian stream`` was.
     gate : Gate
@@ -59,6 +62,7 @@ class StreamModel:
         self.n_ignored = self.n_dropped = 0
         self.note: dict[str, Any] | None = None
         self.gate = Gate()
+        self.verdicts: Verdicts | None = None
         self._scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last row that was scored alone
         self._check_bytes(1)
 
@@ -105,7 +109,8 @@ class StreamModel:
         parts = telling_parts(self.forest, row, self.settings.score)[0]
         p_value = None if self.recent is None else self.recent.p_value(self.score_one(x))
         new = [key for key, value in values_of(x).items() if key not in self.keys and value == value]
-        return why(StoredPoints(self.forest), row[0], parts, list(self.keys), p_value, most, new)
+        text = why(StoredPoints(self.forest), row[0], parts, list(self.keys), p_value, most, new)
+        return text + said_of(self.verdicts, row)[0]
 
     def reasons(self, x: dict[Any, Any], most: int) -> Reasons:
         """Return why x has its score."""
@@ -200,6 +205,57 @@ class StreamModel:
         if self.recent is not None:
             self.recent.push_one(value)
 
+    # -- what a person said ------------------------------------------------------------------------
+
+    def said_row(self, x: Any) -> np.ndarray:
+        """Return a point that a verdict is on as a row; ValueError for what no verdict can be on."""
+        x = record(x)
+        self._refuse_unknown(key for key, value in values_of(x).items() if value == value)
+        row = self.row(x)
+        assert row is not None
+        return row
+
+    def said_rows(self, fields: Sequence[Any], values: np.ndarray) -> np.ndarray:
+        """Return points that verdicts are on as rows; ValueError for what no verdict can be on."""
+        silent = np.isnan(values).all(axis=0)
+        self._refuse_unknown(key for key, is_silent in zip(fields, silent, strict=True) if not is_silent)
+        rows = self.rows(fields, values)
+        assert rows is not None
+        return rows
+
+    def _refuse_unknown(self, keys: Iterable[Any]) -> None:
+        if not self.is_ready:
+            raise ValueError(f"a verdict needs scores: learn at least {self.settings.warm_up} points before")
+        for key in keys:
+            if key not in self.keys:
+                raise ValueError(f"x[{key!r}] is of a key that was never learnt: nothing is known of such points")
+
+    def hear(self, rows: np.ndarray, y: Any) -> None:
+        """Take in verdicts on rows, all or none."""
+        verdict, forest, settings = verdicts_of(y, len(rows)), self.forest, self.settings
+        if (np.isnan(rows).all(axis=1)).any():
+            raise ValueError("a verdict must be on a point that has a value")
+        if len(rows) and forest is not None:
+            self._keep(verdicts_given(forest, settings.score, self.verdicts, rows, verdict, settings.n_threads))
+
+    def withdraw_rows(self, rows: np.ndarray, missing_ok: bool) -> None:
+        """Take back the verdicts on rows; unless ``missing_ok``, ValueError where there is none."""
+        forest, settings = self.forest, self.settings
+        assert forest is not None
+        self._keep(verdicts_withdrawn(forest, settings.score, self.verdicts, rows, missing_ok, settings.n_threads))
+
+    def _keep(self, verdicts: Verdicts | None) -> None:
+        before, limit, self.verdicts = self.verdicts, self.settings.max_bytes, verdicts
+        if verdicts is not None:
+            try:
+                self._check_bytes(len(self.keys))
+                if limit is not None and sys.getsizeof(self) > limit:
+                    raise ValueError(f"max_bytes={limit} leaves no room for {len(verdicts)} verdicts")
+            except ValueError:
+                self.verdicts = before
+                raise
+        self._scored = None
+
     # -- rows in the order of the features ---------------------------------------------------------
 
     def row(self, x: Any, grow: bool = False) -> np.ndarray | None:
@@ -212,22 +268,15 @@ class StreamModel:
             if row is not None:
                 return row
         values = values_of(x)
-        if forest is not None and forest.dtype != np.float64:
-            too_large = overflows(np.array(list(values.values())), forest.dtype)
-            for key in np.array(list(values), object)[too_large]:
-                raise ValueError(
-                    f"x[{key!r}] must be finite in {forest.dtype}, the forest's precision, got {values[key]}"
-                )
+        if forest is not None:
+            check_precision(values, forest.dtype)
         if grow and not values.keys() <= self.keys.keys():
             self._grow(list(values), 1)
         if self.forest is None:
             return None
-        row = np.full((1, self.forest.n_features), np.nan, dtype=self.forest.dtype)
-        for key, value in values.items():
-            place = self.keys.get(key)
-            if place is not None:
-                row[0, place] = value
-        return row
+        return placed(
+            self.keys, list(values), np.array([[*values.values()]]), self.forest.n_features, self.forest.dtype
+        )
 
     def rows(self, fields: Sequence[Any], values: np.ndarray, grow: bool = False) -> np.ndarray | None:
         """Return a table as rows (n, d); None while there are no features."""
@@ -252,7 +301,7 @@ class StreamModel:
             return
         self._check_bytes(len(known) + len(new))
         if self.forest is None:
-            forest = settings.empty_forest(len(new))
+            forest, places = settings.empty_forest(len(new)), np.zeros(0, np.int32)
         else:
             dropped = [self.keys[key] for key in silent]
             forest, places, added = self.forest.widened(len(new), dropped, n_rows > 1)
@@ -262,6 +311,8 @@ class StreamModel:
         self.forest, self.keys = forest, {key: place for place, key in enumerate([*known, *new])}
         self.n_ignored += n_ignored
         self.n_dropped += len(silent)
+        if self.verdicts is not None:
+            self.verdicts = self.verdicts.moved(places, forest.n_features)
 
     def _silent_keys(self, n_new: int) -> set[Any]:
         forest, settings = self.forest, self.settings
@@ -280,6 +331,8 @@ class StreamModel:
         forest = self.forest
         assert forest is not None
         scores = forest.scores(rows, self.settings.score, n_threads)
+        if self.verdicts is not None:
+            scores = self.verdicts.adjust(rows, scores, n_threads)
         if len(rows) == 1:
             self._scored = (forest, forest.n_updates, rows, float(scores[0]))  # learning it is next
         return scores
@@ -306,6 +359,8 @@ class StreamModel:
         scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit)
         if scores is None:
             scores = np.array([known])
+        elif self.verdicts is not None:
+            scores = self.verdicts.adjust(rows, scores, n_threads)
         scores[:warming_up] = 0.0
         if self.recent is not None:
             self.recent.push(scores[warming_up:])
@@ -320,6 +375,8 @@ class StreamModel:
                 raise not_held(len(known), len(known), 0)
             return
         self.forest.forget_all(rows, known, missing_ok, self.settings.n_threads)
+        if self.verdicts is not None:
+            self.withdraw_rows(np.ascontiguousarray(rows[known]), missing_ok=True)
 
     def required_scores(self) -> ScoreWindow:
         """Return the past scores; ValueError where none are kept."""
@@ -346,7 +403,7 @@ class StreamModel:
 
     def reserved(self, n_features: int) -> int:
         """Return the most bytes that the model takes beside its forest."""
-        return self.settings.object_bytes(n_features) + sys.getsizeof(self.recent)
+        return self.settings.object_bytes(n_features) + sys.getsizeof(self.recent) + nbytes_of(self.verdicts)
 
     def most_bytes(self, n_features: int) -> int | None:
         """Return the most bytes that a model of so many features ever takes; None where nothing bounds them."""
@@ -361,6 +418,7 @@ class StreamModel:
 
     def __sizeof__(self) -> int:
         size = object.__sizeof__(self) + sys.getsizeof(self.keys) + sys.getsizeof(self.recent)
+        size += nbytes_of(self.verdicts)
         return size + (sys.getsizeof(self.forest) if self.forest is not None else 0)
 
     def info(self) -> dict[str, Any]:

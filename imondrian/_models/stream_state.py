@@ -11,6 +11,7 @@ from imondrian._forest.forest import Forest
 from imondrian._persist.codec import pack, unpack
 from imondrian._persist.model_file import is_key
 
+from .feedback import Verdicts
 from .stream import StreamModel
 
 TYPES: dict[str, Any] = {
@@ -29,6 +30,7 @@ def state_of(model: StreamModel) -> dict[str, Any]:
 
 def give_state(model: StreamModel, state: dict[str, Any]) -> None:
     """Make a model that of a state which is sound."""
+    model.verdicts = state.get("_verdicts")
     model.keys, model.forest, model.recent, model.n_ignored, model.n_dropped = (state[name] for name in TYPES)
 
 
@@ -51,6 +53,10 @@ def give_checked_state(model: StreamModel, state: dict[str, Any]) -> None:
         if recent.size != settings.calibration or recent.half_life != settings.half_life:
             raise ValueError(f"{recent.size} past scores do not go with calibration={settings.calibration!r}")
     give_state(model, {**state, "_recent": recent})
+    if "_verdicts" in state:
+        if forest is None:
+            raise ValueError("verdicts without a forest")
+        model.verdicts = Verdicts.from_arrays(state["_verdicts"], forest.n_features, forest.n_trees, forest.dtype)
     if forest is not None and settings.max_bytes is not None:
         reserved = model.reserved(forest.n_features)
         if settings.max_bytes < reserved:

@@ -25,8 +25,6 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 
-from imondrian._conformal.calibration import Calibration
-from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest
 from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rwlock import reading
@@ -182,7 +180,7 @@ def encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"$forest": encode(_forest_state(value), name, arrays)}
     if type(value) is ImportedForest:
         return {"$imported_forest": encode(value.__getstate__(), name, arrays)}
-    if type(value) in (ScoreWindow, Calibration):
+    if hasattr(type(value), "to_arrays"):
         return encode(value.to_arrays(), name, arrays)
     raise TypeError(
         f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "

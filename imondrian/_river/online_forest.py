@@ -40,7 +40,7 @@ class OnlineForest(SavedModel):
     """
 
     _FILE_CLASS = "OnlineIsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {**TYPES, "_stream": dict}
+    _FITTED: ClassVar[dict[str, Any]] = {**TYPES, "_stream": dict, "_verdicts": dict}
 
     def __init__(
         self,
@@ -220,6 +220,63 @@ class OnlineForest(SavedModel):
         """
         return self._model.why_one(x, positive_int("most", most))
 
+    # -- what a person said ------------------------------------------------------------------------
+
+    @updating
+    def feedback_one(self, x: dict[Any, Any], verdict: int) -> None:
+        """Take in what is known of a point: scores near it follow. The trees stay as they are.
+
+        Parameters
+        ----------
+        x : dict
+            Any point, whether it was learnt, is still in the window, or neither. A verdict on a point that has one
+            replaces it.
+        verdict : {1, -1}
+            1 for normal, -1 for an anomaly.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another verdict; x has no values, or some for keys that were never learnt; too few points were learnt for
+            scores; the verdicts would pass ``max_bytes``. The model is unchanged.
+
+        Notes
+        -----
+        How scores follow: :meth:`imondrian.IsolationMondrianForest.feedback`. The cells that verdicts spread by are
+        those of the trees at the last change of verdicts: what was said of a place stays said of it, as the trees go
+        on. p-values rank new scores among kept ones, which are as they were told.
+        """
+        self._model.hear(self._model.said_row(x), np.array([verdict], object))
+
+    @updating
+    def feedback_many(self, X: Any, y: Any) -> None:
+        """Take in verdicts on rows as ``feedback_one`` would, all or none.
+
+        Parameters
+        ----------
+        X : dataframe or ndarray of shape (n, n_features)
+        y : array-like of shape (n,)
+            1 for normal, -1 for an anomaly.
+        """
+        self._model.hear(self._model.said_rows(*table(X)), y)
+
+    @updating
+    def withdraw_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
+        """Take back the verdict on a point, as if it had never been given.
+
+        Parameters
+        ----------
+        x : dict
+        missing_ok : bool, default=False
+            Do nothing if there is none; else ValueError.
+        """
+        self._model.withdraw_rows(self._model.said_row(x), missing_ok)
+
+    @updating
+    def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
+        """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
+        self._model.withdraw_rows(self._model.said_rows(*table(X)), missing_ok)
+
     # -- to and from scikit-learn ------------------------------------------------------------------
 
     @classmethod
@@ -251,7 +308,7 @@ class OnlineForest(SavedModel):
         if len(keys) != forest.n_features:
             raise ValueError(f"feature_names must be {forest.n_features} distinct names, got {len(keys)}")
         found = model._model
-        found.forest, found.keys = forest, keys
+        found.forest, found.keys, found.verdicts = forest, keys, fitted.verdicts
         if found.recent is not None:
             with gate_of(estimator).reading:
                 found.recent.push(fitted.calibration.for_stream(forest, found.settings.score))
@@ -276,7 +333,7 @@ class OnlineForest(SavedModel):
             max_bytes=self.max_bytes,
             random_state=self.seed,
         )
-        fitted = BatchModel(copy.deepcopy(found.forest), Calibration())
+        fitted = BatchModel(copy.deepcopy(found.forest), Calibration(), verdicts=found.verdicts)
         if found.recent is not None:
             fitted.calibration.push(found.recent.in_order(), found.settings.score)
         return put_around(estimator, fitted, list(found.keys))
@@ -289,7 +346,7 @@ class OnlineForest(SavedModel):
     @classmethod
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
         """Raise ValueError where parameters ask for more room than the attributes of a file take."""
-        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream"}:
+        if missing := cls._FITTED.keys() - fitted.keys() - {"_stream", "_verdicts"}:
             raise ValueError(f"{min(missing)} is missing")
         recent = fitted["_recent"]
         held = (
@@ -302,8 +359,8 @@ class OnlineForest(SavedModel):
             raise ValueError(f"{held} past scores do not go with calibration={calibration!r}")
 
     def _file_state(self) -> dict[str, Any]:
-        note = self._model.note
-        return state_of(self._model) | ({} if note is None else {"_stream": note})
+        more = {"_stream": self._model.note, "_verdicts": self._model.verdicts}
+        return state_of(self._model) | {name: value for name, value in more.items() if value is not None}
 
     def _take_state(self, fitted: dict[str, Any]) -> None:
         """Become what a file says; ValueError where parts of it contradict each other."""

@@ -13,6 +13,7 @@ from imondrian._conformal.calibration import Calibration
 from imondrian._forest.forest import Forest
 from imondrian._forest.rwlock import gate_of
 from imondrian._models.batch import BatchModel
+from imondrian._models.feedback import Verdicts
 from imondrian._models.remote_fit import RemoteRows, fit_remote_model, read_weight
 from imondrian._models.settings import Settings
 from imondrian._persist.model_file import SavedModel
@@ -31,6 +32,7 @@ class Fitted(SavedModel):
         "n_features_in_": int,
         "feature_names_in_": np.ndarray,
         "_calibration": dict,
+        "_verdicts": dict,
     }
     if TYPE_CHECKING:
         random_state: Any
@@ -83,7 +85,7 @@ class Fitted(SavedModel):
             np.random.RandomState(self.random_state)  # raises what fitting would
         if not fitted:
             return
-        if missing := self._FITTED.keys() - fitted.keys() - {"feature_names_in_"}:
+        if missing := self._FITTED.keys() - fitted.keys() - {"feature_names_in_", "_verdicts"}:
             raise ValueError(f"{min(missing)} is missing")
         forest, n_features, max_samples = (fitted[name] for name in ("forest_", "n_features_in_", "max_samples_"))
         if n_features != forest.n_features or max_samples < 0:
@@ -94,7 +96,10 @@ class Fitted(SavedModel):
         if names is not None and (names.shape != (n_features,) or names.dtype != object):
             raise ValueError(f"feature_names_in_ must be {n_features} names, got {names.shape} {names.dtype}")
         calibration = Calibration.from_arrays(fitted["_calibration"], n_features, forest.dtype)
-        self.__setstate__({**self.__dict__, **fitted, "_calibration": calibration})
+        state = {**self.__dict__, **fitted, "_calibration": calibration}
+        if "_verdicts" in fitted:
+            state["_verdicts"] = Verdicts.from_arrays(fitted["_verdicts"], n_features, forest.n_trees, forest.dtype)
+        self.__setstate__(state)
         self._model.check_bytes(settings.max_bytes)
 
     # -- the object itself -------------------------------------------------------------------------
@@ -107,13 +112,16 @@ class Fitted(SavedModel):
         if model is not None:
             state["forest_"], state["max_samples_"] = model.forest, model.max_samples
             state["offset_"], state["_calibration"] = model.offset, model.calibration
+            if model.verdicts is not None:
+                state["_verdicts"] = model.verdicts
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "forest_" in state:
-            fitted = (state.pop(name) for name in ("forest_", "_calibration", "max_samples_", "offset_"))
-            state["_model"] = BatchModel(*fitted)
+            forest, calibration = state.pop("forest_"), state.pop("_calibration")
+            max_samples, offset = state.pop("max_samples_"), state.pop("offset_")
+            state["_model"] = BatchModel(forest, calibration, max_samples, offset, state.pop("_verdicts", None))
         super().__setstate__(state)  # type: ignore[misc]  # of scikit-learn
 
     def __sizeof__(self) -> int:

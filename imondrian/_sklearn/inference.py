@@ -1,8 +1,8 @@
-"""What a fitted forest says of rows: scores, labels, p-values, which to reject, and reasons."""
+"""What a fitted forest says of rows: scores, p-values, which to reject, reasons; and what it hears of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import resolve_score
 from imondrian._forest.types import Booleans, Floats, Integers
 from imondrian._forest.validation import open_share, positive_int, thread_count
+from imondrian._models.feedback import require_cpu
 from imondrian._models.settings import Settings
 from imondrian._models.wording import MOST_REASONS
 
@@ -59,6 +60,7 @@ class Inference(Fitted):
             model, n_threads = self._fitted(), thread_count(self.n_jobs)
             score, dtype = resolve_score(self.__dict__["score"]), model.forest.dtype
             if type(X) is not np.ndarray and is_on_device(X):
+                require_cpu(model.verdicts)
                 with device_rows(self, X, dtype) as rows:
                     return rows.give_back(rows.scores(model.forest, score, -1.0))
             return -model.scores(self._validated(X, dtype, n_threads), score, n_threads)
@@ -137,6 +139,7 @@ class Inference(Fitted):
         """
         model, settings = self._fitted(), Settings.of(self.__dict__)
         if is_on_device(X):
+            require_cpu(model.verdicts)
             with device_rows(self, X, model.forest.dtype) as rows:
                 return rows.give_back(model.p_values(rows, settings))
         return model.p_values(self._validated(X, model.forest.dtype, settings.n_threads), settings)
@@ -251,3 +254,77 @@ class Inference(Fitted):
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
             return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)
+
+    # -- what a person says of rows ----------------------------------------------------------------
+
+    def feedback(self, X: Any, y: Any) -> Self:
+        """Take in what is known of rows: scores near them follow. The trees stay as they are.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Any rows; no tree need hold them.
+        y : array-like of shape (n_samples,)
+            1 for normal, -1 for an anomaly. Of several verdicts on a row the last counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        TypeError, ValueError
+            Other values in y, or bad X; or verdicts that pass ``max_bytes``. The estimator is unchanged.
+
+        Notes
+        -----
+        The logit of a row's score is shifted by the sum over the verdicts of b_v k(x, v), with k(x, v) the share of
+        trees in which the row and v are in the same cell: the first node on the way down that holds at most 8
+        points. The b solve (K + 0.1 I) b = r, where r is what v's logit lacks: 3 is wanted for an anomaly, -3 for a
+        normal row. So verdicts in one place do not add up, and their order means nothing. Rows that share no cell
+        with any verdict keep their score to the bit, and so do all when all verdicts are withdrawn.
+
+        ``predict`` and ``p_values`` follow, as calibration rows are scored alike; ``offset_`` stays until the next
+        ``partial_fit`` or ``forget``. ``explain`` tells of the forest's own score. ``partial_fit`` leaves verdicts as
+        they are, ``forget`` withdraws those on its rows, ``fit`` all. At most 1,024 are kept; the oldest go. For m of
+        them, taking in more costs O(t m^2 + m^3), a score O(t) more.
+
+        See Also
+        --------
+        withdraw : Take verdicts back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> forest = IsolationMondrianForest(random_state=0).fit(X)
+        >>> alarm = np.array([[3.5, 0.0]])
+        >>> before = forest.predict(alarm)
+        >>> before, forest.feedback(alarm, [1]).predict(alarm), forest.withdraw(alarm).predict(alarm)
+        (array([-1]), array([1]), array([-1]))
+        """
+        with gate_of(self).updating:
+            model, settings = self._fitted(), Settings.of(self.__dict__)
+            model.feedback(self._validated(X, model.forest.dtype, settings.n_threads), y, settings)
+        return self
+
+    def withdraw(self, X: Any, *, missing_ok: bool = False) -> Self:
+        """Take back the verdicts on rows, as if they had never been given.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        missing_ok : bool, default=False
+            Pass over rows without a verdict; else ValueError, and none is withdrawn.
+
+        Returns
+        -------
+        self
+        """
+        with gate_of(self).updating:
+            model, settings = self._fitted(), Settings.of(self.__dict__)
+            model.withdraw(self._validated(X, model.forest.dtype, settings.n_threads), missing_ok, settings)
+        return self

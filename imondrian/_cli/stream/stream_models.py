@@ -22,8 +22,9 @@ from imondrian._river.online_forest import OnlineForest, model_of
 from imondrian.keyed import KeyedForest, models_of
 
 from .records import Table
+from .verdicts import is_state
 
-STATE_VERSION = 3
+STATE_VERSION, VERDICTS_VERSION = 3, 4  # the second has "feedback" as well
 _NOTE = "stream"
 _MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
 
@@ -242,10 +243,10 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         state = {**state, "alarms": {**alarms, "rule": None}}
     if state.get("version") in (1, 2) and "incidents" not in state:  # nothing was known of incidents
         state = {**state, "version": STATE_VERSION, "incidents": Incidents().state()}
-    if state.get("version") != STATE_VERSION:
+    if state.get("version") not in (STATE_VERSION, VERDICTS_VERSION):
         raise ValueError(
             f"{name} has a stream's state of version {state.get('version')!r}; "
-            f"this imondrian reads versions 1 to {STATE_VERSION}"
+            f"this imondrian reads versions 1 to {VERDICTS_VERSION}"
         )
     kinds: dict[str, Any] = {
         "version": int,
@@ -254,6 +255,7 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         "header": (list, type(None)),
         "pending": np.ndarray,
         "incidents": dict,
+        **({"feedback": dict} if state["version"] == VERDICTS_VERSION else {}),
     }
     if (
         state.keys() != kinds.keys()
@@ -266,6 +268,8 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
 
 def _is_sound(state: dict[str, Any]) -> bool:
     alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if "feedback" in state and not is_state(state["feedback"]):
+        return False
     if alarms.keys() != {"rate", "threshold", "count", "rule"} or not all(
         value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
         for key, value in alarms.items()
