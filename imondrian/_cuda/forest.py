@@ -230,7 +230,7 @@ class DeviceForest:
     def _column_args(self, file: str, boxes: bool = True) -> tuple[Any, ...]:
         """Return the arguments that a kernel file calls COLUMNS; without boxes, stand-ins for them."""
         if boxes:
-            self._forest._ensure_boxes(1)
+            self._forest.ensure_boxes(1)
         columns = self._forest.columns
         for name in _COLUMNS[file]:
             if name not in self._columns and (boxes or name not in _BOXES):

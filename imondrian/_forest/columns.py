@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -154,7 +155,7 @@ class ForestColumns:
     @property
     def nbytes(self) -> int:
         """Bytes of all columns, and of what is kept for rows with missing values."""
-        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
+        return _bytes_of(self.columns) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
@@ -205,13 +206,14 @@ class ForestColumns:
         limit = self._most_bytes(view.columns)
         if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
             limit = self._max_bytes
-        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
+        return limit is None or _bytes_of(view.columns) + view.means_bytes <= limit
 
     def _empty_boxes(self) -> dict[str, np.ndarray]:
         shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
         return {"lower": np.zeros(shape, self.dtype), "upper": np.zeros(shape, self.dtype)}
 
-    def _ensure_boxes(self, n_threads: int) -> None:
+    def ensure_boxes(self, n_threads: int) -> None:
+        """Fill the boxes, where a fitted or loaded forest does without them."""
         if "lower" in self.columns:
             return
         # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
@@ -237,7 +239,7 @@ class ForestColumns:
             self._undo = None
 
     def _own_columns(self, n_threads: int) -> None:
-        self._ensure_boxes(n_threads)
+        self.ensure_boxes(n_threads)
         columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
         live = columns["leaf_point"][self._live_leaves()]
         n_rows = len(columns["points"])
@@ -407,7 +409,7 @@ class ForestColumns:
 
     def silent_features(self, n_threads: int = 1) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
-        self._ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
+        self.ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
         header, points = self.columns["header"], self.columns["points"]
         trees = np.flatnonzero(header[:, _LEAVES] > 0)
         roots = header[trees, 0]
@@ -555,3 +557,7 @@ def _fits(name: str, have: tuple[int, ...], room: tuple[int, ...], n_features: i
     if name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
         return have[0] == room[0] and have[1] <= room[1] and have[2:] == room[2:]
     return have == room
+
+
+def _bytes_of(columns: dict[str, np.ndarray]) -> int:
+    return sum(map(attrgetter("nbytes"), columns.values()))

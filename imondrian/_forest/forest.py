@@ -167,7 +167,7 @@ class Forest(ForestColumns):
         An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
-            self._require_spaced()
+            self.require_spaced()
         if self._undo is None and (undo := undo_of(self, len(X))) is not None:
             with undo:
                 return self._learn(X, weight, score, n_threads, max_bytes)
@@ -218,9 +218,9 @@ class Forest(ForestColumns):
         For "spacing": how far the mean log spacing is above the usual, and 1.
         """
         if score == "insertion":
-            self._ensure_boxes(n_threads)
+            self.ensure_boxes(n_threads)
         if score == "spacing":
-            self._require_spaced()
+            self.require_spaced()
         blank = _blank_rows(X)
         if len(blank) < 2:
             return _core.score(self._view, X, SCORES[score], n_threads)
@@ -249,9 +249,9 @@ class Forest(ForestColumns):
         The contributions sum to the score less the expected one, the score of the mean over the stored points.
         """
         if score == "insertion":
-            self._ensure_boxes(n_threads)
+            self.ensure_boxes(n_threads)
         if score == "spacing":
-            self._require_spaced()
+            self.require_spaced()
         parts, value, expected = _core.explain(self._view, X, SCORES[score], n_threads)
         if score == "spacing":
             unit = float(np.diff(self.spacing_excess(np.array([0.0, 1.0])))[0])
@@ -269,7 +269,8 @@ class Forest(ForestColumns):
         """Return the score of the mean over the stored points: where explanations start from."""
         return self.explain(np.empty((0, self.n_features), self.dtype), score)[1]
 
-    def _require_spaced(self) -> None:
+    def require_spaced(self) -> None:
+        """Raise ValueError unless the forest can give spacing scores."""
         if not self.spaced:
             raise ValueError(
                 "score 'default' ('spacing') needs trees that were grown for it: "
