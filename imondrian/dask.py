@@ -331,7 +331,7 @@ def _snapshot(forest: Any, X: Any) -> Delayed:
     validate_data(forest, _example(X), skip_check_array=True, reset=False)
     with gate_of(forest).reading:
         copy = pickle.loads(pickle.dumps(forest))
-    copy.n_jobs = None
+    copy.set_output(transform="default").n_jobs = None
     copy.__dict__.pop("feature_names_in_", None)  # partitions come as arrays, their names have been compared
     return _send(copy)
 

@@ -14,6 +14,7 @@ from ._forest.numbers import record, table
 from ._forest.scoring import Score, Window
 from ._forest.validation import positive_int
 from ._keyed.models import KeyedModels, found_parameters
+from ._kit.call_mistakes import explain_mistakes
 from ._models.wording import MOST_REASONS, NOT_READY
 from ._river.online_forest import OnlineForest, detector_of
 
@@ -84,6 +85,7 @@ class KeyedForest:
     True
     """
 
+    @explain_mistakes({"n_estimators": "n_trees", "random_state": "seed"})
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,

@@ -135,6 +135,7 @@ _GROUPS = {
 @click.command(
     "stream",
     cls=GroupedCommand,
+    short_help="Follow records on standard input; tell alarms.",
     groups=_GROUPS,
     examples=[
         "tail -n +1 -F sensors.jsonl | imondrian stream --keep time --model sensors.model --replay",

@@ -167,6 +167,36 @@ class Calibration:
                 total += len(calibration) if weight is None else weight.sum()
         return share(above, total)
 
+    def share_above(
+        self,
+        threshold: float,
+        forest: Forest,
+        score: str,
+        grow: Grower,
+        n_threads: int,
+        adjust: Adjust | None = None,
+    ) -> float | None:
+        """Return the share of calibration rows whose score is above a threshold; None where there are none."""
+        above, total = 0.0, 0.0
+        for scores, weight in self._held_out(forest, score, grow, n_threads, adjust):
+            weight = np.ones(len(scores)) if weight is None else weight
+            above, total = above + float(weight[scores > threshold].sum()), total + float(weight.sum())
+        return above / total if total > 0 else None
+
+    def _held_out(
+        self, forest: Forest, score: str, grow: Grower, n_threads: int, adjust: Adjust | None
+    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Return scores of rows that the trees which scored them do not know, with their weights."""
+        source, rows = self.source, self.rows
+        if source == "prequential":
+            return [(self.recent.in_order(), None)]
+        assert rows is not None
+        if source == "split":
+            scores = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
+            return [(_adjusted(adjust, rows, scores), None)]
+        folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
+        return [(_adjusted(adjust, inside, scores), weight) for _, inside, scores, weight in folds]
+
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned for this key; kept in memory, never pickled."""
         cache = self._cache

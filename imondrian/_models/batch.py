@@ -61,7 +61,8 @@ class BatchModel:
             model = cls.empty(n_features, X.dtype, settings)
             settings.learn(model.forest, model.calibration, X, weight)
         else:
-            settings.check_sample_fits(n, n_features, X.itemsize)
+            if settings.max_bytes is not None:
+                settings.check_sample_fits(n, n_features, X.itemsize)
             states = settings.states()
             drawn = room_for_drawn(n, size, len(states), weight)
             forest = settings.grow(X, weight, states, size, drawn)
@@ -147,12 +148,17 @@ class BatchModel:
 
     def p_values(self, X: np.ndarray | DeviceRows, settings: Settings, scores: np.ndarray | None = None) -> np.ndarray:
         """Return the p-value of each row; ``scores`` are the rows' own, where they are known already."""
-
-        def grow(rows: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
-            return settings.grow(rows, weight, states, settings.sample_size(len(rows)))
-
         adjust = None if self.verdicts is None else self.verdicts.adjust
-        return self.calibration.p_values(X, self.forest, settings.score, grow, settings.n_threads, scores, adjust)
+        return self.calibration.p_values(
+            X, self.forest, settings.score, settings.grow_samples, settings.n_threads, scores, adjust
+        )
+
+    def share_called(self, settings: Settings) -> float | None:
+        """Return the share of usual rows that are called outliers; None where none were kept to tell."""
+        adjust = None if self.verdicts is None else self.verdicts.adjust
+        return self.calibration.share_above(
+            -self.offset, self.forest, settings.score, settings.grow_samples, settings.n_threads, adjust
+        )
 
     def judge(self, X: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
         """Return the score and the p-value of each row."""

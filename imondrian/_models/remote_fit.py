@@ -55,7 +55,8 @@ def fit_remote_model(
 
     if n <= n_trees * n_sample:
         return BatchModel.fit(fetch(np.arange(n)), weight, settings)  # the forest stores every row
-    settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
+    if settings.max_bytes is not None:
+        settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
     states = settings.states()
     forest, drawn = Forest.draw(
         n,

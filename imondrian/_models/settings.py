@@ -171,10 +171,14 @@ class Settings:
             size,
             scaled=self.scaled,
             boxes=self.score == "insertion",
-            spaced=self.spaced,
+            spaced=self.score == "spacing",
             n_threads=self.n_threads,
             drawn=drawn,
         )
+
+    def grow_samples(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
+        """Build trees from samples of X as large as ``fit`` would draw."""
+        return self.grow(X, weight, states, self.sample_size(len(X)))
 
     def learn(
         self,
@@ -197,8 +201,8 @@ class Settings:
 
     def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:
         """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
-        if self.max_bytes is None:
-            return
+        limit = self.max_bytes
+        assert limit is not None
         layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False)  # scores may want boxes
         reserved = reserved_bytes(n_features, itemsize)
 
@@ -206,10 +210,10 @@ class Settings:
             return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
 
         psi = self.sample_size(n)
-        if needed(psi) > self.max_bytes:
-            fits = bisect_right(range(1, psi), self.max_bytes, key=needed)
+        if needed(psi) > limit:
+            fits = bisect_right(range(1, psi), limit, key=needed)
             advice = f"max_samples={fits} would fit" if fits else "no sample fits"
             raise ValueError(
                 f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
-                f"{n_features} features, got {self.max_bytes}: {advice}"
+                f"{n_features} features, got {limit}: {advice}"
             )

@@ -112,6 +112,11 @@ class AlarmFilter(AnomalyFilter):
         mode: Literal["p-value", "rate"] = "p-value",
         gap: int = GAP,
     ) -> None:
+        if not hasattr(anomaly_detector, "score_one") or not hasattr(anomaly_detector, "learn_one"):
+            raise TypeError(
+                f"anomaly_detector must score and learn one point at a time, as those of river and imondrian.river do, "
+                f"got {type(anomaly_detector).__name__}"
+            )
         super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
         self.rate = rate
         self.window = window
@@ -180,7 +185,10 @@ class AlarmFilter(AnomalyFilter):
             self._rule.take(score, alarm)
 
     def _is_ready(self, score: float) -> bool:
-        return not math.isnan(score) and (score != 0.0 or self.n_points > 0)
+        try:
+            return not math.isnan(score) and (score != 0.0 or self.n_points > 0)
+        except TypeError:
+            raise TypeError(f"score must be a number, as from score_one, got {type(score).__name__}") from None
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

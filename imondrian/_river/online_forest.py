@@ -21,6 +21,7 @@ from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
+from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import StreamModel
@@ -42,6 +43,7 @@ class OnlineForest(SavedModel):
     _FILE_CLASS = "OnlineIsolationMondrianForest"
     _FITTED: ClassVar[dict[str, Any]] = {**TYPES, "_stream": dict, "_verdicts": dict}
 
+    @explain_mistakes({"n_estimators": "n_trees", "random_state": "seed", "window_size": "window"})
     def __init__(
         self,
         n_trees: int = 100,

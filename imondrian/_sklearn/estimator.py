@@ -12,10 +12,11 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from imondrian._conformal.calibration import Calibration, spread
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._cuda.rows import refuse_device
-from imondrian._forest.numbers import refuse_others
+from imondrian._forest.numbers import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import Score, Window
 from imondrian._forest.validation import drop_weightless, is_ready
+from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
 
@@ -159,6 +160,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
     _FILE_CLASS = "IsolationMondrianForest"
 
+    @explain_mistakes({"n_trees": "n_estimators", "seed": "random_state", "window_size": "window"})
     def __init__(
         self,
         n_estimators: int = 100,
@@ -328,11 +330,15 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
         refuse_device(X)
+        X = refuse_others(X)
         # A value too large for float32 is refused as infinite, in one voice; sums of finite ones may leave the range.
         with np.errstate(over="ignore", invalid="ignore"):
-            return validate_data(
-                self, refuse_others(X), dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset
-            )
+            try:
+                return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+            except ValueError as error:
+                if "infinity" not in str(error):
+                    raise
+                raise ValueError(f"{error}{first_infinity(X)}") from None
 
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""

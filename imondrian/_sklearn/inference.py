@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.utils._set_output import _get_container_adapter, _get_output_config
 
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.rwlock import gate_of, reading
@@ -178,7 +179,6 @@ class Inference(Fitted):
         """Score of the mean over the points in the trees; what explanations add up from."""
         return -self._fitted().forest.expected_score(resolve_score(self.__dict__["score"]))
 
-    @reading
     def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
         """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
 
@@ -190,9 +190,10 @@ class Inference(Fitted):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features), float64
+        ndarray or dataframe of shape (n_samples, n_features), float64
             Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
-            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other.
+            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other. A dataframe
+            after ``set_output(transform="pandas")`` or "polars"; directions are columns "name (low)", "name (high)".
 
         Raises
         ------
@@ -211,10 +212,55 @@ class Inference(Fitted):
         the score's scale. A missing value contributes 0. O(depth + n_features) a row and tree, with
         "insertion" O(depth * n_features), after O(nodes) a call.
         """
+        return self._in_container(self._contributions(X, by_direction), X)
+
+    @reading
+    def _contributions(self, X: Any, by_direction: bool = False) -> Floats:
+        """Explain, into an array whatever ``set_output`` says."""
         forest, n_threads = self._fitted().forest, thread_count(self.n_jobs)
         X = self._validated(X, forest.dtype, n_threads)
         parts, _ = forest.explain(X, resolve_score(self.__dict__["score"]), n_threads)
         return -parts if by_direction else -parts.sum(axis=2)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Say what ``explain`` returns, as transformers of scikit-learn have it; the scores stay arrays.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            "default" is an ndarray; None leaves what there was. ``sklearn.set_config(transform_output=...)`` holds
+            where this was not called.
+
+        Returns
+        -------
+        self
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from imondrian import IsolationMondrianForest
+        >>> frame = pd.DataFrame({"heat": [1.0, 1.2, 0.9, 7.0], "load": [3.0, 3.1, 2.9, 3.0]})
+        >>> forest = IsolationMondrianForest(random_state=0).set_output(transform="pandas").fit(frame)
+        >>> forest.explain(frame).idxmin(axis=1).tail(1)
+        3    heat
+        dtype: str
+        """
+        if transform is not None:
+            if transform not in ("default", "pandas", "polars"):
+                raise ValueError(f"transform must be default, pandas or polars, got {transform!r}")
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _in_container(self, parts: Floats, X: Any) -> Any:
+        """Return contributions as what ``set_output`` asks for."""
+        if _get_output_config("transform", self)["dense"] == "default":
+            return parts
+        names = [str(name) for name in getattr(self, "feature_names_in_", map("x{}".format, range(parts.shape[1])))]
+        if parts.ndim == 3:
+            names = [f"{name} ({side})" for name in names for side in ("low", "high")]
+            parts = parts.reshape(len(parts), -1)
+        adapter = _get_container_adapter("transform", self)
+        return adapter.create_container(parts, X, columns=names)
 
     def why(self, X: Any, *, most: int = MOST_REASONS) -> list[str]:
         """Return in words why each row has its score.

@@ -87,6 +87,8 @@ class Detector:
             found = IsolationMondrianForest.load(path)
         except OSError as error:
             raise Failure(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise Failure(f"--model: {error}; --save FILE writes one") from error
         if not hasattr(found, "forest_"):
             raise Failure(f"{path}: holds a forest that is not fitted")
         names = getattr(found, "feature_names_in_", None)
@@ -107,6 +109,10 @@ class Detector:
     def judge(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the score and the p-value of each row."""
         return self.model.judge(X, self.settings)
+
+    def share_called(self) -> float | None:
+        """Return the share of usual rows that the threshold calls outliers; None where the forest kept none to tell."""
+        return self.model.share_called(self.settings)
 
     def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
         """Return in words why rows have their scores."""

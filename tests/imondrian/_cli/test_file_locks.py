@@ -386,7 +386,7 @@ def test_numbers_beyond_a_models_floats_are_bad_lines(tmp_path, capsys, value, l
     assert f"line {number}: field 'b' must be at most 3.403e+38 in size" in capsys.readouterr().err
     loaded = OnlineIsolationMondrianForest.load(path)
     loaded._model.forest.check()
-    assert loaded._stream["records"] == 4 and loaded._model.forest.n_seen == 63
+    assert loaded._model.note["records"] == 4 and loaded._model.forest.n_seen == 63
     with pytest.raises(Failure, match=f"line {number}: field 'b'"):
         run(tmp_path, data, strict=True, **settings)
     code, out = run(tmp_path, data, learn=False, **settings)
