@@ -5,7 +5,8 @@ lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 a
 integers become float64, half precision and masked values are refused. Where the squares of float32
 coordinates would leave float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays
 and torch tensors come back as what they were; those on a CUDA device are computed on it (:func:`info` says
-whether it can be used).
+whether it can be used). Clouds of Open3D, trimesh and PyVista count as numpy arrays of their points, PyTorch3D's
+``Pointclouds`` as lists of tensors; their meshes go where a mesh is wanted, and stand for their vertices elsewhere.
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
@@ -78,6 +79,7 @@ __all__ = [
     "Preset",
     "RayErrors",
     "Reconstruction",
+    "Table",
     "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
@@ -110,6 +112,7 @@ __all__ = [
     "ray_depth_errors",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "table",
     "tanks_and_temples",
     "thin_points",
     "total_mutual_difference",
@@ -121,9 +124,12 @@ __all__ = [
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
 _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
+_LATER = {"Table": "_tables.table", "table": "_tables.build"}  # they stand on the metrics and on files
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     if name in _MODULES:
         try:
             return import_module(f".{name}", __name__)
@@ -134,4 +140,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_LATER, *_MODULES})

@@ -220,6 +220,7 @@ def write_points(path: _Path, points: Any) -> None:
            [3. , 4. , 5. ]])
     """
     from ._clouds.libraries import to_numpy
+    from ._clouds.objects import points_of
     from ._io.write import WRITERS
 
     path = Path(path)
@@ -228,7 +229,7 @@ def write_points(path: _Path, points: Any) -> None:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(WRITERS)}")
     if np.ma.is_masked(points):
         raise ValueError("points must not be masked: a file cannot say which of them are")
-    array, _ = to_numpy(points, "points")
+    array, _ = to_numpy(points_of(points, "points"), "points")
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
         raise ValueError(f"points must be numbers of shape (n, d), got {array.dtype} of shape {array.shape}")
     writer, dimensions = WRITERS[suffix.removesuffix(".gz")]
@@ -255,13 +256,15 @@ def write_points(path: _Path, points: Any) -> None:
         part.unlink(missing_ok=True)
 
 
-def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Generator | None = None) -> np.ndarray:
+def sample_mesh(
+    vertices: Any, faces: Any = None, n: Any = None, *, seed: int | np.random.Generator | None = None
+) -> np.ndarray:
     """Draw points uniformly from the surface of a triangle mesh.
 
     Parameters
     ----------
-    vertices : array (v, 3)
-        Corners of the triangles.
+    vertices : array (v, 3), or mesh
+        Corners of the triangles; or a mesh of Open3D, trimesh or PyVista, and no ``faces``: ``sample_mesh(mesh, n)``.
     faces : integer array (f, 3)
         Indices into ``vertices``.
     n : int
@@ -290,8 +293,12 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     array([[0.04, 0.2 , 0.  ],
            [0.13, 0.12, 0.  ]])
     """
+    from ._clouds.objects import read_mesh
     from ._metrics.mesh import read_faces
 
+    if n is None and np.ndim(faces) == 0:  # behind a mesh
+        faces, n = None, faces
+    vertices, faces = read_mesh(vertices, faces)
     refuse_masked(vertices, "vertices")
     at = np.asarray(vertices, dtype=np.float64)
     if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():

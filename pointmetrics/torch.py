@@ -28,6 +28,7 @@ except ImportError as error:
 import pointmetrics as _pm
 
 from ._clouds.libraries import refuse_transformed
+from ._clouds.objects import points_of
 
 __all__ = [
     "ChamferLoss",
@@ -90,6 +91,7 @@ class _ValueAndGrad(torch.autograd.Function):
 
 @_eager  # too: torch.compile of a function itself takes such a wrapper off
 def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Tensor:
+    x, y = points_of(x, "x"), points_of(y, "y")
     for name, clouds in (("x", x), ("y", y)):
         for place, t in _tensors(clouds):
             refuse_transformed(t, name if place is None else f"{name}[{place}]")

@@ -202,7 +202,7 @@ def test_the_stream_command_needs_no_river(tmp_path, options):
 def test_a_file_of_rivers_detector_is_read_without_river(tmp_path):
     from river.base import AnomalyDetector
 
-    from imondrian._models.online import OnlineForest
+    from imondrian._river.online_forest import OnlineForest
     from imondrian.river import OnlineIsolationMondrianForest
 
     model = OnlineIsolationMondrianForest(8, seed=0)

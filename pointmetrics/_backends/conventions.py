@@ -104,8 +104,19 @@ def conventions() -> dict[str, Convention]:
     return dict(_TABLE)
 
 
+def _close(name: Any) -> str:
+    """Guess which convention a name stands for."""
+    from difflib import get_close_matches  # only for errors
+
+    close = get_close_matches(str(name).lower().replace("_", "-"), _TABLE, 1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
 def look_up(name: str) -> Convention:
     """Return the definition called ``name``."""
     if not isinstance(name, str) or name not in _TABLE:
-        raise ValueError(f"convention must be one of {', '.join(_TABLE)}; got {name!r}")
+        raise ValueError(
+            f"convention must be one of {', '.join(_TABLE)}; got {name!r}{_close(name)}; "
+            f"pointmetrics.conventions() has their formulas"
+        )
     return _TABLE[name]

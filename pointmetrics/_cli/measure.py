@@ -111,33 +111,13 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
     except ValueError as error:
         text = str(error)
         raise Failure(
-            f"there is no metric {name!r}; known are {known_names()}" if text.startswith("metric must be") else text,
+            f"there is no metric {name!r}{_close(name)}; known are {known_names()}"
+            if text.startswith("metric must be")
+            else text,
             USAGE,
         ) from error
-    unit, formula, good = _describe(name)
+    unit, formula, good = _features.describe_metric(name)
     return Metric(name, unit, formula, lambda m: measure(m.pair, m.found), good)
-
-
-def _describe(name: str) -> tuple[str, str, bool]:
-    stem, _, direction = name.partition(":")
-    stem, _, number = stem.partition("@")
-    letters = {"x_to_y": "a", "y_to_x": "b"}
-    if stem in conventions():
-        definition = conventions()[stem]
-        power = "^2" if definition.power == 2 else ""
-        one = f"{definition.reduction} {letters.get(direction, '')}{power}"
-        return definition.units, one if direction in letters else definition.formula, False
-    if stem == "hausdorff":
-        what = "max" if number in ("", "1") else f"{float(number):g}-quantile"
-        sides = [letters[direction]] if direction in letters else ["a", "b"]
-        terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
-        return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
-    rate = {
-        "f-score": "2 P R / (P + R) of precision and recall at {}",
-        "precision": "share of a below {}",
-        "recall": "share of b below {}",
-    }[stem]
-    return "1", rate.format(number), True
 
 
 def _solve(measured: Measured, cost: str) -> float:
@@ -168,3 +148,12 @@ def surface_distances(points: object, mesh_vertices: object, faces: object, n_th
         points, mesh_vertices, faces, return_details=True, n_threads=n_threads
     )
     return found
+
+
+def _close(name: str) -> str:
+    """Guess which metric a name stands for."""
+    from difflib import get_close_matches  # only for errors
+
+    names = [*conventions(), "dcd", *_LOSSES, "hausdorff", *_RATES, *_EMD, *_MESH]
+    close = get_close_matches(name.lower().replace("_", "-"), names, 1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -13,10 +14,10 @@ import numpy as np
 from pointmetrics import __version__, sets
 from pointmetrics._metrics.chamfer import chamfer_distance
 from pointmetrics._metrics.presets import Preset, measure_preset, presets
+from pointmetrics._tables.folders import Matched, list_files, match
 
 from . import PARTLY, Failure, clouds, output, terminal
 from .compare import check_unmatched
-from .folders import list_files, match
 from .set_metrics import read_set
 
 
@@ -85,15 +86,23 @@ def _pairs(preset: Preset, settings: Settings) -> list[_Row]:
     check_unmatched(matched, settings.a, settings.b, settings.strict, settings.quiet)
     rows = []
     with terminal.progress(preset.name, "pairs", settings.quiet or not matched.folders) as report:
-        for name, a, b in matched.pairs:
-            try:
-                rows.append(_Row(name, _measure(name, a, b, settings)))
-            except MemoryError:
-                rows.append(_Row(name, error="there is not enough memory; --max-points N takes a random subset"))
-            except (Failure, ValueError, TypeError) as problem:
-                rows.append(_Row(name, error=str(problem)))
+        for name, values, error in measure_pairs(matched, settings):
+            rows.append(_Row(name, values or {}, error))
             report(len(rows), len(matched.pairs))
     return rows
+
+
+def measure_pairs(
+    matched: Matched, settings: Settings
+) -> Iterator[tuple[str, dict[str, float | None] | None, str | None]]:
+    """Yield the name of each pair with its values by column, or with an error."""
+    for name, a, b in matched.pairs:
+        try:
+            yield name, _measure(name, a, b, settings), None
+        except MemoryError:
+            yield name, None, "there is not enough memory; --max-points N takes a random subset"
+        except (Failure, ValueError, TypeError) as problem:
+            yield name, None, str(problem)
 
 
 def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pointmetrics._clouds.arrays import check_number, read_pair
 from pointmetrics._clouds.libraries import check_cpu
+from pointmetrics._clouds.objects import mesh_of
 
 from .compare import compare
 from .completion import fidelity
@@ -364,7 +365,7 @@ def measure_preset(
         A key of :func:`presets`, of those that are of pairs.
     x, y : array (n, 3) and (m, 3)
         What is judged, and the truth.
-    mesh : tuple (vertices, faces), default=None
+    mesh : tuple (vertices, faces) or a mesh of Open3D, trimesh or PyVista, default=None
         The truth as a mesh, for P2F and the area of "pu-gan".
     normals : tuple of two arrays, default=None
         As in :func:`psnr_d2`, for "mpeg-ctc".
@@ -393,6 +394,8 @@ def measure_preset(
     if pair.x.kind != "single":
         raise ValueError(f"x and y must be single clouds, got batches of {len(pair)}")
     threshold = check_number(threshold, "threshold", 0)
+    if not isinstance(mesh, tuple):
+        mesh = mesh_of(mesh, "mesh") or mesh
     if mesh is not None and (not isinstance(mesh, tuple) or len(mesh) != 2):
         raise TypeError(f"mesh must be a tuple (vertices, faces), got {type(mesh).__name__}")
     case = _Case(
