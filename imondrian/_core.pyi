@@ -1,4 +1,5 @@
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ class Column(NamedTuple):
 
 COLUMNS: tuple[Column, ...]
 
+def columns_of(
+    kinds: AbstractSet[str], real: np.dtype[Any], trees: int, slots: int, width: int, rows: int, window: int
+) -> tuple[tuple[int, str, np.dtype[Any], tuple[int, ...], int], ...]: ...
 def kinds_of(columns: Collection[str]) -> frozenset[str]: ...
 
 class ForestView:

@@ -174,7 +174,7 @@ class ForestColumns:
     def _empty(self, kind: str) -> dict[str, np.ndarray]:
         """Return new columns of a kind that the forest has not had yet."""
         (trees, slots), (rows, width) = self.columns["feature"].shape, self.columns["points"].shape
-        return empty_columns({kind}, self.dtype, trees, slots, width, rows)
+        return empty_columns(frozenset({kind}), self.dtype, trees, slots, width, rows)
 
     def ensure_boxes(self, n_threads: int) -> None:
         """Fill the boxes, where a fitted or loaded forest does without them."""

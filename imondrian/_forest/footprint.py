@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,15 +28,6 @@ class _Places(NamedTuple):
     forest: int = 0
 
 
-@lru_cache(256)
-def _places(kinds: AbstractSet[str], itemsize: int, width: int) -> _Places:
-    real, found = np.dtype(f"f{itemsize}"), dict.fromkeys(_Places._fields, 0)
-    for column in _core.COLUMNS:
-        if column.when in kinds:
-            found[column.of] += (width if column.padded else column.each) * column.dtype(real).itemsize
-    return _Places(**found)
-
-
 class Layout(NamedTuple):
     """What decides the size of a slot, a row and a tree."""
 
@@ -49,14 +39,9 @@ class Layout(NamedTuple):
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
 
-    @property
-    def _bytes(self) -> _Places:
-        kinds = kinds_of(self.memory, boxes=self.boxes, spaced=self.spaced, learning=self.updates)
-        return _places(kinds, self.itemsize, padded_width(self.n_features, np.dtype(f"f{self.itemsize}")))
-
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""
-        each = self._bytes
+        each = _places(self)
         groups = 1 + -(-self.n_trees // _core.TREES_ABREAST)
         tree = each.tree + slots * (each.node + each.leaf) + max(slots - 1, 0) * each.member
         return each.forest + groups * each.group + self.n_trees * tree + rows * each.row
@@ -79,6 +64,18 @@ class Layout(NamedTuple):
 
     def slots_that_fit(self, max_bytes: int, slots: int, rows: int) -> int:
         """Return how many slots fit if every further one brings a stored row along; ``slots`` with ``rows`` fit."""
-        each = self._bytes
+        each = _places(self)
         left = max_bytes - self.size(slots, rows)
         return slots + left // (self.n_trees * (each.node + each.leaf + each.member) + each.row)
+
+
+@lru_cache(256)
+def _places(layout: Layout) -> _Places:
+    real = np.dtype(f"f{layout.itemsize}")
+    width = padded_width(layout.n_features, real)
+    kinds = kinds_of(layout.memory, boxes=layout.boxes, spaced=layout.spaced, learning=layout.updates)
+    found = dict.fromkeys(_Places._fields, 0)
+    for column in _core.COLUMNS:
+        if column.when in kinds:
+            found[column.of] += (width if column.padded else column.each) * column.dtype(real).itemsize
+    return _Places(**found)

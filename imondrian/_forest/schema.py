@@ -56,11 +56,8 @@ def empty_columns(
     kinds: AbstractSet[str], dtype: np.dtype, trees: int, slots: int, width: int, rows: int
 ) -> dict[str, np.ndarray]:
     """Return new columns of some kinds."""
-    return {
-        column.name: filled(column.shape(trees, slots, width, rows, slots - 1), column.empty, column.dtype(dtype))
-        for column in _core.COLUMNS
-        if column.when in kinds
-    }
+    told = _core.columns_of(kinds, dtype, trees, slots, width, rows, slots - 1)
+    return {name: filled(shape, empty, kind) for _, name, kind, shape, empty in told}
 
 
 def filled(shape: tuple[int, ...], value: int, dtype: np.dtype) -> np.ndarray:

@@ -1,6 +1,7 @@
 # The columns of a forest: their table (native/columns.hpp) for Python, and the core's view of them.
 
 from collections import namedtuple
+from functools import lru_cache
 
 
 cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
@@ -79,6 +80,16 @@ def kinds_of(columns):
     return frozenset([column.when for column in COLUMNS if column.name in columns])
 
 
+@lru_cache(256)
+def columns_of(kinds, real, trees, slots, width, rows, window):
+    """Return number, name, type, shape and initial value of the columns of some kinds in a forest of that size."""
+    return tuple([
+        (i, column.name, column.dtype(real), column.shape(trees, slots, width, rows, window), column.empty)
+        for i, column in enumerate(COLUMNS)
+        if column.when in kinds
+    ])
+
+
 cdef void* pointer(dict columns, str name, object dtype, tuple shape) except? NULL:
     """Address of a column, which must be exactly what its name promises: the core trusts it."""
     column = columns.get(name)
@@ -136,15 +147,12 @@ cdef class ForestView:
         return member.shape[1]
 
     def _point(self, dict columns):
-        cdef int i = 0
-        kinds = kinds_of(columns)
-        for column in COLUMNS:
-            if column.when in kinds:
-                shape = column.shape(
-                    self.view.n_trees, self.view.capacity, self.view.width, self.view.n_rows, self.view.window
-                )
-                set_column(self.view, i, pointer(columns, column.name, column.dtype(self.dtype), shape))
-            i += 1
+        cdef View* view = &self.view
+        told = columns_of(
+            kinds_of(columns), self.dtype, view.n_trees, view.capacity, view.width, view.n_rows, view.window
+        )
+        for i, name, dtype, shape, _ in told:
+            set_column(self.view, i, pointer(columns, name, dtype, shape))
 
     @property
     def means_bytes(self):
