@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import secrets
@@ -22,13 +21,13 @@ from ._forest.numbers import record, table, values_of
 from ._forest.scoring import Score, Window
 from ._forest.validation import positive_int
 from ._keyed.cache import Held, KeyMemory
+from ._keyed.learners import Learners, key_text
 from ._keyed.pending_points import Young
 from ._keyed.store import KeyStore
 from ._models import prequential as _prequential
 from ._models.online import OnlineForest
 from ._models.prequential import Judged
 from ._models.wording import MOST_REASONS, NOT_READY
-from ._persist import codec as _compact
 from ._persist.model_file import _encode
 from ._persist.whole_file import TemporaryFolder
 
@@ -147,6 +146,7 @@ class KeyedForest:
         self._store = KeyStore(Path(self._temporary.name if self._temporary is not None else os.fspath(path or "")))
         try:
             self._seed = self._settle_settings(seed)
+            self._learners = Learners(self._parameters, self._seed)
             self._n_keys = self._store.count()
         except BaseException:
             self._store.close()
@@ -223,7 +223,7 @@ class KeyedForest:
         """Return what ``score_one`` returns, and learn the point."""
         with self._lock:
             fields, values = self._point(x)
-            return float(self._learn(_text(key), fields, values).scores[0])
+            return float(self._learn(key_text(key), fields, values).scores[0])
 
     def score_one(self, key: Any, x: dict[Any, Any]) -> float:
         """Return the score of one point, in [0, 1]: high is anomalous, 0 is "not ready". Changes no model."""
@@ -253,13 +253,13 @@ class KeyedForest:
     def forget_one(self, key: Any, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
         """Take one point out of its key's model, as the model's ``forget_one``."""
         with self._lock:
-            held = self._find(_text(key))
+            held = self._find(key_text(key))
             if held is None:
                 self._template.forget_one(x, missing_ok=missing_ok)
                 return
-            self._grown(_text(key), held).forget_one(x, missing_ok=missing_ok)
+            self._grown(key_text(key), held).forget_one(x, missing_ok=missing_ok)
             held.changed = True
-            self._memory.used(_text(key), held)
+            self._memory.used(key_text(key), held)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class KeyedForest:
         if len(keys) != len(values):
             raise ValueError(f"keys must be as many as rows, got {len(keys)} for {len(values)}")
         places: dict[str, list[int]] = {}
-        for i, text in enumerate(map(_text, keys)):
+        for i, text in enumerate(map(key_text, keys)):
             places.setdefault(text, []).append(i)
         judged = Judged.unready(len(values))
         with self._lock:
@@ -315,7 +315,7 @@ class KeyedForest:
     def _keep_score(self, key: Any, score: float) -> None:
         """Let later p-values of a key count a score whose point is not learnt."""
         with self._lock:
-            held = self._find(_text(key))
+            held = self._find(key_text(key))
             if held is not None and not isinstance(held.learner, Young):
                 _prequential.keep_score(held.learner, score)
                 held.changed = True
@@ -328,18 +328,13 @@ class KeyedForest:
             held = self._memory.hold(key, Held(Young(), True))
             self._n_keys += 1
         held.changed = True
-        learner = held.learner
-        if isinstance(learner, Young) and learner.count + len(values) < self._template._warm_up:
-            learner.learn(fields, values)
-            judged = Judged.unready(len(values))
-        else:
-            judged = _prequential.score_learn(self._grown(key, held), fields, values)
+        held.learner, judged = self._learners.learn(key, held.learner, fields, values)
         self._memory.used(key, held)
         return judged
 
     def _ask(self, key: Any, x: dict[Any, Any], unready: Any, ask: Callable[[OnlineForest], Any]) -> Any:
         with self._lock:
-            held = self._find(_text(key))
+            held = self._find(key_text(key))
             if held is None or isinstance(held.learner, Young):
                 self._template.score_one(x)  # says what is wrong with x
                 return unready
@@ -353,16 +348,8 @@ class KeyedForest:
 
     def _grown(self, key: str, held: Held) -> OnlineForest:
         """Return the model of a key; of a young one, once it has learnt what waited for it."""
-        if isinstance(held.learner, Young):
-            model = self._new(key)
-            for fields, values in held.learner.parts:
-                _prequential.score_learn(model, fields, values)
-            held.learner = model
-        return held.learner
-
-    def _new(self, key: str) -> OnlineForest:
-        digest = hashlib.blake2b(f"{self._seed}\0{key}".encode(), digest_size=4).digest()
-        return OnlineForest(seed=int.from_bytes(digest, "little"), **self._parameters)
+        held.learner = grown = self._learners.grown(key, held.learner)
+        return grown
 
     # -- memory and disk ---------------------------------------------------------------------------
 
@@ -382,9 +369,7 @@ class KeyedForest:
 
     def _decoded(self, key: str, data: bytes) -> Young | OnlineForest:
         try:
-            if Young.is_young(data):
-                return Young.from_bytes(data, self._template._warm_up - 1)
-            return _compact.from_bytes(data, lambda: self._new(key))
+            return self._learners.from_bytes(key, data)
         except (ValueError, TypeError) as error:
             raise ValueError(f"the model of {_key(key)!r} in {os.fspath(self.path)!r} is damaged: {error}") from None
 
@@ -395,12 +380,8 @@ class KeyedForest:
 
     def _encoded(self, key: str, learner: Young | OnlineForest) -> bytes:
         """Return the bytes of what is sound: nothing else may take the place of the last good state."""
-        if isinstance(learner, Young):
-            return learner.to_bytes()
         try:
-            if learner._forest is not None:
-                learner._forest.check()
-            return _compact.to_bytes(learner)
+            return self._learners.to_bytes(learner)
         except ValueError as error:
             raise ValueError(
                 f"the model of {_key(key)!r} cannot be saved: {error}; what is in "
@@ -466,7 +447,7 @@ class KeyedForest:
         return self._n_keys
 
     def __contains__(self, key: Any) -> bool:
-        text = _text(key)
+        text = key_text(key)
         with self._lock:
             return self._memory.get(text) is not None or self._store.read(text) is not None
 
@@ -483,18 +464,18 @@ class KeyedForest:
         river's interface.
         """
         with self._lock:
-            held = self._find(_text(key))
+            held = self._find(key_text(key))
             if held is None:
                 raise KeyError(key)
             if isinstance(held.learner, Young):
-                model = self._grown(_text(key), Held(held.learner, False))
+                model = self._grown(key_text(key), Held(held.learner, False))
             else:
                 model = copy.deepcopy(held.learner)
         return _as_detector(model)
 
     def drop(self, key: Any) -> None:
         """Forget a key and all that its model has learnt; KeyError where there is none."""
-        text = _text(key)
+        text = key_text(key)
         with self._lock:
             if key not in self:
                 raise KeyError(key)
@@ -579,23 +560,6 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
     if settings.get("score") == "default":
         settings["score"] = "spacing"  # what it meant in folders that do not say
     return settings
-
-
-def _text(key: Any) -> str:
-    """Return a key as text, different for different keys."""
-    if type(key) is str or type(key) is int:
-        return json.dumps(key)
-    return json.dumps(_listed(key, key))
-
-
-def _listed(part: Any, key: Any) -> Any:
-    if isinstance(part, np.generic):
-        part = part.item()
-    if type(part) in (str, int):
-        return part
-    if type(part) is tuple:
-        return [_listed(each, key) for each in part]
-    raise TypeError(f"key must be a str, an int or a tuple of these, got {key!r:.80}")
 
 
 def _key(text: str) -> Any:
