@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pd = pytest.importorskip("pandas", reason="needs pandas")
+pytest.importorskip("pandas", reason="needs pandas")
 pytest.importorskip("pyspark", reason="needs pyspark: pip install 'imondrian[spark-test]'")
 
+import pandas as pd
 from test_spark_recipe import missing
 
 from imondrian import spark
@@ -163,15 +164,20 @@ def test_a_table_is_no_stream():
 
 def run_query(folder, *options):
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    return subprocess.run(
-        [sys.executable, HERE / "spark_stream_runner.py", folder, *options],
-        env=environment,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, HERE / "spark_stream_runner.py", folder, *options],
+            env=environment,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # Spark gives workers ten seconds to start, whatever else the machine does. A checkpoint bears another try.
+        if "Python worker failed to connect back" not in done.stdout:
+            break
+    return done
 
 
 @pytest.mark.slow
