@@ -39,7 +39,7 @@ def expected(batches, **parameters):
     """What KeyedForest says of the rows in their order."""
     whole = pd.concat(batches, ignore_index=True)
     with KeyedForest(seed=7, **PARAMETERS, **parameters) as forest:
-        judged = forest._score_learn(whole["sensor"].tolist(), ["a", "b"], whole[["a", "b"]].to_numpy())
+        judged = forest._models.judge_and_learn(whole["sensor"].tolist(), ["a", "b"], whole[["a", "b"]].to_numpy())
     return whole.assign(score=judged.scores, p_value=judged.p_values)
 
 
