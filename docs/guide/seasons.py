@@ -2,9 +2,9 @@
 
     python docs/guide/seasons.py
 
-A forest does not know that four o'clock comes again: what is usual at noon and strange at night is not rare. Two things
-tell it: how far a value is from what it was at the same time of the last seasons, and the time of day, as a circle, so that
-23:59 is near 0:00. Both look at what has come alone: nothing leaks from the future.
+A forest does not know that four o'clock comes again: what is usual at noon and strange at night is not rare. Two
+things tell it: how far a value is from what it was at the same time of the last seasons, and the time of day, as a
+circle, so that 23:59 is near 0:00. Both look at what has come alone: nothing leaks from the future.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Seasons:
 
 
 def main() -> int:
-    """Find a day that is wrong in hourly values with a daily and a weekly season; return its hours among the top ten."""
+    """Find a day that is wrong in hourly values with seasons; return how many of the top ten hours are of it."""
     rng = np.random.default_rng(0)
     hours = np.arange(24 * 7 * 8)
     usual = np.sin(2 * np.pi * hours / 24) * np.where(hours // 24 % 7 < 5, 3.0, 1.0)
