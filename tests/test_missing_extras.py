@@ -34,6 +34,7 @@ ASKED = [
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("dask", "import imondrian.dask", "pip install 'imondrian[dask]'"),
     ("dask", "import pointmetrics.dask", "pip install 'imondrian[dask]'"),
+    ("pyspark", "import imondrian.spark", "pip install 'imondrian[spark]'"),
     ("onnx", FOREST + "from imondrian.export import to_onnx; to_onnx(f)", "pip install 'imondrian[onnx]'"),
     (
         "treelite",

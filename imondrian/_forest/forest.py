@@ -222,7 +222,7 @@ class Forest(ForestColumns):
             self.ensure_boxes(n_threads)
         if score == "spacing":
             self.require_spaced()
-        blank = _blank_rows(X)
+        blank = X[:0] if len(X) < 2 else _blank_rows(X)  # one row has no other to be told once with
         if len(blank) < 2:
             return _core.score(self._view, X, SCORES[score], n_threads)
         told_once = np.ones(len(X), bool)  # what rows without any value get does not depend on the row

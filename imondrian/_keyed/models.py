@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import secrets
@@ -11,7 +10,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,12 +19,12 @@ from imondrian._forest.numbers import record, values_of
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import Reasons, StreamModel
-from imondrian._models.stream_state import from_bytes, to_bytes
 from imondrian._models.wording import NOT_READY
 from imondrian._persist.whole_file import TemporaryFolder
 
 from .cache import Held, KeyMemory
 from .keys import check_features, key_of, text_of
+from .learners import Learner, Learners
 from .pending_points import Young
 from .store import KeyStore
 
@@ -67,13 +65,14 @@ class KeyedModels:
         max_bytes: int | None,
     ) -> None:
         self._parameters = dict(parameters)
-        self._template = self._new_template()  # also checks them
+        settings = StreamModel(self._settings()).settings  # also checks them
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be None or an int, got {seed!r}")
         self._temporary = TemporaryFolder() if path is None else None
         self._store = KeyStore(Path(self._temporary.name if self._temporary is not None else os.fspath(path or "")))
         try:
-            self._seed = self._settle_settings(seed)
+            seed = self._settle_settings(seed, settings.score)
+            self._learners = Learners(self._settings(), seed)
             self._n_keys = self._store.count()
         except BaseException:
             self._store.close()
@@ -86,38 +85,33 @@ class KeyedModels:
     @property
     def parameters(self) -> dict[str, Any]:
         """What all models have, and the seed that theirs follow from."""
-        return {**self._parameters, "seed": self._seed}
+        return {**self._parameters, "seed": self._learners.seed}
 
     @property
     def template(self) -> StreamModel:
         """A model that has learnt nothing."""
-        return self._template
+        return self._learners.template
 
-    def _new_template(self) -> StreamModel:
-        params = {**self._parameters, "seed": None, "n_jobs": None, "max_bytes": None}
-        return StreamModel(StreamSettings.of(params))
+    def _settings(self) -> StreamSettings:
+        return StreamSettings.of({**self._parameters, "seed": None, "n_jobs": None, "max_bytes": None})
 
-    def _settle_settings(self, seed: int | None) -> int:
+    def _settle_settings(self, seed: int | None, score: str) -> int:
         """Compare the parameters with those of the folder, or put them there; return the seed."""
         found = _read_settings(self._store)
         if found is None:
-            self._settle_score(self._template.settings.score)
+            self._parameters["score"] = score
             settings = {**self._parameters, "seed": secrets.randbits(63) if seed is None else seed}
             self._store.write_note(_SETTINGS, json.dumps(settings, default=lambda value: value.item()).encode())
             self._store.commit()
             return int(settings["seed"])
         if self._parameters["score"] == "default":  # what it means is settled when a folder begins
-            self._settle_score(str(found.get("score")))
+            self._parameters["score"] = str(found.get("score"))
         for name, value in {**self._parameters, **({} if seed is None else {"seed": seed})}.items():
             if found.get(name) != value:
                 raise ValueError(
                     f"{name} must be {found.get(name)!r}, as for the models in {os.fspath(self.path)!r}, got {value!r}"
                 )
         return int(found["seed"])
-
-    def _settle_score(self, score: str) -> None:
-        self._parameters["score"] = score
-        self._template = self._new_template()
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -135,7 +129,7 @@ class KeyedModels:
         with self._lock:
             held = self._find(text_of(key))
             if held is None or isinstance(held.learner, Young):
-                self._template.score_one(x)  # says what is wrong with x
+                self.template.score_one(x)  # says what is wrong with x
                 return unready
             with held.learner.gate.reading:
                 return question(held.learner)
@@ -151,7 +145,7 @@ class KeyedModels:
         with self._lock:
             held = self._find(text)
             if held is None:
-                self._template.forget_one(x, missing_ok)
+                self.template.forget_one(x, missing_ok)
                 return
             model = self._grown(text, held)
             with model.gate.updating:
@@ -209,32 +203,14 @@ class KeyedModels:
             held = self._memory.hold(key, Held(Young(), True))
             self._n_keys += 1
         held.changed = True
-        learner = held.learner
-        if isinstance(learner, Young) and learner.count + len(values) < self._template.settings.warm_up:
-            learner.learn(fields, values)
-            judged = Judged.unready(len(values))
-        else:
-            model = self._grown(key, held)
-            with model.gate.updating:  # a signal's handler that asks the same model is refused
-                judged = model.judge_and_learn(fields, values)
+        held.learner, judged = self._learners.learn(key, held.learner, fields, values)
         self._memory.used(key, held)
         return judged
 
     def _grown(self, key: str, held: Held) -> StreamModel:
         """Return the model of a key; of a young one, once it has learnt what waited for it."""
-        if isinstance(held.learner, Young):
-            model = self._new(key)
-            for fields, values in held.learner.parts:
-                model.judge_and_learn(fields, values)
-            held.learner = model
-        return held.learner
-
-    def _new(self, key: str) -> StreamModel:
-        return StreamModel(replace(self._template.settings, seed=self._seed_of(key)))
-
-    def _seed_of(self, key: str) -> int:
-        digest = hashlib.blake2b(f"{self._seed}\0{key}".encode(), digest_size=4).digest()
-        return int.from_bytes(digest, "little")
+        held.learner = grown = self._learners.grown(key, held.learner)
+        return grown
 
     def model(self, key: Any) -> tuple[StreamModel, dict[str, Any]]:
         """Return a copy of a key's model, and its parameters; KeyError where there is none."""
@@ -246,7 +222,7 @@ class KeyedModels:
             is_young = isinstance(held.learner, Young)
             model = self._grown(text, Held(held.learner, False)) if is_young else copy.deepcopy(held.learner)
         assert isinstance(model, StreamModel)
-        return model, {**self._parameters, "seed": self._seed_of(text)}
+        return model, {**self._parameters, "seed": self._learners.seed_of(text)}
 
     # -- memory and disk ---------------------------------------------------------------------------
 
@@ -264,11 +240,9 @@ class KeyedModels:
         self._memory.used(key, held)
         return held
 
-    def _decoded(self, key: str, data: bytes) -> Young | StreamModel:
+    def _decoded(self, key: str, data: bytes) -> Learner:
         try:
-            if Young.is_young(data):
-                return Young.from_bytes(data, self._template.settings.warm_up - 1)
-            return from_bytes(data, lambda: self._new(key))
+            return self._learners.from_bytes(key, data)
         except (ValueError, TypeError) as error:
             raise ValueError(f"the model of {key_of(key)!r} in {os.fspath(self.path)!r} is damaged: {error}") from None
 
@@ -277,14 +251,10 @@ class KeyedModels:
             self._store.write(key, self._encoded(key, held.learner))
             held.changed = False
 
-    def _encoded(self, key: str, learner: Young | StreamModel) -> bytes:
+    def _encoded(self, key: str, learner: Learner) -> bytes:
         """Return the bytes of what is sound: nothing else may take the place of the last good state."""
-        if isinstance(learner, Young):
-            return learner.to_bytes()
         try:
-            if learner.forest is not None:
-                learner.forest.check()
-            return to_bytes(learner)
+            return self._learners.to_bytes(learner)
         except ValueError as error:
             raise ValueError(
                 f"the model of {key_of(key)!r} cannot be saved: {error}; what is in "

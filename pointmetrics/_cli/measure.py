@@ -111,7 +111,7 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
     except ValueError as error:
         text = str(error)
         raise Failure(
-            f"there is no metric {name!r}{_close(name)}; known are {known_names()}"
+            f"there is no metric {name!r}; known are {known_names()}{_close(name)}"
             if text.startswith("metric must be")
             else text,
             USAGE,
@@ -156,4 +156,4 @@ def _close(name: str) -> str:
 
     names = [*conventions(), "dcd", *_LOSSES, "hausdorff", *_RATES, *_EMD, *_MESH]
     close = get_close_matches(name.lower().replace("_", "-"), names, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f"; did you mean {close[0]}?" if close else ""

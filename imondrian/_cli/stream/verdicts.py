@@ -43,9 +43,8 @@ class VerdictFile:
 
     def __init__(self, path: Path, model: StreamModel, quiet: bool, state: Mapping[str, Any] | None = None) -> None:
         self._path, self._model, self._quiet = path, model, quiet
-        self._offset: int
-        self._lines: int
-        self._offset, self._lines = (0, 0) if state is None else (state["offset"], state["lines"])
+        self._offset: int = 0 if state is None else state["offset"]
+        self._lines: int = 0 if state is None else state["lines"]
         self._alarms: dict[int, dict[str, float]] = {} if state is None else dict(map(tuple, state["alarms"]))
         self._records: dict[int, tuple[tuple[str, ...], np.ndarray]] = {}
         self.count = self.bad = 0
