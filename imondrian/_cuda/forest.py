@@ -200,7 +200,7 @@ class DeviceForest:
     def _column_args(self, file: str, boxes: bool = True) -> tuple[Any, ...]:
         """Return what a kernel file's parameters begin with; stand-ins for columns that the forest lacks, or boxes."""
         if boxes:
-            self._forest._ensure_boxes(1)
+            self._forest.ensure_boxes(1)
         columns = self._forest.columns
         for name in _COLUMNS:
             if name not in self._columns and name in columns and (boxes or COLUMNS[name].when != "boxes"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -117,7 +118,7 @@ class ForestColumns:
     @property
     def nbytes(self) -> int:
         """Bytes of all columns, and of what is kept for rows with missing values."""
-        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
+        return _bytes_of(self.columns) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
@@ -168,14 +169,15 @@ class ForestColumns:
         limit = self._most_bytes(view.columns)
         if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
             limit = self._max_bytes
-        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
+        return limit is None or _bytes_of(view.columns) + view.means_bytes <= limit
 
     def _empty(self, kind: str) -> dict[str, np.ndarray]:
         """Return new columns of a kind that the forest has not had yet."""
         (trees, slots), (rows, width) = self.columns["feature"].shape, self.columns["points"].shape
         return empty_columns(frozenset({kind}), self.dtype, trees, slots, width, rows)
 
-    def _ensure_boxes(self, n_threads: int) -> None:
+    def ensure_boxes(self, n_threads: int) -> None:
+        """Fill the boxes, where a fitted or loaded forest does without them."""
         if "lower" in self.columns:
             return
         # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
@@ -201,7 +203,7 @@ class ForestColumns:
             self._undo = None
 
     def _own_columns(self, n_threads: int) -> None:
-        self._ensure_boxes(n_threads)
+        self.ensure_boxes(n_threads)
         columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
         live = columns["leaf_point"][self._live_leaves()]
         n_rows = len(columns["points"])
@@ -366,8 +368,9 @@ class ForestColumns:
             return None
         return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
-    def silent_features(self) -> list[int]:
+    def silent_features(self, n_threads: int = 1) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
+        self.ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
         header, points = self.columns["header"], self.columns["points"]
         trees = np.flatnonzero(header[:, _core.LEAVES] > 0)
         roots = header[trees, _core.ROOT]
@@ -414,3 +417,7 @@ class ForestColumns:
     def _restore(self, state: dict[str, Any]) -> None:
         self.n_features, self.memory, self.decay, self.scaled, self.columns = restored(state)
         self._renew_view()
+
+
+def _bytes_of(columns: dict[str, np.ndarray]) -> int:
+    return sum(map(attrgetter("nbytes"), columns.values()))

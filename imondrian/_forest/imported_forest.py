@@ -142,10 +142,12 @@ class ImportedForest(Forest):
         """Raise ValueError: no point can be added or removed."""
         self._refuse(what)
 
-    def _ensure_boxes(self, n_threads: int) -> None:
+    def ensure_boxes(self, n_threads: int) -> None:
+        """Raise ValueError: nothing is known of boxes."""
         self._refuse("score='insertion'")
 
-    def _require_spaced(self) -> None:
+    def require_spaced(self) -> None:
+        """Raise ValueError: no point is known to be usual."""
         self._refuse("score='spacing'")
 
     def learn(self, *args: Any, **kwargs: Any) -> NoReturn:

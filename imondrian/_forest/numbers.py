@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from imondrian._core import row_of as row_of  # points of the usual types, quickly; None for all others
+
 _PLAIN = "biuf"  # kinds of NumPy types that are real numbers
 _KINDS = {
     "M": "dates",

@@ -15,7 +15,7 @@ import numpy as np
 
 from imondrian._persist.codec import Form, pack, unpack
 from imondrian._persist.header import checksum
-from imondrian._persist.model_file import _decode, is_key
+from imondrian._persist.model_file import decode, is_key
 
 _FORM = Form(b"IMY", 2)
 _PREFIX_1 = struct.Struct("<3sBI")  # of version 1: then JSON, in which points are numbers
@@ -98,7 +98,7 @@ def _parts_1(data: bytes) -> Iterator[tuple[Any, Any]]:
         values = np.array(rows, np.float64)
         if values.shape != (len(rows), len(fields)) or not _are_numbers(rows):
             raise ValueError("points do not fit their features")
-        yield _decode(fields, {}), values
+        yield decode(fields, {}), values
 
 
 def _are_numbers(rows: list[list[Any]]) -> bool:

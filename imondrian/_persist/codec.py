@@ -12,24 +12,18 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imondrian._forest.footprint import Layout
-from imondrian._forest.schema import COLUMNS, in_files
+from imondrian._forest.schema import COLUMNS
 
 from .header import DTYPES, check_bools, check_version, checksum, dump, is_shape, little_endian, load
-from .model_file import _decode, _encode
-
-if TYPE_CHECKING:
-    from imondrian._models.online import OnlineForest
+from .model_file import decode, encode
 
 _PREFIX = struct.Struct("<3sBII")
 _NARROWER = {"<i4": ("|i1", "<i2"), "<i8": ("|i1", "<i2", "<i4"), "<f8": ("|u1", "<u2")}
 _COUNTS = {name for name, column in COLUMNS.items() if column.holds == "count"}
-_FITTED = ("_keys", "_forest", "_recent", "_n_ignored", "_n_dropped")
 _ROOM = 1 << 20  # bytes that zeros left out may stand for, beside ...
 _MOST_TIMES = 64  # ... so many times the bytes there are, where nobody says what a model may take
 
@@ -51,7 +45,7 @@ STATE = Form(b"IMK", 1)  # what a model has learnt, or where a stream was
 def pack(state: Any, form: Form = STATE) -> bytes:
     """Return the bytes of plain values and arrays."""
     arrays: dict[str, np.ndarray] = {}
-    encoded = _encode(state, "", arrays)
+    encoded = encode(state, "", arrays)
     listed, parts = [], []
     for name, array in arrays.items():
         plain = little_endian(name, array)
@@ -103,7 +97,7 @@ def _unpacked(data: bytes, room: int, form: Form) -> Any:
         arrays[name] = _widened(name, bytes(body[begin : begin + size]), dtype, narrow, shape, room)
         room -= arrays[name].nbytes
         begin += size
-    state = _decode(header["state"], arrays)
+    state = decode(header["state"], arrays)
     if arrays or begin != len(body):
         raise ValueError("something belongs to nothing")
     return state
@@ -120,49 +114,3 @@ def _widened(name: str, data: bytes, dtype: Any, narrow: Any, shape: Any, room: 
     check_bools(name, data, wide)
     flat = np.frombuffer(data.ljust(count * kept.itemsize, b"\0"), kept)
     return flat.reshape(shape).astype(wide, copy=False)
-
-
-def to_bytes(model: OnlineForest) -> bytes:
-    """Return all that a model has learnt."""
-    found = {name: vars(model)[name] for name in _FITTED}
-    forest = model._forest
-    if forest is not None:
-        state = forest.__getstate__()
-        # Boxes are not there either if the model came from bytes, and has learnt nothing.
-        found["_forest"] = {**state, "columns": in_files(state["columns"])}
-    return pack(found)
-
-
-def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
-    model = make()
-    return from_state(unpack(data, _most_bytes(model, len(data))), lambda: model)
-
-
-def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
-    """Return the most bytes of arrays that a model ever has, whatever it learns; None where nothing bounds them."""
-    memory, points, _ = model._retention
-    if points is None:
-        return None
-    n_features = min(model._max_features, n_bytes // 4)  # each of which is named
-    layout = Layout(model._n_trees, n_features, 8, memory, model._score == "spacing")
-    return layout.window_size(points) + model._reserved(n_features)
-
-
-def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a model of an unpacked state."""
-    from imondrian._forest.forest import Forest
-
-    if state.keys() != set(_FITTED):
-        raise ValueError("damaged: other attributes than a model has")
-    model = make()
-    if state["_forest"] is not None:
-        forest = Forest.__new__(Forest)
-        forest.__setstate__(state["_forest"])
-        state["_forest"] = forest
-    for name, value in state.items():
-        if not isinstance(value, model._FITTED[name]):
-            raise ValueError(f"damaged: {name} cannot be {value!r:.80}")
-        setattr(model, name, value)
-    model._check_loaded()
-    return model

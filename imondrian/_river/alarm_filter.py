@@ -13,7 +13,8 @@ from river.base import AnomalyDetector, AnomalyFilter, DriftDetector, Wrapper
 
 from imondrian._conformal.alarm_rule import HISTORY, STEP, AlarmRule, UsualScores
 from imondrian._conformal.incidents import GAP, Incident, Incidents
-from imondrian._models.online import OnlineForest
+
+from .online_forest import OnlineForest, model_of
 
 
 class AlarmFilter(AnomalyFilter):
@@ -202,7 +203,7 @@ def usual_scores(detector: Any) -> UsualScores | None:
         return usual_scores(next(reversed(detector.steps.values()), None))
     if isinstance(detector, Wrapper):
         return usual_scores(detector._wrapped_model)
-    return getattr(detector, "_usual_scores", None)
+    return model_of(detector).usual_scores if isinstance(detector, OnlineForest) else None
 
 
 def _parts(detector: Any, x: Any) -> dict[Any, tuple[float, float]]:

@@ -17,6 +17,7 @@ from imondrian._cli.stream.alarms import Alarms
 from imondrian._conformal.alarm_rule import AlarmRule
 from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.pending_points import Young
+from imondrian._models.stream_state import from_bytes, to_bytes
 from imondrian._persist import codec
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -42,11 +43,11 @@ def within(call, n_bytes, where):
 
 def ask_online(model):
     """Everything of a stream's model that loaded."""
-    x = dict.fromkeys(model._keys, 0.5)
+    x = dict.fromkeys(model._model.keys, 0.5)
     assert 0.0 <= model.score_one(x) <= 1.0
-    if model._forest is None:
+    if model._model.forest is None:
         return  # a parameter is as good as a caller's: a model that wants 10^9 trees would get them
-    if model._recent is not None:
+    if model._model.recent is not None:
         assert 0.0 < model.p_value_one(x) <= 1.0
     model.explain_one(x), model.info(), model.score_many(np.zeros((2, 2)))
     assert np.isfinite(model.expected_score)
@@ -56,7 +57,7 @@ def ask_online(model):
     model.learn_one({**x, "new": 3.0})
     model.forget_one(x, missing_ok=True)
     model.learn_one(x)
-    model._forest.check()
+    model._model.forest.check()
     model.to_estimator()
 
 
@@ -216,17 +217,19 @@ def key_states():
         model = OnlineIsolationMondrianForest(seed=0, **{**KEYED, **settings})
         for row in X[:45].tolist():
             model.learn_one(dict(zip("abc", row, strict=True)))
-        yield codec.to_bytes(model), {**KEYED, **settings}
+        yield to_bytes(model._model), {**KEYED, **settings}
 
 
 def read_key(content, settings, _):
     """Read the model of a key."""
-    return codec.from_bytes(content, lambda: OnlineIsolationMondrianForest(**settings))
+    model = OnlineIsolationMondrianForest(**settings)
+    from_bytes(content, lambda: model._model)
+    return model
 
 
 def write_key(model, settings, path):
     """Write the model of a key and read it."""
-    assert read_key(codec.to_bytes(model), settings, path)._keys == model._keys
+    assert read_key(to_bytes(model._model), settings, path)._model.keys == model._model.keys
 
 
 def claimed_state(letters, version):

@@ -142,7 +142,7 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
         "threshold": detector.threshold,
         "outliers": scored.n_outliers,
         "fdr": settings.fdr,
-        "calibration": detector.calibration.source,
+        "calibration": detector.model.calibration.source,
     }
     usual = detector.share_called() if settings.fdr is None else None
     if usual is not None:

@@ -152,17 +152,17 @@ def kept(kinds, *by):
 @pytest.mark.parametrize("score", ["spacing", "insertion"])
 def test_pickles_files_and_short_forms_keep_what_the_table_says(window, memory, score, tmp_path):
     pytest.importorskip("river", reason="needs river")
-    from imondrian._persist import codec
+    from imondrian._models.stream_state import to_bytes
     from imondrian.river import OnlineIsolationMondrianForest
 
     model = OnlineIsolationMondrianForest(3, window=window, score=score, seed=0)
     model.learn_many(RNG.normal(size=(60, N_FEATURES)))
     kinds = {"always", "boxes", "learning", *MEMORIES[memory], *(["spaced"] if score == "spacing" else [])}
-    assert set(model._forest.columns) == kept(kinds, "file", "pickle", "never")
-    assert set(model._forest.__getstate__()["columns"]) == kept(kinds, "file", "pickle")
+    assert set(model._model.forest.columns) == kept(kinds, "file", "pickle", "never")
+    assert set(model._model.forest.__getstate__()["columns"]) == kept(kinds, "file", "pickle")
     model.save(tmp_path / "model")
     assert columns_among(parse((tmp_path / "model").read_bytes())[1]) == kept(kinds, "file")
-    arrays = parse_state(codec.to_bytes(model))[1]
+    arrays = parse_state(to_bytes(model._model))[1]
     assert columns_among(arrays) == kept(kinds, "file")
 
 

@@ -240,7 +240,7 @@ def test_arrays_that_are_missing(refuses, content):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("parameters", {"n_estimator": 3}, "unexpected keyword argument 'n_estimator'"),
+        ("parameters", {"n_estimator": 3}, "has no parameter 'n_estimator'"),
         ("parameters", {"n_estimators": 0}, "n_estimators must be at least 1, got 0"),
         ("parameters", {"window": {"$names": ["a"]}}, "window must be"),
         ("parameters", [1], "must have the members parameters and fitted"),

@@ -19,6 +19,7 @@ from cases.binary_forms import FORMS, KEYED, X, key_states, place, within
 
 from imondrian import IsolationMondrianForest
 from imondrian._cli.stream import stream_models as follow
+from imondrian._models.stream_state import from_bytes
 from imondrian._persist import codec
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
@@ -51,7 +52,7 @@ def test_claims_of_room_are_not_believed():
             forged = forgery.forge_state(state, arrays, listed)
             with pytest.raises(ValueError, match=r"damaged: an array of shape|damaged forest|damaged calibration"):
                 within(
-                    lambda: codec.from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)),  # noqa: B023
+                    lambda: from_bytes(forged, lambda: OnlineIsolationMondrianForest(**settings)._model),  # noqa: B023
                     len(forged),
                     (i, claim),
                 )
@@ -300,13 +301,13 @@ def test_imported_cuts_of_too_many_features(tmp_path):
 LIMITED = """
 import resource, sys
 import numpy as np
-from imondrian._persist import codec
+from imondrian._models.stream_state import from_bytes
 from imondrian.river import OnlineIsolationMondrianForest
 data = open(sys.argv[1], "rb").read()
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
-    codec.from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9))
+    from_bytes(data, lambda: OnlineIsolationMondrianForest(3, window=6, calibration=9)._model)
 except ValueError as error:
     print("refused")
 """

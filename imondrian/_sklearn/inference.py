@@ -1,4 +1,4 @@
-"""What a fitted forest says of rows beyond their scores: p-values, which to reject, and reasons."""
+"""What a fitted forest says of rows: scores, p-values, which to reject, reasons; and what it hears of them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,78 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils._set_output import _get_container_adapter, _get_output_config
-from sklearn.utils.validation import check_is_fitted
 
 from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
 from imondrian._forest.rwlock import gate_of, reading
-from imondrian._forest.types import Booleans, Floats
+from imondrian._forest.scoring import resolve_score
+from imondrian._forest.types import Booleans, Floats, Integers
 from imondrian._forest.validation import open_share, positive_int, thread_count
+from imondrian._models.feedback import require_cpu
+from imondrian._models.settings import Settings
+from imondrian._models.wording import MOST_REASONS
 
-from .wording import MOST_REASONS, StoredPoints, telling_parts, why
-
-if TYPE_CHECKING:
-    from imondrian._conformal.calibration import Calibration
-    from imondrian._forest.forest import Forest
-
-    from .settings import Settings
+from .fitted import Fitted
 
 
-class Judgement:
-    """The part of :class:`imondrian.IsolationMondrianForest` that judges rows, and explains scores."""
+class Inference(Fitted):
+    """The part of :class:`imondrian.IsolationMondrianForest` that scores rows, judges them, and explains scores."""
 
     if TYPE_CHECKING:
-        forest_: Forest
-        _calibration: Calibration
         n_jobs: int | None
 
-        def _fitted(self) -> tuple[Forest, int]: ...
-        def _settings(self) -> Settings: ...
-        def _score_name(self) -> str: ...
-        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray: ...
+        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray: ...
+
+    def score_samples(self, X: Any) -> Floats:
+        """Return the score of each row: in [-1, 0), low is abnormal.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Cast to the precision the forest was fitted with. An array of CuPy or a torch tensor on a CUDA
+            device is scored there (see Notes).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            In the library and on the device of X where that is a CUDA device.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        ValueError
+            X is empty, has another width, or is infinite.
+
+        Notes
+        -----
+        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, and scores are within 2
+        units in the last place; with ``score="insertion"`` they are within a relative 1e-13 and with the default one
+        within 1e-12 (the exponentials and logarithms of the two differ); p-values are never below the CPU's. The
+        trees are uploaded at the first call, and again after ``partial_fit``; kernels are compiled when first used,
+        and kept in the user's cache (``IMONDRIAN_CACHE_DIR``).
+        ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
+        """
+        with gate_of(self).reading:
+            model, n_threads = self._fitted(), thread_count(self.n_jobs)
+            score, dtype = resolve_score(self.__dict__["score"]), model.forest.dtype
+            if type(X) is not np.ndarray and is_on_device(X):
+                require_cpu(model.verdicts)
+                with device_rows(self, X, dtype) as rows:
+                    return rows.give_back(rows.scores(model.forest, score, -1.0))
+            return -model.scores(self._validated(X, dtype, n_threads), score, n_threads)
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return ``score_samples(X) - offset_``: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Integers:
+        """Return 1 for inliers and -1 for outliers, (n_samples,)."""
+        return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
 
     @property
     def calibration_(self) -> str:
         """Where ``p_values`` come from: "split", "cross" or "prequential"."""
-        self._fitted()
-        return self._calibration.source
+        return self._fitted().calibration.source
 
     @reading
     def p_values(self, X: Any) -> Floats:
@@ -100,14 +138,12 @@ class Judgement:
         >>> bool(p[0] > 0.5 and p[1] < 0.01)
         True
         """
-        forest, n_threads = self._fitted()
-        settings = self._settings()
+        model, settings = self._fitted(), Settings.of(self.__dict__)
         if is_on_device(X):
-            with device_rows(self, X, forest.dtype) as rows:
-                found = self._calibration.p_values(rows, forest, settings.score, settings.grow, n_threads)
-                return rows.give_back(found)
-        X = self._validated(X, forest.dtype, n_threads, reset=False)
-        return self._calibration.p_values(X, forest, settings.score, settings.grow, n_threads)
+            require_cpu(model.verdicts)
+            with device_rows(self, X, model.forest.dtype) as rows:
+                return rows.give_back(model.p_values(rows, settings))
+        return model.p_values(self._validated(X, model.forest.dtype, settings.n_threads), settings)
 
     def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
@@ -141,8 +177,7 @@ class Judgement:
     @reading
     def expected_score_(self) -> float:
         """Score of the mean over the points in the trees; what explanations add up from."""
-        check_is_fitted(self, "forest_")
-        return -self.forest_.expected_score(self._score_name())
+        return -self._fitted().forest.expected_score(resolve_score(self.__dict__["score"]))
 
     def explain(self, X: Any, *, by_direction: bool = False) -> Floats:
         """Return what each feature contributes to each row's score: they sum to its difference from the expected one.
@@ -182,10 +217,9 @@ class Judgement:
     @reading
     def _contributions(self, X: Any, by_direction: bool = False) -> Floats:
         """Explain, into an array whatever ``set_output`` says."""
-        check_is_fitted(self, "forest_")
-        n_threads = thread_count(self.n_jobs)
-        X = self._validated(X, self.forest_.dtype, n_threads, reset=False)
-        parts, _ = self.forest_.explain(X, self._score_name(), n_threads)
+        forest, n_threads = self._fitted().forest, thread_count(self.n_jobs)
+        X = self._validated(X, forest.dtype, n_threads)
+        parts, _ = forest.explain(X, resolve_score(self.__dict__["score"]), n_threads)
         return -parts if by_direction else -parts.sum(axis=2)
 
     def set_output(self, *, transform: str | None = None) -> Self:
@@ -261,12 +295,82 @@ class Judgement:
         """
         most = positive_int("most", most)
         p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)
-        rows = self._validated(X, self.forest_.dtype, n_threads, reset=False)
+        model = self._fitted()
+        rows = self._validated(X, model.forest.dtype, n_threads)
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
-            parts = telling_parts(self.forest_, rows, self._score_name(), n_threads)
-            points = StoredPoints(self.forest_)
-        return [
-            why(points, row, pair, names, p_value, most)
-            for row, pair, p_value in zip(rows, parts, p_values.tolist(), strict=True)
-        ]
+            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)
+
+    # -- what a person says of rows ----------------------------------------------------------------
+
+    def feedback(self, X: Any, y: Any) -> Self:
+        """Take in what is known of rows: scores near them follow. The trees stay as they are.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+            Any rows; no tree need hold them.
+        y : array-like of shape (n_samples,)
+            1 for normal, -1 for an anomaly. Of several verdicts on a row the last counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``partial_fit``.
+        TypeError, ValueError
+            Other values in y, or bad X; or verdicts that pass ``max_bytes``. The estimator is unchanged.
+
+        Notes
+        -----
+        The logit of a row's score is shifted by the sum over the verdicts of b_v k(x, v), with k(x, v) the share of
+        trees in which the row and v are in the same cell: the first node on the way down that holds at most 8
+        points. The b solve (K + 0.1 I) b = r, where r is what v's logit lacks: 3 is wanted for an anomaly, -3 for a
+        normal row. So verdicts in one place do not add up, and their order means nothing. Rows that share no cell
+        with any verdict keep their score to the bit, and so do all when all verdicts are withdrawn.
+
+        ``predict`` and ``p_values`` follow, as calibration rows are scored alike; ``offset_`` stays until the next
+        ``partial_fit`` or ``forget``. ``explain`` tells of the forest's own score. ``partial_fit`` leaves verdicts as
+        they are, ``forget`` withdraws those on its rows, ``fit`` all. At most 1,024 are kept; the oldest go. For m of
+        them, taking in more costs O(t m^2 + m^3), a score O(t) more.
+
+        See Also
+        --------
+        withdraw : Take verdicts back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from imondrian import IsolationMondrianForest
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> forest = IsolationMondrianForest(random_state=0).fit(X)
+        >>> alarm = np.array([[3.5, 0.0]])
+        >>> before = forest.predict(alarm)
+        >>> before, forest.feedback(alarm, [1]).predict(alarm), forest.withdraw(alarm).predict(alarm)
+        (array([-1]), array([1]), array([-1]))
+        """
+        with gate_of(self).updating:
+            model, settings = self._fitted(), Settings.of(self.__dict__)
+            model.feedback(self._validated(X, model.forest.dtype, settings.n_threads), y, settings)
+        return self
+
+    def withdraw(self, X: Any, *, missing_ok: bool = False) -> Self:
+        """Take back the verdicts on rows, as if they had never been given.
+
+        Parameters
+        ----------
+        X : array-like or dataframe of shape (n_samples, n_features)
+        missing_ok : bool, default=False
+            Pass over rows without a verdict; else ValueError, and none is withdrawn.
+
+        Returns
+        -------
+        self
+        """
+        with gate_of(self).updating:
+            model, settings = self._fitted(), Settings.of(self.__dict__)
+            model.withdraw(self._validated(X, model.forest.dtype, settings.n_threads), missing_ok, settings)
+        return self
