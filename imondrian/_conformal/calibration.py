@@ -196,7 +196,8 @@ class Calibration:
             scores = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
             return [(_adjusted(adjust, rows, scores), None)]
         folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
-        return [(_adjusted(adjust, inside, scores), weight) for _, inside, scores, weight in folds]
+        number = self._fold_numbers(self._fold_random())
+        return [(_adjusted(adjust, rows[number == k], scores), weight) for k, (_, scores, weight) in enumerate(folds)]
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned for this key; kept in memory, never pickled."""
