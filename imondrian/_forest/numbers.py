@@ -276,7 +276,8 @@ def refuse_others(X: Any) -> Any:
                 "imondrian.river takes, one at a time"
             )
         return _checked_list(X)
-    if isinstance(X, (str, bytes, os.PathLike, Mapping)) and not hasattr(X, "shape"):  # SciPy's DOK is a dict, too
+    # Sparse matrices by keys are dicts, too, and have scikit-learn's own words.
+    if isinstance(X, (str, bytes, os.PathLike, Mapping)) and not hasattr(X, "toarray"):
         advice = "pandas.DataFrame(X) makes one" if isinstance(X, Mapping) else "read the file, as by pandas.read_csv"
         got = "a dict" if isinstance(X, Mapping) else f"the {type(X).__name__} {X!r}"
         raise TypeError(f"X must be a table of shape (n, n_features), got {got}: {advice}")
