@@ -231,7 +231,7 @@ class OnlineForest(SavedModel):
             return
         self._forest.forget_all(rows, known, missing_ok, self._n_threads)
         if self._verdicts is not None:
-            self._keep(self._verdicts_without(np.ascontiguousarray(rows[known]), missing_ok=True))
+            self._keep(self._verdicts_without(np.ascontiguousarray(rows[known]), missing_ok=True), withdrawing=True)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -427,12 +427,12 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Do nothing if there is none; else ValueError.
         """
-        self._keep(self._verdicts_without(self._judged_row(record(x)), missing_ok))
+        self._keep(self._verdicts_without(self._judged_row(record(x)), missing_ok), withdrawing=True)
 
     @updating
     def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
-        self._keep(self._verdicts_without(self._judged_rows(X), missing_ok))
+        self._keep(self._verdicts_without(self._judged_rows(X), missing_ok), withdrawing=True)
 
     def _judged_row(self, x: dict[Any, Any]) -> np.ndarray:
         self._refuse_unknown([key for key, value in values_of(x).items() if key not in self._keys and value == value])
@@ -451,12 +451,17 @@ class OnlineForest(SavedModel):
         return rows
 
     def _refuse_unknown(self, unknown: list[Any]) -> None:
-        if not self._is_ready:
-            raise ValueError(f"a verdict needs scores: learn at least {self._warm_up} points before")
+        if self._forest is None:
+            raise self._too_early()
         if unknown:
             raise ValueError(f"x[{unknown[0]!r}] is of a key that was never learnt: nothing is known of such points")
 
+    def _too_early(self) -> ValueError:
+        return ValueError(f"a verdict needs scores: learn at least {self._warm_up} points before")
+
     def _hear(self, rows: np.ndarray, y: Any) -> None:
+        if not self._is_ready:
+            raise self._too_early()
         verdict = verdicts_of(y, len(rows))
         if (np.isnan(rows).all(axis=1)).any():
             raise ValueError("a verdict must be on a point that has a value")
@@ -468,16 +473,20 @@ class OnlineForest(SavedModel):
         assert self._forest is not None
         return verdicts_withdrawn(self._forest, self._score, self._verdicts, rows, missing_ok, self._n_threads)
 
-    def _keep(self, verdicts: Verdicts | None) -> None:
+    def _keep(self, verdicts: Verdicts | None, withdrawing: bool = False) -> None:
+        """Have these verdicts from now on; ValueError if more of them pass ``max_bytes``."""
         before = self.__dict__.pop("_verdicts", None)
         if verdicts is not None:
             self._verdicts = verdicts
+        if verdicts is not None and not withdrawing:
             try:
                 self._check_bytes(len(self._keys))
                 if self._max_bytes is not None and sys.getsizeof(self) > self._max_bytes:
                     raise ValueError(f"max_bytes={self._max_bytes} leaves no room for {len(verdicts)} verdicts")
             except ValueError:
-                self._verdicts = before
+                self.__dict__.pop("_verdicts")
+                if before is not None:
+                    self._verdicts = before
                 raise
         self._scored = None
 

@@ -352,7 +352,8 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             try:
                 self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
                 forest.forget(X, settings.n_threads)
-                self._keep(verdicts_withdrawn(forest, settings.score, self._verdicts, X, True, settings.n_threads))
+                left = verdicts_withdrawn(forest, settings.score, self._verdicts, X, True, settings.n_threads)
+                self._keep(left, withdrawing=True)
                 self._adopt(forest, self.max_samples_, settings)
             except BaseException:
                 if undo is not None or forest.n_updates == n_updates:
@@ -433,14 +434,16 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         """
         forest, n_threads = self._fitted()
         X = self._validated(X, forest.dtype, n_threads, reset=False)
-        self._keep(verdicts_withdrawn(forest, self._score_name(), self._verdicts, X, missing_ok, n_threads))
+        left = verdicts_withdrawn(forest, self._score_name(), self._verdicts, X, missing_ok, n_threads)
+        self._keep(left, withdrawing=True)
         return self
 
-    def _keep(self, verdicts: Verdicts | None) -> None:
+    def _keep(self, verdicts: Verdicts | None, withdrawing: bool = False) -> None:
+        """Have these verdicts from now on; ValueError if more of them pass ``max_bytes``."""
         if verdicts is None:
             self.__dict__.pop("_verdicts", None)
             return
-        more = verdicts.nbytes - nbytes_of(self._verdicts)
+        more = 0 if withdrawing else verdicts.nbytes - nbytes_of(self._verdicts)
         if self.max_bytes is not None and more > 0 and sys.getsizeof(self) + more > self.max_bytes:
             raise ValueError(
                 f"max_bytes={self.max_bytes} leaves no room for {len(verdicts)} verdicts, which take {verdicts.nbytes}"

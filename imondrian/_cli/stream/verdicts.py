@@ -148,7 +148,8 @@ class VerdictFile:
         with gate_of(self._model).updating:
             try:
                 if withdrawn:
-                    self._model._keep(self._model._verdicts_without(np.vstack(withdrawn), missing_ok=True))
+                    left = self._model._verdicts_without(np.vstack(withdrawn), missing_ok=True)
+                    self._model._keep(left, withdrawing=True)
                 if given:
                     self._model._hear(np.vstack([row for row, _ in given]), [verdict for _, verdict in given])
             except ValueError as error:  # beyond max_bytes
