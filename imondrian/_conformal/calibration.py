@@ -161,9 +161,10 @@ class Calibration:
         else:
             folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
             above, total = np.zeros(len(X)), 0.0
-            for held_from, inside, calibration, weight in folds:
+            number = self._fold_numbers(self._fold_random())
+            for k, (held_from, calibration, weight) in enumerate(folds):
                 found = _adjusted(adjust, X, held_from.scores(X, score, n_threads))
-                above += mass_above(found, _adjusted(adjust, inside, calibration), weight)
+                above += mass_above(found, _adjusted(adjust, rows[number == k], calibration), weight)
                 total += len(calibration) if weight is None else weight.sum()
         return share(above, total)
 
@@ -195,7 +196,8 @@ class Calibration:
             scores = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
             return [(_adjusted(adjust, rows, scores), None)]
         folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
-        return [(_adjusted(adjust, inside, scores), weight) for _, inside, scores, weight in folds]
+        number = self._fold_numbers(self._fold_random())
+        return [(_adjusted(adjust, rows[number == k], scores), weight) for k, (_, scores, weight) in enumerate(folds)]
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned for this key; kept in memory, never pickled."""
@@ -204,14 +206,23 @@ class Calibration:
             cache = self._cache = (key, make())
         return cache[1]
 
+    def _fold_random(self) -> np.random.RandomState:
+        assert self.seed is not None
+        return np.random.RandomState(self.seed.view(np.uint32))
+
+    def _fold_numbers(self, rng: np.random.RandomState) -> np.ndarray:
+        """Return the fold of each row: the generator's first draw."""
+        assert self.rows is not None
+        return rng.permutation(len(self.rows)) % max(min(N_FOLDS, len(self.rows)), 1)
+
     def _folds(self, n_trees: int, score: str, grow: Grower, n_threads: int) -> list[Any]:
-        """Return for each fold a forest of the other rows, the fold's rows, scores and weights (mean 1)."""
+        """Return for each fold a forest of the other rows, the fold's scores and its weights (mean 1)."""
         assert self.rows is not None and self.seed is not None
         m = len(self.rows)
         if m < 2:
             return []
-        rng = np.random.RandomState(self.seed.view(np.uint32))
-        fold = rng.permutation(m) % min(N_FOLDS, m)
+        rng = self._fold_random()
+        fold = self._fold_numbers(rng)
         weight = None if self.weight is None else self.weight / self.weight.mean()
         folds = []
         for k in range(min(N_FOLDS, m)):
@@ -220,7 +231,7 @@ class Calibration:
                 self.rows[outside], None if self.weight is None else self.weight[outside], seed_states(rng, n_trees)
             )
             scores = forest.scores(self.rows[inside], score, n_threads)
-            folds.append((forest, self.rows[inside], scores, None if weight is None else weight[inside]))
+            folds.append((forest, scores, None if weight is None else weight[inside]))
         return folds
 
     # -- state -------------------------------------------------------------------------------------

@@ -112,10 +112,11 @@ class BatchModel:
     def withdraw(self, X: np.ndarray, missing_ok: bool, settings: Settings) -> None:
         """Take back the verdicts on rows; unless ``missing_ok``, ValueError where there is none."""
         kept = verdicts_withdrawn(self.forest, settings.score, self.verdicts, X, missing_ok, settings.n_threads)
-        self._keep(kept, settings)
+        self._keep(kept, settings, withdrawing=True)
 
-    def _keep(self, verdicts: Verdicts | None, settings: Settings) -> None:
-        more = nbytes_of(verdicts) - nbytes_of(self.verdicts)
+    def _keep(self, verdicts: Verdicts | None, settings: Settings, withdrawing: bool = False) -> None:
+        """Have these verdicts from now on; ValueError if more of them pass ``max_bytes``."""
+        more = 0 if withdrawing else nbytes_of(verdicts) - nbytes_of(self.verdicts)
         if verdicts is not None and more > 0:
             if settings.max_bytes is not None and sys.getsizeof(self) + more > settings.max_bytes:
                 raise ValueError(

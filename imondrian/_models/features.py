@@ -10,6 +10,8 @@ import numpy as np
 from imondrian._forest.forest import Forest
 from imondrian._forest.validation import in_precision, overflows
 
+from .settings import StreamSettings
+
 _MANY_SILENT = 0.25  # of all keys
 
 
@@ -44,13 +46,15 @@ def placed(
     return rows
 
 
-def silent_keys(keys: dict[Any, int], forest: Forest, n_new: int, max_features: int, n_threads: int) -> set[Any]:
+def silent_keys(keys: dict[Any, int], forest: Forest | None, n_new: int, settings: StreamSettings) -> set[Any]:
     """Return the keys to drop for ``n_new`` others; none unless that saves room or width.
 
     Others take the places of as many as they are. More are dropped only where they are many: features move then,
     so that all boxes and points are copied.
     """
-    if len(keys) + n_new <= min(max_features, forest.padded):
+    if forest is None or settings.retention.points is None:
         return set()
-    names, silent = list(keys), forest.silent_features(n_threads)
+    if len(keys) + n_new <= min(settings.max_features, forest.padded):
+        return set()
+    names, silent = list(keys), forest.silent_features(settings.n_threads)
     return {names[place] for place in (silent if len(silent) >= _MANY_SILENT * len(keys) else silent[:n_new])}

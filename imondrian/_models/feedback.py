@@ -148,6 +148,8 @@ def verdicts_given(
     forest: Forest, score: str, before: Verdicts | None, rows: np.ndarray, verdict: np.ndarray, n_threads: int = 1
 ) -> Verdicts:
     """Return the verdicts before and those on rows, (n,) of 1 and -1; the last one on a point counts."""
+    if not _holds_points(forest):
+        raise ValueError("X cannot be judged: the forest holds no points any more")
     known = _as_dict(before)
     for row, key, each in zip(rows, _keys(rows), verdict.tolist(), strict=True):
         known.pop(key, None)
@@ -160,7 +162,7 @@ def verdicts_given(
 def verdicts_withdrawn(
     forest: Forest, score: str, before: Verdicts | None, rows: np.ndarray, missing_ok: bool, n_threads: int = 1
 ) -> Verdicts | None:
-    """Return the verdicts without those on rows; None if no others are left.
+    """Return the verdicts without those on rows; None if no others are left, or the forest is empty by now.
 
     Unless ``missing_ok``, ValueError if there is none on some row.
     """
@@ -207,7 +209,7 @@ def _as_dict(verdicts: Verdicts | None) -> dict[bytes, tuple[np.ndarray, int]]:
 
 
 def _of_dict(forest: Forest, score: str, known: dict[bytes, tuple[np.ndarray, int]], n_threads: int) -> Verdicts | None:
-    if not known:
+    if not known or not _holds_points(forest):
         return None
     last = list(known.values())[-MOST_VERDICTS:]
     rows, verdict = np.array([row for row, _ in last]), np.array([each for _, each in last], np.int32)
@@ -220,6 +222,11 @@ def _of_dict(forest: Forest, score: str, known: dict[bytes, tuple[np.ndarray, in
     lacking = -_WANTED * verdict - np.log(scores / (1.0 - scores))
     weight = np.linalg.solve(similarity + _RIDGE * np.eye(len(rows)), lacking)
     return Verdicts(rows, verdict, _cuts_above(forest, cells, weight / cells.shape[1]))
+
+
+def _holds_points(forest: Forest) -> bool:
+    """Return whether every tree does."""
+    return bool((forest.columns["header"][:, 1] > 0).all())
 
 
 def _cuts_above(forest: Forest, cells: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:

@@ -224,14 +224,19 @@ class StreamModel:
         return rows
 
     def _refuse_unknown(self, keys: Iterable[Any]) -> None:
-        if not self.is_ready:
-            raise ValueError(f"a verdict needs scores: learn at least {self.settings.warm_up} points before")
+        if self.forest is None:
+            raise self._too_early()
         for key in keys:
             if key not in self.keys:
                 raise ValueError(f"x[{key!r}] is of a key that was never learnt: nothing is known of such points")
 
+    def _too_early(self) -> ValueError:
+        return ValueError(f"a verdict needs scores: learn at least {self.settings.warm_up} points before")
+
     def hear(self, rows: np.ndarray, y: Any) -> None:
         """Take in verdicts on rows, all or none."""
+        if not self.is_ready:
+            raise self._too_early()
         verdict, forest, settings = verdicts_of(y, len(rows)), self.forest, self.settings
         if (np.isnan(rows).all(axis=1)).any():
             raise ValueError("a verdict must be on a point that has a value")
@@ -242,11 +247,12 @@ class StreamModel:
         """Take back the verdicts on rows; unless ``missing_ok``, ValueError where there is none."""
         forest, settings = self.forest, self.settings
         assert forest is not None
-        self._keep(verdicts_withdrawn(forest, settings.score, self.verdicts, rows, missing_ok, settings.n_threads))
+        left = verdicts_withdrawn(forest, settings.score, self.verdicts, rows, missing_ok, settings.n_threads)
+        self._keep(left, withdrawing=True)
 
-    def _keep(self, verdicts: Verdicts | None) -> None:
+    def _keep(self, verdicts: Verdicts | None, withdrawing: bool = False) -> None:
         before, limit, self.verdicts = self.verdicts, self.settings.max_bytes, verdicts
-        if verdicts is not None:
+        if verdicts is not None and not withdrawing:
             try:
                 self._check_bytes(len(self.keys))
                 if limit is not None and sys.getsizeof(self) > limit:
@@ -291,7 +297,7 @@ class StreamModel:
     def _grow(self, keys: Sequence[Any], n_rows: int) -> None:
         """Add unseen keys."""
         new, settings = in_order([key for key in keys if key not in self.keys]), self.settings
-        silent = self._silent_keys(len(new))
+        silent = silent_keys(self.keys, self.forest, len(new), settings)
         known = [key for key in self.keys if key not in silent]
         room = max(settings.max_features - len(known), 0)
         n_ignored = n_rows * max(len(new) - room, 0)
@@ -313,12 +319,6 @@ class StreamModel:
         self.n_dropped += len(silent)
         if self.verdicts is not None:
             self.verdicts = self.verdicts.moved(places, forest.n_features)
-
-    def _silent_keys(self, n_new: int) -> set[Any]:
-        forest, settings = self.forest, self.settings
-        if forest is None or settings.retention.points is None:
-            return set()
-        return silent_keys(self.keys, forest, n_new, settings.max_features, settings.n_threads)
 
     # -- the forest --------------------------------------------------------------------------------
 

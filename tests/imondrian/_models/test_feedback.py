@@ -172,6 +172,26 @@ def test_forgetting_a_point_withdraws_the_verdict_on_it():
     assert model._model.verdicts is None
 
 
+def test_a_forest_that_forgets_all_its_points_forgets_verdicts():
+    forest = IsolationMondrianForest(max_samples=50, **SMALL).fit(X[:50]).feedback(SAID[5:], [1, -1])
+    forest.forget(X[:49])
+    assert len(forest._model.verdicts) == 2
+    forest.forget(X[49:50])  # no verdict was on it
+    assert len(forest._model.verdicts) == 2
+    with pytest.raises(ValueError, match="holds no points any more"):
+        forest.feedback(SAID[:1], [1])
+    assert forest.withdraw(SAID[5:6])._model.verdicts is None
+    model = stream(X[:40], window=None)
+    model.feedback_many(SAID[5:], [1, -1])
+    model.forget_many(X[:40])
+    with pytest.raises(ValueError, match="learn at least 32 points before"):
+        model.feedback_one(as_dict(SAID[0]), 1)
+    model.withdraw_one(as_dict(SAID[5]))
+    assert model._model.verdicts is None
+    model.learn_many(X)
+    assert model.score_one(as_dict(SAID[5])) > 0
+
+
 def test_scoring_while_learning_hears_verdicts_in_every_way():
     def told():
         model = stream()
