@@ -7,6 +7,7 @@ HEADER_SIZE: int
 PACK_BYTES: int
 STREAM_SIZE: int
 BAG_SIZE: int
+EDITION: int
 RECENT_SIZE: int
 TREES_ABREAST: int
 
@@ -21,7 +22,13 @@ class ForestView:
     @property
     def means_held(self) -> int: ...
     def __init__(
-        self, columns: dict[str, npt.NDArray[Any]], n_features: int, memory: int, decay: float, scaled: bool
+        self,
+        columns: dict[str, npt.NDArray[Any]],
+        n_features: int,
+        memory: int,
+        decay: float,
+        scaled: bool,
+        edition: int = ...,
     ) -> None: ...
 
 def limit_instruction_set(most: int) -> int: ...

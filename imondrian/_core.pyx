@@ -57,6 +57,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         uint64_t* rng
         void* rate
         int scaled
+        int edition
         int32_t* bag
         double* clean
         double* leaf_clean
@@ -124,6 +125,7 @@ HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5
 BAG_SIZE = 5
+EDITION = 1
 RECENT_SIZE = 1026
 TREES_ABREAST = 8
 
@@ -213,7 +215,8 @@ cdef class ForestView:
     cdef object means
     cdef public cbool keeps_means
 
-    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
+    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled,
+                  int edition=EDITION):
         self.columns = columns
         points, feature = columns["points"], columns["feature"]
         if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
@@ -243,7 +246,7 @@ cdef class ForestView:
         self.view.header = <int32_t*>pointer(columns, "header", np.int32, (t, HEADER_SIZE))
         self.view.rng = <uint64_t*>pointer(columns, "rng", np.uint64, (t, 4))
         self.view.rate = pointer(columns, "rate", kind, (t, width))
-        self.view.scaled = scaled
+        self.view.scaled, self.view.edition = scaled, edition
         self.view.points = pointer(columns, "points", kind, (rows, width))
         plain = "clean" not in columns
         groups = -(-t // TREES_ABREAST)

@@ -29,7 +29,7 @@ _TREES_AT_ONCE = 32
 _NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
 _MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
 _MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
-STATE_VERSION = 3
+STATE_VERSION = 4  # 3 had no editions: its forests are of edition 0
 
 
 class ForestColumns:
@@ -59,6 +59,8 @@ class ForestColumns:
         Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
+    edition : int
+        The rules by which trees find units (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
@@ -79,12 +81,14 @@ class ForestColumns:
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        edition: int = _core.EDITION,
     ) -> None:
         dtype = np.dtype(dtype)
         n_trees = len(states)
         lanes = _core.PACK_BYTES // dtype.itemsize
         width = -(-n_features // lanes) * lanes
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
+        self.edition = edition
         shape = (n_trees, capacity)
         self.columns: dict[str, np.ndarray] = {
             "feature": np.zeros(shape, np.int32),
@@ -190,7 +194,7 @@ class ForestColumns:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
-        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled, self.edition)
         view.keeps_means = self._means_fit(view)
         return view
 
@@ -457,6 +461,7 @@ class ForestColumns:
             "memory": self.memory,
             "decay": self.decay,
             "scaled": self.scaled,
+            "edition": self.edition,
             "columns": {name: np.ascontiguousarray(column) for name, column in state.items()},
         }
 
@@ -471,10 +476,13 @@ class ForestColumns:
             raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state["version"] != STATE_VERSION:
+        if state["version"] not in (STATE_VERSION, 3):
             raise ValueError(
                 f"this forest has state version {state['version']!r}; this imondrian reads version {STATE_VERSION}"
             )
+        edition = state["edition"] if state["version"] == STATE_VERSION else 0
+        if type(edition) is not int or not 0 <= edition <= _core.EDITION:
+            raise ValueError(f"damaged forest: edition {edition!r}, this imondrian knows 0 to {_core.EDITION}")
         saved = state["columns"]
         for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float)), ("scaled", bool)):
             if not isinstance(state[name], kinds):
@@ -486,7 +494,7 @@ class ForestColumns:
         if saved["rng"].dtype != np.uint64:
             raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
         self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
-        self.scaled = state["scaled"]
+        self.scaled, self.edition = state["scaled"], edition
         if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay <= _MOST_DECAY:
             raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
         bounded = self.memory != UNBOUNDED
@@ -518,6 +526,7 @@ class ForestColumns:
             scaled=self.scaled,
             boxes="lower" in saved,
             spaced="clean" in saved,
+            edition=edition,
         )
         self.columns = spare.columns
         if unknown := saved.keys() - self.columns.keys() - {"upper"}:

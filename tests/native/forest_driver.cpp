@@ -87,7 +87,7 @@ struct Columns {
     v.lower = lower.data(), v.upper = upper.data();
     v.leaf_parent = leaf_parent.data(), v.leaf_mass = leaf_mass.data(), v.leaf_point = leaf_point.data();
     v.header = header.data(), v.rng = rng.data(), v.rate = rate.data(), v.points = points.data();
-    v.scaled = scaled, v.memory = static_cast<int>(memory), v.decay = decay;
+    v.scaled = scaled, v.edition = imondrian::kEdition, v.memory = static_cast<int>(memory), v.decay = decay;
     v.window = memory == Memory::kUnbounded ? 0 : capacity - 1;
     v.member_leaf = member_leaf.empty() ? nullptr : member_leaf.data();
     v.member_key = member_key.empty() ? nullptr : member_key.data();

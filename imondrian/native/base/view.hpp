@@ -36,6 +36,8 @@ constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
 constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
 
+constexpr int kEdition = 1;  // 0: near-constant features in units of their standard deviation
+
 constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
 
 constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
@@ -68,6 +70,7 @@ struct ForestView {
   std::uint64_t* rng;         // (t, 4)
   void* rate;                 // (t, width) T; cuts per unit of length
   int scaled;                 // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
+  int edition;                // which rules it was grown by: kEdition, or an older one of a file
   // For the spacing score only (null otherwise).
   std::int32_t* bag;   // (t, kBagSize); all -1: the tree sees every feature
   double* clean;       // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
@@ -94,6 +97,7 @@ struct ForestView {
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
+  int edition;
   std::int32_t* feature;
   T* threshold;
   std::int32_t* child;
@@ -116,10 +120,10 @@ struct Tree {
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
-      : capacity(f.capacity), n_features(f.n_features), width(f.width), feature(f.feature + t * capacity),
-        threshold(static_cast<T*>(f.threshold) + t * capacity), child(f.child + t * capacity * 2),
-        parent(f.parent + t * capacity), time(f.time + t * capacity), mass(f.mass + t * capacity),
-        lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
+      : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition),
+        feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
+        child(f.child + t * capacity * 2), parent(f.parent + t * capacity), time(f.time + t * capacity),
+        mass(f.mass + t * capacity), lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
         upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
         leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
         leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize), rng(f.rng + t * 4),
