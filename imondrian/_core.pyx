@@ -77,6 +77,8 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int64_t* drawn
 
     double hidden_depth_of(double mass)
+    cbool c_is_wide "imondrian::is_wide"(const View&)
+    int bag_size_of(const View&)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
@@ -124,7 +126,6 @@ include "nativekit/isa.pxi"
 HEADER_SIZE = 6
 PACK_BYTES = 32
 STREAM_SIZE = 5
-BAG_SIZE = 5
 EDITION = 1
 RECENT_SIZE = 1026
 TREES_ABREAST = 8
@@ -144,6 +145,21 @@ _INVARIANTS = {
     12: "clean masses do not add up",
     13: "recent scores are damaged",
 }
+
+
+
+def is_wide(int64_t n_features, int edition=EDITION):
+    """Return whether forests of so many features also count distances to the nearest clean points."""
+    cdef View view
+    view.n_features, view.edition = n_features, edition
+    return c_is_wide(view)
+
+
+def bag_size(int64_t n_features, int edition=EDITION):
+    """Return the room of a tree's bag in forests of so many features."""
+    cdef View view
+    view.n_features, view.edition = n_features, edition
+    return bag_size_of(view)
 
 
 # -- signals and forks -----------------------------------------------------------------------------
@@ -250,7 +266,7 @@ cdef class ForestView:
         self.view.points = pointer(columns, "points", kind, (rows, width))
         plain = "clean" not in columns
         groups = -(-t // TREES_ABREAST)
-        self.view.bag = <int32_t*>pointer(columns, "bag", np.int32, (t, BAG_SIZE), plain)
+        self.view.bag = <int32_t*>pointer(columns, "bag", np.int32, (t, bag_size(n_features, edition)), plain)
         self.view.clean = <double*>pointer(columns, "clean", np.float64, (t, k), plain)
         self.view.leaf_clean = <double*>pointer(columns, "leaf_clean", np.float64, (t, k), plain)
         self.view.recent = <double*>pointer(columns, "recent", np.float64, (groups + 1, RECENT_SIZE), plain)

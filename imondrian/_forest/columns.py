@@ -60,7 +60,7 @@ class ForestColumns:
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
     edition : int
-        The rules by which trees find units (``native/base/view.hpp``): a forest keeps those it was grown by.
+        The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
@@ -114,7 +114,7 @@ class ForestColumns:
         if boxes:
             self.columns.update(self._empty_boxes())
         if spaced:
-            self.columns["bag"] = np.full((n_trees, _core.BAG_SIZE), -1, np.int32)
+            self.columns["bag"] = np.full((n_trees, _core.bag_size(n_features, edition)), -1, np.int32)
             self.columns["clean"], self.columns["leaf_clean"] = np.zeros(shape), np.zeros(shape)
             self.columns["recent"] = np.zeros((-(-n_trees // _core.TREES_ABREAST) + 1, _core.RECENT_SIZE))
         self._renew_view()
@@ -135,6 +135,11 @@ class ForestColumns:
     def spaced(self) -> bool:
         """Whether the forest can give spacing scores."""
         return "clean" in self.columns
+
+    @property
+    def wide(self) -> bool:
+        """Whether spacing scores count distances to the nearest clean points, too."""
+        return _core.is_wide(self.n_features, self.edition)
 
     @property
     def n_leaves(self) -> np.ndarray:
@@ -372,11 +377,23 @@ class ForestColumns:
             else:
                 columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
         columns["rate"][:, new] = 0 if self.scaled else 1
+        if self.spaced:
+            columns["bag"] = twin._with_room(columns["bag"])
         twin.columns = columns
         twin._renew_view()
         if self.spaced:
             _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
         return twin, places, new
+
+    def _with_room(self, bag: np.ndarray) -> np.ndarray:
+        """Return bags with the room they need now: where that is less, they are drawn anew."""
+        size = _core.bag_size(self.n_features, self.edition)
+        if size == bag.shape[1]:
+            return bag
+        room = np.full((len(bag), size), -1, np.int32)
+        if size > bag.shape[1]:
+            room[:, : bag.shape[1]] = bag
+        return room
 
     def _best_width(self) -> int:
         """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""

@@ -51,7 +51,7 @@ class Layout(NamedTuple):
         spaced = 0
         if self.spaced:
             groups = -(-self.n_trees // _core.TREES_ABREAST)
-            spaced = self.n_trees * 4 * _core.BAG_SIZE + (groups + 1) * 8 * _core.RECENT_SIZE
+            spaced = self.n_trees * 4 * _core.bag_size(self.n_features) + (groups + 1) * 8 * _core.RECENT_SIZE
         return self.n_trees * tree + spaced + (8 if self.updates else 0)
 
     def size(self, slots: int, rows: int) -> int:

@@ -70,7 +70,7 @@ struct Columns {
       for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(robust ? 0 : 1);
     }
     if (!spaced) return;
-    bag.assign(imondrian::kBagSize * t, -1);
+    bag.assign(imondrian::bag_size_of(view()) * t, -1);
     clean.assign(t * k, 0.0);
     leaf_clean.assign(t * k, 0.0);
     recent.assign((1 + (t + imondrian::kTreesAbreast - 1) / imondrian::kTreesAbreast) * imondrian::kRecentSize, 0.0);

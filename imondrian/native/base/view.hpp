@@ -36,9 +36,12 @@ constexpr int kPackBytes = 32;        // rows are padded to this many bytes
 
 constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
 
-constexpr int kEdition = 1;  // 0: near-constant features in units of their standard deviation
+// 1; 0: near-constant features in units of their standard deviation, wide data as any other
+constexpr int kEdition = 1;
 
-constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
+constexpr int kBagSize = 5;             // features that a tree with a bag sees (tree/feature_subset.hpp)
+constexpr int kMostSeen = 64;           // features that a tree of a wide forest sees at most
+constexpr std::int64_t kWideFrom = 64;  // features beyond which a forest is wide
 
 constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
 
@@ -72,7 +75,7 @@ struct ForestView {
   int scaled;                 // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
   int edition;                // which rules it was grown by: kEdition, or an older one of a file
   // For the spacing score only (null otherwise).
-  std::int32_t* bag;   // (t, kBagSize); all -1: the tree sees every feature
+  std::int32_t* bag;   // (t, bag_size_of()); all -1: the tree sees every feature
   double* clean;       // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
   double* leaf_clean;  // (t, k)
   double* recent;      // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
@@ -94,10 +97,18 @@ struct ForestView {
   std::int64_t* drawn;        // (t, n_sample): the rows that fit drew, if they are asked for, or is to take
 };
 
+inline bool is_wide(const ForestView& f) { return f.edition > 0 && f.n_features > kWideFrom; }
+inline int bag_size_of(const ForestView& f) { return is_wide(f) ? kMostSeen : kBagSize; }
+// What distances to the nearest clean points count for, beside extents (score/spacing.hpp).
+inline double near_weight(const ForestView& f) {
+  return is_wide(f) ? 1.0 - static_cast<double>(kWideFrom) / static_cast<double>(f.n_features) : 0.0;
+}
+
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
-  int edition;
+  int edition, bag_size;
+  double near;  // near_weight()
   std::int32_t* feature;
   T* threshold;
   std::int32_t* child;
@@ -120,14 +131,14 @@ struct Tree {
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
-      : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition),
-        feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
+      : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition), bag_size(bag_size_of(f)),
+        near(near_weight(f)), feature(f.feature + t * capacity), threshold(static_cast<T*>(f.threshold) + t * capacity),
         child(f.child + t * capacity * 2), parent(f.parent + t * capacity), time(f.time + t * capacity),
         mass(f.mass + t * capacity), lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
         upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
         leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
         leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize), rng(f.rng + t * 4),
-        rate(static_cast<T*>(f.rate) + t * width), bag(f.bag ? f.bag + t * kBagSize : nullptr),
+        rate(static_cast<T*>(f.rate) + t * width), bag(f.bag ? f.bag + t * bag_size_of(f) : nullptr),
         clean(f.clean ? f.clean + t * capacity : nullptr),
         leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
         mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),

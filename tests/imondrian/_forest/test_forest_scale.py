@@ -20,7 +20,7 @@ SCORES = ["depth", "insertion"]
 
 
 def robust_rates(X):
-    """The definition, in float64: one over (q95 - q5) / 3.29, else over what makes rare values as far as normal ones."""
+    """The definition, in float64: one over (q95 - q5) / 3.29, else what makes a rare value as far as a normal one."""
     rates = []
     for column in np.asarray(X, dtype=np.float64).T:
         values = column[~np.isnan(column)]
