@@ -82,7 +82,7 @@ BUNDLED: dict[str, Callable[[], DataSet]] = {
 }
 
 
-def data_folder(named: str | os.PathLike[str] | None = None) -> Path | None:
+def data_folder(named: str | os.PathLike[str] | None = None, kind: str = "adbench") -> Path | None:
     """Return the folder of ``.npz`` sets: the one named, ``IMONDRIAN_DATA``, the fallback, or None.
 
     Raises
@@ -95,10 +95,11 @@ def data_folder(named: str | os.PathLike[str] | None = None) -> Path | None:
         folder = Path(named)
         if not folder.is_dir():
             raise FileNotFoundError(f"the data folder {str(named)!r} does not exist")
-        # The variable may name the data's root, whose sets lie in adbench/.
-        nested = folder / "adbench"
+        # The variable may name the data's root, whose sets lie in folders for each kind.
+        nested = folder / kind
         return nested if nested.is_dir() and not any(folder.glob("*.npz")) else folder
-    return FALLBACK if FALLBACK.is_dir() else None
+    fallback = FALLBACK.with_name(kind) if FALLBACK.name == "adbench" else FALLBACK
+    return fallback if fallback.is_dir() else None
 
 
 def load_npz(path: Path) -> DataSet:

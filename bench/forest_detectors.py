@@ -76,6 +76,25 @@ class IncrementalLof(Refitted):
         return -self.make(novelty=True).fit(self.seen).score_samples(X)
 
 
+class NearestNeighbours(Detector):
+    """Distance to the nearest training rows, by brute force on standardised features: their mean, or the farthest."""
+
+    def __init__(self, n_neighbors: int = 5, mean: bool = True) -> None:
+        from sklearn.neighbors import NearestNeighbors
+        from sklearn.preprocessing import StandardScaler
+
+        self.scaler, self.model = StandardScaler(), NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        self.mean = mean
+
+    def fit(self, X: np.ndarray) -> Detector:
+        self.model.fit(self.scaler.fit_transform(X))
+        return self
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        distances = self.model.kneighbors(self.scaler.transform(X))[0]
+        return distances.mean(axis=1) if self.mean else distances[:, -1]
+
+
 class Pyod(Detector):
     """A detector of pyod, whose decision function is high for anomalies."""
 
@@ -281,6 +300,13 @@ ADBENCH: dict[str, Entry] = {
     "COPOD": Entry("pyod", partial(_pyod, module="copod", name="COPOD")),
     "kNN": Entry("pyod", partial(_pyod, module="knn", name="KNN")),
     "LOF(10)": PAPER_PEERS["LOF(10)"],
+}
+EMBEDDINGS: dict[str, Entry] = {
+    **OURS,
+    "IsolationForest": PAPER_PEERS["IsolationForest"],
+    "kNN(5), mean": Entry("sklearn", lambda seed: NearestNeighbours()),
+    "kNN(5), farthest": Entry("sklearn", lambda seed: NearestNeighbours(mean=False)),
+    "kNN(1)": Entry("sklearn", lambda seed: NearestNeighbours(1)),
 }
 ONLINE: dict[str, Entry] = {
     **OURS,

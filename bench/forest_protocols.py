@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -25,6 +27,8 @@ class Figure(NamedTuple):
     repeat: int
     auc: float
     ap: float
+    fit_s: float = math.nan
+    row_s: float = math.nan  # to score a row, of all that were scored at once
 
 
 def measure(data: str, method: str, part: str, repeat: int, y: np.ndarray, scores: np.ndarray) -> Figure:
@@ -107,6 +111,19 @@ def adbench(
     """Fit without labels on a stratified 70 %, measure on the other 30 %."""
     X_train, X_test, _, y_test = split_70_30(at_most(data, max_rows, seed), seed)
     yield measure(data.name, name, "test", seed, y_test, make(seed).fit(X_train).scores(X_test))
+
+
+def embeddings(
+    data: DataSet, name: str, make: Callable[[int], Detector], seed: int = 0, *, max_rows: int | None = 10_000
+) -> Iterator[Figure]:
+    """As adbench, and how long it took."""
+    X_train, X_test, _, y_test = split_70_30(at_most(data, max_rows, seed), seed)
+    start = time.perf_counter()
+    detector = make(seed).fit(X_train)
+    fitted = time.perf_counter()
+    scores = detector.scores(X_test)
+    row_s = (time.perf_counter() - fitted) / len(X_test)
+    yield measure(data.name, name, "test", seed, y_test, scores)._replace(fit_s=fitted - start, row_s=row_s)
 
 
 def prequential(

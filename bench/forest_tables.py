@@ -37,6 +37,18 @@ def short(value: float) -> str:
     return "1.00" if value >= 0.9995 else f"{value:.3f}".lstrip("0")
 
 
+def times(figures: Sequence[Figure]) -> str:
+    """Return one row a method: median milliseconds to fit a set, and microseconds to score a row of it."""
+    methods = _ordered([f.method for f in figures])
+    rows = []
+    for method in methods:
+        fit_s, row_s = (
+            np.median([getattr(f, name) for f in figures if f.method == method]) for name in Figure._fields[-2:]
+        )
+        rows.append([method, f"{1e3 * fit_s:.1f}", f"{1e6 * row_s:.0f}"])
+    return markdown(["method", "fit, ms", "score a row, us"], rows)
+
+
 def summary(figures: Sequence[Figure]) -> str:
     """Return the table of means as text."""
     return f"Mean over {len(_ordered([f.data for f in figures]))} sets\n\n" + markdown(*mean_table(figures))

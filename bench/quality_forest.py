@@ -5,6 +5,7 @@
     python bench/quality_forest.py online --data ~/sets --markdown online.md
     python bench/quality_forest.py drift --seeds 1
     python bench/quality_forest.py stream
+    python bench/quality_forest.py embeddings --data ~/data/embeddings
     python bench/quality_forest.py events --seeds 5 --json events.json
     python bench/quality_forest.py feedback --seeds 5 --picture feedback.png
 
@@ -24,6 +25,9 @@ online
 adbench
     At most 10,000 rows drawn with ``default_rng(seed)``, a stratified 70/30 split with that seed, fitted
     without labels on the 70 %; ROC-AUC and average precision on the 30 %; the mean over the seeds.
+embeddings
+    As adbench, on sets of hundreds of features (``--data``, or ``embeddings/`` beside that of adbench), beside nearest
+    neighbours by brute force; with the time to fit and to score.
 drift
     Streams that change (``forest_streams.py``): generated, seeded ones that change abruptly, gradually,
     incrementally and back again, and real sets of equal width one after another. Each point is scored, then
@@ -74,10 +78,10 @@ import feedback_protocol
 import forest_protocols as protocols
 from forest_comparison import comparison, draw
 from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
-from forest_detectors import ADBENCH, BATCH, ONLINE, STREAM, available
+from forest_detectors import ADBENCH, BATCH, EMBEDDINGS, ONLINE, STREAM, available
 from forest_protocols import Figure
 from forest_streams import drift_streams, real_streams
-from forest_tables import details, mean_table, summary
+from forest_tables import details, mean_table, summary, times
 from markdown_table import tell
 from stored import store_table
 
@@ -86,6 +90,7 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "batch": (protocols.batch, BATCH, {"seeds": 1, "max_rows": 5_000}),
     "online": (protocols.online, ONLINE, {"seeds": 2, "max_rows": 3_000}),
     "adbench": (protocols.adbench, ADBENCH, {"seeds": 5, "max_rows": 10_000}),
+    "embeddings": (protocols.embeddings, EMBEDDINGS, {"seeds": 2, "max_rows": 10_000}),
     "drift": (protocols.prequential, STREAM, {"seeds": 3, "max_rows": None}),
     "stream": (protocols.prequential, STREAM, {"seeds": 1, "max_rows": None}),
 }
@@ -107,7 +112,7 @@ def run(
 
     Parameters
     ----------
-    protocol : {"batch", "online", "adbench", "drift", "stream"}
+    protocol : {"batch", "online", "adbench", "embeddings", "drift", "stream"}
     data : str, optional
         Folder of ``.npz`` sets. sets, detectors : sequences of str, optional Only these. seeds : int,
         optional Seeds 0, 1, ...; the default is the protocol's. max_rows : int, optional Rows a set is
@@ -121,11 +126,11 @@ def run(
     list of Figure
     """
     function, entries, defaults = PROTOCOLS[protocol]
-    folder = data_folder(data)
+    folder = data_folder(data, "embeddings" if protocol == "embeddings" else "adbench")
     if folder is None:
         print(NO_FOLDER, file=sys.stderr)
     if bundled is None:
-        bundled = protocol != "adbench" or folder is None
+        bundled = protocol not in ("adbench", "embeddings") or folder is None
     max_rows = max_rows or defaults["max_rows"]
     entries, missing = available(entries, detectors)
     if missing:
@@ -219,7 +224,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if not figures:
         parser.error("nothing could be measured")
-    text = "\n\n".join((summary(figures), comparison(figures), details(figures)))
+    parts = [summary(figures), comparison(figures), details(figures)]
+    if options.protocol == "embeddings":
+        parts.insert(1, times(figures))
+    text = "\n\n".join(parts)
     tell(text, options.markdown)
     if options.store:
         command = shlex.join(["python", "bench/quality_forest.py", *(sys.argv[1:] if arguments is None else arguments)])

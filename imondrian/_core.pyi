@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 HEADER_SIZE: int
 PACK_BYTES: int
-BAG_SIZE: int
+EDITION: int
 RECENT_SIZE: int
 TREES_ABREAST: int
 ROOT: int
@@ -49,9 +49,17 @@ class ForestView:
     @property
     def means_held(self) -> int: ...
     def __init__(
-        self, columns: dict[str, npt.NDArray[Any]], n_features: int, memory: int, decay: float, scaled: bool
+        self,
+        columns: dict[str, npt.NDArray[Any]],
+        n_features: int,
+        memory: int,
+        decay: float,
+        scaled: bool,
+        edition: int = ...,
     ) -> None: ...
 
+def is_wide(n_features: int, edition: int = ...) -> bool: ...
+def bag_size(n_features: int, edition: int = ...) -> int: ...
 def limit_instruction_set(most: int) -> int: ...
 def instruction_set() -> tuple[str, str]: ...
 def hears_signals() -> bool: ...

@@ -46,7 +46,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int32_t* bag
         double* clean
         int32_t* refs
-        int scaled
+        int scaled, edition
         double* mean_depth
         double* mean_spacing
         int memory
@@ -55,6 +55,8 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         int64_t* drawn
 
     double hidden_depth_of(double mass)
+    cbool c_is_wide "imondrian::is_wide"(const View&)
+    int bag_size_of(const View&)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,

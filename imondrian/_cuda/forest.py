@@ -97,6 +97,8 @@ class DeviceForest:
     def _measure(self, x: Any, score: str) -> tuple[Any, Instance]:
         """Return also which instance was used: others need not be compiled."""
         xp = self.device.xp
+        if score == "spacing" and self._forest.wide:
+            return self._wide_spacings(x), Instance("imondrian", "spacing", self.dtype)
         measured, missing = xp.empty(len(x), dtype=np.float64), xp.empty(len(x), dtype=np.int64)
         counts = xp.zeros(2, dtype=np.uint64)
         if score == "depth":
@@ -116,6 +118,15 @@ class DeviceForest:
         if n_missing:
             self._measure_missing(x, missing, n_missing, score, measured)
         return measured, instance
+
+    def _wide_spacings(self, x: Any) -> Any:
+        """Return log spacings that count distances to clean points: the CPU measures a copy of the rows."""
+        rows = self.device.xp.asnumpy(x)
+        if np.isinf(rows).any():
+            raise ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.")
+        middle, to_limit = self._usual()
+        measured = (self._forest.depths(rows, "spacing")[0] + 1.0) * to_limit + middle
+        return self.device.xp.asarray(measured)
 
     def _usual(self) -> tuple[float, float]:
         """Return the middle of recent log spacings, and how far above it the unusual begins.

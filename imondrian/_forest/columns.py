@@ -17,7 +17,17 @@ from imondrian import _core
 
 from .footprint import Layout
 from .places import keeps_places, move_values, new_places, order_of, room_for
-from .schema import COLUMNS, LEARNING, UNBOUNDED, empty_columns, filled, kinds_of, new_forest, padded_width
+from .schema import (
+    COLUMNS,
+    EDITIONS_SINCE,
+    LEARNING,
+    UNBOUNDED,
+    empty_columns,
+    filled,
+    kinds_of,
+    new_forest,
+    padded_width,
+)
 from .state import check_stream, live_leaves, restored, saved_columns, state_version
 from .undo import Undo
 
@@ -53,6 +63,8 @@ class ForestColumns:
         Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
+    edition : int
+        The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
@@ -73,10 +85,12 @@ class ForestColumns:
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        edition: int = _core.EDITION,
     ) -> None:
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
+        self.edition = edition
         kinds = kinds_of(memory, boxes=boxes, spaced=spaced)
-        self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled)
+        self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition)
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -95,6 +109,11 @@ class ForestColumns:
     def spaced(self) -> bool:
         """Whether the forest can give spacing scores."""
         return "clean" in self.columns
+
+    @property
+    def wide(self) -> bool:
+        """Whether spacing scores count distances to the nearest clean points, too."""
+        return _core.is_wide(self.n_features, self.edition)
 
     @property
     def n_leaves(self) -> np.ndarray:
@@ -154,7 +173,7 @@ class ForestColumns:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
     def _view_of(self, columns: dict[str, np.ndarray]) -> _core.ForestView:
-        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled)
+        view = _core.ForestView(columns, self.n_features, self.memory, self.decay, self.scaled, self.edition)
         view.keeps_means = self._means_fit(view)
         return view
 
@@ -174,7 +193,9 @@ class ForestColumns:
     def _empty(self, kind: str) -> dict[str, np.ndarray]:
         """Return new columns of a kind that the forest has not had yet."""
         (trees, slots), (rows, width) = self.columns["feature"].shape, self.columns["points"].shape
-        return empty_columns(frozenset({kind}), self.dtype, trees, slots, width, rows)
+        return empty_columns(
+            frozenset({kind}), self.dtype, trees, slots, width, rows, _core.bag_size(self.n_features, self.edition)
+        )
 
     def ensure_boxes(self, n_threads: int) -> None:
         """Fill the boxes, where a fitted or loaded forest does without them."""
@@ -329,11 +350,23 @@ class ForestColumns:
             else:
                 columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
         columns["rate"][:, new] = 0 if self.scaled else 1
+        if self.spaced:
+            columns["bag"] = twin._with_room(columns["bag"])
         twin.columns = columns
         twin._renew_view()
         if self.spaced:
             _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
         return twin, places, new
+
+    def _with_room(self, bag: np.ndarray) -> np.ndarray:
+        """Return bags with the room they need now: where that is less, they are drawn anew."""
+        size = _core.bag_size(self.n_features, self.edition)
+        if size == bag.shape[1]:
+            return bag
+        room = np.full((len(bag), size), -1, np.int32)
+        if size > bag.shape[1]:
+            room[:, : bag.shape[1]] = bag
+        return room
 
     def _best_width(self) -> int:
         """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""
@@ -396,12 +429,14 @@ class ForestColumns:
     def __getstate__(self) -> dict[str, Any]:
         """Return plain arrays without spare room, padding or what follows from the rest."""
         columns = saved_columns(self.columns, self.n_features)
+        version = state_version(columns, self.edition)
         return {
-            "version": state_version(columns),
+            "version": version,
             "n_features": self.n_features,
             "memory": self.memory,
             "decay": self.decay,
             "scaled": self.scaled,
+            **({"edition": self.edition} if version >= EDITIONS_SINCE else {}),
             "columns": columns,
         }
 
@@ -415,7 +450,14 @@ class ForestColumns:
         check_stream(self.columns)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.n_features, self.memory, self.decay, self.scaled, self.columns = restored(state)
+        (
+            self.n_features,
+            self.memory,
+            self.decay,
+            self.scaled,
+            self.edition,
+            self.columns,
+        ) = restored(state)
         self._renew_view()
 
 

@@ -77,5 +77,6 @@ def _places(layout: Layout) -> _Places:
     found = dict.fromkeys(_Places._fields, 0)
     for column in _core.COLUMNS:
         if column.when in kinds:
-            found[column.of] += (width if column.padded else column.each) * column.dtype(real).itemsize
+            each = column.values(width, _core.bag_size(layout.n_features))
+            found[column.of] += each * column.dtype(real).itemsize
     return _Places(**found)

@@ -22,7 +22,8 @@ _OF_MEMORY = {
 _EMPTY_TREE = (-1, 0, -1, -1, 0, 0)
 
 COLUMNS = {column.name: column for column in _core.COLUMNS}
-STATE_VERSION = max(column.since for column in _core.COLUMNS)
+EDITIONS_SINCE = 4  # states before have none: their forests are of edition 0
+STATE_VERSION = max(EDITIONS_SINCE, *(column.since for column in _core.COLUMNS))
 
 
 def kinds_of(memory: int, *, boxes: bool = False, spaced: bool = False, learning: bool = False) -> frozenset[str]:
@@ -53,10 +54,10 @@ def padded_width(n_features: int, dtype: np.dtype) -> int:
 
 
 def empty_columns(
-    kinds: AbstractSet[str], dtype: np.dtype, trees: int, slots: int, width: int, rows: int
+    kinds: AbstractSet[str], dtype: np.dtype, trees: int, slots: int, width: int, rows: int, bag: int
 ) -> dict[str, np.ndarray]:
     """Return new columns of some kinds."""
-    told = _core.columns_of(kinds, dtype, trees, slots, width, rows, slots - 1)
+    told = _core.columns_of(kinds, dtype, trees, slots, width, rows, slots - 1, bag)
     return {name: filled(shape, empty, kind) for _, name, kind, shape, empty in told}
 
 
@@ -66,11 +67,20 @@ def filled(shape: tuple[int, ...], value: int, dtype: np.dtype) -> np.ndarray:
 
 
 def new_forest(
-    kinds: AbstractSet[str], n_features: int, dtype: Any, states: np.ndarray, slots: int, rows: int, scaled: bool
+    kinds: AbstractSet[str],
+    n_features: int,
+    dtype: Any,
+    states: np.ndarray,
+    slots: int,
+    rows: int,
+    scaled: bool,
+    edition: int,
 ) -> dict[str, np.ndarray]:
     """Return the columns of empty trees with these generators."""
     dtype = np.dtype(dtype)
-    columns = empty_columns(kinds, dtype, len(states), slots, padded_width(n_features, dtype), rows)
+    columns = empty_columns(
+        kinds, dtype, len(states), slots, padded_width(n_features, dtype), rows, _core.bag_size(n_features, edition)
+    )
     columns["header"][...] = _EMPTY_TREE
     columns["rng"][...] = states
     columns["rate"][:, :n_features] = 0 if scaled else 1

@@ -8,7 +8,17 @@ import numpy as np
 
 from imondrian import _core
 
-from .schema import COLUMNS, RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, kinds_saved, new_forest, padded_width
+from .schema import (
+    COLUMNS,
+    EDITIONS_SINCE,
+    RESERVOIR,
+    SLIDING,
+    STATE_VERSION,
+    UNBOUNDED,
+    kinds_saved,
+    new_forest,
+    padded_width,
+)
 
 _OLDEST = min(column.since for column in COLUMNS.values())
 _MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
@@ -23,6 +33,7 @@ class Restored(NamedTuple):
     memory: int
     decay: float
     scaled: bool
+    edition: int
     columns: dict[str, np.ndarray]
 
 
@@ -55,9 +66,9 @@ def saved_columns(columns: dict[str, np.ndarray], n_features: int) -> dict[str, 
     return found
 
 
-def state_version(names: Any) -> int:
+def state_version(names: Any, edition: int) -> int:
     """Return the version of states with columns of these names: older programs read what they know."""
-    return max(COLUMNS[name].since for name in names)
+    return max(EDITIONS_SINCE if edition else 0, *(COLUMNS[name].since for name in names))
 
 
 def restored(state: dict[str, Any]) -> Restored:
@@ -67,6 +78,7 @@ def restored(state: dict[str, Any]) -> Restored:
         raise ValueError(f"this forest has state version {state['version']!r}; this imondrian reads {versions}")
     saved = state["columns"]
     _check_settings(state, saved)
+    edition = _edition_of(state)
     n_features, memory, decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
     slots = saved["leaf_point" if memory == UNBOUNDED else "member_leaf"]
     rng = saved["rng"]
@@ -83,6 +95,7 @@ def restored(state: dict[str, Any]) -> Restored:
         max(1, slots.shape[1] + (memory != UNBOUNDED)),
         max(1, len(saved["points"])),
         state["scaled"],
+        edition,
     )
     if unknown := {name for name in saved.keys() - columns.keys() if not _follows(name)}:
         raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
@@ -92,7 +105,7 @@ def restored(state: dict[str, Any]) -> Restored:
     for name, column in saved.items():  # also where no tree has a cut: features are renumbered everywhere
         if COLUMNS[name].holds == "feature" and column.max(initial=-1) >= n_features:
             raise ValueError(f"damaged forest: column {name!r} names the feature {column.max()} of {n_features}")
-    return Restored(n_features, memory, decay, state["scaled"], columns)
+    return Restored(n_features, memory, decay, state["scaled"], edition, columns)
 
 
 def _follows(name: str) -> bool:
@@ -106,10 +119,17 @@ def check_stream(columns: dict[str, np.ndarray]) -> None:
         raise ValueError(f"damaged forest: {seen} points seen")
 
 
+def _edition_of(state: dict[str, Any]) -> Any:
+    return state["edition"] if state["version"] >= EDITIONS_SINCE else 0
+
+
 def _check_settings(state: dict[str, Any], saved: dict[str, np.ndarray]) -> None:
     for name, kinds in _SETTINGS:
         if not isinstance(state[name], kinds):
             raise ValueError(f"damaged forest: {name} {state[name]!r}")
+    edition = _edition_of(state)
+    if type(edition) is not int or not 0 <= edition <= _core.EDITION:
+        raise ValueError(f"damaged forest: edition {edition!r}, this imondrian knows 0 to {_core.EDITION}")
     if saved["points"].dtype not in (np.float32, np.float64):
         raise ValueError(f"damaged forest: column 'points' has {saved['points'].dtype}, expected float32 or float64")
     if saved["rng"].dtype != np.uint64:

@@ -111,7 +111,8 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     others; all of them keep boxes, O(t psi d), from the first ``partial_fit`` on.
 
     With ``scale="robust"`` a tree divides feature j by s_j = (q95 - q5) / 3.29, from linear percentiles of
-    its own points; where that is 0, by their standard deviation. A feature that is constant in a tree
+    its own points; where that is 0, by what makes a value that differs lie as far out as a normal value that is as
+    rare (3 %: 2.2 units). A feature that is constant in a tree
     takes part from the first point that differs. Under ``partial_fit`` a tree keeps its scale, and the exact
     law given that scale, until it looks at its points again: when they are 8, 16, 32, ... and, in a full
     window, every four windows of points, the trees in turn. If its scale has moved then (by a factor of 1.25

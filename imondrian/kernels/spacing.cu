@@ -1,8 +1,8 @@
 // Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for
 // step. Only log() may differ from the CPU's, by a unit in the last place.
 
-#include "tree.cuh"
 #include "shared/clean.hpp"
+#include "tree.cuh"
 
 #define THREADS 128
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round

@@ -33,6 +33,6 @@ struct Tree {
 #define FIRST_group 0
 #define FIRST_forest 0
 #define COLUMN_SLICE(name, type, of, each, when, kept, holds, empty, where, since) \
-  ON_##where(name + FIRST_##of * ((each) == kWidth ? width : static_cast<i64>(each)), )
+  ON_##where(name + FIRST_##of * ((each) == kWidth ? width : (each) == kBag ? kBagSize : static_cast<i64>(each)), )
 #define TREE_T \
   Tree { IMONDRIAN_COLUMNS(COLUMN_SLICE) width, d }

@@ -179,7 +179,7 @@ class Auditor {
   bool check_bag() {
     if (!tree_.bag) return true;
     bool ended = false;
-    for (int k = 0; k < kBagSize; ++k) {
+    for (int k = 0; k < tree_.bag_size; ++k) {
       const std::int32_t j = tree_.bag[k];
       if (j < -1 || j >= tree_.n_features || (ended && j >= 0)) return fail(11, k);
       if (j >= 0 && std::find(tree_.bag, tree_.bag + k, j) != tree_.bag + k) return fail(11, k);

@@ -53,8 +53,12 @@ enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
 
 inline constexpr int kWidth = -1;  // values in a place: as many as there are features, padded to whole packs
 inline constexpr int kGeneratorSize = 4;
-inline constexpr int kBagSize = 5;        // features that a tree with a bag sees (tree/feature_subset.hpp)
-inline constexpr int kTreesAbreast = 8;   // trees that rows walk side by side, and that judge arrivals together
+inline constexpr int kBag = -2;          // values in a place: as many features as trees of the forest see at most
+inline constexpr int kBagSize = 5;       // features that a tree with a bag sees (tree/feature_subset.hpp)
+inline constexpr int kMostSeen = 64;     // features that a tree of a wide forest sees at most
+inline constexpr int kWideFrom = 64;     // features beyond which a forest is wide
+inline constexpr int kEdition = 1;       // 0: units of near-constant features are deviations, wide data is as any other
+inline constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
 inline constexpr int kRecentSize = 1026;  // what usual points score, of a tree's group (score/score_window.hpp)
 
 // The words: i32, i64, u64, f64; real is the forest's float32 or float64. `empty` is what a column is made of, and what
@@ -84,7 +88,7 @@ inline constexpr int kRecentSize = 1026;  // what usual points score, of a tree'
   X(lower,       real, node,   kWidth,         boxes,     pickle, coordinate, 0,     device, 3)                        \
   X(upper,       real, node,   kWidth,         boxes,     pickle, coordinate, 0,     device, 3)                        \
   /* All -1: the tree sees every feature. */                                                                           \
-  X(bag,         i32,  tree,   kBagSize,       spaced,    file,   feature,    -1,    device, 3)                        \
+  X(bag,         i32,  tree,   kBag,           spaced,    file,   feature,    -1,    device, 3)                        \
   /* The mass that is not flagged (fit/clean_mass.hpp). */                                                             \
   X(clean,       f64,  node,   1,              spaced,    file,   count,      0,     device, 3)                        \
   X(leaf_clean,  f64,  leaf,   1,              spaced,    file,   count,      0,     device, 3)                        \

@@ -61,7 +61,7 @@ void trim(const ForestView& forest, const Samples& samples, int n_threads);
 
 // What a padded row without missing values, whose leaves are known, sees in a group of trees (score/spacing.hpp).
 template <class T>
-void look_across(TreeGroup<T>& group, const T* x, double* extent);
+void look_across(TreeGroup<T>& group, const T* x, double* extent, double* away);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 template <class T>

@@ -10,8 +10,8 @@ import forest_protocols as protocols
 import numpy as np
 import pytest
 import quality_forest
-from forest_data import DataSet, TooFewAnomaliesError, at_most, data_folder, data_sets, load_npz
-from forest_tables import details, summary
+from forest_data import DataSet, TooFewAnomaliesError, at_most, data_folder, data_sets, load_npz, split_70_30
+from forest_tables import details, summary, times
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -107,6 +107,21 @@ def test_adbench_fits_70_percent_and_measures_the_rest(tiny: DataSet) -> None:
     scores = np.linalg.norm(X_test, axis=1)
     assert figure.auc == pytest.approx(roc_auc_score(y_test, scores))
     assert figure.ap == pytest.approx(average_precision_score(y_test, scores))
+
+
+def test_embeddings_are_measured_as_adbench_and_timed(tmp_path: Path, tiny: DataSet) -> None:
+    (figure,) = protocols.embeddings(tiny, "recorder", lambda seed: Recorder(), seed=4)
+    (same,) = protocols.adbench(tiny, "recorder", lambda seed: Recorder(), seed=4)
+    assert figure[:6] == same[:6] and figure.fit_s > 0 and figure.row_s > 0
+    (tmp_path / "embeddings").mkdir()
+    _save(tmp_path / "embeddings", "tiny.npz", tiny)
+    figures = quality_forest.run("embeddings", data=str(tmp_path), seeds=1, detectors=["kNN(1)", "kNN(5), mean"])
+    X_train, X_test, _, y_test = split_70_30(tiny, 0)
+    mean, std = X_train.mean(axis=0), X_train.std(axis=0)
+    away = np.linalg.norm((X_test - mean)[:, None] / std - ((X_train - mean) / std)[None], axis=2)
+    expected = [away.min(axis=1), np.sort(away, axis=1)[:, :5].mean(axis=1)]
+    assert [f.auc for f in figures] == pytest.approx([roc_auc_score(y_test, scores) for scores in expected])
+    assert "score a row" in times(figures)
 
 
 def test_too_few_anomalies_to_split_is_an_error_of_its_own(tiny: DataSet) -> None:

@@ -52,8 +52,7 @@ struct Columns {
     width = (d + lanes - 1) / lanes * lanes;
     using namespace imondrian;  // the numbers in the table
 #define MAKE(name, type, of, each, when, kept, holds, empty, where, since) \
-  if (has(When::when, spaced))                                             \
-    name.assign(places(Of::of) * (each == kWidth ? width : static_cast<std::int64_t>(each)), empty);
+  if (has(When::when, spaced)) name.assign(places(Of::of) * values(each), empty);
     IMONDRIAN_COLUMNS(MAKE)
 #undef MAKE
     std::mt19937_64 seed(1);
@@ -77,6 +76,10 @@ struct Columns {
                                      : true;
   }
 
+  std::int64_t values(int each) {
+    return each == imondrian::kWidth ? width : each == imondrian::kBag ? imondrian::bag_size_of(view()) : each;
+  }
+
   std::int64_t places(Of of) const {
     switch (of) {
       case Of::node:
@@ -98,7 +101,7 @@ struct Columns {
   ForestView view() {
     ForestView v{};
     v.n_trees = trees, v.capacity = capacity, v.n_features = features, v.width = width, v.n_rows = rows;
-    v.scaled = scaled, v.memory = static_cast<int>(memory), v.decay = decay;
+    v.scaled = scaled, v.edition = imondrian::kEdition, v.memory = static_cast<int>(memory), v.decay = decay;
     v.window = memory == Memory::kUnbounded ? 0 : capacity - 1;
 #define POINT(name, type, of, each, when, kept, holds, empty, where, since) \
   v.name = name.size() == 0 ? nullptr : name.data();  // `empty` is a parameter

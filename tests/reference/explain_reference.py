@@ -25,7 +25,7 @@ def stored_value(columns: dict, t: int, leaf: int, score: str, d: int) -> float:
     if score != "spacing":
         return len(path) - 1 + slow.hidden_depth(float(columns["leaf_mass"][t, leaf]))
     enough = [v for v in path if spacing.clean_of(columns, t, v) >= spacing.needed_in(columns, t)]
-    return math.log(spacing.extent(columns, t, enough[0] if enough else path[-1], [math.nan] * d))
+    return spacing.usual(columns, t, enough[0] if enough else path[-1], d)
 
 
 def stored_mean(columns: dict, t: int, v: int, score: str, d: int) -> float:
@@ -86,8 +86,25 @@ def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray
             walk(child, share, depth + 1, born)
 
     def end(v: int, share: float) -> None:
-        without = math.log(spacing.extent(columns, t, v, [math.nan] * d))
-        pay(share * (math.log(spacing.extent(columns, t, v, x)) - without), v)
+        size = spacing.extent(columns, t, v, [math.nan] * d)
+        w = spacing.near_weight(columns, d)
+        near = spacing.nearest(columns, t, v, x) if w else None
+        weight = 1.0 - w if near else 1.0
+        pay(share * weight * (math.log(spacing.extent(columns, t, v, x)) - math.log(size)), v)
+        if near:
+            compare(share * w, x, v, near, spacing.among(columns, t, v, d) or (size, {}))
+
+    def compare(share: float, x: Row, v: int, near: tuple[float, int], others: tuple[float, dict[int, float]]) -> None:
+        """Pay by how much farther x is from its nearest clean point, by feature, than such points from each other."""
+        point = spacing.stored(columns, t, near[1], d)
+        steps = spacing.steps_apart(columns, t, x, point)
+        usual = {j: part for j, part in others[1].items() if not math.isnan(x[j])}
+        total = sum(usual.values())
+        more = {j: steps.get(j, 0.0) - part * (others[0] - spacing.FLOOR) / (total or 1.0) for j, part in usual.items()}
+        amount = share * (math.log(near[0]) - math.log(others[0]))
+        for j, part in more.items():
+            if part:
+                parts[j, int(x[j] > point[j])] += amount * part / (near[0] - others[0])
 
     root = int(columns["header"][t, 0])
     walk(root, 1.0, 0, 0.0)

@@ -11,8 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from reference import forest_reference as slow
 
-ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST, FLAGGED = 4.0, 0.1, 3.0, 2.0**1000, 0.2
+ENOUGH_CLEAN, FLOOR, ODD_CONSTANT, MOST = 4.0, 0.1, 3.0, 2.0**1000
 Row = Sequence[float]
+
+
+def flagged_share(columns: dict) -> float:
+    return 0.05 if columns["bag"].shape[1] == 64 else 0.2
 
 
 def clean_of(columns: dict, t: int, v: int) -> float:
@@ -58,18 +62,90 @@ def extent(columns: dict, t: int, v: int, x: Row) -> float:
     return total if total < MOST else MOST
 
 
+# -- wide forests: distances to the nearest clean points ----------------------------------------------------
+
+
+def near_weight(columns: dict, d: int) -> float:
+    return 1.0 - 64.0 / d if columns["bag"].shape[1] == 64 else 0.0
+
+
+def stored(columns: dict, t: int, leaf: int, d: int) -> list[float]:
+    return columns["points"][columns["leaf_point"][t, leaf], :d].astype(np.float64).tolist()
+
+
+def steps_apart(columns: dict, t: int, a: Row, b: Row) -> dict[int, float]:
+    """What each feature that the tree sees and both have adds to their distance, as if they had all."""
+    seen = seen_features(columns, t, len(a))
+    shared = [j for j in seen if not math.isnan(a[j]) and not math.isnan(b[j])]
+    rate = {j: float(columns["rate"][t, j]) for j in shared}
+    return {
+        j: (abs(a[j] - b[j]) * rate[j] if rate[j] else ODD_CONSTANT * (a[j] != b[j])) * len(seen) / len(shared)
+        for j in shared
+    }
+
+
+def nearest(columns: dict, t: int, v: int, x: Row, but: int | None = None) -> tuple[float, int] | None:
+    """The floor and the distance to the nearest other clean point below v, and its leaf."""
+    best = None
+    for leaf in leaves_below(columns, t, v):
+        if leaf != but and columns["leaf_clean"][t, leaf] > 0:
+            point = stored(columns, t, leaf, len(x))
+            steps = steps_apart(columns, t, x, point)
+            if columns["leaf_clean"][t, leaf] <= 1 and np.array_equal(x, point, equal_nan=True):
+                continue  # the point itself
+            away = FLOOR + math.fsum(steps.values())
+            if steps and (best is None or away < best[0]):
+                best = away, leaf
+    return best
+
+
+def among(columns: dict, t: int, v: int, d: int) -> tuple[float, dict[int, float]] | None:
+    """How far up to four clean points below v are from the nearest other one, on average, and by feature."""
+    clean = [leaf for leaf in leaves_below(columns, t, v) if columns["leaf_clean"][t, leaf] > 0]
+    found, parts = [], dict.fromkeys(range(d), 0.0)
+    for i in range(some := min(len(clean), 4)):
+        own = clean[i * len(clean) // some]
+        x = stored(columns, t, own, d)
+        if columns["leaf_clean"][t, own] > 1:  # its copies
+            found.append(FLOOR)
+        elif other := nearest(columns, t, v, x, own):
+            found.append(other[0])
+            for j, step in steps_apart(columns, t, x, stored(columns, t, other[1], d)).items():
+                parts[j] += step
+    return (sum(found) / len(found), {j: part / len(found) for j, part in parts.items()}) if found else None
+
+
+def value(columns: dict, t: int, v: int, x: Row, but: int | None = None) -> float:
+    """What x gets in the box of v."""
+    d, log_extent = len(x), math.log(extent(columns, t, v, x))
+    w = near_weight(columns, d)
+    if not w:
+        return log_extent
+    if near := nearest(columns, t, v, x, but):
+        return (1 - w) * log_extent + w * math.log(near[0])
+    nothing = [math.nan] * d
+    return log_extent + usual(columns, t, v, d) - math.log(extent(columns, t, v, nothing))
+
+
+def usual(columns: dict, t: int, v: int, d: int) -> float:
+    """What points stored below v get if they end in its box, on average."""
+    log_size, w = math.log(extent(columns, t, v, [math.nan] * d)), near_weight(columns, d)
+    others = among(columns, t, v, d) if w else None
+    return (1 - w) * log_size + w * math.log(others[0]) if others else log_size
+
+
 def spacing(columns: dict, t: int, x: Row) -> float:
-    """Log extent of the smallest box on x's way with enough clean mass; less what that way gains for want of values."""
+    """What x gets in the smallest box on its way with enough clean mass, less what that way gains."""
 
     def below(v: int) -> float:
         if v < 0:
-            return math.log(extent(columns, t, v, x))
+            return value(columns, t, v, x)
         c = slow.way(columns, t, v, x)
-        value = below(c) if clean_of(columns, t, c) >= needed else math.log(extent(columns, t, v, x))
-        return value - slow.gain(columns, t, v, x, c, lambda columns, t, v, c: mean_size(columns, t, v, c, len(x)))
+        found = below(c) if clean_of(columns, t, c) >= needed else value(columns, t, v, x)
+        return found - slow.gain(columns, t, v, x, c, lambda columns, t, v, c: mean_size(columns, t, v, c, len(x)))
 
     root, needed = int(columns["header"][t, 0]), needed_in(columns, t)
-    return below(root) if clean_of(columns, t, root) >= needed else math.log(extent(columns, t, root, x))
+    return below(root) if clean_of(columns, t, root) >= needed else value(columns, t, root, x)
 
 
 def mean_size(columns: dict, t: int, v: int, child: int, d: int) -> float:
@@ -78,7 +154,7 @@ def mean_size(columns: dict, t: int, v: int, child: int, d: int) -> float:
 
     def total(up: int, at: int) -> float:
         if clean_of(columns, t, at) < needed:
-            return slow.mass_of(columns, t, at) * math.log(extent(columns, t, up, [math.nan] * d))
+            return slow.mass_of(columns, t, at) * usual(columns, t, up, d)
         if at < 0:
             return slow.mass_of(columns, t, at) * math.log(FLOOR)
         return math.fsum(total(at, c) for c in children(columns, t, at))
@@ -144,7 +220,7 @@ def flagged_points(columns: dict, d: int) -> set[bytes]:
     total, passed, least = sum(mass.values()), 0.0, -math.inf
     for point in sorted(depth, key=depth.get):
         passed += mass[point]
-        if passed > FLAGGED * total:
+        if passed > flagged_share(columns) * total:
             least = depth[point]
             break
     flagged = {point for point in depth if depth[point] < least}
@@ -179,7 +255,8 @@ def usual_spacings(columns: dict, d: int) -> list[float]:
             needed = clean_needed(clean_of(columns, t, int(columns["header"][t, 0])) - own)
             while up >= 0 and clean_of(columns, t, v) - own < needed:
                 v, up = up, int(columns["parent"][t, up])
-            total += math.log(extent(columns, t, v, x))
+            alone = leaf if columns["leaf_clean"][t, leaf] <= 1 else None
+            total += value(columns, t, v, x, alone)
         found += [total / len(leaf_in)] * round(float(columns["leaf_mass"][0, leaf_in[0]]))
     return found
 
@@ -215,4 +292,4 @@ class Judge:
             return False
         depth, before = math.fsum(depths) / len(depths), self.recent.values
         self.recent.add(depth)
-        return len(before) >= 32 and depth < np.quantile(before, FLAGGED)
+        return len(before) >= 32 and depth < np.quantile(before, flagged_share(columns))

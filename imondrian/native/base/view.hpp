@@ -61,7 +61,8 @@ struct ForestView {
 #define IMONDRIAN_MEMBER(name, type, of, each, when, kept, holds, empty, where, since) Elements<void>::type* name;
   IMONDRIAN_COLUMNS(IMONDRIAN_MEMBER)
 #undef IMONDRIAN_MEMBER
-  int scaled;  // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
+  int scaled;   // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
+  int edition;  // which rules it was grown by: kEdition, or an older one of a file
   // Derived, for rows with missing values (means.hpp); null until the first of them comes.
   double* mean_depth;    // (t, k)
   double* mean_spacing;  // (t, k); of a forest with clean masses
@@ -81,9 +82,18 @@ struct ForestView {
 #define IMONDRIAN_OF_TREE_group(...)
 #define IMONDRIAN_OF_TREE_forest(...)
 
+inline bool is_wide(const ForestView& f) { return f.edition > 0 && f.n_features > kWideFrom; }
+inline int bag_size_of(const ForestView& f) { return is_wide(f) ? kMostSeen : kBagSize; }
+// What distances to the nearest clean points count for, beside extents (score/spacing.hpp).
+inline double near_weight(const ForestView& f) {
+  return is_wide(f) ? 1.0 - static_cast<double>(kWideFrom) / static_cast<double>(f.n_features) : 0.0;
+}
+
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
+  int edition, bag_size;
+  double near;  // near_weight()
 #define IMONDRIAN_MEMBER(name, type, of, each, when, kept, holds, empty, where, since) \
   IMONDRIAN_OF_TREE_##of(typename Elements<T>::type* name;)
   IMONDRIAN_COLUMNS(IMONDRIAN_MEMBER)
@@ -93,8 +103,8 @@ struct Tree {
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
-      : capacity(f.capacity), n_features(f.n_features), width(f.width),
-        mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
+      : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition), bag_size(bag_size_of(f)),
+        near(near_weight(f)), mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
         mean_spacing(f.mean_spacing ? f.mean_spacing + t * capacity : nullptr),
         points(static_cast<const T*>(f.points)) {
 #define IMONDRIAN_SLICE(name, type, of, each, when, kept, holds, empty, where, since) \
@@ -107,7 +117,7 @@ struct Tree {
   // Values that a tree has of a column.
   template <Of of>
   std::int64_t values(int each) const {
-    return (of == Of::tree ? 1 : capacity) * (each == kWidth ? width : each);
+    return (of == Of::tree ? 1 : capacity) * (each == kWidth ? width : each == kBag ? bag_size : each);
   }
   template <When when, class E>
   static E* slice(E* column, std::int64_t first) {

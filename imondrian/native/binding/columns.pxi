@@ -16,12 +16,12 @@ cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
         int each, empty, since
 
     const ColumnText* kColumns
-    int kColumnCount, kPackBytes, kWidth, kTreesAbreast, kRecentSize, kBagSize
+    int kColumnCount, kPackBytes, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
     int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
     void set_column(View&, int, void*)
 
 
-PACK_BYTES, TREES_ABREAST, BAG_SIZE, RECENT_SIZE = kPackBytes, kTreesAbreast, kBagSize, kRecentSize
+PACK_BYTES, TREES_ABREAST, RECENT_SIZE, EDITION = kPackBytes, kTreesAbreast, kRecentSize, kEdition
 ROOT, LEAVES, NODE_MARK, LEAF_MARK, HEADER_SIZE = kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
 
 _TYPES = {"i32": np.dtype(np.int32), "i64": np.dtype(np.int64), "u64": np.dtype(np.uint64), "f64": np.dtype(np.float64)}
@@ -41,9 +41,13 @@ class Column(namedtuple("Column", ("name", "type", "of", "each", "when", "kept",
         """Return the type of its values in a forest of precision ``real``."""
         return real if self.type == "real" else _TYPES[self.type]
 
-    def shape(self, int64_t trees, int64_t slots, int64_t width, int64_t rows, int64_t window):
+    def values(self, int64_t width, int64_t bag):
+        """Return how many values a place has, in a forest with rows and bags of these sizes."""
+        return width if self.each == kWidth else bag if self.each == kBag else self.each
+
+    def shape(self, int64_t trees, int64_t slots, int64_t width, int64_t rows, int64_t window, int64_t bag):
         """Return its shape in a forest of that size."""
-        each = width if self.each == kWidth else self.each
+        each = self.values(width, bag)
         of = self.of
         if of == "node" or of == "leaf":
             places = (trees, slots)
@@ -75,16 +79,30 @@ cdef tuple _columns():
 COLUMNS = _columns()
 
 
+def is_wide(int64_t n_features, int edition=EDITION):
+    """Return whether forests of so many features also count distances to the nearest clean points."""
+    cdef View view
+    view.n_features, view.edition = n_features, edition
+    return c_is_wide(view)
+
+
+def bag_size(int64_t n_features, int edition=EDITION):
+    """Return the room of a tree's bag in forests of so many features."""
+    cdef View view
+    view.n_features, view.edition = n_features, edition
+    return bag_size_of(view)
+
+
 def kinds_of(columns):
     """Return the kinds of columns (``When``) of which at least one is there."""
     return frozenset([column.when for column in COLUMNS if column.name in columns])
 
 
 @lru_cache(256)
-def columns_of(kinds, real, trees, slots, width, rows, window):
+def columns_of(kinds, real, trees, slots, width, rows, window, bag):
     """Return number, name, type, shape and initial value of the columns of some kinds in a forest of that size."""
     return tuple([
-        (i, column.name, column.dtype(real), column.shape(trees, slots, width, rows, window), column.empty)
+        (i, column.name, column.dtype(real), column.shape(trees, slots, width, rows, window, bag), column.empty)
         for i, column in enumerate(COLUMNS)
         if column.when in kinds
     ])
@@ -114,7 +132,7 @@ cdef class ForestView:
     cdef object means
     cdef public cbool keeps_means
 
-    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
+    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled, int edition=EDITION):
         self.columns = columns
         points, feature = columns["points"], columns["feature"]
         if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
@@ -130,7 +148,7 @@ cdef class ForestView:
         self.is64 = self.dtype == np.float64
         self.view.n_trees, self.view.capacity, self.view.n_features = t, k, n_features
         self.view.width, self.view.n_rows = width, rows
-        self.view.scaled, self.view.memory, self.view.decay = scaled, memory, decay
+        self.view.scaled, self.view.edition, self.view.memory, self.view.decay = scaled, edition, memory, decay
         self.view.window = self._window(columns, memory)
         self._point(columns)
 
@@ -149,7 +167,8 @@ cdef class ForestView:
     def _point(self, dict columns):
         cdef View* view = &self.view
         told = columns_of(
-            kinds_of(columns), self.dtype, view.n_trees, view.capacity, view.width, view.n_rows, view.window
+            kinds_of(columns), self.dtype, view.n_trees, view.capacity, view.width, view.n_rows, view.window,
+            bag_size_of(view[0])
         )
         for i, name, dtype, shape, _ in told:
             set_column(self.view, i, pointer(columns, name, dtype, shape))

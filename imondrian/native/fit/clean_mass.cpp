@@ -25,18 +25,23 @@ template <class T>
 struct Look {
   Ending end;
   const T* x;
+  std::int32_t but;  // its own leaf, where nothing else there is clean
   Seen* seen;
 
-  void write(double extent) const { seen->spacing = std::log(extent) - end.gain; }
+  void write(const Tree<T>& tree, const Sight<T>& sight, double extent, BoxScratch<T>& scratch) const {
+    const double away = sight.near() == 0.0 ? kFar : sight.nearest(tree, end.box, x, but);
+    seen->spacing = sight.value(tree, end.box, extent, away, scratch) - end.gain;
+  }
 };
 
 // The looks, sorted by the nodes where they end.
 template <class T>
-void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin, const Look<T>* end) {
+void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin, const Look<T>* end,
+                   BoxScratch<T>& scratch) {
   const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; };
   const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
     const Look<T>* at = std::lower_bound(begin, end, v, before);
-    for (; at != end && at->end.box == v; ++at) at->write(sight.extent_in(lo, hi, at->x));
+    for (; at != end && at->end.box == v; ++at) at->write(tree, sight, sight.extent_in(lo, hi, at->x), scratch);
   };
   BoxSweep<T>(tree, sight).run(visit);
 }
@@ -62,7 +67,7 @@ class Trimmer {
       with_means_.make_spacing();
     }
     sum_depths();
-    flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data());
+    flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data(), flagged_share(forest_));
     spare_like_points();
     for_trees([&](std::int64_t t) {
       Tree<T> tree(forest_, t);
@@ -207,22 +212,24 @@ class Trimmer {
       looks_.reserve(static_cast<std::size_t>(n));
     }
     // See a point that the tree holds in that box.
-    void see_held(std::int32_t box, const T* x, double depth, Seen* seen) { add({box, 0.0}, x, depth, seen); }
+    void see_held(std::int32_t box, const T* x, std::int32_t but, double depth, Seen* seen) {
+      add({box, 0.0}, x, but, depth, seen);
+    }
     void see(const T* x, bool missing, Seen* seen) {
       if (missing) {
         prepare_tree_means(tree_, sight_, scratch_);
         double depth = 0.0;
         const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
-        return add(end, x, depth, seen);
+        return add(end, x, kNobody, depth, seen);
       }
-      add({clean_box(tree_, leaf_under(tree_, x)), 0.0}, x, leaf_depth(tree_, x), seen);
+      add({clean_box(tree_, leaf_under(tree_, x)), 0.0}, x, kNobody, leaf_depth(tree_, x), seen);
     }
     // Measure the boxes, each of them found once.
     void finish() {
       if (tree_.lower) {
         for (Look<T>& look : looks_) {
           nativekit::stop_if_asked();
-          look.write(sight_.extent(tree_, look.end.box, look.x, scratch_));
+          look.write(tree_, sight_, sight_.extent(tree_, look.end.box, look.x, scratch_), scratch_);
         }
         return;
       }
@@ -230,15 +237,16 @@ class Trimmer {
       std::size_t n_leaves = 0;
       for (; n_leaves < looks_.size() && looks_[n_leaves].end.box < 0; ++n_leaves) {
         nativekit::stop_if_asked();
-        looks_[n_leaves].write(sight_.extent(tree_, looks_[n_leaves].end.box, looks_[n_leaves].x, scratch_));
+        const Look<T>& look = looks_[n_leaves];
+        look.write(tree_, sight_, sight_.extent(tree_, look.end.box, look.x, scratch_), scratch_);
       }
-      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size());
+      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size(), scratch_);
     }
 
    private:
-    void add(Ending end, const T* x, double depth, Seen* seen) {
+    void add(Ending end, const T* x, std::int32_t but, double depth, Seen* seen) {
       seen->depth = depth;
-      looks_.push_back({end, x, seen});
+      looks_.push_back({end, x, but, seen});
     }
 
     const Tree<T>& tree_;
@@ -270,7 +278,8 @@ class Trimmer {
         nativekit::stop_if_asked();
         const T* x = point(looked[i]);
         if (held[i] >= 0) {
-          looker.see_held(held_box(tree, held[i]), x, held_depth(tree, held[i]), &seen[t * n + i]);
+          looker.see_held(held_box(tree, held[i]), x, alone(tree, held[i]), held_depth(tree, held[i]),
+                          &seen[t * n + i]);
         } else {
           looker.see(x, missing_[looked[i]], &seen[t * n + i]);
         }
@@ -278,6 +287,12 @@ class Trimmer {
       looker.finish();
     });
     write_recent(seen, looked);
+  }
+
+  // The leaf of a point that the tree holds, unless more than one copy of it is clean there.
+  std::int32_t alone(const Tree<T>& tree, std::int64_t i) const {
+    const std::int32_t leaf = samples_.leaf[i];
+    return tree.leaf_clean[leaf] > copy(i) ? kNobody : leaf;
   }
 
   // The clean box of a point that the tree holds, without one copy of it.

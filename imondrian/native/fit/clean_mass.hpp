@@ -1,5 +1,5 @@
-// Which points of a batch keep their clean mass: all but the fifth that lies shallowest in the trees, each
-// judged without its own mass.
+// Which points of a batch keep their clean mass: all but the fifth (of wide data: the twentieth) that lies shallowest
+// in the trees, each judged without its own mass.
 //
 // Depths are compared after rounding to kGrain, and ties stay together: flags depend neither on the rows'
 // order nor on how sums were ordered, and a weight is that many copies.
@@ -16,8 +16,11 @@
 
 namespace imondrian::NK_ISA {
 
-constexpr double kFlagged = 0.2;      // of the points, at most
-constexpr double kGrain = 0x1.0p-20;  // levels
+constexpr double kFlagged = 0.2;       // of the points, at most
+constexpr double kFlaggedWide = 0.05;  // in wide forests, where depth tells less and every point is somebody's nearest
+constexpr double kGrain = 0x1.0p-20;   // levels
+
+inline double flagged_share(const ForestView& forest) { return is_wide(forest) ? kFlaggedWide : kFlagged; }
 
 // The rows each tree was built from: n_sample places a tree.
 struct Samples {
@@ -40,8 +43,8 @@ double levels_above(const Tree<T>& tree, std::int32_t leaf) {
   return levels;
 }
 
-// Flag the points of lowest depth: at most kFlagged of the mass; ties are kept. mass may be null: all 1.
-inline std::vector<char> flag_shallow(const std::vector<double>& depth, const double* mass) {
+// Flag the points of lowest depth: at most that share of the mass; ties are kept. mass may be null: all 1.
+inline std::vector<char> flag_shallow(const std::vector<double>& depth, const double* mass, double share) {
   std::vector<std::pair<double, double>> order(depth.size());
   double total = 0.0;
   for (std::size_t i = 0; i < depth.size(); ++i) {
@@ -52,7 +55,7 @@ inline std::vector<char> flag_shallow(const std::vector<double>& depth, const do
   double least = -1.0, passed = 0.0;  // what is shallower is flagged
   for (const auto& [value, weight] : order) {
     passed += weight;
-    if (passed > kFlagged * total) {
+    if (passed > share * total) {
       least = value;
       break;
     }

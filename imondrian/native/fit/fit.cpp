@@ -104,8 +104,9 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
   std::iota(rows.begin(), rows.end(), 0);
   ScaleScratch<T> scratch;
   Tree<T> first(forest, 0);
+  first.bag = nullptr;  // the rates of all features, until its own turn comes
   find_tree_rates(first, rows.data(), n, weight, scratch);
-  for (std::int64_t t = 1; t < forest.n_trees; ++t) {
+  for (std::int64_t t = forest.n_trees - 1; t >= 0; --t) {
     Tree<T> tree(forest, t);
     for (std::int64_t j = 0; j < tree.n_features; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
   }
@@ -151,7 +152,8 @@ template <class T>
 Status bags_as(const ForestView& forest, std::int64_t known, const std::int32_t* order) {
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     Tree<T> tree(forest, t);
-    const bool changed = t % 2 == 1 && draw_bag(tree, known, order);
+    const int wanted = wanted_in_bag(forest, t);
+    const bool changed = wanted > 0 && draw_bag(tree, wanted, known, order);
     if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
     const std::int64_t from = tree.empty() ? 0 : known;
     for (std::int64_t k = from; k < tree.n_features && !forest.scaled; ++k) {

@@ -3,7 +3,9 @@
 // V(v) is the mean, over the points stored below v, of what they get themselves. A point's value less V(root)
 // telescopes over its walk: a step from v to its child c is worth V(c) - V(v), and goes to the feature
 // cut at v, on the side taken. A point that is cut off outside a box, or stretches it, owes the rest of its
-// value to the features in which it is outside, in proportion to how far. For want of a value the row goes the way that
+// value to the features in which it is outside, in proportion to how far. What it gets for its distance to the nearest
+// clean point (of a wide forest), against what clean points there get for theirs, goes to each feature by how much
+// farther or nearer it is there. For want of a value the row goes the way that
 // its score does (means.hpp), which leaves out what that step is worth: a missing value contributes nothing.
 #pragma once
 
@@ -17,7 +19,8 @@
 
 namespace imondrian::NK_ISA {
 
-constexpr int kSides = 2;  // below, above
+constexpr int kSides = 2;                 // below, above
+constexpr double kPlainMost = 0x1.0p900;  // sums below lose nothing
 
 template <class T>
 class TreeExplainer {
@@ -42,7 +45,7 @@ class TreeExplainer {
   // A thread's own.
   struct Scratch {
     std::vector<Step> steps;
-    std::vector<double> weight;
+    std::vector<double> weight, parts;
     BoxScratch<T> box;
   };
 
@@ -83,14 +86,16 @@ class TreeExplainer {
     }
     if (score_ == Score::kSpacing && !tree_.lower) {
       BoxSweep<T>(tree_, sight_).run([&](std::int32_t v, const T* lo, const T* hi) {
-        box_[v] = std::log(sight_.extent_in(lo, hi, nothing.data()));
+        const std::int32_t* const child = tree_.child + 2 * std::int64_t{v};
+        if (falls_short(child[0]) || falls_short(child[1]))
+          box_[v] = sight_.usual(tree_, v, sight_.extent_in(lo, hi, nothing.data()), scratch);
       });
     }
     for (std::size_t i = order.size(); i-- > 0;) {
       const std::int32_t v = order[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
       if (score_ == Score::kSpacing && tree_.lower && (falls_short(left) || falls_short(right))) {
-        box_[v] = std::log(sight_.extent(tree_, v, nothing.data(), scratch));
+        box_[v] = sight_.usual(tree_, v, sight_.extent(tree_, v, nothing.data(), scratch), scratch);
       }
       node_[v] = (tree_.mass_of(left) * below(v, left) + tree_.mass_of(right) * below(v, right)) /
                  (tree_.mass_of(left) + tree_.mass_of(right));
@@ -164,18 +169,76 @@ class TreeExplainer {
 
   // End in a box: what x adds to its log size.
   double stretch(const T* x, std::int32_t v, double share, double log_size, double* out, Scratch& scratch) const {
+    if (sight_.near() > 0.0) return stretch_wide(x, v, share, out, scratch);
     const double value = std::log(sight_.extent(tree_, v, x, scratch.box));
     if (value == log_size) return share * value;
-    T row[kBagWidth];
+    stretch_box(x, v, share * (value - log_size), out, scratch);
+    return share * value;
+  }
+
+  // Share an amount out over the features in which x is outside the box of v.
+  void stretch_box(const T* x, std::int32_t v, double amount, double* out, Scratch& scratch) const {
+    T row[kMostSeen];
     const std::size_t width = static_cast<std::size_t>(sight_.width());
     scratch.box.lower.resize(width), scratch.box.upper.resize(width);
     const T* lo = scratch.box.lower.data();
     const T* hi = scratch.box.upper.data();
     sight_.box(tree_, v, scratch.box.lower.data(), scratch.box.upper.data());
-    spread(sight_.row(x, row), lo, hi, sight_.rate(), sight_.width(), sight_.sees_few() ? tree_.bag : nullptr,
-           share * (value - log_size), out, scratch);
+    spread(sight_.row(x, row), lo, hi, sight_.rate(), sight_.width(), names(), amount, out, scratch);
+  }
+
+  // The same of a wide forest: for the extent, then for the distance to the nearest clean point.
+  double stretch_wide(const T* x, std::int32_t v, double share, double* out, Scratch& scratch) const {
+    BoxScratch<T>& box = scratch.box;
+    std::int32_t nearest = kNobody;
+    const double extent = sight_.extent(tree_, v, x, box), away = sight_.nearest(tree_, v, x, kNobody, &nearest);
+    const double size = sight_.extent(tree_, v, box.no_values(tree_.width), box);
+    scratch.parts.resize(static_cast<std::size_t>(sight_.n_seen()));
+    const double apart = sight_.among(tree_, v, box, scratch.parts.data()), others = apart == kFar ? size : apart;
+    const double value = sight_.value(tree_, v, extent, away, box);
+    const double near = away == kFar ? 0.0 : sight_.near() * (std::log(away) - std::log(others));
+    const double rest = value - sight_.mixed(size, others) - near;
+    if (rest != 0.0) stretch_box(x, v, share * rest, out, scratch);
+    if (near != 0.0) compare(x, tree_.lower_of(~nearest), share * near, away, others, out, scratch);
     return share * value;
   }
+
+  // Share out what the distance to a clean point, kFloor + away, is worth against kFloor + others: to each feature that
+  // x has by what it adds to the one less what it adds to the other (scratch.parts).
+  void compare(const T* x, const T* point, double amount, double away, double others, double* out,
+               Scratch& scratch) const {
+    T own[kMostSeen], theirs[kMostSeen];
+    const T* const at = sight_.row(x, own);
+    const T* const there = sight_.row(point, theirs);
+    const std::int64_t n = sight_.n_seen();
+    std::vector<double>&usual = scratch.parts, &parts = scratch.weight;
+    parts.assign(static_cast<std::size_t>(n), 0.0);
+    sight_.add_parts(at, there, 1.0, parts.data());
+    double sum = 0.0, usual_sum = 0.0, present = 0.0;
+    for (std::int64_t j = 0; j < n; ++j) {
+      if (at[j] != at[j]) usual[j] = 0.0;
+      sum += parts[j], usual_sum += usual[j], present += at[j] == at[j];
+    }
+    const double least = away - others;
+    const bool plain = std::max(sum, usual_sum) < kPlainMost && (usual_sum > 0.0) == (others > kFloor);
+    if (plain && least != 0.0) {
+      const double up = sum > 0.0 ? (away - kFloor) / sum : 0.0;
+      const double down = usual_sum > 0.0 ? (others - kFloor) / usual_sum : 0.0;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const double part = amount * ((up * parts[j] - down * usual[j]) / least);
+        if (part != 0.0) add(out, name(j), at[j] > there[j], part);
+      }
+    } else if (sum > 0.0) {
+      spread(at, there, there, sight_.rate(), sight_.width(), names(), amount, out, scratch);
+    } else {
+      for (std::int64_t j = 0; j < n; ++j) {
+        if (at[j] == at[j]) add(out, name(j), at[j] > there[j], amount / present);
+      }
+    }
+  }
+
+  const std::int32_t* names() const { return sight_.sees_few() ? tree_.bag : nullptr; }
+  std::int64_t name(std::int64_t j) const { return sight_.sees_few() ? tree_.bag[j] : j; }
 
   // Share an amount out over the features in which x is outside [lo, hi]. names: of the features; null: 0, 1, ...
   void spread(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width, const std::int32_t* names,

@@ -49,6 +49,12 @@ class CleanBoxEnds {
   std::vector<std::int32_t> place_, boxes_;
 };
 
+#if NK_LEVEL == 2
+constexpr int kAbreastBytes = 64;
+#else
+constexpr int kAbreastBytes = 32;
+#endif
+
 // A tree as many rows see it: the walk to the clean box, and every such box as the tree sees it.
 template <class T>
 struct PackedSpacing {
@@ -56,9 +62,104 @@ struct PackedSpacing {
   PackedWays<T> ways;  // where some rows lack values
   std::int64_t width = 0;
   bool few = false, constant = false;
-  std::int32_t bag[kBagSize] = {};
+  std::vector<std::int32_t> bag;
   std::vector<T> rate, boxes;  // (width), (ends, 2, width)
+  // Of wide forests: the clean points, from left to right, and which of them each end has.
+  std::optional<Sight<T>> sight;
+  bool holed = false;           // whether any of these points lacks a value
+  std::vector<T> clean;         // (points, width)
+  std::vector<const T*> whole;  // (points): as they are stored; null where one has copies
+  std::vector<T> by_feature;    // the same turned over: (seen, stride)
+  std::int64_t n_features = 0;
+  std::int64_t stride = 0;          // the points, and room for a pack more
+  std::vector<std::int32_t> first;  // (ends, 2): the first of them, and the one behind the last
+  std::vector<double> apart;        // (ends): what a row without any value gets more than for its extent alone
+
+  // kFloor + the distance from a row, x as the tree sees it, to the nearest other clean point of an end, or kFar.
+  NK_INLINE double nearest(const T* x, const T* row, std::int32_t end, bool plain) const {
+    double least = kFar;
+    for (std::int32_t k = first[2 * end]; k < first[2 * end + 1]; ++k) {
+      const T* const point = clean.data() + k * width;
+      const double away =
+          plain ? stretched_extent(x, point, point, rate.data(), width, constant) : sight->distance(x, point);
+      if (away < least && !is_itself(k, row, away)) least = away;
+    }
+    return least;
+  }
+  // The same where no value is missing and no feature constant: points side by side, each of them summed in the order
+  // of stretched_extent().
+  NK_INLINE double nearest_abreast(const T* x, const T* row, std::int32_t end) const {
+    using Q = nativekit::NK_ISA::Pack<T, kAbreastBytes / static_cast<int>(sizeof(T))>;
+    constexpr int kSums = Pack<T>::kLanes;
+    const std::int32_t last = first[2 * end + 1];
+    const std::int64_t n = sight->n_seen();
+    double least = kFar;
+    for (std::int32_t k = first[2 * end]; k < last; k += Q::kLanes) {
+      Q sum[kSums];
+      for (Q& part : sum) part = Q::zero();
+      const T* from = by_feature.data() + k;
+      const auto add = [&](Q& part, std::int64_t j) {
+        const Q away = Q::of(x[j]) - Q::load(from + j * stride);
+        part = part + larger(away, Q::zero() - away) * Q::of(rate[j]);
+      };
+      std::int64_t j = 0;
+      for (; j + kSums <= n; j += kSums) {
+        for (int c = 0; c < kSums; ++c) add(sum[c], j + c);
+      }
+      for (int c = 0; j < n; ++c, ++j) add(sum[c], j);
+      for (int half = kSums / 2; half > 0; half /= 2) {
+        for (int c = 0; c < half; ++c) sum[c] = sum[c] + sum[c + half];
+      }
+      T lane[Q::kLanes];
+      sum[0].store(lane);
+      for (std::int32_t i = 0; i < std::min(last - k, Q::kLanes); ++i) {
+        const double away = static_cast<double>(lane[i]);
+        if (!(away <= Plain<T>::kMost)) return nearest(x, row, end, true);
+        if (kFloor + away < least && !is_itself(k + i, row, kFloor + away)) least = kFloor + away;
+      }
+    }
+    return least;
+  }
+  bool is_itself(std::int32_t k, const T* row, double away) const {
+    return away == kFloor && whole[k] && same_row(whole[k], row, n_features);
+  }
 };
+
+// Gather the clean points of a tree, and which each end has.
+template <class T>
+void write_clean(const Tree<T>& tree, const CleanBoxEnds<T>& ends, bool missing, PackedSpacing<T>& packed) {
+  std::vector<std::int32_t> place(static_cast<std::size_t>(tree.header[kLeafMark]), 0);
+  const Sight<T>& sight = *packed.sight;
+  for_each_leaf(tree, tree.root(), [&](std::int32_t leaf) {
+    place[leaf] = static_cast<std::int32_t>(packed.clean.size()) / static_cast<std::int32_t>(packed.width);
+    if (!(tree.leaf_clean[leaf] > 0.0)) return;
+    T own[kMostSeen];
+    const T* const point = sight.row(tree.lower_of(~leaf), own);
+    packed.clean.insert(packed.clean.end(), point, point + packed.width);
+    packed.whole.push_back(tree.leaf_clean[leaf] <= 1.0 ? tree.lower_of(~leaf) : nullptr);
+    packed.holed |= count_shared(point, point, sight.n_seen()) < sight.n_seen();
+  });
+  const std::int64_t n = static_cast<std::int64_t>(packed.clean.size()) / packed.width;
+  packed.stride = n + kAbreastBytes / static_cast<std::int64_t>(sizeof(T));
+  packed.by_feature.assign(static_cast<std::size_t>(sight.n_seen() * packed.stride), T(0));
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < sight.n_seen(); ++j) {
+      packed.by_feature[j * packed.stride + i] = packed.clean[i * packed.width + j];
+    }
+  }
+  BoxScratch<T> scratch;
+  for (const std::int32_t box : ends.boxes()) {
+    std::int32_t v = box;
+    while (v >= 0) v = tree.child[2 * std::int64_t{v}];
+    std::int32_t held = 0;
+    for_each_leaf(tree, box, [&](std::int32_t leaf) { held += tree.leaf_clean[leaf] > 0.0; });
+    packed.first.push_back(place[~v]);
+    packed.first.push_back(place[~v] + held);
+    if (!missing) continue;
+    const double size = sight.extent(tree, box, scratch.no_values(tree.width), scratch);
+    packed.apart.push_back(sight.usual(tree, box, size, scratch) - std::log(size));
+  }
+}
 
 template <class T>
 void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<T>& ends, T* out) {
@@ -78,22 +179,36 @@ void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<
 }
 
 template <class T>
-void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n, LogSum* sums) {
+void add_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
+                 const std::int32_t* end, std::int64_t n, LogSum* sums, LogSum* near_sums) {
   const std::int64_t width = tree.width;
+  const bool plain = !tree.holed && !tree.constant;
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
-    sums[i].add_log_of(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant));
+    const double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
+    sums[i].add_log_of(extent);
+    if (!near_sums) continue;
+    const T* const row = rows + i * row_width;
+    const double away = plain ? tree.nearest_abreast(x + i * width, row, end[i])
+                              : tree.nearest(x + i * width, row, end[i], !tree.holed);
+    near_sums[i].add_log_of(away == kFar ? extent : away);
   }
 }
 
 template <class T>
-void add_log_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, const double* gain,
-                     const std::vector<std::int64_t>& which, double* sums) {
+void add_log_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
+                     const std::int32_t* end, const double* gain, const std::vector<std::int64_t>& which,
+                     double* sums) {
   const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
-    sums[which[i]] +=
-        std::log(stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant)) - gain[i];
+    const double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
+    double value = std::log(extent);
+    if (tree.sight) {
+      const double away = tree.nearest(x + i * width, rows + i * row_width, end[i], false);
+      value = away == kFar ? value + tree.apart[end[i]] : tree.sight->mixed(extent, away);
+    }
+    sums[which[i]] += value - gain[i];
   }
 }
 
@@ -112,11 +227,16 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
   }
   packed.few = sees_few(tree);
   packed.constant = sight.has_constants();
-  if (packed.few) std::copy(tree.bag, tree.bag + kBagSize, packed.bag);
+  if (packed.few) packed.bag.assign(tree.bag, tree.bag + sight.n_seen());
   packed.width = sight.width();
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);
   packed.boxes.resize(ends.boxes().size() * static_cast<std::size_t>(2 * packed.width));
   write_boxes(tree, sight, ends, packed.boxes.data());
+  if (tree.near > 0.0) {
+    packed.sight.emplace().look_at(tree);
+    packed.n_features = tree.n_features;
+    write_clean(tree, ends, missing, packed);
+  }
   return packed;
 }
 
@@ -149,9 +269,9 @@ struct Chunk {
   // Of n padded rows, what a tree with a bag sees; all others see them as they are.
   const T* seen(const PackedSpacing<T>& tree, const T* rows, std::int64_t n, std::int64_t width) {
     if (!tree.few) return rows;
-    few.assign(static_cast<std::size_t>(n * kBagWidth), std::numeric_limits<T>::quiet_NaN());
+    few.assign(static_cast<std::size_t>(n * tree.width), std::numeric_limits<T>::quiet_NaN());
     for (std::int64_t i = 0; i < n; ++i) {
-      for (int k = 0; k < kBagSize; ++k) few[i * kBagWidth + k] = rows[i * width + tree.bag[k]];
+      for (std::size_t k = 0; k < tree.bag.size(); ++k) few[i * tree.width + k] = rows[i * width + tree.bag[k]];
     }
     return few.data();
   }
@@ -159,30 +279,33 @@ struct Chunk {
 
 template <class T>
 void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, std::int64_t d, std::int64_t width,
-                Chunk<T>& chunk, LogSum* sums, double* log_sums) {
+                Chunk<T>& chunk, LogSum* sums, LogSum* near_sums, double* log_sums) {
   const std::int64_t n = chunk.n_whole, m = static_cast<std::int64_t>(chunk.lacking.size());
   chunk.end.resize(static_cast<std::size_t>(n + m));
   scan(tree.walk, chunk.whole.data(), n, width, d, chunk.end.data());
-  add_extents(tree, chunk.seen(tree, chunk.whole.data(), n, width), chunk.end.data(), n, sums);
+  const T* const whole = chunk.whole.data();
+  add_extents(tree, chunk.seen(tree, whole, n, width), whole, width, chunk.end.data(), n, sums, near_sums);
   if (m == 0) return;
   walk_packed_ways(tree.ways, chunk.holed.data(), m, width, chunk.end.data(), chunk.gain.data());
   const T* rows = chunk.seen(tree, chunk.holed.data(), m, width);
-  add_log_extents(tree, rows, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
+  add_log_extents(tree, rows, chunk.holed.data(), width, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
 }
 
 // Row by row, straight on the trees.
 template <class T>
-void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, double* log_sums) {
+void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, LogSum* near_sums, double* log_sums) {
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
     nativekit::stop_if_asked();
     TreeGroup<T> group(forest, first);
-    double extent[kTreesAbreast];
+    double extent[kTreesAbreast], away[kTreesAbreast];
     for (std::int64_t i = 0; i < chunk.n_whole; ++i) {
       const T* row = chunk.whole.data() + i * forest.width;
       group.find_leaves(row, false);
-      look_across(group, row, extent);
+      look_across(group, row, extent, away);
       for (int k = 0; k < group.n_trees(); ++k) {
-        if (!group.tree(k).empty()) sums[i].add_log_of(extent[k]);
+        if (group.tree(k).empty()) continue;
+        sums[i].add_log_of(extent[k]);
+        if (near_sums) near_sums[i].add_log_of(away[k]);
       }
     }
     for (int k = 0; k < group.n_trees() && !chunk.lacking.empty(); ++k) {
@@ -218,10 +341,17 @@ std::int64_t pack_some(const ForestView& forest, std::int64_t first, bool missin
 }
 
 // `out`: mean log spacings of a chunk; of rows with missing values from their sums over the trees there, of the
-// others, which come one after the other, from `sums`.
+// others, which come one after the other, from `sums` and, where distances count for `near`, `near_sums`.
 template <class T>
-void finish_rows(const T* x, std::int64_t n, std::int64_t d, double present, const LogSum* sums, double* out) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] = (has_missing(x + i * d, d) ? out[i] : (sums++)->sum()) / present;
+void finish_rows(const T* x, std::int64_t n, std::int64_t d, double present, const LogSum* sums,
+                 const LogSum* near_sums, double near, double* out) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (!has_missing(x + i * d, d)) {
+      out[i] = (sums++)->sum();
+      if (near_sums) out[i] = (1.0 - near) * out[i] + near * (near_sums++)->sum();
+    }
+    out[i] /= present;
+  }
 }
 
 }  // namespace
@@ -233,7 +363,9 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   WithMeans with_means(given);
   if (missing) with_means.make_spacing();
   const ForestView& forest = with_means.forest();
-  std::vector<LogSum> sums(static_cast<std::size_t>(n));
+  const bool wide = is_wide(forest);
+  std::vector<LogSum> sums(static_cast<std::size_t>(n)), near_sums(wide ? sums.size() : 0);
+  const auto near_from = [&](std::int64_t i) { return wide ? near_sums.data() + i : nullptr; };
   std::fill(out, out + n, 0.0);
   std::atomic<bool> no_memory{false};
   const auto for_chunks = [&](const auto& body) {
@@ -242,24 +374,25 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       try {
         Chunk<T> chunk;
         chunk.load(x + begin * d, count, d, forest.width);
-        body(chunk, sums.data() + begin, out + begin);
+        body(chunk, sums.data() + begin, near_from(begin), out + begin);
       } catch (const std::bad_alloc&) {
         no_memory = true;
       }
     });
   };
   if (n < kSpacingPackFrom) {
-    for_chunks(
-        [&](const Chunk<T>& chunk, LogSum* products, double* logs) { score_few(forest, chunk, products, logs); });
+    for_chunks([&](const Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
+      score_few(forest, chunk, products, near, logs);
+    });
   } else {
     const PackedScan<T, std::int32_t> scan = choose_scan<T, std::int32_t>(d);
     std::vector<PackedSpacing<T>> packs;
     for (std::int64_t first = 0; first < forest.n_trees && !no_memory;) {
       first = pack_some(forest, first, missing, n_threads, packs);
-      for_chunks([&](Chunk<T>& chunk, LogSum* products, double* logs) {
+      for_chunks([&](Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
         for (const PackedSpacing<T>& tree : packs) {
           nativekit::stop_if_asked();
-          if (!tree.rate.empty()) add_packed(tree, scan, d, forest.width, chunk, products, logs);
+          if (!tree.rate.empty()) add_packed(tree, scan, d, forest.width, chunk, products, near, logs);
         }
       });
     }
@@ -267,14 +400,15 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   double present = 0.0;
   for (std::int64_t t = 0; t < forest.n_trees; ++t) present += !Tree<T>(forest, t).empty();
   for (std::int64_t begin = 0; begin < n; begin += kSpacingChunk) {
-    finish_rows(x + begin * d, std::min(kSpacingChunk, n - begin), d, present, sums.data() + begin, out + begin);
+    finish_rows(x + begin * d, std::min(kSpacingChunk, n - begin), d, present, sums.data() + begin, near_from(begin),
+                near_weight(forest), out + begin);
   }
   return no_memory ? Status::kNoMemory : Status::kOk;
 }
 
 template <class T>
-void look_across(TreeGroup<T>& group, const T* x, double* extent) {
-  group.look(x, extent);
+void look_across(TreeGroup<T>& group, const T* x, double* extent, double* away) {
+  group.look(x, extent, away);
 }
 
 template <class T>
@@ -286,7 +420,7 @@ template <class T>
 double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
                          double& depth) {
   const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);
-  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+  return sight.value(tree, end.box, x, scratch) - end.gain;
 }
 
 template <class T>

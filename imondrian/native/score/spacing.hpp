@@ -5,6 +5,11 @@
 // its extent the sum of its sides, stretched to take the point in, in the tree's units. The score is
 // the mean over the trees of log(kFloor + extent). Clean mass leaves out the points that scored
 // highest themselves (fit/clean_mass.hpp), so that anomalies in a cluster cannot vouch for each other.
+//
+// In many dimensions the extent tells how long a point is rather than where it lies. Beyond kWideFrom features d the
+// score is the mean of (1 - w) log(kFloor + extent) + w log(kFloor + r), w = 1 - kWideFrom / d: r is the point's
+// distance to the nearest other clean point in B, in the tree's units over the features it sees, or the extent where
+// there is none. A point that lacks values is that far in those that both have, for each of them.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +27,9 @@
 namespace imondrian::NK_ISA {
 
 using imondrian::clean_needed;
+
+constexpr double kFar = std::numeric_limits<double>::infinity();  // no point to measure a distance to
+
 template <class T>
 NK_INLINE double clean_needed(const Tree<T>& tree) {
   return clean_needed(tree.clean_of(tree.root()));
@@ -102,10 +110,27 @@ NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& v
   }
 }
 
-// Room for a box that no tree stores.
+// How many of n values two points both have.
+template <class T>
+NK_INLINE std::int64_t count_shared(const T* a, const T* b, std::int64_t n) {
+  std::int64_t shared = 0;
+  for (std::int64_t j = 0; j < n; ++j) shared += (a[j] == a[j]) & (b[j] == b[j]);
+  return shared;
+}
+
+// Whether two rows are one in all n values, missing ones included.
+template <class T>
+NK_INLINE bool same_row(const T* a, const T* b, std::int64_t n) {
+  bool same = true;
+  for (std::int64_t j = 0; j < n; ++j) same &= (a[j] == b[j]) | ((a[j] != a[j]) & (b[j] != b[j]));
+  return same;
+}
+
+// Room for a box that no tree stores, and for clean points as a tree sees them.
 template <class T>
 struct BoxScratch {
-  std::vector<T> lower, upper, nothing;
+  std::vector<T> lower, upper, nothing, seen;
+  std::vector<std::int32_t> clean;
 
   // A row without any value.
   const T* no_values(std::int64_t width) {
@@ -121,12 +146,13 @@ class Sight {
   void look_at(const Tree<T>& tree) {
     few_ = NK_ISA::sees_few(tree);
     bag_ = tree.bag;
-    width_ = few_ ? kBagWidth : tree.width;
-    if (few_) gather_bag(tree.bag, tree.rate, T(0), rate_own_);
-    rate_ = few_ ? rate_own_ : tree.rate;
+    near_ = tree.near;
+    n_seen_ = NK_ISA::n_seen(tree);
+    width_ = few_ ? (n_seen_ + kBagPack - 1) / kBagPack * kBagPack : tree.width;
+    if (few_) gather_bag(tree.bag, n_seen_, tree.rate, T(0), rate_own_);
+    rate_ = tree.rate;
     constant_ = false;
-    const std::int64_t n = few_ ? kBagSize : tree.n_features;
-    for (std::int64_t j = 0; j < n; ++j) constant_ |= rate_[j] == T(0);
+    for (std::int64_t j = 0; j < n_seen_; ++j) constant_ |= rate()[j] == T(0);
   }
   bool sees_few() const { return few_; }
   bool has_constants() const { return constant_; }
@@ -135,10 +161,12 @@ class Sight {
     if (tree.lower && v >= 0) prefetch_box(tree, v);
   }
   std::int64_t width() const { return width_; }
-  const T* rate() const { return rate_; }
+  std::int64_t n_seen() const { return n_seen_; }
+  double near() const { return near_; }
+  const T* rate() const { return few_ ? rate_own_ : rate_; }
   NK_INLINE const T* row(const T* x, T* own) const {
     if (!few_) return x;
-    gather_bag(bag_, x, kMissing, own);
+    gather_bag(bag_, n_seen_, x, kMissing, own);
     return own;
   }
   // The box of v: from the tree's own where it keeps them, else (and for a bag) written to lo and hi.
@@ -150,19 +178,19 @@ class Sight {
     }
     for (std::int64_t j = 0; j < width_; ++j) lo[j] = hi[j] = kMissing;
     for_each_leaf(tree, v, [&](std::int32_t leaf) {
-      T own[kBagWidth];
+      T own[kMostSeen];
       grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
     });
   }
   // kFloor + the extent of a box as the tree sees it, stretched to the padded row x.
   NK_INLINE double extent_in(const T* lo, const T* hi, const T* x) const {
-    T seen[kBagWidth];
+    T seen[kMostSeen];
     return stretched(row(x, seen), lo, hi);
   }
   // kFloor + the extent of the box of v stretched to the padded row x.
   NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
     if (few_) {
-      T seen[kBagWidth], lo[kBagWidth], hi[kBagWidth];
+      T seen[kMostSeen], lo[kMostSeen], hi[kMostSeen];
       box(tree, v, lo, hi);
       return stretched(row(x, seen), lo, hi);
     }
@@ -173,14 +201,102 @@ class Sight {
     return stretched(x, scratch.lower.data(), scratch.upper.data());
   }
 
+  // kFloor + the distance of two points as the tree sees them, kFar where they share no value.
+  NK_INLINE double distance(const T* a, const T* b) const {
+    const double away = stretched(a, b, b);
+    const std::int64_t shared = count_shared(a, b, n_seen_);
+    if (shared == n_seen_) return away;
+    if (shared == 0) return kFar;
+    const double all = static_cast<double>(n_seen_) / static_cast<double>(shared);
+    return std::min(kFloor + (away - kFloor) * all, kMost);
+  }
+  // The least of these from the padded row x to the clean points below v, without one leaf (a slot); `which` leaf. A
+  // point held once that equals x is taken to be x itself.
+  NK_INLINE double nearest(const Tree<T>& tree, std::int32_t v, const T* x, std::int32_t but = kNobody,
+                           std::int32_t* which = nullptr) const {
+    T own[kMostSeen], theirs[kMostSeen];
+    const T* const at = row(x, own);
+    double least = kFar;
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      if (leaf == but || !(tree.leaf_clean[leaf] > 0.0)) return;
+      const T* const point = tree.lower_of(~leaf);
+      const double away = distance(at, row(point, theirs));
+      if (away == kFloor && tree.leaf_clean[leaf] <= 1.0 && same_row(x, point, tree.n_features)) return;
+      if (away < least && which) *which = leaf;
+      least = std::min(least, away);
+    });
+    return least;
+  }
+  // kFloor + how far clean points below v are from the nearest other one, on average over some of them; kFar where
+  // there are no two. `parts` (n_seen), unless null: what each feature adds to it, but for kFloor.
+  double among(const Tree<T>& tree, std::int32_t v, BoxScratch<T>& scratch, double* parts) const {
+    scratch.clean.clear(), scratch.seen.clear();
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      if (!(tree.leaf_clean[leaf] > 0.0)) return;
+      T own[kMostSeen];
+      const T* const at = row(tree.lower_of(~leaf), own);
+      scratch.clean.push_back(leaf);
+      scratch.seen.insert(scratch.seen.end(), at, at + width_);
+    });
+    const std::int64_t n = static_cast<std::int64_t>(scratch.clean.size()), some = std::min(n, kAsked);
+    double sum = 0.0, asked = 0.0;
+    if (parts) std::fill(parts, parts + n_seen_, 0.0);
+    for (std::int64_t i = 0; i < some; ++i) {
+      const std::int64_t own = i * n / some;
+      const T* const at = scratch.seen.data() + own * width_;
+      double least = tree.leaf_clean[scratch.clean[own]] > 1.0 ? kFloor : kFar;  // it may have copies
+      std::int64_t nearest = own;
+      for (std::int64_t k = 0; k < n; ++k) {
+        const double away = k == own ? kFar : distance(at, scratch.seen.data() + k * width_);
+        if (away < least) least = away, nearest = k;
+      }
+      if (least == kFar) continue;
+      sum += least, asked += 1.0;
+      if (parts && nearest != own) add_parts(at, scratch.seen.data() + nearest * width_, 1.0, parts);
+    }
+    for (std::int64_t j = 0; parts && j < n_seen_; ++j) parts[j] /= std::max(asked, 1.0);
+    return asked > 0.0 ? sum / asked : kFar;
+  }
+  // Add what each feature adds to the distance of two points as the tree sees them, `times` over.
+  void add_parts(const T* a, const T* b, double times, double* parts) const {
+    const double all = times * static_cast<double>(n_seen_) / static_cast<double>(count_shared(a, b, n_seen_));
+    for (std::int64_t j = 0; j < n_seen_; ++j) {
+      if (a[j] != a[j] || b[j] != b[j] || a[j] == b[j]) continue;
+      const double side = std::abs(static_cast<double>(a[j]) - static_cast<double>(b[j]));
+      parts[j] += all * (rate()[j] == T(0) ? kOddConstant : side * static_cast<double>(rate()[j]));
+    }
+  }
+  // What points stored below v get on average if they end in its box, of kFloor + extent `size`.
+  double usual(const Tree<T>& tree, std::int32_t v, double size, BoxScratch<T>& scratch) const {
+    if (near_ == 0.0) return std::log(size);
+    const double away = among(tree, v, scratch, nullptr);
+    return mixed(size, away == kFar ? size : away);
+  }
+  // The log spacing of a point that ends in the box of v, stretched to `extent`, with kFloor + distance `away` or kFar.
+  double value(const Tree<T>& tree, std::int32_t v, double extent, double away, BoxScratch<T>& scratch) const {
+    if (near_ == 0.0) return std::log(extent);
+    if (away != kFar) return mixed(extent, away);
+    const double others = among(tree, v, scratch, nullptr);
+    if (others == kFar) return std::log(extent);
+    const double size = this->extent(tree, v, scratch.no_values(tree.width), scratch);
+    return std::log(extent) + near_ * (std::log(others) - std::log(size));
+  }
+  double value(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch,
+               std::int32_t but = kNobody) const {
+    const double extent = this->extent(tree, v, x, scratch);
+    return value(tree, v, extent, near_ == 0.0 ? kFar : nearest(tree, v, x, but), scratch);
+  }
+  double mixed(double extent, double away) const { return (1.0 - near_) * std::log(extent) + near_ * std::log(away); }
+
  private:
   static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  static constexpr std::int64_t kAsked = 4;  // clean points that tell how far from each other they are
   NK_INLINE double stretched(const T* x, const T* lo, const T* hi) const {
-    return stretched_extent(x, lo, hi, rate_, width_, constant_);
+    return stretched_extent(x, lo, hi, rate(), width_, constant_);
   }
   NK_INLINE void see(const T* from, T* to) const {
     if (few_) {
-      gather_bag(bag_, from, kMissing, to);
+      gather_bag(bag_, n_seen_, from, kMissing, to);
     } else {
       copy_row(to, from, width_);
     }
@@ -188,9 +304,10 @@ class Sight {
 
   bool few_ = false, constant_ = false;
   const std::int32_t* bag_ = nullptr;
-  std::int64_t width_ = 0;
+  std::int64_t width_ = 0, n_seen_ = 0;
+  double near_ = 0.0;
   const T* rate_ = nullptr;
-  T rate_own_[kBagWidth] = {};
+  T rate_own_[kMostSeen] = {};
 };
 
 // Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
@@ -251,7 +368,7 @@ class BoxSweep {
     return room;
   }
   NK_INLINE void add_leaf(std::int32_t v, std::int32_t room) {
-    T own[kBagWidth];
+    T own[kMostSeen];
     grow_box(lower(room), upper(room), sight_.row(tree_.lower_of(v), own), sight_.width());
   }
   NK_INLINE void unite(std::int32_t room, std::int32_t other) {
@@ -282,8 +399,8 @@ class TreeGroup : public Abreast<T> {
   void look_at(int k) { sights_[k].look_at(tree(k)); }
 
   // kFloor + the stretched extent of the clean box of a padded row without missing values, whose leaves have
-  // been found, by tree. Empty trees are left out.
-  NK_INLINE void look(const T* x, double* extent) {
+  // been found, by tree; of wide forests also kFloor + r. Empty trees are left out.
+  NK_INLINE void look(const T* x, double* extent, double* away) {
     std::int32_t box[kTreesAbreast], roots = 0;
     for (int k = 0; k < n_trees(); ++k) roots |= tree(k).root();  // -1 where empty
     if (roots >= 0) {
@@ -296,6 +413,11 @@ class TreeGroup : public Abreast<T> {
     }
     for (int k = 0; k < n_trees(); ++k) {
       if (!tree(k).empty()) extent[k] = sights_[k].extent(tree(k), box[k], x, scratch_);
+    }
+    for (int k = 0; k < n_trees(); ++k) {
+      if (tree(k).empty() || sights_[k].near() == 0.0) continue;
+      const double least = sights_[k].nearest(tree(k), box[k], x);
+      away[k] = least == kFar ? extent[k] : least;
     }
   }
 
@@ -336,7 +458,8 @@ class SizeBelow {
   // Where a child falls short of clean mass, what is stored below it gets the size of its parent's box.
   double operator()(const Means<T, SizeBelow>& means, std::int32_t v, std::int32_t child) const {
     if (needs(means.tree(), child)) return child < 0 ? std::log(kFloor) : means.at(child);
-    return std::log(sight_->extent(means.tree(), v, scratch_->no_values(means.tree().width), *scratch_));
+    const Tree<T>& tree = means.tree();
+    return sight_->usual(tree, v, sight_->extent(tree, v, scratch_->no_values(tree.width), *scratch_), *scratch_);
   }
 
  private:
@@ -364,10 +487,11 @@ NK_INLINE void prepare_means(const Tree<T>& tree, const Sight<T>& sight, BoxScra
   BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
     if (tree.clean[v] < needed) return;
     double below[2], size = 0.0;
+    bool sized = false;
     for (int side = 0; side < 2; ++side) {
       const std::int32_t child = tree.child[2 * std::int64_t{v} + side];
       const bool short_of = tree.clean_of(child) < needed;
-      if (short_of && size == 0.0) size = std::log(sight.extent_in(lo, hi, nothing));
+      if (short_of && !sized) size = sight.usual(tree, v, sight.extent_in(lo, hi, nothing), scratch), sized = true;
       below[side] = short_of ? size : child < 0 ? std::log(kFloor) : means.at(child);
     }
     means.set(v, below[0], below[1]);
@@ -438,7 +562,7 @@ NK_INLINE Ending find_ending(const Tree<T>& tree, const T* x, const SpacingMeans
 template <class T>
 NK_INLINE double mended_spacing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
   const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch));
-  return std::log(sight.extent(tree, end.box, x, scratch)) - end.gain;
+  return sight.value(tree, end.box, x, scratch) - end.gain;
 }
 
 }  // namespace imondrian::NK_ISA

@@ -31,20 +31,22 @@ void attend_scale(ScaleKeeper<T>& keeper, const T* x, RenewScratch<T>& scratch) 
   keeper.attend(x, scratch);
 }
 
-// Whether arrivals keep their clean mass: not those among the shallowest kFlagged of the last, once there are
+// Whether arrivals keep their clean mass: not those among the shallowest share of the last, once there are
 // enough to tell. Every group of trees judges for itself, so that none waits for another.
 template <class T>
 class Judge {
  public:
   // `group` starts at tree `first`, and lives as long.
   Judge(const ForestView& forest, std::int64_t first, TreeGroup<T>& group)
-      : group_(group), recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
+      : group_(group), share_(flagged_share(forest)),
+        recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
 
   // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
-  // its stretched extent, or with missing values the log of it; NaN where the tree is empty.
+  // its stretched extent, or its log spacing where the row lacks values or the forest is wide; NaN where the tree is
+  // empty.
   bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
-    double extent[kTreesAbreast], sum = 0.0, present = 0.0;
-    if (!missing) look_across(group_, x, extent);
+    double extent[kTreesAbreast], away[kTreesAbreast], sum = 0.0, present = 0.0;
+    if (!missing) look_across(group_, x, extent, away);
     for (int k = 0; k < group_.n_trees(); ++k) {
       const Tree<T>& tree = group_.tree(k);
       if (tree.empty()) {
@@ -52,19 +54,21 @@ class Judge {
         continue;
       }
       double depth = missing ? 0.0 : group_.depth(k);
+      if (!missing && tree.near > 0.0) extent[k] = group_.sight(k).mixed(extent[k], away[k]);
       if (missing) extent[k] = look_with_missing(tree, x, group_.sight(k), group_.scratch(), depth);
       seen[k * step] = extent[k];
       sum += depth;
       present += 1.0;
     }
     if (present == 0.0) return false;
-    const bool flagged = recent_.size() >= kFewRecent && sum / present < recent_.quantile(kFlagged);
+    const bool flagged = recent_.size() >= kFewRecent && sum / present < recent_.quantile(share_);
     recent_.add(sum / present);
     return flagged;
   }
 
  private:
   TreeGroup<T>& group_;
+  double share_;
   Recent recent_;
 };
 
@@ -187,7 +191,7 @@ void average(const double* values, std::int64_t trees, std::int64_t n, double* o
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
 }
 
-// What the trees that are not empty saw of one row: stretched extents or, of a row with missing values, logs.
+// What the trees that are not empty saw of one row: stretched extents, or log spacings (Judge::flags).
 class Sighting {
  public:
   void add_extent(double extent) {
@@ -212,13 +216,13 @@ class Sighting {
 template <class T>
 void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
   std::vector<Sighting> sightings(static_cast<std::size_t>(n));
-  std::vector<char> missing(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) missing[i] = has_missing(x + i * forest.n_features, forest.n_features);
-  const bool all_whole = std::find(missing.begin(), missing.end(), 1) == missing.end();
+  std::vector<char> logs(static_cast<std::size_t>(n), is_wide(forest));
+  for (std::int64_t i = 0; i < n; ++i) logs[i] |= has_missing(x + i * forest.n_features, forest.n_features);
+  const bool no_logs = std::find(logs.begin(), logs.end(), 1) == logs.end();
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {  // rows inside: a sum waits for its last factor
     for (std::int64_t i = 0; i < n; ++i) {
       const double value = seen[t * n + i];
-      if (!all_whole && missing[i]) {
+      if (!no_logs && logs[i]) {
         sightings[i].add_log(value);
       } else {
         sightings[i].add_extent(value);

@@ -76,7 +76,9 @@ T first_rate(const Tree<T>& tree, T at, T x, std::int64_t j) {
   }
   // How far towards x either percentile lies: with fewer than 20 points, the upper one is between them and x.
   const double upper = 1.0 - kTail * mass, lower = std::max(1.0 - (1.0 - kTail) * mass, 0.0);
-  const double units = upper > lower ? (upper - lower) / kNormalRange : std::sqrt(mass) / (mass + 1.0);
+  double units = upper > lower ? (upper - lower) / kNormalRange : 0.0;
+  if (units == 0.0 && tree.edition == 0) units = std::sqrt(mass) / (mass + 1.0);
+  if (units == 0.0) units = 1.0 / normal_distance(std::clamp(1.0 / (mass + 1.0), kRarest, 2.0 * kTail));
   return rate_of<T>(2.0 * (units * std::abs(0.5 * static_cast<double>(x) - 0.5 * static_cast<double>(at))));
 }
 

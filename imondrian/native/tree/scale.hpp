@@ -1,6 +1,8 @@
 // The unit of every feature, so that it does not matter what the data was measured in: the range
-// from the 5th to the 95th percentile over that of a standard normal, 3.29; where that is 0, the
-// standard deviation; where that is 0, too, the feature is constant and has no unit (rate 0).
+// from the 5th to the 95th percentile over that of a standard normal, 3.29. Where that is 0, but for a share p of
+// the values all are one: these differ by as many units, on average, as a normal value does that is as rare. (By their
+// standard deviation a rare flag would lie 1 / sqrt(p) units out, and draw most cuts to itself.) A feature in which
+// nothing differs is constant and has no unit (rate 0).
 //
 // Percentiles interpolate linearly between order statistics, over the values present. A weight w
 // counts as w copies, to the last bit when it is whole: sums run over distinct values in order.
@@ -79,7 +81,44 @@ T rate_of(double scale) {
   return static_cast<T>(std::clamp(1.0 / scale, kLeast, kMost));
 }
 
-// Standard deviation of sorted (value, weight) pairs most of which equal `centre`; 0 only when all do.
+// How far from 0 a standard normal value lies that is exceeded, on either side, with chance p: Newton's steps in
+// log p, which come down to it.
+inline double normal_distance(double p) {
+  constexpr double kRoot2 = 1.41421356237309504880, kRoot2OverPi = 0.79788456080286535588;
+  const double log_p = std::log(p);
+  double z = std::sqrt(-2.0 * log_p);
+  for (int step = 0; step < 32; ++step) {
+    const double chance = std::erfc(z / kRoot2);
+    const double less = (log_p - std::log(chance)) * chance / (kRoot2OverPi * std::exp(-0.5 * z * z));
+    if (!(less > 1e-15 * z)) break;
+    z -= less;
+  }
+  return z;
+}
+
+constexpr double kRarest = 1e-300;  // a share of the weight; normal_distance() needs more than 0
+
+// Unit of sorted (value, weight) pairs most of which equal `centre`; 0 only when all do.
+template <class T>
+double rare_unit(const std::vector<std::pair<T, double>>& sorted, double centre, double total) {
+  if (sorted.front().first == sorted.back().first) return 0.0;
+  double most = std::numeric_limits<double>::denorm_min();  // half a denormal number may be 0
+  for (const auto& [value, weight] : sorted) most = std::max(most, std::abs(0.5 * value - 0.5 * centre));
+  double sum = 0.0, differing = 0.0;
+  for (std::size_t i = 0; i < sorted.size();) {
+    const double value = sorted[i].first;
+    double weight = 0.0;
+    for (; i < sorted.size() && sorted[i].first == value; ++i) weight += sorted[i].second;
+    if (value == centre) continue;
+    sum += weight * (std::abs(0.5 * value - 0.5 * centre) / most);
+    differing += weight;
+  }
+  // With whole weights, less than 2 kTail of all differ.
+  const double rarity = normal_distance(std::clamp(differing / total, kRarest, 2.0 * kTail));
+  return std::max(2.0 * (sum / differing / rarity) * most, std::numeric_limits<double>::denorm_min());
+}
+
+// The unit that edition 0 gave such pairs, their standard deviation.
 template <class T>
 double deviation(const std::vector<std::pair<T, double>>& sorted, double centre, double total) {
   if (sorted.front().first == sorted.back().first) return 0.0;
@@ -102,7 +141,7 @@ double deviation(const std::vector<std::pair<T, double>>& sorted, double centre,
 
 // Scale of one feature by sorting: any weights.
 template <class T>
-double sorted_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+double sorted_scale(const Rows<T>& rows, std::int64_t j, int edition, ScaleScratch<T>& scratch) {
   auto& pairs = scratch.weighted;
   pairs.clear();
   for (std::int64_t i = 0; i < rows.n; ++i) {
@@ -125,7 +164,7 @@ double sorted_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratc
   const double range = high.half(value_at(high.below), value_at(high.below + 1.0)) -
                        low.half(value_at(low.below), value_at(low.below + 1.0));
   if (range > 0.0) return unit_of(range);
-  return deviation(pairs, value_at(low.below), total);
+  return edition == 0 ? deviation(pairs, value_at(low.below), total) : rare_unit(pairs, value_at(0.5 * total), total);
 }
 
 // Bounds that about a seventh of the values of each feature lie beyond, from a sample of the rows.
@@ -174,7 +213,7 @@ NK_INLINE std::array<std::int64_t, 3> gather_tails(const Rows<T>& rows, std::int
 
 // Scale of one feature of rows that count once. Only values in the tails are looked at closely.
 template <class T>
-NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, int edition, ScaleScratch<T>& scratch) {
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   auto [n_low, n_high, total] = gather_tails(rows, j, scratch.below[j], scratch.above[j], scratch);
   if (total < 2) return 0.0;
@@ -188,7 +227,7 @@ NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>
   const auto [high_1, high_0] = neighbours(scratch.high.data(), n_high, from_top - 1);
   const double range =
       at_high.half(-static_cast<double>(high_0), -static_cast<double>(high_1)) - at_low.half(low_0, low_1);
-  return range > 0.0 ? unit_of(range) : sorted_scale(rows, j, scratch);
+  return range > 0.0 ? unit_of(range) : sorted_scale(rows, j, edition, scratch);
 }
 
 // Write the tree's rate of every feature that varies among the rows; the others keep what they have, so
@@ -204,7 +243,8 @@ NK_INLINE void find_rates(const Rows<T>& rows, const Tree<T>& tree, T* rate, Sca
   nativekit::Paced pace(1 << 18);
   for (std::int64_t j = 0; j < tree.n_features; ++j) {
     pace.did(rows.n);
-    const double scale = filter ? tail_scale(rows, j, scratch) : sorted_scale(rows, j, scratch);
+    const double scale =
+        filter ? tail_scale(rows, j, tree.edition, scratch) : sorted_scale(rows, j, tree.edition, scratch);
     if (scale > 0.0) rate[j] = rate_in(tree, j, rate_of<T>(scale));
   }
 }

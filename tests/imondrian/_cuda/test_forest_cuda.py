@@ -100,7 +100,7 @@ def check(dev, forest, x, score):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", FORESTS)
 def test_depths_are_the_cpus(emulated, kind, dtype, missing):
-    for d in (1, 3, 10, 40) if kind in ("batch", "with missing values") else (3,):
+    for d in (1, 3, 10, 40, 70) if kind in ("batch", "with missing values") else (3,):
         forest = FORESTS[kind](d, dtype)
         for score in SCORES:
             check(emulated, forest, rows(150, d, dtype, seed=1, missing=missing), score)

@@ -370,7 +370,7 @@ def test_a_column_of_another_kind_raises(kind, change):
             use(forest)
 
 
-@pytest.mark.parametrize("key", ["version", "n_features", "memory", "decay", "scaled", "columns"])
+@pytest.mark.parametrize("key", ["version", "n_features", "memory", "decay", "scaled", "edition", "columns"])
 @pytest.mark.parametrize("value", [None, "x", -1, 7, 64, 64.5, 10**12, float("nan"), float("inf"), [], {}])
 def test_a_wrong_scalar_raises(key, value):
     state = damaged("reservoir")

@@ -1,5 +1,8 @@
 """Robust units: the formula, that units mean nothing, renewal on streams, and the law that renewal keeps."""
 
+import pickle
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from cases.forest_cases import case, states
@@ -17,13 +20,14 @@ SCORES = ["depth", "insertion"]
 
 
 def robust_rates(X):
-    """The definition, in float64: one over (q95 - q5) / 3.29, else over the standard deviation, else 0."""
+    """The definition, in float64: one over (q95 - q5) / 3.29, else what makes a rare value as far as a normal one."""
     rates = []
     for column in np.asarray(X, dtype=np.float64).T:
         values = column[~np.isnan(column)]
         scale = (np.quantile(values, 0.95) - np.quantile(values, 0.05)) / 3.29 if len(values) else 0.0
         if scale == 0 and len(values) and np.ptp(values) > 0:
-            scale = values.std()
+            away = np.abs(values - np.median(values))
+            scale = away[away > 0].mean() / NormalDist().inv_cdf(1 - np.mean(away > 0) / 2)
         rates.append(1 / scale if scale > 0 else 0.0)
     return np.array(rates)
 
@@ -97,6 +101,46 @@ def test_extreme_units_stay_finite(exponent, dtype):
             forest.learn(X)
         forest.check()
         assert (forest.n_leaves == 64).all() and (rates_of(forest) > 0).all()
+
+
+def standard_deviation_rates(X):
+    """What forests of edition 0 do with a feature whose percentiles coincide."""
+    rates, spread = robust_rates(X), np.asarray(X, dtype=np.float64).std(axis=0)
+    coincide = (np.quantile(X, 0.95, axis=0) == np.quantile(X, 0.05, axis=0)) & (spread > 0)
+    return np.where(coincide, 1 / np.where(spread > 0, spread, 1), rates)
+
+
+@pytest.mark.parametrize("memory", [UNBOUNDED, SLIDING, RESERVOIR])
+def test_a_forest_of_an_earlier_version_keeps_its_units(memory):
+    """Also where it learns on, renews trees, and sees a feature vary for the first time."""
+    X = mixed(300, seed=1)
+    X[:150, 2], X[150, 2] = 0, 1
+    old = stream_forest(None if memory == UNBOUNDED else 300, 6, memory=memory)
+    old.edition = 0
+    old._renew_view()
+    state = old.__getstate__()
+    state["version"] = 3
+    del state["edition"]
+    loaded = Forest.__new__(Forest)
+    loaded.__setstate__(state)
+    for forest, rates in ((loaded, standard_deviation_rates), (stream_forest(300, 6), robust_rates)):
+        forest.learn(X[:151])
+        assert_allclose(rates_of(forest)[:, 2], np.tile(rates(X[:151])[2], 7), rtol=1e-10)
+        forest.learn(X[151:])
+        forest.columns["stream"][:, 4] = 0  # the next point finds that a look is due
+        forest.learn(X[:1] + 0.5)
+        found = pickle.loads(pickle.dumps(forest))
+        assert found.edition == forest.edition == (0 if forest is loaded else 1)
+        assert_allclose(rates_of(found)[:, 2], np.tile(rates(X)[2], 7), rtol=0.3)
+    assert (1.5 * rates_of(forest)[:, 2] < rates_of(loaded)[:, 2]).all()  # between the two there is a gap
+
+
+def test_rare_flags_do_not_hide_what_lies_far_out():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(3000, 3)), rng.random((3000, 2)) < (0.03, 0.005)])
+    X[:20, 0] += 8 * rng.choice([-1, 1], 20)
+    scores = IsolationMondrianForest(random_state=0, score="default").fit(X).score_samples(X)
+    assert set(np.argsort(scores)[:15]) <= set(range(20))
 
 
 # -- units mean nothing ----------------------------------------------------------------------------------

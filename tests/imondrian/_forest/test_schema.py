@@ -54,7 +54,7 @@ def shape_of(row, slots, width, n_rows):
         "group": (groups,),
         "forest": (),
     }[row["of"]]
-    each = width if row["each"] == "kWidth" else number(row["each"])
+    each = {"kWidth": width, "kBag": 5}.get(row["each"]) or number(row["each"])
     return (*places, each) if row["each"] != "1" or not places else places
 
 
@@ -174,7 +174,7 @@ def test_a_column_that_came_later_is_made_for_older_states(monkeypatch):
     forest = grown(spaced=True)
     _core.draw_bags(forest._view, 0)
     forest.learn(RNG.normal(size=(40, N_FEATURES)))
-    old, oldest, latest = forest.__getstate__(), min(SINCE), max(SINCE) + 1
+    old, oldest, latest = forest.__getstate__(), min(SINCE), schema.STATE_VERSION + 1
     for module in (schema, state):
         monkeypatch.setattr(module, "STATE_VERSION", latest)
     monkeypatch.setitem(schema.COLUMNS, "bag", schema.COLUMNS["bag"]._replace(since=latest))
@@ -183,7 +183,7 @@ def test_a_column_that_came_later_is_made_for_older_states(monkeypatch):
     del old["columns"]["bag"]
     twin = pickle.loads(pickle.dumps(forest))
     twin.__setstate__(old)
-    assert (twin.columns["bag"] == -1).all() and twin.columns["bag"].shape == (TREES, _core.BAG_SIZE)
+    assert (twin.columns["bag"] == -1).all() and twin.columns["bag"].shape == (TREES, _core.bag_size(N_FEATURES))
     with pytest.raises(ValueError, match="bag"):
         twin.__setstate__({**old, "version": latest})
     for version in (oldest - 1, latest + 1, "3", None, True):

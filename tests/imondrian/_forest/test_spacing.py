@@ -60,7 +60,7 @@ def assert_scores_match(forest, Q):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("d", [1, 2, 4, 5, 6, 8, 9, 17])
+@pytest.mark.parametrize("d", [1, 2, 4, 5, 6, 8, 9, 17, 64, 65, 130])
 def test_every_width_matches_the_slow_walk(d, dtype):
     X = case("normal", 70, d, seed=d, dtype=dtype)
     forest = built(X, n_trees=4)
@@ -72,7 +72,7 @@ def test_every_width_matches_the_slow_walk(d, dtype):
 
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("d", [1, 3, 7])
+@pytest.mark.parametrize("d", [1, 3, 7, 66])
 def test_awkward_data_matches_the_slow_walk(name, d, scaled):
     X = case(name, 60, d, seed=3)
     forest = built(X, scaled=scaled)
@@ -98,10 +98,11 @@ def test_flags_are_the_shallowest_fifth(name, n_sample, d):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_usual_is_what_the_points_score_without_themselves(name):
-    X = case(name, 80, 7, seed=6)
+@pytest.mark.parametrize("d", [7, 70])
+def test_the_usual_is_what_the_points_score_without_themselves(name, d):
+    X = case(name, 80, d, seed=6)
     forest = built(X, n_trees=5)
-    assert_allclose(np.sort(usual(forest)), np.sort(slow.usual_spacings(forest.columns, 7)), rtol=1e-12)
+    assert_allclose(np.sort(usual(forest)), np.sort(slow.usual_spacings(forest.columns, d)), rtol=1e-11)
 
 
 def test_a_weight_is_that_many_copies():

@@ -50,6 +50,9 @@ def assert_matches(forest, Q, score):
         ("duplicates", 6),
         ("constant_features", 7),
         ("one_point", 2),
+        ("normal", 70),
+        ("constant_features", 80),
+        ("duplicates", 66),
     ],
 )
 def test_batch_matches_the_slow_walk(name, d, dtype, score):
