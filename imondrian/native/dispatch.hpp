@@ -41,9 +41,17 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 template <class T>
 void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out);
 
+// Find the means of depth in a tree, or many of them, at once.
+template <class T>
+void sweep_tree_means(const Tree<T>& tree);
+
 // Leaf depth of a row with missing values (score/depth_score.hpp).
 template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x);
+
+// The same in each of several trees, or 0 where one is empty.
+template <class T>
+void depths_with_missing(const Abreast<T>& trees, const T* x, Lack lack, double* depth);
 
 // Where rows of x (n, stride) with missing values end, and what they gain on the way (ways.hpp).
 template <class T>
@@ -65,11 +73,12 @@ void look_across(TreeGroup<T>& group, const T* x, double* extent);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 template <class T>
-double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch);
+double spacing_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch);
 
 // The same, and the depth of its leaf.
 template <class T>
-double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch, double& depth);
+double look_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch,
+                         double& depth);
 
 // Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
 template <class T>
@@ -82,6 +91,8 @@ class WithMeans {
   WithMeans(const WithMeans&) = delete;
 
   const ForestView& forest() const { return forest_; }
+  // Whether the means of depth last for this call only.
+  bool owns_depth() const { return !depth_.empty(); }
   void make_depth() {
     if (!forest_.mean_depth) own(depth_, forest_.mean_depth);
   }
@@ -91,8 +102,8 @@ class WithMeans {
 
  private:
   void own(std::vector<double>& means, double*& place) {
-    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity),
-                 std::numeric_limits<double>::quiet_NaN());
+    nativekit::fill_in_runs(means, static_cast<std::size_t>(forest_.n_trees * forest_.capacity),
+                            std::numeric_limits<double>::quiet_NaN());
     place = means.data();
   }
   ForestView forest_;

@@ -109,11 +109,55 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   return walk.end(at_point, tree.leaf_mass[~walk.node]);
 }
 
+// The same of a row without any value: no box is far from it.
+template <class T>
+NK_INLINE double insertion_depth_of_nothing(const Tree<T>& tree, const T* x) {
+  Walk walk{tree.root()};
+  while (walk.node >= 0) {
+    walk.pass(0.0, 0.0);
+    const Step step = step_from(tree, walk.node, x);
+    walk.expected -= depth_means(tree).gain(walk.node, step.child);
+    walk.node = step.child;
+  }
+  return walk.end(true, tree.leaf_mass[~walk.node]);
+}
+
+// Find the means of all nodes that a build numbered, children after their parents, and nothing changed since; of others
+// some, so that the rest must be asked for. Faster than asking for each.
+template <class T>
+NK_INLINE void sweep_depth_means(const Tree<T>& tree) {
+  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
+    const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
+    if (tree.feature[v] == kFree || (left >= 0 && left <= v) || (right >= 0 && right <= v)) return;
+    double mass[2], below[2];
+    for (int side = 0; side < 2; ++side) {
+      const std::int32_t c = side ? right : left;
+      mass[side] = *of_slot(tree.leaf_mass, tree.mass, c);
+      below[side] = either(c >= 0, tree.mean_depth[c & ~(c >> 31)], 0.0);
+      if ((c < 0) & (mass[side] > 1.0)) below[side] = hidden_depth(mass[side]);
+      below[side] += 1.0;
+    }
+    nativekit::atomic_set(tree.mean_depth + v, (mass[0] * below[0] + mass[1] * below[1]) / (mass[0] + mass[1]));
+  }
+}
+
 template <class T>
 NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
   bool any = false;  // no branches: rows are short, or scanned once
   for (std::int64_t j = 0; j < n_features; ++j) any |= x[j] != x[j];
   return any;
+}
+
+// Whether a row lacks values, or all of them.
+enum class Lack : int { kNone, kSome, kAll };
+template <class T>
+NK_INLINE Lack lack_of(const T* x, std::int64_t n_features) {
+  bool any = false, all = true;
+  for (std::int64_t j = 0; j < n_features; ++j) {
+    any |= x[j] != x[j];
+    all &= x[j] != x[j];
+  }
+  return !any ? Lack::kNone : all ? Lack::kAll : Lack::kSome;
 }
 
 // Follows a row with missing values (means.hpp) from node to node to its leaf.
@@ -145,6 +189,12 @@ NK_INLINE double mended_depth(const Tree<T>& tree, const T* x) {
     walk.pass(step.child, step.missing);
   }
   return walk.depth();
+}
+
+// The same of a row without any value.
+template <class T>
+NK_INLINE double depth_of_nothing(const Tree<T>& tree, const T* x) {
+  return known_or(tree, tree.mean_depth, [&] { return mended_depth(tree, x); });
 }
 
 // Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
@@ -190,6 +240,19 @@ class Abreast {
     find_leaves(x, missing, kAll, n_trees_);
   }
 
+  // Leaf depth + c(leaf mass) of a row with missing values by tree, or 0 where it is empty.
+  void find_mended_depths(const T* x, double* depth) const {
+    std::int32_t roots = 0;
+    for (int k = 0; k < n_trees_; ++k) roots |= tree(k).root();
+    if (roots < 0) {
+      for (int k = 0; k < n_trees_; ++k) depth[k] = tree(k).empty() ? 0.0 : mended_depth(tree(k), x);
+    } else if (n_trees_ == kTreesAbreast) {
+      walk_mended<kTreesAbreast>(x, depth);
+    } else {
+      walk_mended<0>(x, depth);
+    }
+  }
+
  protected:
   const ForestView& forest() const { return forest_; }
   const std::int64_t* first() const { return first_; }
@@ -215,6 +278,46 @@ class Abreast {
       going = all >= 0;
     }
     for (int r = 0; r < n; ++r) leaf[r] = at[r];
+  }
+
+  // mended_depth() of all trees side by side, without a branch that missing values would make miss; every root is a
+  // node.
+  template <int kTrees>
+  NK_INLINE void walk_mended(const T* x, double* depth) const {
+    const int n = kTrees > 0 ? kTrees : n_trees_;
+    const T* const threshold = static_cast<const T*>(forest_.threshold);
+    const double* const means = forest_.mean_depth;
+    std::int32_t root[kTreesAbreast], at[kTreesAbreast], levels[kTreesAbreast] = {};
+    double gain[kTreesAbreast] = {}, mean[kTreesAbreast];  // M of where each walk stands
+    for (int r = 0; r < n; ++r) {
+      at[r] = root[r] = tree(r).root();
+      mean[r] = depth_means(tree(r)).at(root[r]);  // then all below are known, too
+    }
+    for (bool going = true; going;) {
+      going = false;
+      for (int r = 0; r < n; ++r) {
+        const bool live = at[r] >= 0;
+        const std::int64_t first = first_[r], v = first + (live ? at[r] : root[r]);
+        const std::int32_t left = forest_.child[2 * v], right = forest_.child[2 * v + 1];
+        const double mass = *of_slot(forest_.leaf_mass + first, forest_.mass + first, left);
+        const T value = x[forest_.feature[v]];
+        const bool missing = value != value;
+        const bool drawn = number_of_cut(forest_.time[v]) * forest_.mass[v] >= mass;
+        const std::int32_t next = (missing & drawn) | (value > threshold[v]) ? right : left;
+        double below = nativekit::atomic_get(of_slot(forest_.leaf_mass + first, means + first, next));
+        if ((next < 0) & (below > 1.0)) {
+          below = hidden_depth(below);
+        } else {
+          below = either(next < 0, 0.0, below);
+        }
+        gain[r] += either(live & missing, 1.0 + below - mean[r], 0.0);
+        mean[r] = either(live, below, mean[r]);
+        levels[r] += live;
+        at[r] = live ? next : at[r];
+        going |= at[r] >= 0;
+      }
+    }
+    for (int r = 0; r < n; ++r) depth[r] = depth_at(tree(r), at[r], levels[r]) - gain[r];
   }
 
   void walk_alone(const T* x, int k) {

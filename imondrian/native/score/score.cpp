@@ -12,12 +12,27 @@ namespace imondrian::NK_ISA {
 
 template <class T>
 void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* const row = x + i * tree.width;
+    const bool nothing = row[0] != row[0] && lack_of(row, tree.n_features) == Lack::kAll;
+    out[i] += nothing ? insertion_depth_of_nothing(tree, row) : insertion_depth(tree, row);
+  }
+}
+
+template <class T>
+void sweep_tree_means(const Tree<T>& tree) {
+  sweep_depth_means(tree);
 }
 
 template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x) {
   return mended_depth(tree, x);
+}
+
+template <class T>
+void depths_with_missing(const Abreast<T>& trees, const T* x, Lack lack, double* depth) {
+  if (lack != Lack::kAll) return trees.find_mended_depths(x, depth);
+  for (int k = 0; k < trees.n_trees(); ++k) depth[k] = trees.tree(k).empty() ? 0.0 : depth_of_nothing(trees.tree(k), x);
 }
 
 template <class T>
@@ -39,13 +54,21 @@ double mean_norm(const ForestView& forest) {
 
 // Add up the leaf depths of few rows (n, n_features), straight on the trees.
 template <class T>
-void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing, double* out) {
+  const std::int64_t d = forest.n_features;
+  double depth[kTreesAbreast];
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
     nativekit::stop_if_asked();
     Abreast<T> trees(forest, first);
     for (std::int64_t i = 0; i < n; ++i) {
-      trees.find_leaves(x + i * forest.n_features, false);
-      for (int k = 0; k < trees.n_trees(); ++k) out[i] += trees.depth(k);
+      const T* const row = x + i * d;
+      if (missing) {
+        depths_with_missing(trees, row, lack_of(row, d), depth);
+      } else {
+        trees.find_leaves(row, false);
+        for (int k = 0; k < trees.n_trees(); ++k) depth[k] = trees.depth(k);
+      }
+      for (int k = 0; k < trees.n_trees(); ++k) out[i] += depth[k];
     }
   }
 }
@@ -62,7 +85,7 @@ template <class T>
 void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing,
                 const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
   const std::int64_t d = forest.n_features;
-  if (packs.empty() && !missing) return add_leaf_depths(forest, x, n, out);
+  if (packs.empty()) return add_leaf_depths(forest, x, n, missing, out);
   std::vector<std::int32_t> end(missing ? static_cast<std::size_t>(n) : 0);
   std::vector<double> gain(end.size());
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
@@ -71,11 +94,6 @@ void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missi
     nativekit::stop_if_asked();
     if (!missing) {
       scan(packs[t].walk, x, n, d, d, out);
-    } else if (packs.empty()) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        nativekit::stop_if_asked();
-        out[i] += depth_with_missing(tree, x + i * d);
-      }
     } else {
       walk_packed_ways(packs[t].ways, x, n, d, end.data(), gain.data());
       for (std::int64_t i = 0; i < n; ++i) out[i] += packs[t].walk.value[end[i]] - gain[i];
@@ -105,7 +123,7 @@ void sum_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, const
 }
 
 template <class T>
-void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, bool sweep, double* out) {
   const std::int64_t d = forest.n_features, width = forest.width;
   std::vector<T> padded(static_cast<std::size_t>(n * width));
   for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
@@ -113,17 +131,21 @@ void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
     nativekit::stop_if_asked();
+    if (sweep && tree.root() >= 0) {
+      const double known = nativekit::atomic_get(tree.mean_depth + tree.root());
+      if (known != known) sweep_tree_means(tree);
+    }
     insertion_depths(tree, padded.data(), n, out);
   }
 }
 
 // Mean depth of n rows of x (n, n_features): on packed trees where there are any.
 template <class T>
-void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
+void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score, bool fresh_means,
                  const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
   std::fill(out, out + n, 0.0);
   if (score == Score::kInsertion) {
-    sum_insertion_depths(forest, x, n, out);
+    sum_insertion_depths(forest, x, n, fresh_means && has_missing(x, n * forest.n_features), out);
   } else {
     sum_leaf_depths(forest, x, n, packs, scan, out);
   }
@@ -159,7 +181,7 @@ Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score
   nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
     const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
     try {
-      score_chunk(forest, x + begin * d, count, score, packs, scan, depth + begin);
+      score_chunk(forest, x + begin * d, count, score, with_means.owns_depth(), packs, scan, depth + begin);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }

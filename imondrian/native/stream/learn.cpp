@@ -42,7 +42,8 @@ class Judge {
 
   // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
   // its stretched extent, or with missing values the log of it; NaN where the tree is empty.
-  bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
+  bool flags(const T* x, Lack lack, double* seen, std::int64_t step) {
+    const bool missing = lack != Lack::kNone;
     double extent[kTreesAbreast], sum = 0.0, present = 0.0;
     if (!missing) look_across(group_, x, extent);
     for (int k = 0; k < group_.n_trees(); ++k) {
@@ -52,7 +53,7 @@ class Judge {
         continue;
       }
       double depth = missing ? 0.0 : group_.depth(k);
-      if (missing) extent[k] = look_with_missing(tree, x, group_.sight(k), group_.scratch(), depth);
+      if (missing) extent[k] = look_with_missing(tree, x, lack, group_.sight(k), group_.scratch(), depth);
       seen[k * step] = extent[k];
       sum += depth;
       present += 1.0;
@@ -89,12 +90,14 @@ class GroupLearner {
     for (std::int64_t i = 0; i < n; ++i) {
       nativekit::stop_if_asked();
       const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
-      const bool missing = has_missing(x, forest_.n_features);
-      walk(x, missing);
+      const Lack lack = lack_of(x, forest_.n_features);
+      walk(x, lack != Lack::kNone);
       const double mass = weight ? weight[i] : 1.0;
-      const bool flagged = judge_ && is_flagged(x, missing, seen + i, n);
+      const bool flagged = judge_ && is_flagged(x, lack, seen + i, n);
+      double depth[kTreesAbreast];
+      if (gather_ == Gather::kDepth && lack != Lack::kNone) depths_with_missing(group_, x, lack, depth);
       for (int k = 0; k < group_.n_trees(); ++k) {
-        if (scored) depths[k * n + i] = score(k, x, missing);
+        if (scored) depths[k * n + i] = lack != Lack::kNone && gather_ == Gather::kDepth ? depth[k] : score(k, x);
         if (!keeps_next(forest_, first_ + k)) {
           skip_next(forest_, first_ + k);
           continue;
@@ -132,19 +135,20 @@ class GroupLearner {
     learn_row(changing_[k]->stream, row, leaf, amount);
   }
 
-  bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
+  bool is_flagged(const T* x, Lack lack, double* seen, std::int64_t step) {
     try {
-      return judge_->flags(x, missing, seen, step);
+      return judge_->flags(x, lack, seen, step);
     } catch (const std::bad_alloc&) {
       no_memory_ = true;
       return false;
     }
   }
 
-  double score(int k, const T* x, bool missing) {
+  // Of a row without missing values, or the insertion score of any.
+  double score(int k, const T* x) {
     const Tree<T>& tree = group_.tree(k);
     if (tree.empty()) return 0.0;
-    if (gather_ == Gather::kDepth) return missing ? depth_with_missing(tree, x) : group_.depth(k);
+    if (gather_ == Gather::kDepth) return group_.depth(k);
     double depth = 0.0;
     insertion_depths(tree, x, 1, &depth);
     return depth;
