@@ -9,7 +9,7 @@ NATIVE = $(wildcard imondrian/_core.pyx imondrian/native/*.* imondrian/native/*/
            pointmetrics/_core.pyx pointmetrics/native/*.* pointmetrics/native/*/*.* include/nativekit/*) setup.py pyproject.toml constraints.txt
 BENCH = $(BIN)/python -m pytest bench --benchmark-enable --benchmark-columns=median,iqr,rounds
 
-.PHONY: demo test lint format docs bench quality wheels clean
+.PHONY: demo test lint format docs bench results quality wheels clean
 
 demo: $(VENV)/.demo  ## what both packages do, beside what people use today, in a minute; pictures go to demo-output/
 	$(BIN)/python -m imondrian demo
@@ -37,6 +37,9 @@ docs: $(VENV)/.docs  ## the documentation in docs/_build/html, every picture dra
 bench: $(VENV)/.peers  ## the timings in bench/RESULTS.md, beside the peers
 	$(BENCH) --benchmark-json=bench.json
 	$(BIN)/python bench/report.py bench.json
+
+results:  ## bench/RESULTS.md from the measurements kept in bench/results/
+	$(BIN)/python bench/results.py
 
 quality: $(VENV)/.peers  ## the detection quality in bench/RESULTS.md
 	$(BIN)/python bench/quality_forest.py adbench

@@ -8,6 +8,8 @@ from importlib import metadata
 
 import pytest
 
+from imondrian._core import instruction_set
+
 REPORTED = (
     "imondrian",
     "numpy",
@@ -44,6 +46,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["versions"] = versions()
     machine_info["command"] = " ".join(["pytest", *config.invocation_params.args])
     machine_info["node"] = ""
+    machine_info["instruction_set"] = "level {} of {}".format(*instruction_set())
     machine_info.setdefault("system", sys.platform)
 
 

@@ -38,7 +38,12 @@ def short(value: float) -> str:
 
 
 def summary(figures: Sequence[Figure]) -> str:
-    """Return one row a method: mean AUC and AP over sets for each part, spread, median, and sets won.
+    """Return the table of means as text."""
+    return f"Mean over {len(_ordered([f.data for f in figures]))} sets\n\n" + markdown(*mean_table(figures))
+
+
+def mean_table(figures: Sequence[Figure]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows, one a method: mean AUC and AP over sets for each part, spread, median, and sets won.
 
     The spread is the standard deviation, over repeats, of the mean over sets: how much the row itself would
     move with another seed. Wins are sets where the method's AUC is above IsolationForest's (or the first
@@ -69,7 +74,7 @@ def summary(figures: Sequence[Figure]) -> str:
         f"wins / ties / losses to {base}",
         "worst against it",
     ]
-    return f"Mean over {len(sets)} sets\n\n" + markdown(header, rows)
+    return header, rows
 
 
 def _spread(figures: Sequence[Figure], method: str, part: str) -> float:

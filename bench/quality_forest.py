@@ -55,9 +55,12 @@ Differences from the paper
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +71,9 @@ from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
 from forest_detectors import ADBENCH, BATCH, ONLINE, STREAM, available
 from forest_protocols import Figure
 from forest_streams import drift_streams, real_streams
-from forest_tables import details, summary
+from forest_tables import details, mean_table, summary
 from markdown_table import tell
+from stored import store_table
 
 PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     # protocol: function, detectors, defaults
@@ -160,6 +164,10 @@ def progress_bar() -> Iterator[Any]:
         yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)
 
 
+def _versions() -> str:
+    return ", ".join(f"{name} {metadata.version(name)}" for name in ("imondrian", "scikit-learn", "river"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="two small sets, one seed")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw ranks and their critical difference")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
+    parser.add_argument("--store", metavar="FILE", type=Path, help="also keep the means in FILE, of bench/results/")
     options = parser.parse_args(arguments)
     sets = options.sets.split(",") if options.sets else None
     if options.quick:
@@ -204,6 +213,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("nothing could be measured")
     text = "\n\n".join((summary(figures), comparison(figures), details(figures)))
     tell(text, options.markdown)
+    if options.store:
+        command = shlex.join(["python", "bench/quality_forest.py", *(sys.argv[1:] if arguments is None else arguments)])
+        told = {"measured": f"{date.today()}", "command": command.split(" --store")[0], "versions": _versions()}
+        store_table(options.store, *mean_table(figures), **told)
     if options.picture:
         draw(figures, options.picture)
     return 0

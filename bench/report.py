@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_table import markdown, tell
+from stored import store_timings
 
 OURS = ("imondrian", "pointmetrics")
 _THREADS = re.compile(r", (\d+) threads?$")
@@ -149,9 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", nargs="+", type=Path, help="what pytest wrote with --benchmark-json")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
+    parser.add_argument("--store", metavar="FILE", type=Path, help="also keep the medians in FILE, of bench/results/")
     options = parser.parse_args(arguments)
-    text = render([json.loads(path.read_text(encoding="utf-8")) for path in options.json])
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.json]
+    text = render(reports)
     tell(text, options.markdown)
+    for report in reports if options.store else ():
+        store_timings(options.store, report)
     return 0
 
 
