@@ -41,9 +41,9 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 template <class T>
 void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out);
 
-// Find the means of depth in a tree, or many of them, at once.
+// Find the means of depth in all trees, or many of them, at once.
 template <class T>
-void sweep_tree_means(const Tree<T>& tree);
+void sweep_means(const ForestView& forest);
 
 // Leaf depth of a row with missing values (score/depth_score.hpp).
 template <class T>

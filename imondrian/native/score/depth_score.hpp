@@ -53,10 +53,12 @@ NK_INLINE std::int32_t leaf_under(const Tree<T>& tree, const T* x) {
 }
 
 // Leaf depth + c(leaf mass) of a walk that passed so many levels.
+NK_INLINE double depth_in(double mass, std::int32_t levels) {
+  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+}
 template <class T>
 NK_INLINE double depth_at(const Tree<T>& tree, std::int32_t leaf, std::int32_t levels) {
-  const double mass = tree.leaf_mass[~leaf];
-  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+  return depth_in(tree.leaf_mass[~leaf], levels);
 }
 
 // Leaf depth + c(leaf mass).
@@ -122,23 +124,23 @@ NK_INLINE double insertion_depth_of_nothing(const Tree<T>& tree, const T* x) {
   return walk.end(true, tree.leaf_mass[~walk.node]);
 }
 
-// Find the means of all nodes that a build numbered, children after their parents, and nothing changed since; of others
-// some, so that the rest must be asked for. Faster than asking for each.
+// Write down the mean of node v, whose children come after it and have theirs: so it is in a tree that a build has
+// numbered and nothing changed since. False where it is otherwise, and the rest must be asked for.
 template <class T>
-NK_INLINE void sweep_depth_means(const Tree<T>& tree) {
-  for (std::int32_t v = tree.header[kNodeMark] - 1; v >= 0; --v) {
-    const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-    if (tree.feature[v] == kFree || (left >= 0 && left <= v) || (right >= 0 && right <= v)) return;
-    double mass[2], below[2];
-    for (int side = 0; side < 2; ++side) {
-      const std::int32_t c = side ? right : left;
-      mass[side] = *of_slot(tree.leaf_mass, tree.mass, c);
-      below[side] = either(c >= 0, tree.mean_depth[c & ~(c >> 31)], 0.0);
-      if ((c < 0) & (mass[side] > 1.0)) below[side] = hidden_depth(mass[side]);
-      below[side] += 1.0;
-    }
-    nativekit::atomic_set(tree.mean_depth + v, (mass[0] * below[0] + mass[1] * below[1]) / (mass[0] + mass[1]));
+NK_INLINE bool set_mean_depth(const Tree<T>& tree, std::int32_t v) {
+  const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
+  // No branch asks for leaves: half of them would be missed.
+  if ((tree.feature[v] == kFree) | ((left >= 0) & (left <= v)) | ((right >= 0) & (right <= v))) return false;
+  double mass[2], below[2];
+  for (int side = 0; side < 2; ++side) {
+    const std::int32_t c = side ? right : left;
+    mass[side] = *of_slot(tree.leaf_mass, tree.mass, c);
+    below[side] = either(c >= 0, nativekit::atomic_get(tree.mean_depth + (c & ~(c >> 31))), 0.0);
+    if ((c < 0) & (mass[side] > 1.0)) below[side] = hidden_depth(mass[side]);
+    below[side] += 1.0;
   }
+  nativekit::atomic_set(tree.mean_depth + v, (mass[0] * below[0] + mass[1] * below[1]) / (mass[0] + mass[1]));
+  return true;
 }
 
 template <class T>
@@ -203,17 +205,23 @@ class Abreast {
  public:
   Abreast(const ForestView& forest, std::int64_t first)
       : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
-    for (int k = 0; k < n_trees_; ++k) {
-      trees_[k].emplace(forest, first + k);
-      first_[k] = (first + k) * forest.capacity;
-    }
+    for (int k = 0; k < n_trees_; ++k) set(k, first + k);
+  }
+  Abreast(const ForestView& forest, const std::int64_t* which, int n) : forest_(forest), n_trees_(n) {
+    for (int k = 0; k < n_trees_; ++k) set(k, which[k]);
   }
 
   int n_trees() const { return n_trees_; }
-  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  // Made when it is first asked for: walks alone do without.
+  const Tree<T>& tree(int k) const {
+    if (!trees_[k]) trees_[k].emplace(forest_, number_[k]);
+    return *trees_[k];
+  }
   // The leaf (~slot) where the last row ended, unless the tree is empty, and its depth + c(mass), or 0.
   std::int32_t leaf(int k) const { return leaf_[k]; }
-  double depth(int k) const { return tree(k).empty() ? 0.0 : depth_at(tree(k), leaf_[k], levels_[k]); }
+  double depth(int k) const {
+    return header(k)[kLeaves] == 0 ? 0.0 : depth_in(forest_.leaf_mass[first_[k] + ~leaf_[k]], levels_[k]);
+  }
 
   // Find the leaves of a padded row in the `n` trees numbered in `which`; `missing`: whether it lacks values.
   NK_INLINE void find_leaves(const T* x, bool missing, const int* which, int n) {
@@ -221,7 +229,7 @@ class Abreast {
     std::int32_t root[kTreesAbreast], roots = 0;
     for (int r = 0; r < n; ++r) {
       first[r] = first_[which[r]];
-      roots |= root[r] = tree(which[r]).root();  // -1 where empty
+      roots |= root[r] = header(which[r])[kRoot];  // -1 where empty
     }
     if (missing || roots < 0) {
       for (int r = 0; r < n; ++r) walk_alone(x, which[r]);
@@ -243,13 +251,31 @@ class Abreast {
   // Leaf depth + c(leaf mass) of a row with missing values by tree, or 0 where it is empty.
   void find_mended_depths(const T* x, double* depth) const {
     std::int32_t roots = 0;
-    for (int k = 0; k < n_trees_; ++k) roots |= tree(k).root();
+    for (int k = 0; k < n_trees_; ++k) roots |= header(k)[kRoot];
     if (roots < 0) {
       for (int k = 0; k < n_trees_; ++k) depth[k] = tree(k).empty() ? 0.0 : mended_depth(tree(k), x);
     } else if (n_trees_ == kTreesAbreast) {
       walk_mended<kTreesAbreast>(x, depth);
     } else {
       walk_mended<0>(x, depth);
+    }
+  }
+
+  // sweep_depth_means() of all trees side by side, if some do not know the mean of all.
+  void sweep_depth_means() const {
+    std::int32_t mark[kTreesAbreast], most = 0;
+    bool known = true;
+    for (int k = 0; k < n_trees_; ++k) {
+      const std::int32_t root = header(k)[kRoot];
+      const double mean = root < 0 ? 0.0 : nativekit::atomic_get(tree(k).mean_depth + root);
+      known &= mean == mean;
+      mark[k] = root < 0 ? 0 : header(k)[kNodeMark];
+      most = std::max(most, mark[k]);
+    }
+    for (std::int32_t v = known ? 0 : most; v-- > 0;) {
+      for (int k = 0; k < n_trees_; ++k) {
+        if (v < mark[k] && !set_mean_depth(*trees_[k], v)) mark[k] = 0;
+      }
     }
   }
 
@@ -280,44 +306,42 @@ class Abreast {
     for (int r = 0; r < n; ++r) leaf[r] = at[r];
   }
 
-  // mended_depth() of all trees side by side, without a branch that missing values would make miss; every root is a
-  // node.
+  // mended_depth() of all trees side by side; every root is a node. A branch asks for missing values: a miss now and
+  // then costs less than what they need at every step.
   template <int kTrees>
   NK_INLINE void walk_mended(const T* x, double* depth) const {
     const int n = kTrees > 0 ? kTrees : n_trees_;
     const T* const threshold = static_cast<const T*>(forest_.threshold);
     const double* const means = forest_.mean_depth;
     std::int32_t root[kTreesAbreast], at[kTreesAbreast], levels[kTreesAbreast] = {};
-    double gain[kTreesAbreast] = {}, mean[kTreesAbreast];  // M of where each walk stands
+    double gain[kTreesAbreast] = {};
     for (int r = 0; r < n; ++r) {
-      at[r] = root[r] = tree(r).root();
-      mean[r] = depth_means(tree(r)).at(root[r]);  // then all below are known, too
+      at[r] = root[r] = header(r)[kRoot];
+      const double mean = nativekit::atomic_get(means + first_[r] + root[r]);
+      if (mean != mean) depth_means(tree(r)).at(root[r]);  // then all below are known, too
     }
     for (bool going = true; going;) {
-      going = false;
+      std::int32_t all = -1;
       for (int r = 0; r < n; ++r) {
         const bool live = at[r] >= 0;
-        const std::int64_t first = first_[r], v = first + (live ? at[r] : root[r]);
-        const std::int32_t left = forest_.child[2 * v], right = forest_.child[2 * v + 1];
-        const double mass = *of_slot(forest_.leaf_mass + first, forest_.mass + first, left);
+        const std::int64_t first = first_[r], v = first + (live ? at[r] : root[r]);  // done: wait at the root
         const T value = x[forest_.feature[v]];
-        const bool missing = value != value;
-        const bool drawn = number_of_cut(forest_.time[v]) * forest_.mass[v] >= mass;
-        const std::int32_t next = (missing & drawn) | (value > threshold[v]) ? right : left;
-        double below = nativekit::atomic_get(of_slot(forest_.leaf_mass + first, means + first, next));
-        if ((next < 0) & (below > 1.0)) {
-          below = hidden_depth(below);
-        } else {
-          below = either(next < 0, 0.0, below);
+        std::int32_t next = forest_.child[2 * v + (value > threshold[v])];
+        if (live & (value != value)) {
+          const std::int32_t left = next;
+          const double mass = *of_slot(forest_.leaf_mass + first, forest_.mass + first, left);
+          if (number_of_cut(forest_.time[v]) * forest_.mass[v] >= mass) next = forest_.child[2 * v + 1];
+          double below = nativekit::atomic_get(of_slot(forest_.leaf_mass + first, means + first, next));
+          if (next < 0) below = hidden_depth(below);
+          gain[r] += 1.0 + below - nativekit::atomic_get(means + v);
         }
-        gain[r] += either(live & missing, 1.0 + below - mean[r], 0.0);
-        mean[r] = either(live, below, mean[r]);
         levels[r] += live;
         at[r] = live ? next : at[r];
-        going |= at[r] >= 0;
+        all &= at[r];
       }
+      going = all >= 0;
     }
-    for (int r = 0; r < n; ++r) depth[r] = depth_at(tree(r), at[r], levels[r]) - gain[r];
+    for (int r = 0; r < n; ++r) depth[r] = depth_in(forest_.leaf_mass[first_[r] + ~at[r]], levels[r]) - gain[r];
   }
 
   void walk_alone(const T* x, int k) {
@@ -328,10 +352,16 @@ class Abreast {
     leaf_[k] = v;
   }
 
+  void set(int k, std::int64_t t) {
+    number_[k] = t;
+    first_[k] = t * forest_.capacity;
+  }
+  const std::int32_t* header(int k) const { return forest_.header + number_[k] * kHeaderSize; }
+
   const ForestView& forest_;
   int n_trees_;
-  std::int64_t first_[kTreesAbreast];
-  std::optional<Tree<T>> trees_[kTreesAbreast];
+  std::int64_t number_[kTreesAbreast], first_[kTreesAbreast];
+  mutable std::optional<Tree<T>> trees_[kTreesAbreast];
   std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
 };
 

@@ -20,8 +20,11 @@ void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* o
 }
 
 template <class T>
-void sweep_tree_means(const Tree<T>& tree) {
-  sweep_depth_means(tree);
+void sweep_means(const ForestView& forest) {
+  for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
+    Abreast<T>(forest, first).sweep_depth_means();
+  }
 }
 
 template <class T>
@@ -127,14 +130,11 @@ void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
   const std::int64_t d = forest.n_features, width = forest.width;
   std::vector<T> padded(static_cast<std::size_t>(n * width));
   for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
+  if (sweep) sweep_means<T>(forest);
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
     nativekit::stop_if_asked();
-    if (sweep && tree.root() >= 0) {
-      const double known = nativekit::atomic_get(tree.mean_depth + tree.root());
-      if (known != known) sweep_tree_means(tree);
-    }
     insertion_depths(tree, padded.data(), n, out);
   }
 }

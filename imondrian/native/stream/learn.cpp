@@ -182,6 +182,40 @@ class GroupLearner {
   std::int64_t from_[kTreesAbreast] = {};
 };
 
+// Learn one row that nobody scores: only the trees that keep it are touched.
+template <class T>
+void learn_alone(const ForestView& forest, std::int32_t row, double mass) {
+  const T* x = static_cast<const T*>(forest.points) + std::int64_t{row} * forest.width;
+  const bool missing = has_missing(x, forest.n_features);
+  RenewScratch<T> scratch;
+  std::int64_t keeping[kTreesAbreast];
+  int n = 0;
+  const auto learn = [&] {
+    Abreast<T> trees(forest, keeping, n);
+    trees.find_leaves(x, missing);
+    for (int k = 0; k < n; ++k) {
+      TreeStream<T> stream(forest, keeping[k]);
+      ScaleKeeper<T> keeper(forest, keeping[k]);
+      std::int32_t leaf = trees.leaf(k);
+      if (keeper.is_due(x)) {
+        attend_scale(keeper, x, scratch);
+        leaf = leaf_under(stream.tree(), x);
+      }
+      learn_row(stream, row, leaf, {mass, mass});
+    }
+    n = 0;
+  };
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    if (!keeps_next(forest, t)) {
+      skip_next(forest, t);
+      continue;
+    }
+    keeping[n++] = t;
+    if (n == kTreesAbreast) learn();
+  }
+  if (n > 0) learn();
+}
+
 // Column means of (trees, n): each row's values are added in the order of the trees.
 void average(const double* values, std::int64_t trees, std::int64_t n, double* out) {
   std::fill(out, out + n, 0.0);
@@ -262,6 +296,11 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       rows[i] = forest.free_rows[--*forest.n_free_rows];
       copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
                   forest.width);
+    }
+    if (count == 1 && !gathers && !forest.clean) {
+      learn_alone<T>(forest, rows[0], weight ? weight[begin] : 1.0);
+      *learnt = begin + count;
+      continue;
     }
     double* depths = partial.data();
     double* norms = partial.data() + (gathers ? trees * count : 0);
