@@ -41,10 +41,6 @@ Status dispatch(bool is64, const void* x, const Body& body) {
 template <class T>
 void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out);
 
-// Find the means of depth in all trees, or many of them, at once.
-template <class T>
-void sweep_means(const ForestView& forest);
-
 // Leaf depth of a row with missing values (score/depth_score.hpp).
 template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x);
@@ -91,8 +87,6 @@ class WithMeans {
   WithMeans(const WithMeans&) = delete;
 
   const ForestView& forest() const { return forest_; }
-  // Whether the means of depth last for this call only.
-  bool owns_depth() const { return !depth_.empty(); }
   void make_depth() {
     if (!forest_.mean_depth) own(depth_, forest_.mean_depth);
   }

@@ -124,25 +124,6 @@ NK_INLINE double insertion_depth_of_nothing(const Tree<T>& tree, const T* x) {
   return walk.end(true, tree.leaf_mass[~walk.node]);
 }
 
-// Write down the mean of node v, whose children come after it and have theirs: so it is in a tree that a build has
-// numbered and nothing changed since. False where it is otherwise, and the rest must be asked for.
-template <class T>
-NK_INLINE bool set_mean_depth(const Tree<T>& tree, std::int32_t v) {
-  const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
-  // No branch asks for leaves: half of them would be missed.
-  if ((tree.feature[v] == kFree) | ((left >= 0) & (left <= v)) | ((right >= 0) & (right <= v))) return false;
-  double mass[2], below[2];
-  for (int side = 0; side < 2; ++side) {
-    const std::int32_t c = side ? right : left;
-    mass[side] = *of_slot(tree.leaf_mass, tree.mass, c);
-    below[side] = either(c >= 0, nativekit::atomic_get(tree.mean_depth + (c & ~(c >> 31))), 0.0);
-    if ((c < 0) & (mass[side] > 1.0)) below[side] = hidden_depth(mass[side]);
-    below[side] += 1.0;
-  }
-  nativekit::atomic_set(tree.mean_depth + v, (mass[0] * below[0] + mass[1] * below[1]) / (mass[0] + mass[1]));
-  return true;
-}
-
 template <class T>
 NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
   bool any = false;  // no branches: rows are short, or scanned once
@@ -258,24 +239,6 @@ class Abreast {
       walk_mended<kTreesAbreast>(x, depth);
     } else {
       walk_mended<0>(x, depth);
-    }
-  }
-
-  // sweep_depth_means() of all trees side by side, if some do not know the mean of all.
-  void sweep_depth_means() const {
-    std::int32_t mark[kTreesAbreast], most = 0;
-    bool known = true;
-    for (int k = 0; k < n_trees_; ++k) {
-      const std::int32_t root = header(k)[kRoot];
-      const double mean = root < 0 ? 0.0 : nativekit::atomic_get(tree(k).mean_depth + root);
-      known &= mean == mean;
-      mark[k] = root < 0 ? 0 : header(k)[kNodeMark];
-      most = std::max(most, mark[k]);
-    }
-    for (std::int32_t v = known ? 0 : most; v-- > 0;) {
-      for (int k = 0; k < n_trees_; ++k) {
-        if (v < mark[k] && !set_mean_depth(*trees_[k], v)) mark[k] = 0;
-      }
     }
   }
 

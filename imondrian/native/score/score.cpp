@@ -20,14 +20,6 @@ void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* o
 }
 
 template <class T>
-void sweep_means(const ForestView& forest) {
-  for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
-    nativekit::stop_if_asked();
-    Abreast<T>(forest, first).sweep_depth_means();
-  }
-}
-
-template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x) {
   return mended_depth(tree, x);
 }
@@ -126,11 +118,10 @@ void sum_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, const
 }
 
 template <class T>
-void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, bool sweep, double* out) {
+void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
   const std::int64_t d = forest.n_features, width = forest.width;
   std::vector<T> padded(static_cast<std::size_t>(n * width));
   for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
-  if (sweep) sweep_means<T>(forest);
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
     const Tree<T> tree(forest, t);
     if (tree.empty()) continue;
@@ -141,11 +132,11 @@ void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
 
 // Mean depth of n rows of x (n, n_features): on packed trees where there are any.
 template <class T>
-void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score, bool fresh_means,
+void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
                  const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
   std::fill(out, out + n, 0.0);
   if (score == Score::kInsertion) {
-    sum_insertion_depths(forest, x, n, fresh_means && has_missing(x, n * forest.n_features), out);
+    sum_insertion_depths(forest, x, n, out);
   } else {
     sum_leaf_depths(forest, x, n, packs, scan, out);
   }
@@ -181,7 +172,7 @@ Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score
   nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
     const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
     try {
-      score_chunk(forest, x + begin * d, count, score, with_means.owns_depth(), packs, scan, depth + begin);
+      score_chunk(forest, x + begin * d, count, score, packs, scan, depth + begin);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }
