@@ -1,4 +1,4 @@
-"""Time what grows with the number of features: ``fit`` on wide 0/1 rows, and streams whose keys never end.
+"""Time what grows with the number of features: wide 0/1 rows fitted and scored, and streams whose keys never end.
 
     pytest bench/bench_forest_wide.py --benchmark-enable --benchmark-json wide.json
     python bench/report.py wide.json
@@ -34,6 +34,24 @@ def test_fit_sparse(benchmark: Any, timed: bool, shape: tuple[int, int], library
     label(benchmark, f"fit {n:,} x {d:,}, 1 % ones, {N_TREES} trees", library, n)
     measure(benchmark, forest.fit, X, rounds=5)
     assert np.isfinite(forest.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("library", ["ours, default score", "scikit-learn"])
+@pytest.mark.parametrize("kind", ["complete", "missing"])
+def test_score_sparse(benchmark: Any, timed: bool, kind: str, library: str) -> None:
+    """Few rows: boxes that no tree stores are made for them."""
+    n, d = (200, 20_000) if timed else (20, 60)
+    X = (np.random.default_rng(0).random((n, d)) < 0.01).astype(float)
+    forest: Any = IsolationMondrianForest(100 if timed else 4, random_state=0)
+    if library == "scikit-learn":
+        forest = IsolationForest(n_estimators=100, max_samples=n, random_state=0, n_jobs=1)
+    forest.fit(X)
+    if kind == "missing":
+        if library == "scikit-learn":
+            pytest.skip("needs rows without missing values")
+        X[:, ::7] = np.nan
+    label(benchmark, f"score {n:,} x {d:,}, 1 % ones", f"{library}, {kind}", n)
+    assert np.isfinite(measure(benchmark, forest.score_samples, X, rounds=3)).all()
 
 
 @pytest.mark.parametrize("library", ["one model", "keyed models"])

@@ -53,7 +53,8 @@ def pair(kind, n):
 
     ``near``: a shape sampled twice, with noise; ``far``: two shapes; ``skewed``: two densities; ``scans``: of a LiDAR
     that moved by 0.5 m; ``clusters``: 20 tight ones, unevenly filled; ``tails``: Cauchy coordinates; ``lattice``: the
-    27 points of a lattice, many times each; ``line``: collinear.
+    27 points of a lattice, many times each; ``line``: collinear; ``gap 10``, ``gap 1e6``: two clusters so far apart,
+    nine tenths of the one cloud in the first, a tenth of the other.
     """
     rng = np.random.default_rng(0)
     if kind == "scans":
@@ -67,6 +68,10 @@ def pair(kind, n):
         return tuple(rng.integers(0, 3, (2, n, 3)).astype(float))
     if kind == "line":
         return tuple(rng.random((2, n, 1)) * [1.0, 0.5, 0.25])
+    if kind.startswith("gap"):
+        sides = rng.normal(size=(2, n, 3))
+        sides[:, :, 0] += float(kind[4:]) * (rng.random((2, n)) > [[0.9], [0.1]])
+        return tuple(sides)
     if kind == "near":
         return tuple(torus(rng, n) + 0.01 * rng.normal(size=(n, 3)) for _ in range(2))
     if kind == "far":
@@ -119,7 +124,7 @@ def sizes_of(kind):
     return [n for n in SIZES if n <= 2048 or kind == "near"] + [20_000] * (kind == "lattice")
 
 
-KINDS = ("near", "far", "skewed", "scans", "clusters", "tails", "lattice", "line")
+KINDS = ("near", "far", "skewed", "scans", "clusters", "tails", "lattice", "line", "gap 10", "gap 1e6")
 
 
 @pytest.mark.peer

@@ -372,6 +372,8 @@ def drawn_ways(ForestView forest, int score):
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
     cdef Status status
+    cdef Watch watch
+    watch.open(asker())
     with nogil:
         status = c_drawn_ways(forest.view, forest.is64, <Score>score, children, gains)
     raise_status(status)

@@ -37,6 +37,9 @@ def not_held(n_absent: int, n: int, first: int) -> ValueError:
     )
 
 
+_NONE = np.empty(0, np.intp)
+
+
 def sum_values(cuts: dict[str, np.ndarray], X: np.ndarray, n_threads: int = 1) -> np.ndarray:
     """Return the sum over trees, given by their cuts, of the values where each row ends, (n,)."""
     return _core.sum_values(cuts, X, n_threads)
@@ -44,6 +47,8 @@ def sum_values(cuts: dict[str, np.ndarray], X: np.ndarray, n_threads: int = 1) -
 
 def _blank_rows(X: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows that have no value at all."""
+    if len(X) == 1 and X[0, 0] == X[0, 0]:
+        return _NONE
     places = np.flatnonzero(np.isnan(X[:, 0]))
     return places[np.isnan(X[places]).all(axis=1)]
 
@@ -57,6 +62,10 @@ class RowsElsewhere(Protocol):
 
 class Forest(ForestColumns):
     """Mondrian trees over shared points; the parameters are those of :class:`ForestColumns`."""
+
+    # What a row without any value gets: after so many updates, for that score, ``depths``. Replaced, never changed:
+    # copies share it.
+    _nothing: tuple[int, str, float, float] | None = None
 
     def require_learning(self, what: str) -> None:
         """Raise ValueError, saying that ``what`` is impossible, if points cannot be added: here they can."""
@@ -222,15 +231,25 @@ class Forest(ForestColumns):
             self.ensure_boxes(n_threads)
         if score == "spacing":
             self.require_spaced()
-        blank = X[:0] if len(X) < 2 else _blank_rows(X)  # one row has no other to be told once with
-        if len(blank) < 2:
+        blank = _blank_rows(X)
+        if len(blank) == 0:
             return _core.score(self._view, X, SCORES[score], n_threads)
-        told_once = np.ones(len(X), bool)  # what rows without any value get does not depend on the row
-        told_once[blank[1:]] = False
-        measured = np.empty(len(X))
-        measured[told_once], norm = _core.score(self._view, X[told_once], SCORES[score], n_threads)
-        measured[blank] = measured[blank[0]]
+        nothing, norm = self._of_nothing(score)
+        measured = np.full(len(X), nothing)
+        if len(blank) < len(X):
+            told = np.ones(len(X), bool)
+            told[blank] = False
+            measured[told], norm = _core.score(self._view, X[told], SCORES[score], n_threads)
         return measured, norm
+
+    def _of_nothing(self, score: str) -> tuple[float, float]:
+        """Return what ``depths`` says of a row without any value, found once between two changes of the trees."""
+        known = self._nothing
+        if known is None or known[:2] != (self.n_updates, score):
+            row = np.full((1, self.n_features), np.nan, self.dtype)
+            depth, norm = _core.score(self._view, row, SCORES[score], 1)
+            known = self._nothing = (self.n_updates, score, float(depth[0]), norm)
+        return known[2:]
 
     def drawn_ways(self, score: str) -> tuple[np.ndarray, np.ndarray]:
         """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core.hpp"
+#include "nativekit/interrupt.hpp"
 #include "score/depth_score.hpp"
 #include "score/score_window.hpp"
 #include "tree/box.hpp"
@@ -144,9 +145,11 @@ class Auditor {
     for (std::size_t i = 0; i < order_.size(); ++i) place[order_[i]] = static_cast<std::int64_t>(i) * width;
     const auto lower_of = [&](std::int32_t v) { return v < 0 ? tree_.lower_of(v) : lower.data() + place[v]; };
     const auto upper_of = [&](std::int32_t v) { return v < 0 ? tree_.upper_of(v) : upper.data() + place[v]; };
+    nativekit::Paced pace(1 << 20);
     for (std::size_t i = order_.size(); i-- > 0;) {
       const std::int32_t v = order_[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      pace.did(2 * width);
       const std::int32_t f = tree_.feature[v];
       // Written so that a side without a value of f (missing) passes.
       if (upper_of(left)[f] > tree_.threshold[v] || lower_of(right)[f] <= tree_.threshold[v]) return fail(6, v);

@@ -45,6 +45,10 @@ void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* o
 template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x);
 
+// The same in each of several trees, or 0 where one is empty.
+template <class T>
+void depths_with_missing(const Abreast<T>& trees, const T* x, Lack lack, double* depth);
+
 // Where rows of x (n, stride) with missing values end, and what they gain on the way (ways.hpp).
 template <class T>
 void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
@@ -65,11 +69,12 @@ void look_across(TreeGroup<T>& group, const T* x, double* extent, double* away);
 
 // Log spacing of a padded row with missing values in the tree that `sight` looks at (score/spacing.hpp).
 template <class T>
-double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch);
+double spacing_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch);
 
 // The same, and the depth of its leaf.
 template <class T>
-double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch, double& depth);
+double look_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch,
+                         double& depth);
 
 // Find all mean spacings of a tree without boxes at once, if they are not known (score/spacing.hpp).
 template <class T>
@@ -91,8 +96,8 @@ class WithMeans {
 
  private:
   void own(std::vector<double>& means, double*& place) {
-    means.assign(static_cast<std::size_t>(forest_.n_trees * forest_.capacity),
-                 std::numeric_limits<double>::quiet_NaN());
+    nativekit::fill_in_runs(means, static_cast<std::size_t>(forest_.n_trees * forest_.capacity),
+                            std::numeric_limits<double>::quiet_NaN());
     place = means.data();
   }
   ForestView forest_;

@@ -7,8 +7,10 @@
 // whoever calls it can put the object back.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
@@ -82,5 +84,25 @@ class Paced {
   const std::int64_t every_;
   std::int64_t done_ = 0;
 };
+
+// Call body(begin, end) for runs of items that cover [0, n), with a question before each: for loops whose items take
+// nanoseconds, but may be a thousand million.
+template <class Body>
+void in_runs(std::int64_t n, const Body& body) {
+  constexpr std::int64_t kRun = 1 << 18;
+  for (std::int64_t begin = 0; begin < n; begin += kRun) {
+    stop_if_asked();
+    body(begin, std::min(n, begin + kRun));
+  }
+}
+
+// Make a vector hold `size` times `value`: the first touch of gigabytes takes seconds.
+template <class Vector>
+void fill_in_runs(Vector& vector, std::size_t size, const typename Vector::value_type& value) {
+  vector.clear();
+  vector.reserve(size);
+  in_runs(static_cast<std::int64_t>(size),
+          [&](std::int64_t, std::int64_t end) { vector.resize(static_cast<std::size_t>(end), value); });
+}
 
 }  // namespace nativekit

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from native_build import DRIVERS, FLAGS, build_driver, includes, run, sources, works
@@ -26,6 +27,18 @@ def test_every_level_of_this_machine_passes_the_driver(package, tmp_path):
     result = run([build_driver(package, compiler, ["-O1", "-w"], tmp_path)])
     assert result.returncode == 0, result.stderr[-4000:]
     assert result.stdout == f"{DRIVERS[package]}: ok\n"
+
+
+def test_long_loops_ask_whether_to_stop(tmp_path):
+    compiler = os.environ.get("CXX") or shutil.which("g++")
+    if not compiler or not works(compiler, ["-O1"], tmp_path)[0]:
+        pytest.skip("needs g++, or a compiler named by CXX")
+    driver = Path(__file__).parent / "interrupt_driver.cpp"
+    program = str(tmp_path / "driver")
+    built = run([compiler, *FLAGS, "-O1", "-w", *includes("imondrian"), str(driver), "-o", program])
+    assert built.returncode == 0, built.stderr[-4000:]
+    result = run([program])
+    assert result.returncode == 0 and result.stdout == "interrupt_driver: ok\n", result.stderr
 
 
 @pytest.mark.slow

@@ -34,18 +34,6 @@ struct Look {
   }
 };
 
-// The looks, sorted by the nodes where they end.
-template <class T>
-void measure_nodes(const Tree<T>& tree, const Sight<T>& sight, const Look<T>* begin, const Look<T>* end,
-                   BoxScratch<T>& scratch) {
-  const auto before = [](const Look<T>& look, std::int32_t node) { return look.end.box < node; };
-  const auto visit = [&](std::int32_t v, const T* lo, const T* hi) {
-    const Look<T>* at = std::lower_bound(begin, end, v, before);
-    for (; at != end && at->end.box == v; ++at) at->write(tree, sight, sight.extent_in(lo, hi, at->x), scratch);
-  };
-  BoxSweep<T>(tree, sight).run(visit);
-}
-
 template <class T>
 class Trimmer {
  public:
@@ -59,7 +47,9 @@ class Trimmer {
   }
 
   void run() {
+    nativekit::Paced pace(1 << 20);
     for (std::int64_t p = 0; p < samples_.n_points; ++p) {
+      pace.did(forest_.n_features);
       missing_.push_back(has_missing(point(p), forest_.n_features));
     }
     if (std::find(missing_.begin(), missing_.end(), 1) != missing_.end()) {
@@ -98,6 +88,14 @@ class Trimmer {
     for_each(forest_.n_trees, body);
   }
 
+  // body(i) for every place in a tree where a point is held, one after the other.
+  template <class Body>
+  void for_places(const Body& body) const {
+    nativekit::in_runs(static_cast<std::int64_t>(samples_.row.size()), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) body(i);
+    });
+  }
+
   // One copy of a point.
   double copy(std::int64_t i) const { return std::min(1.0, samples_.mass(i)); }
 
@@ -111,20 +109,21 @@ class Trimmer {
   void sum_depths() {
     const std::int64_t m = samples_.n_sample, trees = forest_.n_trees;
     std::fill(depth_.begin(), depth_.end(), 0.0);
-    std::vector<double> held(samples_.row.size());
+    std::vector<double> held;
+    nativekit::fill_in_runs(held, samples_.row.size(), 0.0);
     const bool everywhere = samples_.all_in_all(trees);
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
+        nativekit::stop_if_asked();
         held[i] = held_depth(tree, i);
         if (everywhere) continue;
-        nativekit::stop_if_asked();
         const std::int32_t p = samples_.point[i];
         held[i] -= missing_[p] ? depth_with_missing(tree, point(p)) : held_depth(tree, i, 0.0);
       }
     });
     if (!everywhere) sum_all_depths();
-    for (std::size_t i = 0; i < held.size(); ++i) depth_[samples_.point[i]] += held[i];
+    for_places([&](std::int64_t i) { depth_[samples_.point[i]] += held[i]; });
   }
 
   // As if no tree held any of the points.
@@ -141,7 +140,10 @@ class Trimmer {
       std::vector<T> rows(static_cast<std::size_t>(n * width));
       for (std::int64_t i = 0; i < n; ++i) copy_row(rows.data() + i * width, point(begin + i), width);
       double* out = depth_.data() + begin;
-      for (const PackedTree<T>& pack : packs) scan(pack, rows.data(), n, width, forest_.n_features, out);
+      for (const PackedTree<T>& pack : packs) {
+        nativekit::stop_if_asked();
+        scan(pack, rows.data(), n, width, forest_.n_features, out);
+      }
       for (std::int64_t i = 0; i < n; ++i) {
         if (!missing_[begin + i]) continue;
         nativekit::stop_if_asked();
@@ -158,7 +160,9 @@ class Trimmer {
     std::vector<char> crowded(flagged_.size(), 0);
     for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
       const Tree<T> tree(forest_, t);
+      nativekit::Paced pace(1 << 18);
       for (std::int64_t i = t * samples_.n_sample; i < (t + 1) * samples_.n_sample; ++i) {
+        pace.did(1);
         crowded[samples_.point[i]] |= tree.leaf_mass[samples_.leaf[i]] - copy(i) >= kEnoughClean;
       }
     }
@@ -168,14 +172,16 @@ class Trimmer {
   // Mean levels above each of the points that are `wanted`, in the trees that hold it.
   std::vector<double> mean_levels(const std::vector<char>& wanted) {
     const std::int64_t m = samples_.n_sample;
-    std::vector<double> held(samples_.row.size(), 0.0), sum(wanted.size(), 0.0), n(wanted.size(), 0.0);
+    std::vector<double> held, sum(wanted.size(), 0.0), n(wanted.size(), 0.0);
+    nativekit::fill_in_runs(held, samples_.row.size(), 0.0);
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
+        nativekit::stop_if_asked();
         if (wanted[samples_.point[i]]) held[i] = levels_above(tree, samples_.leaf[i]);
       }
     });
-    for (std::size_t i = 0; i < held.size(); ++i) sum[samples_.point[i]] += held[i], n[samples_.point[i]] += 1.0;
+    for_places([&](std::int64_t i) { sum[samples_.point[i]] += held[i], n[samples_.point[i]] += 1.0; });
     for (std::size_t p = 0; p < sum.size(); ++p) sum[p] /= n[p];
     return sum;
   }
@@ -224,24 +230,7 @@ class Trimmer {
       }
       add({clean_box(tree_, leaf_under(tree_, x)), 0.0}, x, kNobody, leaf_depth(tree_, x), seen);
     }
-    // Measure the boxes, each of them found once.
-    void finish() {
-      if (tree_.lower) {
-        for (Look<T>& look : looks_) {
-          nativekit::stop_if_asked();
-          look.write(tree_, sight_, sight_.extent(tree_, look.end.box, look.x, scratch_), scratch_);
-        }
-        return;
-      }
-      std::sort(looks_.begin(), looks_.end(), [](const Look<T>& a, const Look<T>& b) { return a.end.box < b.end.box; });
-      std::size_t n_leaves = 0;
-      for (; n_leaves < looks_.size() && looks_[n_leaves].end.box < 0; ++n_leaves) {
-        nativekit::stop_if_asked();
-        const Look<T>& look = looks_[n_leaves];
-        look.write(tree_, sight_, sight_.extent(tree_, look.end.box, look.x, scratch_), scratch_);
-      }
-      measure_nodes(tree_, sight_, looks_.data() + n_leaves, looks_.data() + looks_.size(), scratch_);
-    }
+    void finish() { measure_looks(tree_, sight_, looks_, scratch_); }
 
    private:
     void add(Ending end, const T* x, std::int32_t but, double depth, Seen* seen) {
@@ -266,7 +255,8 @@ class Trimmer {
       looked[i] = i * samples_.n_points / n;
       place[looked[i]] = static_cast<std::int32_t>(i);
     }
-    std::vector<Seen> seen(static_cast<std::size_t>(trees * n));
+    std::vector<Seen> seen;
+    nativekit::fill_in_runs(seen, static_cast<std::size_t>(trees * n), {});
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
       std::vector<std::int64_t> held(static_cast<std::size_t>(n), -1);
@@ -311,7 +301,9 @@ class Trimmer {
     for (std::int64_t i = 0; i < n; ++i) spacing[i] = depth[i] = {0.0, mass_.empty() ? 1.0 : mass_[looked[i]]};
     for (std::int64_t first = 0; first < trees; first += kTreesAbreast) {
       const std::int64_t end = std::min<std::int64_t>(first + kTreesAbreast, trees);
+      nativekit::Paced pace(1 << 15);
       for (std::int64_t i = 0; i < n; ++i) {
+        pace.did(1);
         double sum = 0.0;
         for (std::int64_t t = first; t < end; ++t) {
           spacing[i].first += seen[t * n + i].spacing / static_cast<double>(trees);

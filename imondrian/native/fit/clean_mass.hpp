@@ -51,7 +51,11 @@ inline std::vector<char> flag_shallow(const std::vector<double>& depth, const do
     order[i] = {std::nearbyint(depth[i] / kGrain), mass ? mass[i] : 1.0};
     total += order[i].second;
   }
-  std::sort(order.begin(), order.end());
+  nativekit::Paced pace(1 << 18);
+  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    pace.did(1);
+    return a < b;
+  });
   double least = -1.0, passed = 0.0;  // what is shallower is flagged
   for (const auto& [value, weight] : order) {
     passed += weight;
@@ -70,9 +74,12 @@ inline std::vector<char> flag_shallow(const std::vector<double>& depth, const do
 template <class T>
 void set_clean(Tree<T>& tree, const Samples& samples, std::int64_t t, const std::vector<char>& flagged) {
   std::fill(tree.leaf_clean, tree.leaf_clean + tree.header[kLeafMark], 0.0);
-  for (std::int64_t i = t * samples.n_sample; i < (t + 1) * samples.n_sample; ++i) {
-    if (!flagged[samples.point[i]]) tree.leaf_clean[samples.leaf[i]] += samples.mass(i);
-  }
+  const std::int64_t first = t * samples.n_sample;
+  nativekit::in_runs(samples.n_sample, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = first + begin; i < first + end; ++i) {
+      if (!flagged[samples.point[i]]) tree.leaf_clean[samples.leaf[i]] += samples.mass(i);
+    }
+  });
   sum_clean(tree);
 }
 

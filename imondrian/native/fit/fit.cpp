@@ -78,23 +78,30 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
   }
   // A subsampled row counts once: its weight has already decided how likely it was to be drawn.
   build_rows(tree, rows.data(), static_cast<std::int32_t>(k), sampled ? nullptr : weight, build);
-  for (std::int64_t i = t * k; samples && i < (t + 1) * k; ++i) {
-    samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
-  }
+  nativekit::in_runs(samples ? k : 0, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = t * k + begin; i < t * k + end; ++i) {
+      samples->leaf[i] = build.leaf_of[samples->row[i] - build.first_row];
+    }
+  });
 }
 
 // Number the points from rows of x to what some tree holds.
 void number_points(std::int64_t n, Samples& samples) {
   std::vector<std::int32_t> number(static_cast<std::size_t>(n), -1);
-  for (std::size_t i = 0; i < samples.point.size(); ++i) {
-    if (number[samples.point[i]] < 0) number[samples.point[i]] = samples.row[i];
-  }
+  const std::int64_t n_places = static_cast<std::int64_t>(samples.point.size());
+  nativekit::in_runs(n_places, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (number[samples.point[i]] < 0) number[samples.point[i]] = samples.row[i];
+    }
+  });
   for (std::int64_t i = 0; i < n; ++i) {
     if (number[i] < 0) continue;
     samples.stored.push_back(number[i]);
     number[i] = static_cast<std::int32_t>(samples.n_points++);
   }
-  for (std::int32_t& point : samples.point) point = number[point];
+  nativekit::in_runs(n_places, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) samples.point[i] = number[samples.point[i]];
+  });
 }
 
 // Trees that hold all rows have one scale.
@@ -118,7 +125,9 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
   std::atomic<bool> no_memory{false};
   if (!own_rows) {
     T* points = static_cast<T*>(forest.points);
+    nativekit::Paced pace(1 << 20);
     for (std::int64_t i = 0; i < n; ++i) {
+      pace.did(forest.width);
       copy_padded(points + i * forest.width, x + i * forest.n_features, forest.n_features, forest.width);
     }
   }
@@ -131,7 +140,7 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
     samples.n_sample = k;
     samples.weight = sampled ? nullptr : weight;
     for (auto* column : {&samples.row, &samples.leaf, &samples.point})
-      column->resize(static_cast<std::size_t>(forest.n_trees * k));
+      nativekit::fill_in_runs(*column, static_cast<std::size_t>(forest.n_trees * k), 0);
   }
   nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
     try {

@@ -53,10 +53,12 @@ NK_INLINE std::int32_t leaf_under(const Tree<T>& tree, const T* x) {
 }
 
 // Leaf depth + c(leaf mass) of a walk that passed so many levels.
+NK_INLINE double depth_in(double mass, std::int32_t levels) {
+  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+}
 template <class T>
 NK_INLINE double depth_at(const Tree<T>& tree, std::int32_t leaf, std::int32_t levels) {
-  const double mass = tree.leaf_mass[~leaf];
-  return mass > 1.0 ? levels + hidden_depth(mass) : levels;
+  return depth_in(tree.leaf_mass[~leaf], levels);
 }
 
 // Leaf depth + c(leaf mass).
@@ -109,11 +111,36 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   return walk.end(at_point, tree.leaf_mass[~walk.node]);
 }
 
+// The same of a row without any value: no box is far from it.
+template <class T>
+NK_INLINE double insertion_depth_of_nothing(const Tree<T>& tree, const T* x) {
+  Walk walk{tree.root()};
+  while (walk.node >= 0) {
+    walk.pass(0.0, 0.0);
+    const Step step = step_from(tree, walk.node, x);
+    walk.expected -= depth_means(tree).gain(walk.node, step.child);
+    walk.node = step.child;
+  }
+  return walk.end(true, tree.leaf_mass[~walk.node]);
+}
+
 template <class T>
 NK_INLINE bool has_missing(const T* x, std::int64_t n_features) {
   bool any = false;  // no branches: rows are short, or scanned once
   for (std::int64_t j = 0; j < n_features; ++j) any |= x[j] != x[j];
   return any;
+}
+
+// Whether a row lacks values, or all of them.
+enum class Lack : int { kNone, kSome, kAll };
+template <class T>
+NK_INLINE Lack lack_of(const T* x, std::int64_t n_features) {
+  bool any = false, all = true;
+  for (std::int64_t j = 0; j < n_features; ++j) {
+    any |= x[j] != x[j];
+    all &= x[j] != x[j];
+  }
+  return !any ? Lack::kNone : all ? Lack::kAll : Lack::kSome;
 }
 
 // Follows a row with missing values (means.hpp) from node to node to its leaf.
@@ -147,23 +174,35 @@ NK_INLINE double mended_depth(const Tree<T>& tree, const T* x) {
   return walk.depth();
 }
 
+// The same of a row without any value.
+template <class T>
+NK_INLINE double depth_of_nothing(const Tree<T>& tree, const T* x) {
+  return known_or(tree, tree.mean_depth, [&] { return mended_depth(tree, x); });
+}
+
 // Up to kTreesAbreast trees of a forest that rows walk side by side, to hide the latency of each.
 template <class T>
 class Abreast {
  public:
   Abreast(const ForestView& forest, std::int64_t first)
       : forest_(forest), n_trees_(static_cast<int>(std::min<std::int64_t>(kTreesAbreast, forest.n_trees - first))) {
-    for (int k = 0; k < n_trees_; ++k) {
-      trees_[k].emplace(forest, first + k);
-      first_[k] = (first + k) * forest.capacity;
-    }
+    for (int k = 0; k < n_trees_; ++k) set(k, first + k);
+  }
+  Abreast(const ForestView& forest, const std::int64_t* which, int n) : forest_(forest), n_trees_(n) {
+    for (int k = 0; k < n_trees_; ++k) set(k, which[k]);
   }
 
   int n_trees() const { return n_trees_; }
-  const Tree<T>& tree(int k) const { return *trees_[k]; }
+  // Made when it is first asked for: walks alone do without.
+  const Tree<T>& tree(int k) const {
+    if (!trees_[k]) trees_[k].emplace(forest_, number_[k]);
+    return *trees_[k];
+  }
   // The leaf (~slot) where the last row ended, unless the tree is empty, and its depth + c(mass), or 0.
   std::int32_t leaf(int k) const { return leaf_[k]; }
-  double depth(int k) const { return tree(k).empty() ? 0.0 : depth_at(tree(k), leaf_[k], levels_[k]); }
+  double depth(int k) const {
+    return header(k)[kLeaves] == 0 ? 0.0 : depth_in(forest_.leaf_mass[first_[k] + ~leaf_[k]], levels_[k]);
+  }
 
   // Find the leaves of a padded row in the `n` trees numbered in `which`; `missing`: whether it lacks values.
   NK_INLINE void find_leaves(const T* x, bool missing, const int* which, int n) {
@@ -171,7 +210,7 @@ class Abreast {
     std::int32_t root[kTreesAbreast], roots = 0;
     for (int r = 0; r < n; ++r) {
       first[r] = first_[which[r]];
-      roots |= root[r] = tree(which[r]).root();  // -1 where empty
+      roots |= root[r] = header(which[r])[kRoot];  // -1 where empty
     }
     if (missing || roots < 0) {
       for (int r = 0; r < n; ++r) walk_alone(x, which[r]);
@@ -188,6 +227,19 @@ class Abreast {
   void find_leaves(const T* x, bool missing) {
     static constexpr int kAll[kTreesAbreast] = {0, 1, 2, 3, 4, 5, 6, 7};
     find_leaves(x, missing, kAll, n_trees_);
+  }
+
+  // Leaf depth + c(leaf mass) of a row with missing values by tree, or 0 where it is empty.
+  void find_mended_depths(const T* x, double* depth) const {
+    std::int32_t roots = 0;
+    for (int k = 0; k < n_trees_; ++k) roots |= header(k)[kRoot];
+    if (roots < 0) {
+      for (int k = 0; k < n_trees_; ++k) depth[k] = tree(k).empty() ? 0.0 : mended_depth(tree(k), x);
+    } else if (n_trees_ == kTreesAbreast) {
+      walk_mended<kTreesAbreast>(x, depth);
+    } else {
+      walk_mended<0>(x, depth);
+    }
   }
 
  protected:
@@ -217,6 +269,44 @@ class Abreast {
     for (int r = 0; r < n; ++r) leaf[r] = at[r];
   }
 
+  // mended_depth() of all trees side by side; every root is a node. A branch asks for missing values: a miss now and
+  // then costs less than what they need at every step.
+  template <int kTrees>
+  NK_INLINE void walk_mended(const T* x, double* depth) const {
+    const int n = kTrees > 0 ? kTrees : n_trees_;
+    const T* const threshold = static_cast<const T*>(forest_.threshold);
+    const double* const means = forest_.mean_depth;
+    std::int32_t root[kTreesAbreast], at[kTreesAbreast], levels[kTreesAbreast] = {};
+    double gain[kTreesAbreast] = {};
+    for (int r = 0; r < n; ++r) {
+      at[r] = root[r] = header(r)[kRoot];
+      const double mean = nativekit::atomic_get(means + first_[r] + root[r]);
+      if (mean != mean) depth_means(tree(r)).at(root[r]);  // then all below are known, too
+    }
+    for (bool going = true; going;) {
+      std::int32_t all = -1;
+      for (int r = 0; r < n; ++r) {
+        const bool live = at[r] >= 0;
+        const std::int64_t first = first_[r], v = first + (live ? at[r] : root[r]);  // done: wait at the root
+        const T value = x[forest_.feature[v]];
+        std::int32_t next = forest_.child[2 * v + (value > threshold[v])];
+        if (live & (value != value)) {
+          const std::int32_t left = next;
+          const double mass = *of_slot(forest_.leaf_mass + first, forest_.mass + first, left);
+          if (number_of_cut(forest_.time[v]) * forest_.mass[v] >= mass) next = forest_.child[2 * v + 1];
+          double below = nativekit::atomic_get(of_slot(forest_.leaf_mass + first, means + first, next));
+          if (next < 0) below = hidden_depth(below);
+          gain[r] += 1.0 + below - nativekit::atomic_get(means + v);
+        }
+        levels[r] += live;
+        at[r] = live ? next : at[r];
+        all &= at[r];
+      }
+      going = all >= 0;
+    }
+    for (int r = 0; r < n; ++r) depth[r] = depth_in(forest_.leaf_mass[first_[r] + ~at[r]], levels[r]) - gain[r];
+  }
+
   void walk_alone(const T* x, int k) {
     levels_[k] = 0;
     if (tree(k).empty()) return;
@@ -225,10 +315,16 @@ class Abreast {
     leaf_[k] = v;
   }
 
+  void set(int k, std::int64_t t) {
+    number_[k] = t;
+    first_[k] = t * forest_.capacity;
+  }
+  const std::int32_t* header(int k) const { return forest_.header + number_[k] * kHeaderSize; }
+
   const ForestView& forest_;
   int n_trees_;
-  std::int64_t first_[kTreesAbreast];
-  std::optional<Tree<T>> trees_[kTreesAbreast];
+  std::int64_t number_[kTreesAbreast], first_[kTreesAbreast];
+  mutable std::optional<Tree<T>> trees_[kTreesAbreast];
   std::int32_t leaf_[kTreesAbreast] = {}, levels_[kTreesAbreast] = {};
 };
 

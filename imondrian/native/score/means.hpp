@@ -6,7 +6,8 @@
 // average, M(child) - M(node). In expectation that is the same as going both ways; a missing value itself adds
 // nothing, and a row without any value gets the mean over all stored points.
 //
-// M is found when it is first asked for, from below, and kept until a point comes or goes below.
+// M is found when it is first asked for, from below, and kept until a point comes or goes below. What a row without
+// any value gets is kept beside it, until a point comes or goes at all.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +30,20 @@ inline double number_of_cut(double time) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1.0p-53;
+}
+
+// Numbers of nodes or leaves (~slot), and one of two numbers: without a branch, which trees would make miss.
+NK_INLINE const double* of_slot(const double* leaves, const double* nodes, std::int32_t v) {
+  return (v < 0 ? leaves : nodes) + (v ^ (v >> 31));
+}
+NK_INLINE double either(bool first, double a, double b) {
+  std::uint64_t x, y;
+  std::memcpy(&x, &a, sizeof x);
+  std::memcpy(&y, &b, sizeof y);
+  const std::uint64_t all = std::uint64_t{0} - static_cast<std::uint64_t>(first);
+  x = (x & all) | (y & ~all);
+  std::memcpy(&a, &x, sizeof a);
+  return a;
 }
 
 // The side (0: left) on which a row without a value goes on from v.
@@ -59,6 +74,23 @@ void forget_all_means(const Tree<T>& tree) {
   }
 }
 
+// Where a tree keeps what it makes of a row without any value: the slot of no node (I1: there is one less than leaves).
+template <class T>
+NK_INLINE double* place_of_nothing(const Tree<T>& tree, double* means) {
+  return means + tree.capacity - 1;
+}
+
+// What is kept there, found first if need be.
+template <class T, class Find>
+NK_INLINE double known_or(const Tree<T>& tree, double* means, const Find& find) {
+  double* const place = place_of_nothing(tree, means);
+  const double known = nativekit::atomic_get(place);
+  if (known == known) return known;
+  const double found = find();
+  nativekit::atomic_set(place, found);
+  return found;
+}
+
 // Below this many points, or as much clean mass, the mass that a clean box needs may change with every point.
 constexpr double kFew = 8.0;
 
@@ -69,6 +101,9 @@ NK_INLINE void forget_means(const Tree<T>& tree, std::int32_t leaf) {
   if (!tree.mean_depth && !tree.mean_spacing) return;
   if (tree.mean_spacing && (tree.header[kLeaves] <= kFew || tree.clean_of(tree.root()) <= kFew)) {
     return forget_all_means(tree);
+  }
+  for (double* means : {tree.mean_depth, tree.mean_spacing}) {
+    if (means) *place_of_nothing(tree, means) = kUnknown;
   }
   for (std::int32_t up = tree.leaf_parent[leaf]; up != kNobody; up = tree.parent[up]) {
     if (tree.mean_depth) tree.mean_depth[up] = kUnknown;

@@ -12,12 +12,22 @@ namespace imondrian::NK_ISA {
 
 template <class T>
 void insertion_depths(const Tree<T>& tree, const T* x, std::int64_t n, double* out) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] += insertion_depth(tree, x + i * tree.width);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* const row = x + i * tree.width;
+    const bool nothing = row[0] != row[0] && lack_of(row, tree.n_features) == Lack::kAll;
+    out[i] += nothing ? insertion_depth_of_nothing(tree, row) : insertion_depth(tree, row);
+  }
 }
 
 template <class T>
 double depth_with_missing(const Tree<T>& tree, const T* x) {
   return mended_depth(tree, x);
+}
+
+template <class T>
+void depths_with_missing(const Abreast<T>& trees, const T* x, Lack lack, double* depth) {
+  if (lack != Lack::kAll) return trees.find_mended_depths(x, depth);
+  for (int k = 0; k < trees.n_trees(); ++k) depth[k] = trees.tree(k).empty() ? 0.0 : depth_of_nothing(trees.tree(k), x);
 }
 
 template <class T>
@@ -39,13 +49,21 @@ double mean_norm(const ForestView& forest) {
 
 // Add up the leaf depths of few rows (n, n_features), straight on the trees.
 template <class T>
-void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing, double* out) {
+  const std::int64_t d = forest.n_features;
+  double depth[kTreesAbreast];
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
     nativekit::stop_if_asked();
     Abreast<T> trees(forest, first);
     for (std::int64_t i = 0; i < n; ++i) {
-      trees.find_leaves(x + i * forest.n_features, false);
-      for (int k = 0; k < trees.n_trees(); ++k) out[i] += trees.depth(k);
+      const T* const row = x + i * d;
+      if (missing) {
+        depths_with_missing(trees, row, lack_of(row, d), depth);
+      } else {
+        trees.find_leaves(row, false);
+        for (int k = 0; k < trees.n_trees(); ++k) depth[k] = trees.depth(k);
+      }
+      for (int k = 0; k < trees.n_trees(); ++k) out[i] += depth[k];
     }
   }
 }
@@ -62,7 +80,7 @@ template <class T>
 void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing,
                 const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
   const std::int64_t d = forest.n_features;
-  if (packs.empty() && !missing) return add_leaf_depths(forest, x, n, out);
+  if (packs.empty()) return add_leaf_depths(forest, x, n, missing, out);
   std::vector<std::int32_t> end(missing ? static_cast<std::size_t>(n) : 0);
   std::vector<double> gain(end.size());
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
@@ -71,11 +89,6 @@ void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missi
     nativekit::stop_if_asked();
     if (!missing) {
       scan(packs[t].walk, x, n, d, d, out);
-    } else if (packs.empty()) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        nativekit::stop_if_asked();
-        out[i] += depth_with_missing(tree, x + i * d);
-      }
     } else {
       walk_packed_ways(packs[t].ways, x, n, d, end.data(), gain.data());
       for (std::int64_t i = 0; i < n; ++i) out[i] += packs[t].walk.value[end[i]] - gain[i];

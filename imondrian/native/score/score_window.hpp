@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "columns.hpp"
+#include "nativekit/interrupt.hpp"
 
 namespace imondrian {
 
@@ -45,7 +46,11 @@ class Recent {
   // Remember values with masses as if they had come one by one, in no order: each as often as its mass
   // says, or evenly spaced quantiles where that is more than there is room for. Sorts them.
   void fill(std::vector<std::pair<double, double>>& values) {
-    std::sort(values.begin(), values.end());
+    nativekit::Paced pace(1 << 18);
+    std::sort(values.begin(), values.end(), [&](const auto& a, const auto& b) {
+      pace.did(1);
+      return a < b;
+    });
     double total = 0.0, passed = 0.0;
     for (const auto& value : values) total += value.second;
     const auto held = static_cast<std::int64_t>(std::clamp(std::nearbyint(total), 1.0, static_cast<double>(kRecent)));

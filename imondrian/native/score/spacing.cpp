@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kSpacingChunk = 512;      // rows a thread scores before it asks for more
 constexpr std::int64_t kSpacingPackFrom = 256;   // rows from which packing the trees pays
+constexpr std::int64_t kMakeBoxesFrom = 8;       // rows from which boxes that no tree stores are shared
 constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
@@ -291,9 +292,69 @@ void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, 
   add_log_extents(tree, rows, chunk.holed.data(), width, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
 }
 
+// A row at its clean box in a tree, and what it sees.
+template <class T>
+struct RowLook {
+  Ending end;
+  const T* x;
+  double* extent;
+
+  void write(const Tree<T>&, const Sight<T>&, double value, BoxScratch<T>&) const { *extent = value; }
+};
+
+// The chunk's rows on one tree that stores no boxes, each of which is made once for all rows.
+template <class T>
+class ManyLooks {
+ public:
+  explicit ManyLooks(const Chunk<T>& chunk) : chunk_(chunk), extents_(chunk.n_whole + chunk.lacking.size()) {}
+
+  void add(const Tree<T>& tree, const Sight<T>& sight, std::int64_t width, LogSum* sums, double* log_sums) {
+    const SpacingMeans<T> means = spacing_means(tree, sight, scratch_);
+    if (!chunk_.lacking.empty()) prepare_tree_means(tree, sight, scratch_);
+    looks_.clear();
+    gains_.clear();
+    for (std::size_t i = 0; i < extents_.size(); ++i) {
+      nativekit::stop_if_asked();
+      const std::int64_t at = static_cast<std::int64_t>(i) - chunk_.n_whole;
+      const T* x =
+          at < 0 ? chunk_.whole.data() + static_cast<std::int64_t>(i) * width : chunk_.holed.data() + at * width;
+      const Ending end = at < 0 ? Ending{clean_box(tree, leaf_under(tree, x)), 0.0} : find_ending(tree, x, means);
+      if (at >= 0) gains_.push_back(end.gain);
+      looks_.push_back({end, x, &extents_[i]});
+    }
+    measure_looks(tree, sight, looks_, scratch_);
+    for (std::int64_t i = 0; i < chunk_.n_whole; ++i) sums[i].add_log_of(extents_[i]);
+    for (std::size_t i = 0; i < gains_.size(); ++i) {
+      log_sums[chunk_.lacking[i]] += std::log(extents_[chunk_.n_whole + i]) - gains_[i];
+    }
+  }
+
+ private:
+  const Chunk<T>& chunk_;
+  std::vector<double> extents_, gains_;
+  std::vector<RowLook<T>> looks_;
+  BoxScratch<T> scratch_;
+};
+
+template <class T>
+void look_at_made_boxes(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, double* log_sums) {
+  ManyLooks<T> looks(chunk);
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    const Tree<T> tree(forest, t);
+    if (tree.empty()) continue;
+    Sight<T> sight;
+    sight.look_at(tree);
+    looks.add(tree, sight, forest.width, sums, log_sums);
+  }
+}
+
 // Row by row, straight on the trees.
 template <class T>
 void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, LogSum* near_sums, double* log_sums) {
+  if (!forest.lower && !is_wide(forest) &&
+      chunk.n_whole + static_cast<std::int64_t>(chunk.lacking.size()) >= kMakeBoxesFrom) {
+    return look_at_made_boxes(forest, chunk, sums, log_sums);
+  }
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
     nativekit::stop_if_asked();
     TreeGroup<T> group(forest, first);
@@ -314,7 +375,8 @@ void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, Lo
       for (std::size_t i = 0; i < chunk.lacking.size(); ++i) {
         nativekit::stop_if_asked();
         const T* row = chunk.holed.data() + static_cast<std::int64_t>(i) * forest.width;
-        log_sums[chunk.lacking[i]] += spacing_with_missing(group.tree(k), row, group.sight(k), group.scratch());
+        log_sums[chunk.lacking[i]] +=
+            spacing_with_missing(group.tree(k), row, lack_of(row, forest.n_features), group.sight(k), group.scratch());
       }
     }
   }
@@ -412,13 +474,18 @@ void look_across(TreeGroup<T>& group, const T* x, double* extent, double* away) 
 }
 
 template <class T>
-double spacing_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch) {
-  return mended_spacing(tree, x, sight, scratch);
+double spacing_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch) {
+  const auto find = [&] { return mended_spacing(tree, x, sight, scratch); };
+  return lack == Lack::kAll ? known_or(tree, tree.mean_spacing, find) : find();
 }
 
 template <class T>
-double look_with_missing(const Tree<T>& tree, const T* x, const Sight<T>& sight, BoxScratch<T>& scratch,
+double look_with_missing(const Tree<T>& tree, const T* x, Lack lack, const Sight<T>& sight, BoxScratch<T>& scratch,
                          double& depth) {
+  if (lack == Lack::kAll) {
+    depth = depth_of_nothing(tree, x);
+    return spacing_with_missing(tree, x, lack, sight, scratch);
+  }
   const Ending end = find_ending(tree, x, spacing_means(tree, sight, scratch), depth);
   return sight.value(tree, end.box, x, scratch) - end.gain;
 }

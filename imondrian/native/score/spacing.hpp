@@ -382,6 +382,55 @@ class BoxSweep {
   std::vector<std::vector<T>> boxes_;
 };
 
+// Where a row gets in a tree, and how much the choices for want of a value have gained (means.hpp).
+struct Ending {
+  std::int32_t box;
+  double gain;
+};
+
+// Tell every look, `.x` at the box `.end.box`, the extent that it sees; reorders them. Each box is made once: one by
+// one from the leaves below, or in a sweep where that has fewer to see.
+template <class T, class Look>
+void measure_looks(const Tree<T>& tree, const Sight<T>& sight, std::vector<Look>& looks, BoxScratch<T>& scratch) {
+  nativekit::Paced pace(1 << 18);
+  std::sort(looks.begin(), looks.end(), [&](const Look& a, const Look& b) {
+    pace.did(1);
+    return a.end.box < b.end.box;
+  });
+  double below = 0.0;  // points, of all boxes
+  auto at = looks.begin();
+  for (std::int32_t box = kNobody; at != looks.end(); ++at) {
+    if (tree.lower || at->end.box < 0) {
+      pace.did(sight.width());
+      at->write(tree, sight, sight.extent(tree, at->end.box, at->x, scratch), scratch);
+    } else if (at->end.box != box) {
+      below += tree.mass_of(box = at->end.box);
+    }
+  }
+  if (tree.lower || below == 0.0) return;
+  at = std::find_if(looks.begin(), looks.end(), [](const Look& look) { return look.end.box >= 0; });
+  const auto tell = [&](const T* lo, const T* hi) {
+    for (const std::int32_t box = at->end.box; at != looks.end() && at->end.box == box; ++at) {
+      at->write(tree, sight, sight.extent_in(lo, hi, at->x), scratch);
+    }
+  };
+  if (below > tree.total_mass()) {
+    const auto first = at;
+    BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
+      at = std::lower_bound(first, looks.end(), v,
+                            [](const Look& look, std::int32_t box) { return look.end.box < box; });
+      if (at != looks.end() && at->end.box == v) tell(lo, hi);
+    });
+    return;
+  }
+  std::vector<T> sides(static_cast<std::size_t>(2 * sight.width()));
+  while (at != looks.end()) {
+    pace.did(sight.width());
+    sight.box(tree, at->end.box, sides.data(), sides.data() + sight.width());
+    tell(sides.data(), sides.data() + sight.width());
+  }
+}
+
 // Trees that a row looks at together, from the leaves where it ends.
 template <class T>
 class TreeGroup : public Abreast<T> {
@@ -497,12 +546,6 @@ NK_INLINE void prepare_means(const Tree<T>& tree, const Sight<T>& sight, BoxScra
     means.set(v, below[0], below[1]);
   });
 }
-
-// Where a row with missing values gets (means.hpp), and how much that choice has gained.
-struct Ending {
-  std::int32_t box;
-  double gain;
-};
 
 // Follows a row from node to node to its clean box.
 template <class T>

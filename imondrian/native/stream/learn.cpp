@@ -44,7 +44,8 @@ class Judge {
   // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
   // its stretched extent, or its log spacing where the row lacks values or the forest is wide; NaN where the tree is
   // empty.
-  bool flags(const T* x, bool missing, double* seen, std::int64_t step) {
+  bool flags(const T* x, Lack lack, double* seen, std::int64_t step) {
+    const bool missing = lack != Lack::kNone;
     double extent[kTreesAbreast], away[kTreesAbreast], sum = 0.0, present = 0.0;
     if (!missing) look_across(group_, x, extent, away);
     for (int k = 0; k < group_.n_trees(); ++k) {
@@ -55,7 +56,7 @@ class Judge {
       }
       double depth = missing ? 0.0 : group_.depth(k);
       if (!missing && tree.near > 0.0) extent[k] = group_.sight(k).mixed(extent[k], away[k]);
-      if (missing) extent[k] = look_with_missing(tree, x, group_.sight(k), group_.scratch(), depth);
+      if (missing) extent[k] = look_with_missing(tree, x, lack, group_.sight(k), group_.scratch(), depth);
       seen[k * step] = extent[k];
       sum += depth;
       present += 1.0;
@@ -93,12 +94,14 @@ class GroupLearner {
     for (std::int64_t i = 0; i < n; ++i) {
       nativekit::stop_if_asked();
       const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
-      const bool missing = has_missing(x, forest_.n_features);
-      walk(x, missing);
+      const Lack lack = lack_of(x, forest_.n_features);
+      walk(x, lack != Lack::kNone);
       const double mass = weight ? weight[i] : 1.0;
-      const bool flagged = judge_ && is_flagged(x, missing, seen + i, n);
+      const bool flagged = judge_ && is_flagged(x, lack, seen + i, n);
+      double depth[kTreesAbreast];
+      if (gather_ == Gather::kDepth && lack != Lack::kNone) depths_with_missing(group_, x, lack, depth);
       for (int k = 0; k < group_.n_trees(); ++k) {
-        if (scored) depths[k * n + i] = score(k, x, missing);
+        if (scored) depths[k * n + i] = lack != Lack::kNone && gather_ == Gather::kDepth ? depth[k] : score(k, x);
         if (!keeps_next(forest_, first_ + k)) {
           skip_next(forest_, first_ + k);
           continue;
@@ -136,19 +139,20 @@ class GroupLearner {
     learn_row(changing_[k]->stream, row, leaf, amount);
   }
 
-  bool is_flagged(const T* x, bool missing, double* seen, std::int64_t step) {
+  bool is_flagged(const T* x, Lack lack, double* seen, std::int64_t step) {
     try {
-      return judge_->flags(x, missing, seen, step);
+      return judge_->flags(x, lack, seen, step);
     } catch (const std::bad_alloc&) {
       no_memory_ = true;
       return false;
     }
   }
 
-  double score(int k, const T* x, bool missing) {
+  // Of a row without missing values, or the insertion score of any.
+  double score(int k, const T* x) {
     const Tree<T>& tree = group_.tree(k);
     if (tree.empty()) return 0.0;
-    if (gather_ == Gather::kDepth) return missing ? depth_with_missing(tree, x) : group_.depth(k);
+    if (gather_ == Gather::kDepth) return group_.depth(k);
     double depth = 0.0;
     insertion_depths(tree, x, 1, &depth);
     return depth;
@@ -181,6 +185,40 @@ class GroupLearner {
   double mass_[kTreesAbreast] = {};
   std::int64_t from_[kTreesAbreast] = {};
 };
+
+// Learn one row that nobody scores: only the trees that keep it are touched.
+template <class T>
+void learn_alone(const ForestView& forest, std::int32_t row, double mass) {
+  const T* x = static_cast<const T*>(forest.points) + std::int64_t{row} * forest.width;
+  const bool missing = has_missing(x, forest.n_features);
+  RenewScratch<T> scratch;
+  std::int64_t keeping[kTreesAbreast];
+  int n = 0;
+  const auto learn = [&] {
+    Abreast<T> trees(forest, keeping, n);
+    trees.find_leaves(x, missing);
+    for (int k = 0; k < n; ++k) {
+      TreeStream<T> stream(forest, keeping[k]);
+      ScaleKeeper<T> keeper(forest, keeping[k]);
+      std::int32_t leaf = trees.leaf(k);
+      if (keeper.is_due(x)) {
+        attend_scale(keeper, x, scratch);
+        leaf = leaf_under(stream.tree(), x);
+      }
+      learn_row(stream, row, leaf, {mass, mass});
+    }
+    n = 0;
+  };
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    if (!keeps_next(forest, t)) {
+      skip_next(forest, t);
+      continue;
+    }
+    keeping[n++] = t;
+    if (n == kTreesAbreast) learn();
+  }
+  if (n > 0) learn();
+}
 
 // Column means of (trees, n): each row's values are added in the order of the trees.
 void average(const double* values, std::int64_t trees, std::int64_t n, double* out) {
@@ -262,6 +300,11 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       rows[i] = forest.free_rows[--*forest.n_free_rows];
       copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
                   forest.width);
+    }
+    if (count == 1 && !gathers && !forest.clean) {
+      learn_alone<T>(forest, rows[0], weight ? weight[begin] : 1.0);
+      *learnt = begin + count;
+      continue;
     }
     double* depths = partial.data();
     double* norms = partial.data() + (gathers ? trees * count : 0);

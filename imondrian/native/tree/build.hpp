@@ -297,7 +297,9 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
       if (c >= 0) order.push_back(c);
     }
   }
+  nativekit::Paced pace(1 << 20);
   for (std::size_t i = order.size(); i-- > 0;) {
+    pace.did(2 * width);
     const std::int64_t v = order[i];
     const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
     unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left), tree.upper_of(left),

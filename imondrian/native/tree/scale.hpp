@@ -149,7 +149,11 @@ double sorted_scale(const Rows<T>& rows, std::int64_t j, int edition, ScaleScrat
     if (value == value) pairs.emplace_back(value, rows.weight ? rows.weight[i] : 1.0);
   }
   if (pairs.empty()) return 0.0;
-  std::sort(pairs.begin(), pairs.end());
+  nativekit::Paced pace(1 << 18);
+  std::sort(pairs.begin(), pairs.end(), [&](const auto& a, const auto& b) {
+    pace.did(1);
+    return a < b;
+  });
   double total = 0.0;
   for (const auto& pair : pairs) total += pair.second;
   const auto value_at = [&](double k) {

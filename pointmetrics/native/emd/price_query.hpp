@@ -123,7 +123,19 @@ class Query {
     return kSquared ? sum : root(sum);
   }
 
-  // Rounding is monotone, so no computed value of a point inside is below that of its box.
+  // The costs of getting to 16 boxes. Rounding is monotone, so no computed value of a point inside is below them.
+  NK_INLINE Exact box_costs(const double* lower, const double* upper) const {
+    Exact sum = Exact::zero();
+    for (int a = 0; a < d_; ++a) {
+      const Exact at = Exact::of(point_[a]);
+      const Exact outside = larger(Exact::load(lower + a * kFan) - at, at - Exact::load(upper + a * kFan));
+      const Exact gap = larger(outside, Exact::zero());
+      sum = sum + gap * gap;
+    }
+    return kSquared ? sum : root(sum);
+  }
+
+  // The same of one.
   NK_INLINE double box_value(const BoxLevel& level, std::int32_t node) const {
     const std::size_t first = static_cast<std::size_t>(node / kFan) * static_cast<std::size_t>(d_) * kFan;
     double sum = 0.0;
@@ -144,10 +156,39 @@ class Query {
   float keep_, reach_ = 0.0f;
 };
 
+constexpr int kMostPending = 10 * kFan;  // 16^10 points are more than an int32 counts
+
+// What is looked at later, by its bound in float32 or float64.
+template <class Bound>
 struct Pending {
-  float bound;
+  Bound bound;
   std::int32_t level, group;
 };
+
+// Push the lanes of a group that `mask` names, the one with the least bound last.
+template <class Bound>
+NK_INLINE void push_lanes(unsigned mask, const Bound* bound, std::int32_t level, std::int32_t first,
+                          Pending<Bound>* stack, int& depth) {
+  const int bottom = depth;
+  for (; mask != 0; mask &= mask - 1) {
+    const int lane = nativekit::lowest_bit(mask);
+    int at = depth++;
+    for (; at > bottom && stack[at - 1].bound < bound[lane]; --at) stack[at] = stack[at - 1];
+    stack[at] = {bound[lane], level, first + lane};
+  }
+}
+
+// Take what the points of a group that `mask` names have to offer.
+template <class Query>
+NK_INLINE void take_points(const Query& query, unsigned mask, const double* points, const double* price,
+                           std::int32_t first, Best& best) {
+  for (; mask != 0; mask &= mask - 1) {
+    const int lane = nativekit::lowest_bit(mask);
+    const double cost = query.point_cost(points + lane);
+    const double exact = cost + price[lane];
+    if (exact < best.below() && !best.given(first + lane)) best.take(exact, cost, first + lane);
+  }
+}
 
 template <int D, bool kSquared>
 NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below,
@@ -157,13 +198,13 @@ NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, s
   const std::size_t d = static_cast<std::size_t>(tree.dimension());
   Best best(k, below, hits);
   float limit = query.limit(best.below());
-  Pending stack[10 * kFan];  // 16^10 points are more than an int32 counts
+  Pending<float> stack[kMostPending];
   int depth = 0;
   const std::int32_t top = static_cast<std::int32_t>(tree.levels().size()) - 1;
   stack[depth++] = {-std::numeric_limits<float>::infinity(), top, 0};
   alignas(64) float value[kFan];
   while (depth > 0) {
-    const Pending here = stack[--depth];
+    const Pending<float> here = stack[--depth];
     if (!(here.bound <= limit)) continue;
     if (query.close(here.bound, limit) && !(query.box_value(levels[here.level + 1], here.group) < best.below()))
       continue;
@@ -179,39 +220,73 @@ NK_INLINE void search(const PriceTree& tree, const double* point, float* ends, s
         const Exact costs = query.point_costs(points), values = costs + Exact::load(price);
         mask &= ~le_mask(Exact::of(best.below()), values);
       }
-      for (; mask != 0; mask &= mask - 1) {
-        const int lane = nativekit::lowest_bit(mask);
-        const double cost = query.point_cost(points + lane);
-        const double exact = cost + price[lane];
-        if (exact < best.below() && !best.given(first + lane)) best.take(exact, cost, first + lane);
-      }
+      take_points(query, mask, points, price, first, best);
       limit = query.limit(best.below());
       continue;
     }
     bounds.store(value);
-    const int bottom = depth;
-    for (; mask != 0; mask &= mask - 1) {
-      const int lane = nativekit::lowest_bit(mask);
-      int at = depth++;
-      for (; at > bottom && stack[at - 1].bound < value[lane]; --at) stack[at] = stack[at - 1];
-      stack[at] = {value[lane], here.level - 1, first + lane};
-    }
+    push_lanes(mask, value, here.level - 1, first, stack, depth);
   }
   best.finish();
 }
 
+// The same in float64 alone.
 template <int D, bool kSquared>
-void query(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits) {
-  if constexpr (D > 0) {
-    float ends[2 * D];
-    search<D, kSquared>(tree, point, ends, k, below, hits);
+NK_INLINE void search_exactly(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below,
+                              Hits& hits) {
+  constexpr unsigned kAll = (1u << kFan) - 1;
+  const BoxLevel* levels = tree.levels().data();
+  const Query<D, kSquared> query(tree, point, ends);
+  const std::size_t d = static_cast<std::size_t>(tree.dimension());
+  Best best(k, below, hits);
+  Pending<double> stack[kMostPending];
+  int depth = 0;
+  stack[depth++] = {-kInfinity, static_cast<std::int32_t>(tree.levels().size()) - 1, 0};
+  alignas(64) double value[kFan];
+  while (depth > 0) {
+    const Pending<double> here = stack[--depth];
+    if (!(here.bound < best.below())) continue;
+    const BoxLevel& level = levels[here.level];
+    const std::int32_t first = here.group * kFan;
+    const double* lower = &level.lower[static_cast<std::size_t>(first) * d];
+    const double* price = &level.price[static_cast<std::size_t>(first)];
+    if (here.level == 0) {
+      const Exact values = query.point_costs(lower) + Exact::load(price);
+      take_points(query, kAll & ~le_mask(Exact::of(best.below()), values), lower, price, first, best);
+      continue;
+    }
+    const double* upper = &level.upper[static_cast<std::size_t>(first) * d];
+    const Exact bounds = query.box_costs(lower, upper) + Exact::load(price);
+    bounds.store(value);
+    push_lanes(kAll & ~le_mask(Exact::of(best.below()), bounds), value, here.level - 1, first, stack, depth);
+  }
+  best.finish();
+}
+
+template <int D, bool kSquared, bool kExactly>
+NK_INLINE void search_either(const PriceTree& tree, const double* point, float* ends, std::int32_t k, double below,
+                             Hits& hits) {
+  if constexpr (kExactly) {
+    search_exactly<D, kSquared>(tree, point, ends, k, below, hits);
   } else {
-    std::vector<float> ends(2 * static_cast<std::size_t>(tree.dimension()));
-    search<D, kSquared>(tree, point, ends.data(), k, below, hits);
+    search<D, kSquared>(tree, point, ends, k, below, hits);
   }
 }
 
-constexpr Queries kQueries = {
-    {{query<2, false>, query<3, false>, query<0, false>}, {query<2, true>, query<3, true>, query<0, true>}}};
+template <int D, bool kSquared, bool kExactly>
+void query(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits) {
+  if constexpr (D > 0) {
+    float ends[2 * D];
+    search_either<D, kSquared, kExactly>(tree, point, ends, k, below, hits);
+  } else {
+    std::vector<float> ends(2 * static_cast<std::size_t>(tree.dimension()));
+    search_either<D, kSquared, kExactly>(tree, point, ends.data(), k, below, hits);
+  }
+}
+
+constexpr Queries kQueries = {{{{query<2, false, false>, query<3, false, false>, query<0, false, false>},
+                                {query<2, true, false>, query<3, true, false>, query<0, true, false>}},
+                               {{query<2, false, true>, query<3, false, true>, query<0, false, true>},
+                                {query<2, true, true>, query<3, true, true>, query<0, true, true>}}}};
 
 }  // namespace pointmetrics::emd::NK_ISA

@@ -120,8 +120,35 @@ PriceTree::PriceTree(const double* points, std::int32_t n, int d, Cost cost)
   scale_ = scale_of(levels_.back(), d, centre_.data());
   value_scale_ = cost == Cost::squared ? scale_ * scale_ : scale_;
   for (BoxLevel& level : levels_) make_rough(level);
+  telling_price_ = find_telling_price();
   const std::vector<double> zero(static_cast<std::size_t>(n), 0.0);
   set_prices(zero.data());
+}
+
+// What rounding to float32 takes from a number of size one must be small against a block of neighbours.
+double PriceTree::find_telling_price() const {
+  if (levels_.size() < 2) return kInfinity;
+  constexpr double kLost = 0x1p-20, kSmall = 0.125;
+  const BoxLevel& level = levels_[1];
+  std::vector<double> sides;
+  for (std::int32_t node = 0; node < level.n_nodes; ++node) {
+    double side = 0.0;
+    for (int a = 0; a < d_; ++a) {
+      const std::size_t at =
+          (static_cast<std::size_t>(node / kFan) * static_cast<std::size_t>(d_) + static_cast<std::size_t>(a)) * kFan +
+          static_cast<std::size_t>(node % kFan);
+      side = std::max(side, level.upper[at] - level.lower[at]);
+    }
+    sides.push_back(side * scale_);
+  }
+  const auto middle = sides.begin() + static_cast<std::ptrdiff_t>(sides.size() / 2);
+  std::nth_element(sides.begin(), middle, sides.end());
+  if (kLost > kSmall * *middle) return *middle > 0.0 ? -1.0 : kInfinity;  // of equal points there is nothing to tell
+  return kSmall * (cost_ == Cost::squared ? *middle * *middle : *middle) / kLost / value_scale_;
+}
+
+void PriceTree::note_price(double price) {
+  if (price < kInfinity) largest_price_ = std::max(largest_price_, std::abs(price));
 }
 
 void PriceTree::make_rough(BoxLevel& level) const {
@@ -151,7 +178,11 @@ void PriceTree::put_price(BoxLevel& level, std::size_t node, double price) const
 }
 
 void PriceTree::set_prices(const double* prices) {
-  for (std::size_t j = 0; j < static_cast<std::size_t>(n_); ++j) put_price(levels_[0], j, prices[j]);
+  largest_price_ = 0.0;
+  for (std::size_t j = 0; j < static_cast<std::size_t>(n_); ++j) {
+    note_price(prices[j]);
+    put_price(levels_[0], j, prices[j]);
+  }
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     const std::vector<double>& below = levels_[l - 1].price;
     for (std::int32_t node = 0; node < levels_[l].n_nodes; ++node) {
@@ -164,6 +195,7 @@ void PriceTree::set_prices(const double* prices) {
 void PriceTree::raise(std::int32_t j, double price) {
   std::size_t node = static_cast<std::size_t>(j);
   double old = levels_[0].price[node];
+  note_price(price);
   put_price(levels_[0], node, price);
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     node /= kFan;
@@ -179,6 +211,7 @@ void PriceTree::raise(std::int32_t j, double price) {
 
 void PriceTree::lower(std::int32_t j, double price) {
   std::size_t node = static_cast<std::size_t>(j);
+  note_price(price);
   put_price(levels_[0], node, price);
   for (std::size_t l = 1; l < levels_.size(); ++l) {
     node /= kFan;
@@ -189,7 +222,9 @@ void PriceTree::lower(std::int32_t j, double price) {
 
 void smallest(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits) {
   const int d = tree.dimension();
-  core().queries.of[tree.cost() == Cost::squared][d == 2 ? 0 : d == 3 ? 1 : 2](tree, point, k, below, hits);
+  core().queries.of[!tree.rough_tells()][tree.cost() == Cost::squared][d == 2   ? 0
+                                                                       : d == 3 ? 1
+                                                                                : 2](tree, point, k, below, hits);
 }
 
 void update_hits(const PriceTree& tree, const double* point, Hits& hits) {

@@ -60,6 +60,9 @@ class PriceTree {
   double price(std::int32_t j) const { return levels_[0].price[static_cast<std::size_t>(j)]; }
   const double* prices() const { return levels_[0].price.data(); }
   const std::vector<BoxLevel>& levels() const { return levels_; }
+  // Whether float32 tells neighbours apart. Beside points or prices that are far away it does not: then all that lies
+  // near passes its tests, and those of float64 are faster.
+  bool rough_tells() const { return largest_price_ <= telling_price_; }
 
   // Raising keeps every stored minimum a valid bound; it is tightened where this column was the minimum.
   void raise(std::int32_t j, double price);
@@ -68,12 +71,15 @@ class PriceTree {
 
  private:
   void make_rough(BoxLevel& level) const;
+  double find_telling_price() const;
+  void note_price(double price);
   void put_price(BoxLevel& level, std::size_t node, double price) const;
 
   std::int32_t n_;
   int d_;
   Cost cost_;
   double scale_ = 1.0, value_scale_ = 1.0;
+  double largest_price_ = 0.0, telling_price_ = kInfinity;  // magnitudes; up to which float32 tells neighbours apart
   std::vector<double> centre_;
   std::vector<BoxLevel> levels_;
 };
@@ -95,7 +101,7 @@ struct Hits {
 // smallest(), as compiled for one instruction set.
 struct Queries {
   using Query = void (*)(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits);
-  Query of[2][3];  // [squared][2, 3 or any number of axes]
+  Query of[2][2][3];  // [in float64 alone][squared][2, 3 or any number of axes]
 };
 
 void smallest(const PriceTree& tree, const double* point, std::int32_t k, double below, Hits& hits);

@@ -39,13 +39,34 @@ Bounds bounds_from_lists(State& state) {
 
 namespace {
 
+std::int32_t count_free(const State& state) {
+  return static_cast<std::int32_t>(std::count(state.column_of.begin(), state.column_of.end(), kFree));
+}
+
+// Free what is not at its best, and match by bids what bids can. Clusters far apart leave most rows free: what they
+// cost each other differs by far less than epsilon. Bidding goes on with smaller steps then: each path would cross all
+// ties.
+void settle(State& state, double epsilon) {
+  constexpr int kMostRounds = 12;
+  for (int round = 0;; ++round) {
+    state.free_unhappy(0.0);
+    reduce_rows(state, 4LL * state.n);
+    if (round == kMostRounds || state.tree.rough_tells() || count_free(state) <= state.n / 4) return;
+    epsilon /= 16.0;
+    auction(state, epsilon, 12LL * state.n);
+  }
+}
+
 // Exact complementary slackness, then augmentation. Rounding may leave a row off its best; such
 // rows are matched anew, a bounded number of times.
-Bounds finish(State& state, int n_threads) {
+Bounds finish(State& state, double epsilon, int n_threads) {
   Bounds bounds;
   for (int attempt = 0; attempt < 3; ++attempt) {
-    state.free_unhappy(0.0);
-    if (attempt == 0) reduce_rows(state, 4LL * state.n);
+    if (attempt == 0) {
+      settle(state, epsilon);
+    } else {
+      state.free_unhappy(0.0);
+    }
     augment_all(state);
     bounds = certificate(state, n_threads);
     if (bounds.upper - bounds.lower <= bounds.rounding) break;
@@ -67,8 +88,9 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
   State state(sorted[0].data(), n, sorted[1].data(), n, job.d, job.cost);
   state.tree.set_prices(coarse_prices(sorted[0].data(), sorted[1].data(), n, job.d, job.cost, n_threads).data());
   state.fill_all(n_threads);
-  const bool early = run_auctions(state, kFineSchedule, typical_spread(state), job.tol);
-  const Bounds bounds = early ? bounds_from_lists(state) : finish(state, n_threads);
+  const double spread = typical_spread(state);
+  const bool early = run_auctions(state, kFineSchedule, spread, job.tol);
+  const Bounds bounds = early ? bounds_from_lists(state) : finish(state, kFineSchedule.last * spread, n_threads);
   const double gap = bounds.upper - bounds.lower;
   job.upper[pair] = bounds.upper;
   job.lower[pair] = bounds.lower;

@@ -249,3 +249,25 @@ def test_the_order_of_rows_means_nothing_to_fit(X):
     forward = IsolationMondrianForest(**SMALL).fit(X)
     backward = IsolationMondrianForest(**SMALL).fit(X[::-1])
     assert_array_equal(forward.score_samples(X), backward.score_samples(X))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_points_learnt_alone_are_learnt_as_in_a_block(memory, dtype):
+    """One point that nobody scores goes its own way through the core, to the trees that keep it only."""
+    rng = np.random.default_rng(memory)
+    X = (rng.normal(size=(260, 4)) * (1 + np.arange(260)[:, None] // 90)).astype(dtype)
+    X[::5] = X[0]
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[[7, 90]] = np.nan
+    X[:30, 3] = 2.0  # constant at first
+    weight = rng.integers(1, 3, 260).astype(float) if memory == UNBOUNDED else None
+    points = None if memory == UNBOUNDED else 24
+    alone, together = (Forest.for_stream(4, dtype, states(2, 21), memory, points, 0.05, scaled=True) for _ in range(2))
+    for i, x in enumerate(X):
+        alone.learn(x[None], None if weight is None else weight[i : i + 1])
+    together.learn(X, weight)
+    for forest in (alone, together):
+        forest.check()
+    assert_same_forest(alone, together)
+    assert_array_equal(alone.scores(X, "depth"), together.scores(X, "depth"))

@@ -36,7 +36,7 @@ def test_forests_with_and_without_boxes_agree_to_the_bit(make, d):
     assert "lower" not in bare.columns and "lower" in boxed.columns
     for name in ("recent", "clean", "leaf_clean"):
         assert_array_equal(bare.columns[name], boxed.columns[name])
-    for rows in (Q, Q[:30]):
+    for rows in (Q, Q[:30], Q[:8], Q[:7], Q[:1], Q[1:9]):
         assert_array_equal(bare.depths(rows, "spacing")[0], boxed.depths(rows, "spacing")[0])
     for found, expected in zip(bare.explain(Q[:20], "spacing"), boxed.explain(Q[:20], "spacing"), strict=True):
         assert_array_equal(found, expected)

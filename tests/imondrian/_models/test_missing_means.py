@@ -10,7 +10,7 @@ from cases.forest_cases import states
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import forest_reference as slow
 
-from imondrian import IsolationMondrianForest
+from imondrian import IsolationMondrianForest, _core
 from imondrian._forest.forest import RESERVOIR, SLIDING, UNBOUNDED, Forest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -110,6 +110,54 @@ def test_units_change_nothing():
         forest = IsolationMondrianForest(40, score=score, random_state=0)
         expected = forest.fit(X).score_samples(Q)
         assert_allclose(forest.fit(X * unit).score_samples(Q * unit), expected, rtol=1e-9)
+
+
+# -- trees side by side, and rows without any value --------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_trees", [1, 7, 8, 13])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_trees_side_by_side_and_alone_agree(n_trees, share):
+    X, Q = holed(90, 4, share=0.2), holed(12, 4, share=share, seed=n_trees)
+    X[40:60] = X[0]  # a leaf of some mass
+    forest = Forest.build(X, None, states(3, n_trees), 64, scaled=True)
+    expected = [np.mean([slow.leaf_depth(forest.columns, t, x) for t in range(n_trees)]) for x in Q]
+    for _ in range(2):  # means are found, then known
+        assert_allclose([forest.depths(x[None], "depth")[0][0] for x in Q], expected, rtol=1e-12)
+    assert_allclose(forest.depths(Q, "depth")[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("width", [1, 2, 40])
+def test_what_a_tree_keeps_of_a_row_without_values_is_found_anew_after_every_change(score, width):
+    """Windows of one and two points have no and one node; a full tree has no slot to spare but one."""
+    rng = np.random.default_rng(width)
+    forest = Forest.for_stream(3, np.float64, states(1, 11), SLIDING, width, 0.0, scaled=True, spaced=True)
+    nothing = np.full((1, 3), np.nan)
+    for step in range(4 * width + 12):
+        x = rng.normal(size=(1, 3)) * (1 + step % 3)
+        forest.learn(x if step % 3 else nothing, score=score if step % 2 else None)
+        expected = copy.deepcopy(forest).depths(nothing, score)
+        assert forest.depths(nothing, score) == expected
+        assert forest.learn(nothing, score=score) is not None
+    forest.check()
+
+
+def test_rows_without_values_are_asked_for_once_between_two_changes(monkeypatch):
+    asked = []
+    score = _core.score
+    monkeypatch.setattr(_core, "score", lambda view, X, *rest: asked.append(len(X)) or score(view, X, *rest))
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    forest = IsolationMondrianForest(10, random_state=0, window=64, score="insertion").partial_fit(X)
+    nothing = np.full((50, 3), np.nan)
+    expected = forest.score_samples(nothing)
+    forest.score_samples(nothing), forest.score_samples(nothing[:1])
+    assert asked == [1] and np.ptp(expected) == 0
+    forest.partial_fit(X[:1])
+    asked.clear()
+    assert forest.score_samples(nothing)[0] != expected[0]
+    assert forest.score_samples(np.vstack([nothing, X[:2]]))[0] == forest.score_samples(nothing[:1])[0]
+    assert asked == [1, 2]
 
 
 # -- bytes -----------------------------------------------------------------------------------------------

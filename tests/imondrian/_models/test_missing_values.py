@@ -1,5 +1,6 @@
 """Missing values: what they mean in building, inserting and scoring, in both public classes."""
 
+import copy
 import math
 
 import numpy as np
@@ -235,7 +236,12 @@ def test_rows_without_any_value_are_scored_once(score, monkeypatch):
     asked, real = [], _core.score
     monkeypatch.setattr(_core, "score", lambda view, rows, *rest: asked.append(len(rows)) or real(view, rows, *rest))
     assert_array_equal(forest.depths(X, score)[0], one_by_one)
-    assert asked == [len(X) - int(np.isnan(X).all(axis=1).sum()) + 1]
+    n_told = len(X) - int(np.isnan(X).all(axis=1).sum())
+    assert asked == [n_told]  # nothing has changed since it was asked for one
+    asked.clear()
+    fresh = copy.deepcopy(forest)
+    assert_array_equal(fresh.depths(X, score)[0], one_by_one)
+    assert sorted(asked) == [1, n_told]
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -9,6 +9,7 @@ import river.checks
 from reference import incident_reference
 from river import anomaly, base, datasets, drift, linear_model, preprocessing
 
+from imondrian._conformal.alarm_rule import USUAL_SCORES, AlarmRule
 from imondrian.river import AlarmFilter, DriftMonitor, OnlineIsolationMondrianForest
 
 
@@ -318,6 +319,18 @@ def test_long_bursts_are_told_for_the_most_part():
     scores = OnlineIsolationMondrianForest(50, seed=1).score_learn_many(X)
     filtered = AlarmFilter(OnlineIsolationMondrianForest(50, seed=1), rate=0.01)
     assert np.array(filtered._rule.judge(scores[32:].tolist()))[is_burst[32:]].mean() >= 0.8
+
+
+def test_a_window_that_a_burst_fills_takes_it_for_usual():
+    """Fifteen points are a quarter of 64: what is silent there is the score, while thinned trees miss nothing."""
+    X, is_burst = with_bursts(0, (15, 16), 8.0)
+    told = {}
+    for window in (64, "thinned"):
+        scores = OnlineIsolationMondrianForest(24, window=window, seed=0).score_learn_many(X)[32:]
+        rule = AlarmRule(0.01, usual=USUAL_SCORES["depth"])
+        told[window] = np.array(rule.judge(scores.tolist()))[is_burst[32:]].reshape(3, 15)
+    assert told["thinned"].all()
+    assert told[64][:, :7].all() and not told[64][:, 7:].all()
 
 
 def test_what_is_usual_is_known_behind_wrappers():

@@ -6,6 +6,7 @@ from emd_oracles import FAMILIES, cost_matrix, exact_assignment, exact_transport
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import linear_sum_assignment
 
 import pointmetrics as pm
 from pointmetrics import _core
@@ -239,3 +240,22 @@ def test_exact_where_float32_ends(where, level, cost):
     check_certificate(x, y, result, cost)
     assert result.converged
     assert result.value == pytest.approx(exact_assignment(x, y, cost), rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("shares", [(0.9, 0.1), (0.9, 0.9)])
+@pytest.mark.parametrize("gap", [10.0, 1e4, 1e6])
+@pytest.mark.parametrize("d", [2, 3, 5])
+def test_clusters_far_apart_are_matched_to_the_last_neighbour(d, gap, shares, cost):
+    """What must cross the gap puts prices on one side that float32 can not tell apart."""
+    rng = np.random.default_rng(d)
+    x, y = rng.normal(size=(2, 150, d))
+    for cloud, share in zip((x, y), shares, strict=True):
+        cloud[round(150 * share) :, 0] += gap
+    result = details(x, y, cost=cost)
+    costs = cost_matrix(x, y, cost)
+    pairs = (result.assignment, linear_sum_assignment(costs)[1])
+    crossing = [int(np.sum((x[:, 0] > gap / 2) != (y[p, 0] > gap / 2))) for p in pairs]
+    assert crossing[0] == crossing[1] == (120 if shares[1] == 0.1 else 0)
+    assert costs[np.arange(150), pairs[0]].sum() <= costs[np.arange(150), pairs[1]].sum() * (1 + 1e-14)
+    assert result.converged
