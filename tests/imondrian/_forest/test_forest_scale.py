@@ -120,7 +120,7 @@ def test_a_forest_of_an_earlier_version_keeps_its_units(memory):
     old._renew_view()
     state = old.__getstate__()
     state["version"] = 3
-    del state["edition"]
+    state.pop("edition", None)
     loaded = Forest.__new__(Forest)
     loaded.__setstate__(state)
     for forest, rates in ((loaded, standard_deviation_rates), (stream_forest(300, 6), robust_rates)):

@@ -85,7 +85,7 @@ def test_wide_forests_of_earlier_versions_go_on_as_they_were(fill):
     forest = Forest.for_stream(80, np.float64, states(0, 6), SLIDING, 60, 0.0, scaled=True, spaced=True)
     state = forest.__getstate__()
     state["version"] = 3
-    del state["edition"]
+    state.pop("edition", None)
     state["columns"]["bag"] = np.full((6, 5), -1, np.int32)
     state["columns"]["bag"][1::2] = [[7, 1, 3, 79, 20]] * 3
     old = Forest.__new__(Forest)
