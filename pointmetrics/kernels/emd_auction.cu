@@ -196,7 +196,7 @@ struct Tally {
   unsigned highest_price;
   u64 cost, slack, n_scans;
   i64 n_rounds, n_phases;
-  int n_alone;  // rounds that one warp has just gone on by itself
+  int n_alone, n_left;  // rounds that one warp has just gone on by itself, and bidders then
 };
 
 // The price and the bidder of row i's bid for its best column, as one word.
@@ -217,7 +217,7 @@ __device__ void bid(const Market& m, int k, int i, const Best& best, float epsil
 
 // Rounds of one bidder, by one warp: *queue is who bids, and in the end who would bid next. Stops where nobody is
 // left, the list of who bids is to be filled, or `most` rounds are done.
-__device__ void bid_alone(const Market& m, int* queue, int most, float epsilon, Tally* tally, int now) {
+__device__ void bid_alone(const Market& m, int* queue, int most, float epsilon, Tally* tally) {
   int i = *queue, n_rounds = 0;
   for (; i != FREE && n_rounds < most; ++n_rounds) {
     const Best best = peek(m, i);
@@ -237,7 +237,7 @@ __device__ void bid_alone(const Market& m, int* queue, int most, float epsilon, 
   }
   if (lane_id() == 0) {
     *queue = i;
-    tally->n_queued[now] = i != FREE;
+    tally->n_left = i != FREE;
     tally->n_rounds += n_rounds;
     tally->n_alone = n_rounds;
   }
@@ -400,13 +400,13 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
         if (is_first && n_bids <= static_cast<i64>(FIRST_BIDS) * n) {
           most = min(most, static_cast<i64>(FIRST_BIDS) * n + 1 - n_bids);
         }
-        __syncthreads();  // all know n_free before it is written anew
-        if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally, now);
+        if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally);
         __syncthreads();
         n_bids += tally.n_alone, n_rounds += tally.n_alone;
         if (tally.n_alone > 0) {
-          n_free = tally.n_queued[now];
-          __syncthreads();  // before it is written anew
+          n_free = tally.n_left;
+          if (me == 0) tally.n_queued[now] = n_free;
+          __syncthreads();  // before they are written anew
           continue;
         }
       }

@@ -36,7 +36,7 @@ _ENTRY = re.compile(r'extern "C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)
 
 
 def _run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False, **options)
 
 
 def sanitizer_flags(sanitizer: str) -> list[str]:

@@ -10,7 +10,7 @@ DRIVERS = {"imondrian": "forest_driver", "pointmetrics": "points_driver"}
 FLAGS = ["-std=c++17", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
 
-def run(command, timeout=300, **options):
+def run(command, timeout=1200, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
 
 

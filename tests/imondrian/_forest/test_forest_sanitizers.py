@@ -19,7 +19,7 @@ OPTIONS = {
 }
 
 
-def run(command, timeout=300, **options):
+def run(command, timeout=1200, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
 
 
