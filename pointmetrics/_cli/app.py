@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imondrian._kit.grouped_help import GroupedCommand
 from pointmetrics import __version__, sets
@@ -204,6 +205,19 @@ _COMPARE_GROUPS = {
     "Folders": ["--strict", "--sort-by"],
     "Output": ["--format", "--output", "--html", "--report-points", "--quiet"],
 }
+_NO_PRESETS = (
+    "--metric",
+    "--alpha",
+    "--n-lambda",
+    "--emd",
+    "--emd-max-points",
+    "--to-mesh",
+    "--normalise",
+    "--sort-by",
+    "--html",
+    "--report-points",
+)
+_OF_PRESETS = {"--threshold": "tanks-and-temples", "--peak": "mpeg-ctc", "--references": "pcn-kitti"}
 _SETS_GROUPS = {
     "Metrics": ["--metric", "--normalisation", "--confidence", "--bootstrap"],
     "Clouds": _CLOUDS,
@@ -308,16 +322,7 @@ def _compare(
     """
     options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
     if preset is not None:
-        given = {
-            "--metric": metrics,
-            "--emd": emd,
-            "--to-mesh": to_mesh,
-            "--html": settings["html"],
-            "--sort-by": settings["sort_by"],
-            "--normalise": settings["normalise"] != "none",
-        }
         return _fill_table(
-            given,
             thresholds,
             preset=preset,
             peak=peak,
@@ -325,6 +330,8 @@ def _compare(
             options=options,
             **{name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")},
         )
+    for name in sorted(_OF_PRESETS.keys() & _given() - {"--threshold"}):
+        raise click.UsageError(f"{name} is for --preset {_OF_PRESETS[name]}: give that, or leave {name} out")
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
     names = [
         *(named or measure.DEFAULTS),
@@ -338,13 +345,28 @@ def _compare(
     return compare.run(compare.Settings(metrics=chosen, thresholds=thresholds, options=options, **settings))
 
 
-def _fill_table(given: dict[str, Any], thresholds: tuple[float, ...], **settings: Any) -> int:
-    clash = [name for name, value in given.items() if value]
+def _given() -> set[str]:
+    """Return the options that the command line holds."""
+    context = click.get_current_context()
+    return {
+        next(name for name in option.opts if name.startswith("--"))
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    }
+
+
+def _fill_table(thresholds: tuple[float, ...], preset: str, **settings: Any) -> int:
+    given = _given()
+    clash = [name for name in _NO_PRESETS if name in given]
     if clash:
         raise click.UsageError(f"--preset says which columns there are: leave {', '.join(clash)} out")
     if len(thresholds) != 1:
         raise click.UsageError(f"--preset takes one --threshold, got {len(thresholds)}")
-    return presets.run(presets.Settings(threshold=thresholds[0], **settings))
+    for name, of in _OF_PRESETS.items():
+        if name in given and of != preset:
+            raise click.UsageError(f"--preset {preset} has no use for {name}, which is for {of}: leave it out")
+    return presets.run(presets.Settings(preset=preset, threshold=thresholds[0], **settings))
 
 
 @app.command(

@@ -199,7 +199,7 @@ def _lay_out(
     preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings, rich: bool
 ) -> str:
     titles = [column.title for column in preset.columns]
-    categories = _categories(preset, rows)
+    categories = _categories(preset, rows) if settings.a.is_dir() else {}
     if settings.layout == "json":
         return output.to_json(
             {

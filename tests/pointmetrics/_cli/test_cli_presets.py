@@ -18,6 +18,7 @@ from pointmetrics import cli
 
 SQUARE = "v 0 0 0\nv 2 0 0\nv 2 2 0\nv 0 2 0\nf 1 2 3 4\n"
 NAMES = ["f1", "f2", "f10"]
+OWN = [("--threshold", "0.02"), ("--peak", "255"), ("--references", ".")]
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def table(capsys, *arguments):
 
 @pytest.mark.parametrize("name", ["pcn", "pointr", "mpeg-ctc", "dtu", "tanks-and-temples"])
 def test_a_table_holds_the_means_of_its_pairs(capsys, folders, name):
-    found = table(capsys, *folders, "--preset", name, "--peak", 7, "-t", 0.2)
+    of_its_own = {"mpeg-ctc": ["--peak", 7], "tanks-and-temples": ["-t", 0.2]}.get(name, [])
+    found = table(capsys, *folders, "--preset", name, *of_its_own)
     pairs = [pm.measure_preset(name, x, y, peak=7.0, threshold=0.2) for x, y in zip(*map(load, folders), strict=True)]
     assert [column["title"] for column in found["columns"]] == list(pairs[0]) == list(found["values"])
     for title, value in found["values"].items():
@@ -183,6 +185,13 @@ def test_folders_are_categories(capsys, tmp_path, name):
     assert table(capsys, *folders, "--preset", "tanks-and-temples", "-t", 0.2)["categories"] == {}
 
 
+@pytest.mark.parametrize("name", [name for name, preset in pm.presets().items() if preset.per_category])
+def test_two_files_are_no_category(capsys, folders, name):
+    pair = folders[0] / "f1.npy", folders[1] / "f2.npy"
+    assert table(capsys, *pair, "--preset", name)["categories"] == {}
+    assert "category" not in run(capsys, *pair, "--preset", name, "-q").out.splitlines()[4]
+
+
 def test_means_over_truths_with_and_without_a_mesh_are_told_of(capsys, folders):
     predictions, truths = folders
     for name in NAMES:
@@ -234,6 +243,12 @@ def test_a_bad_pair_is_left_out_and_told(capsys, folders):
         (["--preset", "pcn", "--emd", "--sort-by", "dcd"], "leave --emd, --sort-by out"),
         (["--preset", "pcn", "--normalise", "shape-box"], "leave --normalise out"),
         (["--preset", "dtu", "-t", "1", "-t", "2"], "--preset takes one --threshold, got 2"),
+        (["--preset", "pcn", "--alpha", "1000", "--n-lambda", "1"], "leave --alpha, --n-lambda out"),
+        (["--preset", "dtu", "--emd-max-points", "9", "--report-points", "100"], "leave --emd-max-points, --report-"),
+        *((["--preset", "pcn", option, value], f"--preset pcn has no use for {option}") for option, value in OWN),
+        (["--preset", "mpeg-ctc", "-t", "0.01"], "--threshold, which is for tanks-and-temples"),
+        (["--peak", "255"], "--peak is for --preset mpeg-ctc"),
+        (["--references", "."], "--references is for --preset pcn-kitti"),
     ],
 )
 def test_options_that_clash_are_refused(capsys, folders, options, message):
