@@ -83,6 +83,9 @@ def test_tanks_and_temples_is_an_f_score_of_voxels(voxel):
     [
         (lambda x: pm.voxel_downsample(x, 0), "size must be above 0"),
         (lambda x: pm.voxel_downsample(x, 1e-30), "size must be larger for the extent of x"),
+        (lambda x: pm.tanks_and_temples(x[:1], x, 1e-30), "threshold must be larger for the extent of y"),
+        (lambda x: pm.tanks_and_temples(x, x, 1, voxel=1e-30), "voxel must be larger for the extent of x"),
+        (lambda x: pm.tanks_and_temples(x, x, 1, voxel=0), "voxel must be above 0"),
         (lambda x: pm.thin_points(x, 0), "spacing must be above 0"),
         (lambda x: pm.thin_points(x[None], 1), "x must be one cloud"),
         (lambda x: pm.accuracy_completeness(x, x + 9, max_distance=1), "max_distance leaves no distance from x to y"),
