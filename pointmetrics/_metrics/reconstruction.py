@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .f_score import FScore, f_score
 from .neighbors import find
+from .sampling import some_balls
 
-_BALLS_AT_A_TIME = 1 << 17
+_FEWEST_AT_A_TIME, _MOST_AT_A_TIME = 1 << 12, 1 << 17  # balls
 _STATISTICS = ("mean", "median")
 
 
@@ -94,6 +94,7 @@ def thin_points(x: Any, spacing: float, *, seed: int | None = None, n_threads: i
     Notes
     -----
     Each point in its turn stays if none that stayed is within ``spacing``: all points left out have one that stayed.
+    O(n) memory, also where many points are within ``spacing`` of each other.
 
     Examples
     --------
@@ -106,18 +107,18 @@ def thin_points(x: Any, spacing: float, *, seed: int | None = None, n_threads: i
     threads = thread_count(n_threads)
     turn = np.arange(len(points)) if seed is None else np.random.default_rng(seed).permutation(len(points))
     points = np.ascontiguousarray(points[turn])
-    left_out = np.zeros(len(points), dtype=bool)
     stayed: list[int] = []
-    for first in range(0, len(points), _BALLS_AT_A_TIME):
-        rows = first + np.flatnonzero(~left_out[first : first + _BALLS_AT_A_TIME])
-        if len(rows) == 0:
-            continue
-        index, offsets = CPU.balls(points[first:], points[rows], np.full(len(rows), spacing**2), threads)
-        bounds = offsets.tolist()
-        for at, row in enumerate(rows.tolist()):
-            if not left_out[row]:
+    waiting, width = np.arange(len(points)), _FEWEST_AT_A_TIME
+    while len(waiting):
+        rest = points[waiting]
+        centres = rest[:width]
+        taken, index, offsets = some_balls(rest, centres, np.full(len(centres), spacing**2), threads)
+        left_out, bounds = np.zeros(len(rest), dtype=bool), offsets.tolist()
+        for at, row in enumerate(waiting[:taken].tolist()):
+            if not left_out[at]:
                 stayed.append(row)
-                left_out[first + index[bounds[at] : bounds[at + 1]]] = True
+                left_out[index[bounds[at] : bounds[at + 1]]] = True  # itself, too
+        waiting, width = waiting[~left_out], min(2 * taken, _MOST_AT_A_TIME)
     return give(np.sort(turn[np.array(stayed)]))
 
 
