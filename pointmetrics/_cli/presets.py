@@ -46,6 +46,7 @@ class _Row:
     name: str
     values: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
+    hint: str | None = None  # of what was done otherwise than the preset's notes say
 
 
 def run(settings: Settings) -> int:
@@ -77,6 +78,9 @@ def run(settings: Settings) -> int:
     output.write(_lay_out(preset, values, rows, counted, settings, rich), settings.output)
     if preset.name == "pu-gan":
         _tell_mixed(rows, settings.quiet)
+    for row in rows:
+        if row.hint is not None:
+            terminal.note(row.hint, settings.quiet)
     failed = [row for row in rows if row.error is not None]
     for row in failed:
         terminal.note(f"{row.name}: {row.error}")
@@ -90,7 +94,7 @@ def _pairs(preset: Preset, settings: Settings) -> list[_Row]:
     with terminal.progress(preset.name, "pairs", settings.quiet or not matched.folders) as report:
         for name, a, b in matched.pairs:
             try:
-                rows.append(_Row(name, _measure(name, a, b, settings)))
+                rows.append(_measure(name, a, b, settings))
             except MemoryError:
                 rows.append(_Row(name, error="there is not enough memory; --max-points N takes a random subset"))
             except (Failure, ValueError, TypeError) as problem:
@@ -99,23 +103,33 @@ def _pairs(preset: Preset, settings: Settings) -> list[_Row]:
     return rows
 
 
-def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float | None]:
+def _measure(name: str, a: Path, b: Path, settings: Settings) -> _Row:
     clouds.check_memory(a, b, settings.options)
     x, y = (clouds.read_cloud(path, settings.options, name, side) for side, path in enumerate((a, b)))
     mesh = None if y.mesh is None else (y.mesh.vertices, y.mesh.faces)
     wanted = settings.preset == "mpeg-ctc" and settings.options.sample_mesh is None
     normals = io.read_normals(b) if wanted else None
-    whole = normals is not None and len(normals) == len(y.points)  # nothing was left out
-    return measure_preset(
+    fault = None if normals is None else _fault_of(normals, len(y.points))
+    values = measure_preset(
         settings.preset,
         x.points,
         y.points,
         mesh=mesh,
-        normals=(None, normals) if whole else None,
+        normals=None if normals is None or fault else (None, normals),
         peak=settings.peak,
         threshold=settings.threshold,
         n_threads=settings.jobs,
     )
+    return _Row(name, values, hint=fault and f"{b}: {fault}: those of 16 neighbours are taken for D2")
+
+
+def _fault_of(normals: np.ndarray, n: int) -> str | None:
+    """Tell why the normals of a file cannot be those of its n points."""
+    if len(normals) != n:
+        return "its normals are of more points than were taken"
+    if not np.isfinite(normals).all():
+        return "its normals are not all finite"
+    return None if normals.any() else "its normals are all 0"
 
 
 def _whole_folders(settings: Settings) -> dict[str, float | None]:

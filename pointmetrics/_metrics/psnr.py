@@ -259,6 +259,9 @@ def _read_with_normals(x: Any, y: Any, normals: Any, k: int, lengths: Any) -> tu
         None if x_normals is None else read_vectors(x_normals, pair.x, "x_normals"),
         None if y_normals is None else read_vectors(y_normals, pair.y, "y_normals"),
     )
+    for name, vectors in zip(("x_normals", "y_normals"), given, strict=True):
+        if vectors is not None and not bool(vectors.any()):
+            raise ValueError(f"{name} must not all be 0, which would make every error 0; None stands for missing ones")
     return pair, _Normals(*given, k)
 
 

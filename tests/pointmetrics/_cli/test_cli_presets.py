@@ -158,8 +158,22 @@ def test_normals_of_the_original_are_those_of_its_file(capsys, tmp_path, binary)
     found = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc")["values"]
     expected = pm.psnr_d2(x.astype(float), y.astype(float), peak=1023, normals=(None, normals))
     np.testing.assert_allclose(found["D2 PSNR"], expected, rtol=1e-12)
-    few = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)["values"]
-    assert np.isfinite(few["D2 PSNR"])
+    shown = run(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)
+    assert "y.ply: its normals are of more points than were taken: those of 16 neighbours" in shown.err
+
+
+@pytest.mark.parametrize("value, fault", [(0.0, "its normals are all 0"), (np.nan, "its normals are not all finite")])
+def test_normals_that_say_nothing_are_estimated_and_told_of(capsys, tmp_path, value, fault):
+    x, y = np.random.default_rng(4).random((2, 60, 3))
+    np.save(tmp_path / "x.npy", x)
+    names = "".join(f"property double {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    rows = np.column_stack([y, np.full((60, 3), value)]).astype("<f8")
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex 60\n{names}end_header\n"
+    (tmp_path / "y.ply").write_bytes(head.encode() + rows.tobytes())
+    shown = run(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "-f", "json")
+    assert fault in shown.err
+    found = json.loads(shown.out)["values"]["D2 PSNR"]
+    np.testing.assert_allclose(found, pm.psnr_d2(x, y, peak=1023), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["pcn", "pointr"])

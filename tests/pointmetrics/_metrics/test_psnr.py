@@ -134,6 +134,8 @@ def test_tensors_stay_tensors():
         ({"peak": 1, "duplicates": "average"}, ValueError, "duplicates must be one of drop, keep"),
         ({"peak": 1, "normals": np.ones((4, 3))}, TypeError, "normals must be a tuple"),
         ({"peak": 1, "normals": (np.ones((3, 3)), None)}, ValueError, "x_normals must have shape"),
+        ({"peak": 1, "normals": (np.zeros((4, 3)), None)}, ValueError, "x_normals must not all be 0"),
+        ({"peak": 1, "normals": (None, np.zeros((4, 3)))}, ValueError, "y_normals must not all be 0"),
         ({"peak": 1, "k": 2}, ValueError, "k must be between 3"),
     ],
 )
