@@ -11,6 +11,7 @@ from pointmetrics._clouds.arrays import read_clouds, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .sampling import check_count
+from .tree import query
 
 _NEIGHBORS_AT_A_TIME = 1 << 20
 
@@ -73,7 +74,7 @@ def of_cloud(points: np.ndarray, k: int, n_threads: int) -> np.ndarray:
     step = max(1, _NEIGHBORS_AT_A_TIME // k)
     for first in range(0, len(points), step):
         part = slice(first, first + step)
-        _, near = tree.query(wide[part], k=k, workers=n_threads)
+        _, near = query(tree, wide[part], np.arange(1, k + 1), n_threads)
         gaps = wide[near] - wide[part, None]
         gaps -= gaps.mean(axis=1, keepdims=True)
         normals[part] = np.linalg.eigh(gaps.transpose(0, 2, 1) @ gaps)[1][:, :, 0]

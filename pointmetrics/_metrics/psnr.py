@@ -14,6 +14,7 @@ from pointmetrics._clouds.libraries import on_callers_device
 
 from . import distortion as _distortion
 from .sampling import check_count
+from .tree import query
 
 PEAKS = ("nearest-neighbor", "box-side", "box-diagonal")
 _SYMMETRIC = ("max", "mean")
@@ -321,7 +322,7 @@ def _peak(y: _distortion.Side, settings: _Settings) -> float:
 
         points = (y.distinct() if settings.duplicates == "drop" else y).points
         points = y.backend.download(points).astype(np.float64)
-        near = cKDTree(points).query(points, k=[2], workers=settings.n_threads)[0]
+        near = query(cKDTree(points), points, [2], settings.n_threads)[0]
         peak = float(near.max()) if len(points) > 1 else 0.0
     else:
         sides = y.backend.download(y.points.max(axis=0) - y.points.min(axis=0)).astype(np.float64)

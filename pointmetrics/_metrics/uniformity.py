@@ -14,6 +14,7 @@ from pointmetrics._clouds.arrays import check_number, check_numbers, read_clouds
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .sampling import check_count
+from .tree import query
 
 PERCENTAGES = (0.004, 0.006, 0.008, 0.010, 0.012)
 _CONVENTIONS = ("pu-gan", "pu-gan-paper")
@@ -160,7 +161,7 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, options: _Opt
     n, paper = len(points), options.paper
     seeds = CPU.farthest(points, np.array([0, n]), min(options.n_seeds, n), 0, options.n_threads)[0]
     radii = np.sqrt(shares * area / math.pi)
-    _, near = cKDTree(points).query(points, k=np.arange(1, min(_NEIGHBORS, n) + 1), workers=options.n_threads)
+    _, near = query(cKDTree(points), points, np.arange(1, min(_NEIGHBORS, n) + 1), options.n_threads)
     ideal = 2 * math.pi / (math.sqrt(3) if paper else 1.732)
     task = points, near, seeds, radii, ideal, options.n_threads
     sizes, clutter = _core.disks(*task)
