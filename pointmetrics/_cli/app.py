@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imondrian._kit.grouped_help import ExampleGroup, GroupedCommand
 from pointmetrics import __version__, sets
@@ -219,6 +220,19 @@ _COMPARE_GROUPS = {
     "Folders": ["--strict", "--sort-by"],
     "Output": ["--format", "--scale", "--output", "--html", "--report-points", "--quiet"],
 }
+_NO_PRESETS = (
+    "--metric",
+    "--alpha",
+    "--n-lambda",
+    "--emd",
+    "--emd-max-points",
+    "--to-mesh",
+    "--normalise",
+    "--sort-by",
+    "--html",
+    "--report-points",
+)
+_OF_PRESETS = {"--threshold": "tanks-and-temples", "--peak": "mpeg-ctc", "--references": "pcn-kitti"}
 _SETS_GROUPS = {
     "Metrics": ["--metric", "--normalisation", "--confidence", "--bootstrap"],
     "Clouds": _CLOUDS,
@@ -343,16 +357,7 @@ def _compare(
     scales = settings.pop("scales")
     settings["a"] = next(iter(folders.values()))
     if preset is not None:
-        given = {
-            "--metric": metrics,
-            "--emd": emd,
-            "--to-mesh": to_mesh,
-            "--html": settings["html"],
-            "--sort-by": settings["sort_by"],
-            "--normalise": settings["normalise"] != "none",
-        }
         filled = _preset_settings(
-            given,
             thresholds,
             preset=preset,
             peak=peak,
@@ -361,6 +366,8 @@ def _compare(
             **{name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")},
         )
         return methods.run(filled, folders, scales) if several else presets.run(filled)
+    for name in sorted(_OF_PRESETS.keys() & _given() - {"--threshold"}):
+        raise click.UsageError(f"{name} is for --preset {_OF_PRESETS[name]}: give that, or leave {name} out")
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
     names = [
         *(named or measure.DEFAULTS),
@@ -375,13 +382,28 @@ def _compare(
     return methods.run(wanted, folders, scales) if several else compare.run(wanted)
 
 
-def _preset_settings(given: dict[str, Any], thresholds: tuple[float, ...], **settings: Any) -> presets.Settings:
-    clash = [name for name, value in given.items() if value]
+def _given() -> set[str]:
+    """Return the options that the command line holds."""
+    context = click.get_current_context()
+    return {
+        next(name for name in option.opts if name.startswith("--"))
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    }
+
+
+def _preset_settings(thresholds: tuple[float, ...], preset: str, **settings: Any) -> presets.Settings:
+    given = _given()
+    clash = [name for name in _NO_PRESETS if name in given]
     if clash:
         raise click.UsageError(f"--preset says which columns there are: leave {', '.join(clash)} out")
     if len(thresholds) != 1:
         raise click.UsageError(f"--preset takes one --threshold, got {len(thresholds)}")
-    return presets.Settings(threshold=thresholds[0], **settings)
+    for name, of in _OF_PRESETS.items():
+        if name in given and of != preset:
+            raise click.UsageError(f"--preset {preset} has no use for {name}, which is for {of}: leave it out")
+    return presets.Settings(preset=preset, threshold=thresholds[0], **settings)
 
 
 @app.command(

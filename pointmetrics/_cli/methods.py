@@ -104,7 +104,10 @@ def _source(settings: compare.Settings | presets.Settings) -> Source:
             )
         return Source(
             [Column(c.title, "1", c.better == "higher") for c in preset.columns],
-            lambda matched, a: presets.measure_pairs(matched, replace(settings, a=a)),
+            lambda matched, a: (
+                (row.name, row.values if row.error is None else None, row.error)
+                for row in presets.measure_pairs(matched, replace(settings, a=a))
+            ),
             f"{preset.paper}. {preset.notes}",
         )
     if settings.html is not None or settings.sort_by is not None:

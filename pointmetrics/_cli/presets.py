@@ -41,12 +41,13 @@ class Settings:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """One pair: its values by column, or an error."""
 
     name: str
     values: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
+    hint: str | None = None  # of what was done otherwise than the preset's notes say
 
 
 def run(settings: Settings) -> int:
@@ -57,7 +58,7 @@ def run(settings: Settings) -> int:
         settings = replace(settings, options=replace(settings.options, sample_mesh=preset.sample_mesh))
     if preset.of == "sets":
         samples, references = (read_set(path, settings, side) for side, path in enumerate((settings.a, settings.b)))
-        rows: list[_Row] = []
+        rows: list[Row] = []
         values = sets.evaluate_preset(settings.preset, samples, references, n_threads=settings.jobs)
         counted = f"{len(samples):,} samples of {settings.a}, {len(references):,} references of {settings.b}"
     else:
@@ -78,53 +79,64 @@ def run(settings: Settings) -> int:
     output.write(_lay_out(preset, values, rows, counted, settings, rich), settings.output)
     if preset.name == "pu-gan":
         _tell_mixed(rows, settings.quiet)
+    for row in rows:
+        if row.hint is not None:
+            terminal.note(row.hint, settings.quiet)
     failed = [row for row in rows if row.error is not None]
     for row in failed:
         terminal.note(f"{row.name}: {row.error}")
     return PARTLY if failed else 0
 
 
-def _pairs(preset: Preset, settings: Settings) -> list[_Row]:
+def _pairs(preset: Preset, settings: Settings) -> list[Row]:
     matched = match(settings.a, settings.b)
     check_unmatched(matched, settings.a, settings.b, settings.strict, settings.quiet)
     rows = []
     with terminal.progress(preset.name, "pairs", settings.quiet or not matched.folders) as report:
-        for name, values, error in measure_pairs(matched, settings):
-            rows.append(_Row(name, values or {}, error))
+        for row in measure_pairs(matched, settings):
+            rows.append(row)
             report(len(rows), len(matched.pairs))
     return rows
 
 
-def measure_pairs(
-    matched: Matched, settings: Settings
-) -> Iterator[tuple[str, dict[str, float | None] | None, str | None]]:
-    """Yield the name of each pair with its values by column, or with an error."""
+def measure_pairs(matched: Matched, settings: Settings) -> Iterator[Row]:
+    """Yield what became of each pair."""
     for name, a, b in matched.pairs:
         try:
-            yield name, _measure(name, a, b, settings), None
+            yield _measure(name, a, b, settings)
         except MemoryError:
-            yield name, None, "there is not enough memory; --max-points N takes a random subset"
+            yield Row(name, error="there is not enough memory; --max-points N takes a random subset")
         except (Failure, ValueError, TypeError) as problem:
-            yield name, None, str(problem)
+            yield Row(name, error=str(problem))
 
 
-def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float | None]:
+def _measure(name: str, a: Path, b: Path, settings: Settings) -> Row:
     clouds.check_memory(a, b, settings.options)
     x, y = (clouds.read_cloud(path, settings.options, name, side) for side, path in enumerate((a, b)))
     mesh = None if y.mesh is None else (y.mesh.vertices, y.mesh.faces)
     wanted = settings.preset == "mpeg-ctc" and settings.options.sample_mesh is None
     normals = io.read_normals(b) if wanted else None
-    whole = normals is not None and len(normals) == len(y.points)  # nothing was left out
-    return measure_preset(
+    fault = None if normals is None else _fault_of(normals, len(y.points))
+    values = measure_preset(
         settings.preset,
         x.points,
         y.points,
         mesh=mesh,
-        normals=(None, normals) if whole else None,
+        normals=None if normals is None or fault else (None, normals),
         peak=settings.peak,
         threshold=settings.threshold,
         n_threads=settings.jobs,
     )
+    return Row(name, values, hint=fault and f"{b}: {fault}: those of 16 neighbours are taken for D2")
+
+
+def _fault_of(normals: np.ndarray, n: int) -> str | None:
+    """Tell why the normals of a file cannot be those of its n points."""
+    if len(normals) != n:
+        return "its normals are of more points than were taken"
+    if not np.isfinite(normals).all():
+        return "its normals are not all finite"
+    return None if normals.any() else "its normals are all 0"
 
 
 def _whole_folders(settings: Settings) -> dict[str, float | None]:
@@ -180,7 +192,7 @@ def _tell_missing(preset: Preset, values: dict[str, float | None], quiet: bool) 
         )
 
 
-def _tell_mixed(rows: list[_Row], quiet: bool) -> None:
+def _tell_mixed(rows: list[Row], quiet: bool) -> None:
     """Tell of a mean over disks of meshes and disks of the unit sphere."""
     done = [row for row in rows if row.error is None]
     bare = [row.name for row in done if row.values["P2F x1e3"] is None]
@@ -190,12 +202,12 @@ def _tell_mixed(rows: list[_Row], quiet: bool) -> None:
         )
 
 
-def _categories(preset: Preset, rows: list[_Row]) -> dict[str, dict[str, float | None]]:
+def _categories(preset: Preset, rows: list[Row]) -> dict[str, dict[str, float | None]]:
     """Return the means of each folder of pairs, where the table has categories and all pairs are in folders."""
     done = [row for row in rows if row.error is None]
     if not preset.per_category or not done or any("/" not in row.name for row in done):
         return {}
-    of: dict[str, list[_Row]] = {}
+    of: dict[str, list[Row]] = {}
     for row in done:
         of.setdefault(row.name.rpartition("/")[0], []).append(row)
     return {
@@ -205,10 +217,10 @@ def _categories(preset: Preset, rows: list[_Row]) -> dict[str, dict[str, float |
 
 
 def _lay_out(
-    preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings, rich: bool
+    preset: Preset, values: dict[str, float | None], rows: list[Row], counted: str, settings: Settings, rich: bool
 ) -> str:
     titles = [column.title for column in preset.columns]
-    categories = _categories(preset, rows)
+    categories = _categories(preset, rows) if settings.a.is_dir() else {}
     if settings.layout == "json":
         return output.to_json(
             {

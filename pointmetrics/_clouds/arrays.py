@@ -223,6 +223,14 @@ def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     return x, y
 
 
+def to_unit(vectors: Array, xp: Any = np) -> Array:
+    """Divide vectors ``(n, d)`` by their lengths, however large or small; 0 stays 0."""
+    exponents = xp.frexp(xp.abs(vectors).max(axis=1, keepdims=True))[1]
+    vectors = xp.ldexp(vectors, -exponents)  # squares can then be held, and no bits are lost
+    lengths = xp.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
+    return vectors / xp.where(lengths > 0, lengths, 1.0)
+
+
 def check_number(value: Any, name: str, low: float, high: float = math.inf) -> float:
     """Return ``value`` as a float if it is a finite number within bounds."""
     if isinstance(value, (bool, str, bytes)) or not np.isscalar(value) or not np.isreal(value):
@@ -232,6 +240,13 @@ def check_number(value: Any, name: str, low: float, high: float = math.inf) -> f
         bounds = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
         raise ValueError(f"{name} must be finite and {bounds}, got {value!r}")
     return number
+
+
+def check_numbers(values: Any, name: str, low: float, high: float = math.inf) -> list[float]:
+    """Return a sequence of numbers as floats if each is finite and within bounds."""
+    if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
+        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}")
+    return [check_number(value, f"each of {name}", low, high) for value in values]
 
 
 def split_pair(value: Any) -> tuple[Any, Any]:

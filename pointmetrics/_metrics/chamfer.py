@@ -9,7 +9,7 @@ import numpy as np
 
 from pointmetrics._backends.conventions import Convention, ConventionName, look_up
 from pointmetrics._backends.protocol import Array
-from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, read_vectors, read_weights, split_pair
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, read_vectors, read_weights, split_pair, to_unit
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .neighbors import Found, find, give_grads, pull, root_coef, rows_found
@@ -123,7 +123,7 @@ def gradients(pair: Pair, found: Found, options: Options) -> tuple[Array, Array]
 def cosines(pair: Pair, found: Found, normals: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return |cos| between each point's normal and its neighbour's, packed, for x and for y."""
     xp = pair.backend.xp
-    x, y = (n / xp.maximum(xp.sqrt((n * n).sum(axis=1, keepdims=True)), np.finfo(np.float64).tiny) for n in normals)
+    x, y = (to_unit(n, xp) for n in normals)
     rows_x, rows_y = rows_found(pair, found)
     return xp.abs((x * y[rows_x]).sum(axis=1)), xp.abs((y * x[rows_y]).sum(axis=1))
 

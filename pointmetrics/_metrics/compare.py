@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.conventions import conventions, look_up
-from pointmetrics._clouds.arrays import Pair, check_number, read_pair, thread_count
+from pointmetrics._clouds.arrays import Pair, check_number, check_numbers, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device, on_host
 
 from . import by_name as _by_name
@@ -94,7 +94,7 @@ def compare(
     (1.0, 12.5)
     """
     alpha, n_lambda = check_number(alpha, "alpha", 0), check_number(n_lambda, "n_lambda", 0)
-    quantiles = [check_number(quantile, "each of quantiles", 0, 1) for quantile in quantiles]
+    quantiles = check_numbers(quantiles, "quantiles", 0, 1)
     checked = _fscore.read_thresholds(thresholds)
     more = _read_names(metrics)
     pair = read_pair(x, y, lengths=lengths)
@@ -146,7 +146,8 @@ def _measure_of(name: Any) -> tuple[str, Callable[[Pair, int | None], float]]:
     try:
         measure = parse_metric(name)
     except ValueError as error:
-        raise ValueError(f"{error}; or {', '.join(_by_name.names())}") from None
+        known = f"; or {', '.join(_by_name.names())}" if str(error).startswith("metric must") else ""
+        raise ValueError(f"{error}{known}") from None
     stem = name.partition(":")[0]
     unit = look_up(stem).units if stem in _NAMED_CHAMFER else "length" if stem.startswith("hausdorff") else "1"
     return unit, lambda pair, n: measure(pair, find(pair, n))

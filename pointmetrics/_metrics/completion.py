@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.conventions import ConventionName, look_up
-from pointmetrics._clouds.arrays import read_clouds, thread_count
+from pointmetrics._clouds.arrays import read_clouds, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
-from .chamfer import chamfer_distance
-from .hausdorff import hausdorff_distance
-from .neighbors import PreparedCloud
+from .chamfer import chamfer_distance, read_options, value_of
+from .hausdorff import value_and_grad as _hausdorff
+from .neighbors import PreparedCloud, find
 
 
 @on_callers_device
@@ -53,10 +53,13 @@ def unidirectional_hausdorff_distance(
     >>> float(pm.unidirectional_hausdorff_distance([[0.0, 0.0]], [[[0.0, 1.0]], [[3.0, 4.0]]]))
     3.0
     """
-    values = hausdorff_distance(
-        PreparedCloud(partial), completions, direction="x_to_y", lengths=(None, lengths), n_threads=n_threads
-    )
-    return values.mean()
+    given, _ = read_clouds(partial, "partial")
+    if given.kind != "single":
+        raise ValueError(f"partial must be one cloud of shape (n, d), got a {given.kind} of {len(given)}")
+    names = ("partial", "completions")
+    pair = read_pair(PreparedCloud(partial), completions, lengths=(None, lengths), names=names)
+    values, _ = _hausdorff(pair, find(pair, n_threads), direction="x_to_y", need_grad=False)
+    return pair.result(values).mean()
 
 
 @on_callers_device
@@ -150,9 +153,9 @@ def fidelity(
     >>> float(pm.fidelity([[0.0, 0.0]], [[0.0, 2.0], [9.0, 9.0]]))
     4.0
     """
-    return chamfer_distance(
-        partial, completion, convention=convention, direction="x_to_y", lengths=lengths, n_threads=n_threads
-    )
+    pair = read_pair(partial, completion, lengths=lengths, names=("partial", "completion"))
+    options = read_options(pair, convention, None, "x_to_y", None)
+    return pair.result(value_of(pair, find(pair, n_threads), options))
 
 
 @on_callers_device

@@ -13,6 +13,7 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array, Backend
 
 from . import normals as _normals
+from .sampling import some_balls
 
 _MOST_AXES = 16  # of the core's search
 _TIED_AT_A_TIME = 1 << 16
@@ -68,9 +69,12 @@ class _Found:
         # On the host: there balls are looked up in a tree.
         points, centres = backend.download(target.points), backend.download(source.points)
         sq_radii = backend.download(self.sq_dist).astype(np.float64)
-        for first in range(0, len(rows), _TIED_AT_A_TIME):
-            some = rows[first : first + _TIED_AT_A_TIME]
-            yield some, *CPU.balls(points, np.ascontiguousarray(centres[some]), sq_radii[some], n_threads)
+        width = _TIED_AT_A_TIME
+        while len(rows):
+            some = rows[:width]
+            taken, index, offsets = some_balls(points, centres[some], sq_radii[some], n_threads)
+            yield some[:taken], index, offsets
+            rows, width = rows[taken:], min(2 * taken, _TIED_AT_A_TIME)
 
 
 def measure(x: Side, y: Side, with_planes: bool, k: int, drop: bool, n_threads: int) -> tuple[Errors, Errors | None]:
@@ -122,16 +126,20 @@ def _hand_over(x: Side, y: Side, n_threads: int) -> np.ndarray:
     """Give points of x the mean normal of the points of y that they are nearest to, else of those nearest to them."""
     forth, back = _find(x, y, n_threads)
     source = y.backend.download(y.normals)
-    owners, normals = [y.backend.download(back.ids)], [source]
+    nearest = y.backend.download(back.ids)
+    n = len(x.points)
+    hits, sums = np.zeros(n, dtype=np.int64), np.zeros((n, 3))
+
+    def add(owners: np.ndarray, normals: np.ndarray) -> None:
+        hits[:] += np.bincount(owners, minlength=n)
+        for axis in range(3):
+            sums[:, axis] += np.bincount(owners, normals[:, axis], minlength=n)
+
+    add(nearest, source)
     for rows, index, offsets in back.tied(y, x, n_threads):
         every = np.repeat(rows, np.diff(offsets))
-        others = index != owners[0][every]
-        owners.append(index[others])
-        normals.append(source[every[others]])
-    to, what = np.concatenate(owners), np.concatenate(normals)
-    n = len(x.points)
-    hits = np.bincount(to, minlength=n)
-    sums = np.stack([np.bincount(to, what[:, axis], minlength=n) for axis in range(3)], axis=1)
+        others = index != nearest[every]
+        add(index[others], source[every[others]])
     own = np.where(hits[:, None] > 0, sums / np.maximum(hits, 1)[:, None], source[x.backend.download(forth.ids)])
     for rows, index, offsets in forth.tied(x, y, n_threads):
         means = np.add.reduceat(source[index], offsets[:-1], axis=0) / np.diff(offsets)[:, None]

@@ -11,8 +11,9 @@ from pointmetrics._clouds.arrays import read_clouds, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .sampling import check_count
+from .tree import query
 
-_POINTS_AT_A_TIME = 1 << 16
+_NEIGHBORS_AT_A_TIME = 1 << 20
 
 
 @on_callers_device
@@ -69,9 +70,11 @@ def of_cloud(points: np.ndarray, k: int, n_threads: int) -> np.ndarray:
 
     wide = np.ascontiguousarray(points, dtype=np.float64)
     tree, normals = cKDTree(wide), np.empty(points.shape)
-    for first in range(0, len(points), _POINTS_AT_A_TIME):
-        part = slice(first, first + _POINTS_AT_A_TIME)
-        _, near = tree.query(wide[part], k=min(k, len(points)), workers=n_threads)
+    k = min(k, len(points))
+    step = max(1, _NEIGHBORS_AT_A_TIME // k)
+    for first in range(0, len(points), step):
+        part = slice(first, first + step)
+        _, near = query(tree, wide[part], np.arange(1, k + 1), n_threads)
         gaps = wide[near] - wide[part, None]
         gaps -= gaps.mean(axis=1, keepdims=True)
         normals[part] = np.linalg.eigh(gaps.transpose(0, 2, 1) @ gaps)[1][:, :, 0]

@@ -121,7 +121,8 @@ def measure_preset(
     if not isinstance(mesh, tuple):
         mesh = mesh_of(mesh, "mesh") or mesh
     if mesh is not None and (not isinstance(mesh, tuple) or len(mesh) != 2):
-        raise TypeError(f"mesh must be a tuple (vertices, faces), got {type(mesh).__name__}")
+        got = f"a tuple of {len(mesh)}" if isinstance(mesh, tuple) else type(mesh).__name__
+        raise TypeError(f"mesh must be a tuple (vertices, faces), got {got}")
     case = _Case(
         pair.x.points.astype(np.float64), pair.y.points.astype(np.float64), mesh, normals, peak, threshold, n_threads
     )
@@ -172,6 +173,8 @@ def _pu_gan(case: _Case) -> _Values:
         corners = np.asarray(case.mesh[0], dtype=np.float64)[np.asarray(case.mesh[1])]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         area = float(np.sqrt((across**2).sum(axis=1)).sum() / 2)
+        if area == 0:
+            raise ValueError("mesh must have an area, which sizes the disks of uniformity; all of its faces have none")
         even = uniformity(found.closest, area=area, n_threads=case.n_threads)
     return (*(float(value) for value in even), surface, *_unit_distances(case))
 

@@ -14,6 +14,7 @@ from pointmetrics._clouds.libraries import on_callers_device
 
 from . import distortion as _distortion
 from .sampling import check_count
+from .tree import query
 
 PEAKS = ("nearest-neighbor", "box-side", "box-diagonal")
 _SYMMETRIC = ("max", "mean")
@@ -259,6 +260,9 @@ def _read_with_normals(x: Any, y: Any, normals: Any, k: int, lengths: Any) -> tu
         None if x_normals is None else read_vectors(x_normals, pair.x, "x_normals"),
         None if y_normals is None else read_vectors(y_normals, pair.y, "y_normals"),
     )
+    for name, vectors in zip(("x_normals", "y_normals"), given, strict=True):
+        if vectors is not None and not bool(vectors.any()):
+            raise ValueError(f"{name} must not all be 0, which would make every error 0; None stands for missing ones")
     return pair, _Normals(*given, k)
 
 
@@ -318,7 +322,7 @@ def _peak(y: _distortion.Side, settings: _Settings) -> float:
 
         points = (y.distinct() if settings.duplicates == "drop" else y).points
         points = y.backend.download(points).astype(np.float64)
-        near = cKDTree(points).query(points, k=[2], workers=settings.n_threads)[0]
+        near = query(cKDTree(points), points, [2], settings.n_threads)[0]
         peak = float(near.max()) if len(points) > 1 else 0.0
     else:
         sides = y.backend.download(y.points.max(axis=0) - y.points.min(axis=0)).astype(np.float64)

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .f_score import FScore, f_score
 from .neighbors import find
+from .sampling import some_balls
 
-_BALLS_AT_A_TIME = 1 << 17
+_FEWEST_AT_A_TIME, _MOST_AT_A_TIME = 1 << 12, 1 << 17  # balls
 _STATISTICS = ("mean", "median")
 
 
@@ -52,19 +52,23 @@ def voxel_downsample(x: Any, size: float) -> Any:
     array([[0.1, 0. ],
            [5. , 0. ]])
     """
-    size = _above_zero(size, "size")
     points, give = _one(x)
+    return give(_voxel_means(points, _above_zero(size, "size"), "size", "x"))
+
+
+def _voxel_means(points: np.ndarray, size: float, of_size: str, name: str) -> np.ndarray:
+    """Return the means of voxels; ``of_size`` is the argument that ``size`` comes from."""
     low = points.min(axis=0).astype(np.float64) - size / 2
     cells = (points - low) / size
     if cells.max() >= 2**62:
         raise ValueError(
-            f"size must be larger for the extent of x: there would be {cells.max():.3g} voxels along an "
-            f"axis, got {size:g}"
+            f"{of_size} must be larger for the extent of {name}: there would be {cells.max():.3g} voxels of {size:g} "
+            "along an axis"
         )
     _, voxel, counts = np.unique(np.floor(cells).astype(np.int64), axis=0, return_inverse=True, return_counts=True)
     voxel = voxel.reshape(-1)
     sums = [np.bincount(voxel, points[:, axis] - low[axis], len(counts)) for axis in range(points.shape[1])]
-    return give((np.stack(sums, axis=1) / counts[:, None] + low).astype(points.dtype))
+    return (np.stack(sums, axis=1) / counts[:, None] + low).astype(points.dtype)
 
 
 @on_callers_device
@@ -90,6 +94,7 @@ def thin_points(x: Any, spacing: float, *, seed: int | None = None, n_threads: i
     Notes
     -----
     Each point in its turn stays if none that stayed is within ``spacing``: all points left out have one that stayed.
+    O(n) memory, also where many points are within ``spacing`` of each other.
 
     Examples
     --------
@@ -102,18 +107,18 @@ def thin_points(x: Any, spacing: float, *, seed: int | None = None, n_threads: i
     threads = thread_count(n_threads)
     turn = np.arange(len(points)) if seed is None else np.random.default_rng(seed).permutation(len(points))
     points = np.ascontiguousarray(points[turn])
-    left_out = np.zeros(len(points), dtype=bool)
     stayed: list[int] = []
-    for first in range(0, len(points), _BALLS_AT_A_TIME):
-        rows = first + np.flatnonzero(~left_out[first : first + _BALLS_AT_A_TIME])
-        if len(rows) == 0:
-            continue
-        index, offsets = CPU.balls(points[first:], points[rows], np.full(len(rows), spacing**2), threads)
-        bounds = offsets.tolist()
-        for at, row in enumerate(rows.tolist()):
-            if not left_out[row]:
+    waiting, width = np.arange(len(points)), _FEWEST_AT_A_TIME
+    while len(waiting):
+        rest = points[waiting]
+        centres = rest[:width]
+        taken, index, offsets = some_balls(rest, centres, np.full(len(centres), spacing**2), threads)
+        left_out, bounds = np.zeros(len(rest), dtype=bool), offsets.tolist()
+        for at, row in enumerate(waiting[:taken].tolist()):
+            if not left_out[at]:
                 stayed.append(row)
-                left_out[first + index[bounds[at] : bounds[at + 1]]] = True
+                left_out[index[bounds[at] : bounds[at + 1]]] = True  # itself, too
+        waiting, width = waiting[~left_out], min(2 * taken, _MOST_AT_A_TIME)
     return give(np.sort(turn[np.array(stayed)]))
 
 
@@ -236,14 +241,13 @@ def tanks_and_temples(
     (0.5, 1.0)
     """
     threshold = _above_zero(threshold, "threshold")
-    size = threshold / 2 if voxel is None else voxel
-    return f_score(
-        voxel_downsample(x, size),
-        voxel_downsample(y, size),
-        threshold=threshold,
-        return_details=True,
-        n_threads=n_threads,
-    )
+    of_size = "threshold" if voxel is None else "voxel"
+    size = threshold / 2 if voxel is None else _above_zero(voxel, "voxel")
+    sides = []
+    for name, cloud in (("x", x), ("y", y)):
+        points, give = _one(cloud, name)
+        sides.append(give(_voxel_means(points, size, of_size, name)))
+    return f_score(sides[0], sides[1], threshold=threshold, return_details=True, n_threads=n_threads)
 
 
 def _above_zero(value: Any, name: str) -> float:
@@ -253,9 +257,9 @@ def _above_zero(value: Any, name: str) -> float:
     return number
 
 
-def _one(x: Any) -> tuple[np.ndarray, Any]:
+def _one(x: Any, name: str = "x") -> tuple[np.ndarray, Any]:
     """Return a single cloud on the host, and how to give an array back in the caller's library."""
-    clouds, library = read_clouds(x, "x")
+    clouds, library = read_clouds(x, name)
     if clouds.kind != "single":
-        raise ValueError(f"x must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}")
+        raise ValueError(f"{name} must be one cloud of shape (n, d), got a {clouds.kind} of {len(clouds)}")
     return clouds.backend.download(clouds.points), lambda values: library.wrap(clouds.backend.upload(values))

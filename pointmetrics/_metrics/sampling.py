@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pointmetrics import _core
 from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
+
+_LISTED_AT_A_TIME = 1 << 21  # points that balls hold: 16 MB
 
 
 class Balls(NamedTuple):
@@ -121,6 +124,19 @@ def ball_query(x: Any, centres: Any, radius: float, *, lengths: Any = None, n_th
         owner = pair.backend.upload(np.repeat(np.arange(len(middles)), np.diff(offsets)))
         found.append(Balls(wrap(index), wrap(xp.sqrt(sq_distances(points, middles, index, owner))), offsets))
     return found[0] if pair.x.kind == "single" else found
+
+
+def some_balls(
+    points: np.ndarray, centres: np.ndarray, sq_radii: np.ndarray, n_threads: int
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """List what the balls of the first centres hold, packed: of as many as fit in little memory, at least one.
+
+    Returns how many these are, the indices of the points, and the balls' offsets within them. For clouds on the host.
+    """
+    ends = np.cumsum(_core.balls(points, centres, sq_radii, n_threads))
+    taken = max(1, int(np.searchsorted(ends, _LISTED_AT_A_TIME, side="right")))
+    offsets = np.concatenate([[0], ends[:taken]])
+    return taken, _core.balls(points, centres[:taken], sq_radii[:taken], n_threads, offsets), offsets
 
 
 def sq_distances(x: Any, y: Any, rows_x: Any, rows_y: Any) -> Any:

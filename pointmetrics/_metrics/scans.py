@@ -8,7 +8,15 @@ import numpy as np
 
 from pointmetrics import _core
 from pointmetrics._backends.conventions import ConventionName
-from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, read_vectors, thread_count
+from pointmetrics._clouds.arrays import (
+    check_number,
+    check_numbers,
+    read_clouds,
+    read_pair,
+    read_vectors,
+    thread_count,
+    to_unit,
+)
 from pointmetrics._clouds.libraries import check_cpu, on_callers_device
 
 from . import normals as _normals
@@ -101,10 +109,10 @@ def near_field_chamfer_distance(
 
 
 def _read_corner(corner: Any, name: str, d: int) -> np.ndarray:
-    values = np.array([check_number(value, name, -np.inf) for value in corner])
+    values = check_numbers(corner, name, -np.inf)
     if len(values) != d:
         raise ValueError(f"{name} must hold {d} numbers, one an axis, got {len(values)}")
-    return values
+    return np.array(values)
 
 
 @on_callers_device
@@ -294,13 +302,15 @@ def _read_axes(
     """Return unit vectors (c, 3); NaN where a core has too few neighbours for one."""
     if normals is not None:
         axes = read_vectors(normals, read_clouds(cores, "cores")[0], "normals")
-        lengths = np.sqrt((axes**2).sum(axis=1, keepdims=True))
-        if (lengths == 0).any():
-            raise ValueError(f"normals must not be 0, got one at index {int(lengths.argmin())}")
-        return axes / lengths
+        missing = ~axes.any(axis=1)
+        if missing.any():
+            raise ValueError(f"normals must not be 0, got one at index {int(missing.argmax())}")
+        return to_unit(axes)
     if normal_radius is None:
         raise ValueError("normal_radius must be given where normals are not")
     up = _read_corner(orientation, "orientation", 3)
+    if not up.any():
+        raise ValueError("orientation must not be 0: it says to which side normals are turned")
     axes = _normals.of_radius(scan, at, _length(normal_radius, "normal_radius"), n_threads)
     return np.where(((axes * up).sum(axis=1) < 0)[:, None], -axes, axes)
 

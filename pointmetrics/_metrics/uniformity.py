@@ -10,10 +10,11 @@ import numpy as np
 
 from pointmetrics import _core
 from pointmetrics._backends.cpu.backend import CPU
-from pointmetrics._clouds.arrays import check_number, read_clouds, thread_count
+from pointmetrics._clouds.arrays import check_number, check_numbers, read_clouds, thread_count
 from pointmetrics._clouds.libraries import on_callers_device
 
 from .sampling import check_count
+from .tree import query
 
 PERCENTAGES = (0.004, 0.006, 0.008, 0.010, 0.012)
 _CONVENTIONS = ("pu-gan", "pu-gan-paper")
@@ -112,7 +113,7 @@ def uniformity(
     clouds, library = read_clouds(x, "x", lengths=lengths)
     if clouds.points.shape[1] != 3:
         raise ValueError(f"x must have points of 3 coordinates, got {clouds.points.shape[1]}")
-    shares = [check_number(p, "each of percentages", 1e-9, 1) for p in percentages]
+    shares = check_numbers(percentages, "percentages", 1e-9, 1)
     if not shares:
         raise ValueError("percentages must hold at least one, got none")
     areas = _read_areas(area, len(clouds))
@@ -142,10 +143,12 @@ def uniformity(
 
 
 def _read_areas(area: Any, b: int) -> list[float]:
-    given: list[Any] = [math.pi if area is None else area] * b if area is None or np.isscalar(area) else list(area)
-    if len(given) != b:
-        raise ValueError(f"area must be one number or {b}, one a cloud, got {len(given)}")
-    areas = [check_number(value, "area", 0) for value in given]
+    if area is None or np.ndim(area) == 0:
+        areas = [math.pi if area is None else check_number(area, "area", 0)] * b
+    else:
+        areas = check_numbers(area, "area", 0)
+    if len(areas) != b:
+        raise ValueError(f"area must be one number or {b}, one a cloud, got {len(areas)}")
     if 0 in areas:
         raise ValueError("area must be above 0, got 0")
     return areas
@@ -158,7 +161,7 @@ def _of_cloud(points: np.ndarray, shares: np.ndarray, area: float, options: _Opt
     n, paper = len(points), options.paper
     seeds = CPU.farthest(points, np.array([0, n]), min(options.n_seeds, n), 0, options.n_threads)[0]
     radii = np.sqrt(shares * area / math.pi)
-    _, near = cKDTree(points).query(points, k=np.arange(1, min(_NEIGHBORS, n) + 1), workers=options.n_threads)
+    _, near = query(cKDTree(points), points, np.arange(1, min(_NEIGHBORS, n) + 1), options.n_threads)
     ideal = 2 * math.pi / (math.sqrt(3) if paper else 1.732)
     task = points, near, seeds, radii, ideal, options.n_threads
     sizes, clutter = _core.disks(*task)

@@ -323,7 +323,7 @@ __device__ void measure(const Market& m, Tally* tally, int* n_scans) {
 __device__ void open(const Market& m, const float* y, Tally* tally) {
   const int width = dimension(m.d) + 1, padded = (m.n + 31) / 32 * 32;
   const int me = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
-  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1, 0};
+  if (me == 0) *tally = {{m.n, 0}, 0, 0u, 0, 0, 0, 0, 1, 0, 0};
   __syncthreads();
   u64 sum = 0;
   for (int j = me; j < padded; j += step) {

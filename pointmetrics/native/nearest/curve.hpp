@@ -167,6 +167,7 @@ void order_range(const T* points, int d, std::uint64_t* items, std::uint64_t* ot
 
 template <class T>
 void curve_order(const T* points, std::int64_t n, int d, std::int32_t* order, std::uint64_t* scratch) {
+  if (n == 0) return;
   for (std::int64_t i = 0; i < n; ++i) scratch[i] = static_cast<std::uint64_t>(i);
   order_range(points, d, scratch, scratch + n, n);
   for (std::int64_t i = 0; i < n; ++i) order[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(scratch[i]));

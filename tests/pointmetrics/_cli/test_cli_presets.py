@@ -18,6 +18,7 @@ from pointmetrics import cli
 
 SQUARE = "v 0 0 0\nv 2 0 0\nv 2 2 0\nv 0 2 0\nf 1 2 3 4\n"
 NAMES = ["f1", "f2", "f10"]
+OWN = [("--threshold", "0.02"), ("--peak", "255"), ("--references", ".")]
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def table(capsys, *arguments):
 
 @pytest.mark.parametrize("name", ["pcn", "pointr", "mpeg-ctc", "dtu", "tanks-and-temples"])
 def test_a_table_holds_the_means_of_its_pairs(capsys, folders, name):
-    found = table(capsys, *folders, "--preset", name, "--peak", 7, "-t", 0.2)
+    of_its_own = {"mpeg-ctc": ["--peak", 7], "tanks-and-temples": ["-t", 0.2]}.get(name, [])
+    found = table(capsys, *folders, "--preset", name, *of_its_own)
     pairs = [pm.measure_preset(name, x, y, peak=7.0, threshold=0.2) for x, y in zip(*map(load, folders), strict=True)]
     assert [column["title"] for column in found["columns"]] == list(pairs[0]) == list(found["values"])
     for title, value in found["values"].items():
@@ -156,8 +158,22 @@ def test_normals_of_the_original_are_those_of_its_file(capsys, tmp_path, binary)
     found = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc")["values"]
     expected = pm.psnr_d2(x.astype(float), y.astype(float), peak=1023, normals=(None, normals))
     np.testing.assert_allclose(found["D2 PSNR"], expected, rtol=1e-12)
-    few = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)["values"]
-    assert np.isfinite(few["D2 PSNR"])
+    shown = run(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)
+    assert "y.ply: its normals are of more points than were taken: those of 16 neighbours" in shown.err
+
+
+@pytest.mark.parametrize("value, fault", [(0.0, "its normals are all 0"), (np.nan, "its normals are not all finite")])
+def test_normals_that_say_nothing_are_estimated_and_told_of(capsys, tmp_path, value, fault):
+    x, y = np.random.default_rng(4).random((2, 60, 3))
+    np.save(tmp_path / "x.npy", x)
+    names = "".join(f"property double {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    rows = np.column_stack([y, np.full((60, 3), value)]).astype("<f8")
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex 60\n{names}end_header\n"
+    (tmp_path / "y.ply").write_bytes(head.encode() + rows.tobytes())
+    shown = run(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "-f", "json")
+    assert fault in shown.err
+    found = json.loads(shown.out)["values"]["D2 PSNR"]
+    np.testing.assert_allclose(found, pm.psnr_d2(x, y, peak=1023), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["pcn", "pointr"])
@@ -181,6 +197,13 @@ def test_folders_are_categories(capsys, tmp_path, name):
     lines = run(capsys, *folders, "--preset", name).out.splitlines()[-4:]
     assert [line.split()[0] for line in lines] == ["category", "airplane", "chair", "mean"]
     assert table(capsys, *folders, "--preset", "tanks-and-temples", "-t", 0.2)["categories"] == {}
+
+
+@pytest.mark.parametrize("name", [name for name, preset in pm.presets().items() if preset.per_category])
+def test_two_files_are_no_category(capsys, folders, name):
+    pair = folders[0] / "f1.npy", folders[1] / "f2.npy"
+    assert table(capsys, *pair, "--preset", name)["categories"] == {}
+    assert "category" not in run(capsys, *pair, "--preset", name, "-q").out.splitlines()[4]
 
 
 def test_means_over_truths_with_and_without_a_mesh_are_told_of(capsys, folders):
@@ -234,6 +257,12 @@ def test_a_bad_pair_is_left_out_and_told(capsys, folders):
         (["--preset", "pcn", "--emd", "--sort-by", "dcd"], "leave --emd, --sort-by out"),
         (["--preset", "pcn", "--normalise", "shape-box"], "leave --normalise out"),
         (["--preset", "dtu", "-t", "1", "-t", "2"], "--preset takes one --threshold, got 2"),
+        (["--preset", "pcn", "--alpha", "1000", "--n-lambda", "1"], "leave --alpha, --n-lambda out"),
+        (["--preset", "dtu", "--emd-max-points", "9", "--report-points", "100"], "leave --emd-max-points, --report-"),
+        *((["--preset", "pcn", option, value], f"--preset pcn has no use for {option}") for option, value in OWN),
+        (["--preset", "mpeg-ctc", "-t", "0.01"], "--threshold, which is for tanks-and-temples"),
+        (["--peak", "255"], "--peak is for --preset mpeg-ctc"),
+        (["--references", "."], "--references is for --preset pcn-kitti"),
     ],
 )
 def test_options_that_clash_are_refused(capsys, folders, options, message):

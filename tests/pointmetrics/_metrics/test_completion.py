@@ -56,6 +56,34 @@ def test_bad_input_is_refused():
         pm.total_mutual_difference(COMPLETIONS, convention="cd")
 
 
+BAD = {
+    "is empty": np.zeros((0, 3)),
+    "must be finite": np.array([[0.0, np.nan, 0.0]]),
+    "must have shape": np.zeros(3),
+    "must hold float32": np.array([["a", "b", "c"]]),
+}
+
+
+@pytest.mark.parametrize("problem", BAD)
+@pytest.mark.parametrize(
+    "metric, names",
+    [
+        (pm.unidirectional_hausdorff_distance, ("partial", "completions")),
+        (pm.fidelity, ("partial", "completion")),
+        (lambda x, y: pm.tanks_and_temples(x, y, 0.1), ("x", "y")),
+        (lambda x, y: pm.accuracy_completeness(x, y, spacing=0.1), ("x", "y")),
+        (lambda x, y: pm.ball_query(x, y, 0.1), ("x", "centres")),
+        (lambda x, y: pm.near_field_chamfer_distance(x, y, [0] * 3, [1] * 3), ("x", "y")),
+        (lambda x, y: pm.m3c2(x, y, radius=1, max_distance=1, normal_radius=9), ("x", "y")),
+        (lambda x, y: pm.geometry_distortion(x, y, peak=1), ("x", "y")),
+    ],
+)
+def test_errors_name_the_argument_at_fault(metric, names, problem):
+    for given, name in zip([(BAD[problem], PARTIAL), (PARTIAL, BAD[problem])], names, strict=True):
+        with pytest.raises((TypeError, ValueError), match=f"^{name} {problem}"):
+            metric(*given)
+
+
 def test_on_a_device(cp):
     for found, expected in [
         (

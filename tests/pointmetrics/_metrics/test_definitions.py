@@ -129,6 +129,7 @@ def test_compare_reports_by_name(name):
     [
         ("dcd", TypeError, "metrics must be a sequence of names"),
         ([3], TypeError, "a metric must be a name, got int"),
+        (["hausdorff@7"], ValueError, r"the quantile of 'hausdorff@7' must be .* between 0 and 1, got 7\.0$"),
         (["psnr"], ValueError, r"got 'psnr'; or hyper-cd, .*psnr-d1@PEAK"),
         (["psnr-d1"], ValueError, "needs the peak as a number"),
         (["psnr-d1@x"], ValueError, "needs the peak as a number"),

@@ -158,6 +158,12 @@ def test_calls_give_what_the_table_does(name, column):
         ),
         (lambda: pm.measure_preset("pcn", X[None], Y[None]), ValueError, "single clouds"),
         (lambda: pm.measure_preset("apu-ldi", X, Y, mesh=SQUARE[0]), TypeError, "mesh must be a tuple"),
+        (lambda: pm.measure_preset("apu-ldi", X, Y, mesh=SQUARE[:1]), TypeError, "got a tuple of 1"),
+        (
+            lambda: pm.measure_preset("pu-gan", X, Y, mesh=(SQUARE[0] * 0, SQUARE[1])),
+            ValueError,
+            "mesh must have an area",
+        ),
         (lambda: pm.measure_preset("tanks-and-temples", X, Y, threshold=-1), ValueError, "threshold must be finite"),
     ],
 )

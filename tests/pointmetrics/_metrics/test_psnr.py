@@ -1,5 +1,7 @@
 """D1, D2 and normals against MPEG's definitions point by point."""
 
+import tracemalloc
+
 import numpy as np
 import psnr_reference as reference
 import pytest
@@ -132,6 +134,8 @@ def test_tensors_stay_tensors():
         ({"peak": 1, "duplicates": "average"}, ValueError, "duplicates must be one of drop, keep"),
         ({"peak": 1, "normals": np.ones((4, 3))}, TypeError, "normals must be a tuple"),
         ({"peak": 1, "normals": (np.ones((3, 3)), None)}, ValueError, "x_normals must have shape"),
+        ({"peak": 1, "normals": (np.zeros((4, 3)), None)}, ValueError, "x_normals must not all be 0"),
+        ({"peak": 1, "normals": (None, np.zeros((4, 3)))}, ValueError, "y_normals must not all be 0"),
         ({"peak": 1, "k": 2}, ValueError, "k must be between 3"),
     ],
 )
@@ -279,3 +283,34 @@ def test_normals_of_batches_lists_and_lengths():
     assert (padded[1, 12:] == 0).all()
     with pytest.raises(ValueError, match="3 points or more"):
         pm.estimate_normals(clouds[0, :2])
+
+
+@pytest.mark.parametrize("listed", [1, 5, 100])
+def test_ties_may_be_listed_some_at_a_time(monkeypatch, listed):
+    (x, _), (y, normals) = make("voxels", 150, np.float64, 1), make("voxels", 120, np.float64, 5)
+    options = {"peak": 1, "normals": (None, normals), "duplicates": "keep"}
+    expected = pm.geometry_distortion(x, y, **options).d2
+    monkeypatch.setattr("pointmetrics._metrics.sampling._LISTED_AT_A_TIME", listed)
+    found = pm.geometry_distortion(x, y, **options).d2
+    np.testing.assert_allclose([found.x_to_y, found.y_to_x], [expected.x_to_y, expected.y_to_x], rtol=1e-12)
+
+
+def test_ties_of_coinciding_points_need_little_memory():
+    """3,000 points have 3,000 nearest each, of which normals are the mean: above 1 GB, were they listed at once."""
+    x, y = np.ones((3000, 3)), np.concatenate([np.zeros((3000, 3)), np.eye(3) * 9])
+    tracemalloc.start()
+    found = pm.psnr_d2(x, y, peak=1, normals=(None, np.tile([0.0, 0, 1], (len(y), 1))), duplicates="keep")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(found)
+    assert peak < 300e6
+
+
+def test_normals_of_many_neighbours_need_little_memory():
+    points = RNG.random((3000, 3))
+    tracemalloc.start()
+    normals = pm.estimate_normals(points, k=3000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(np.abs(normals @ normals[0]), 1, rtol=1e-9)  # all have all points as neighbours
+    assert peak < 200e6

@@ -1,5 +1,7 @@
 """Thinning, DTU, Tanks and Temples and volumes against loops, formulas and solids of known volume."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,10 +46,27 @@ def test_thinning_is_greedy(points, spacing):
     np.testing.assert_array_equal(pm.thin_points(points, spacing), greedy(points, spacing))
 
 
-def test_thinning_goes_on_across_blocks(monkeypatch):
-    monkeypatch.setattr("pointmetrics._metrics.reconstruction._BALLS_AT_A_TIME", 7)
+@pytest.mark.parametrize("spacing", [0.05, 0.2, 0.6])
+@pytest.mark.parametrize("fewest, most, listed", [(7, 7, 1 << 20), (1, 60, 50), (50, 50, 1), (3, 9, 200)])
+def test_thinning_goes_on_across_blocks(monkeypatch, fewest, most, listed, spacing):
+    monkeypatch.setattr("pointmetrics._metrics.reconstruction._FEWEST_AT_A_TIME", fewest)
+    monkeypatch.setattr("pointmetrics._metrics.reconstruction._MOST_AT_A_TIME", most)
+    monkeypatch.setattr("pointmetrics._metrics.sampling._LISTED_AT_A_TIME", listed)
     points = RNG.random((200, 3))
-    np.testing.assert_array_equal(pm.thin_points(points, 0.2), greedy(points, 0.2))
+    np.testing.assert_array_equal(pm.thin_points(points, spacing), greedy(points, spacing))
+
+
+@pytest.mark.parametrize("extent", [0.0, 0.3])
+def test_thinning_of_dense_clouds_needs_little_memory(extent):
+    """All 20,000 points have all others within the spacing: 3.2 GB, were they listed at once."""
+    points = RNG.random((20_000, 3)) * extent
+    pm.thin_points(points[:10], 1.0)
+    tracemalloc.start()
+    found = pm.thin_points(points, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.tolist() == [0]
+    assert peak < 100e6
 
 
 def test_a_seed_changes_the_turn_and_nothing_else():
@@ -83,6 +102,9 @@ def test_tanks_and_temples_is_an_f_score_of_voxels(voxel):
     [
         (lambda x: pm.voxel_downsample(x, 0), "size must be above 0"),
         (lambda x: pm.voxel_downsample(x, 1e-30), "size must be larger for the extent of x"),
+        (lambda x: pm.tanks_and_temples(x[:1], x, 1e-30), "threshold must be larger for the extent of y"),
+        (lambda x: pm.tanks_and_temples(x, x, 1, voxel=1e-30), "voxel must be larger for the extent of x"),
+        (lambda x: pm.tanks_and_temples(x, x, 1, voxel=0), "voxel must be above 0"),
         (lambda x: pm.thin_points(x, 0), "spacing must be above 0"),
         (lambda x: pm.thin_points(x[None], 1), "x must be one cloud"),
         (lambda x: pm.accuracy_completeness(x, x + 9, max_distance=1), "max_distance leaves no distance from x to y"),

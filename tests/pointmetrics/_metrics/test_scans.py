@@ -148,6 +148,7 @@ def test_m3c2_does_not_depend_on_threads():
         ({"normals": np.zeros((9, 3))}, "normals must not be 0, got one at index 0"),
         ({"normals": np.ones((8, 3))}, "normals must have shape"),
         ({"orientation": [1]}, "orientation must hold 3"),
+        ({"orientation": [0, 0, 0]}, "orientation must not be 0"),
         ({"registration_error": -1}, "registration_error must be finite"),
     ],
 )
@@ -155,6 +156,41 @@ def test_m3c2_refuses_bad_options(options, message):
     x = RNG.random((9, 3))
     with pytest.raises(ValueError, match=message):
         pm.m3c2(x, x, **{"radius": 1, "max_distance": 1, "normal_radius": 1, **options})
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda x: pm.m3c2(x, x, radius=1, max_distance=1, normal_radius=9, orientation=1.0), "orientation"),
+        (lambda x: pm.near_field_chamfer_distance(x, x, 0.0, [1, 1, 1]), "low"),
+        (lambda x: pm.near_field_chamfer_distance(x, x, [0, 0, 0], "111"), "high"),
+        (lambda x: pm.ray_depth_errors(x, x, origin=5), "origin"),
+        (lambda x: pm.uniformity(x, percentages=0.004), "percentages"),
+        (lambda x: pm.uniformity(x, area=[[1.0]]), "area"),
+        (lambda x: pm.compare(x, x, quantiles=0.9), "quantiles"),
+    ],
+)
+def test_what_must_be_a_sequence_says_so(call, name):
+    with pytest.raises(TypeError, match=f"^{name} must be a sequence of numbers, got"):
+        call(RNG.random((9, 3)))
+
+
+@pytest.mark.parametrize("length", [1e-300, 1e-170, 1e170, 1e300])
+def test_normals_may_have_any_length(length):
+    x, y, normals = RNG.random((30, 3)), RNG.random((30, 3)), RNG.normal(size=(30, 3))
+    runs = [pm.m3c2(x, y, normals=n, radius=0.3, max_distance=1) for n in (normals, normals * length)]
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+    one, other = (pm.normal_consistency(x, y, (n, n[::-1])) for n in (normals, normals * length))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_m3c2_where_no_core_has_a_normal(n):
+    lonely = np.arange(3.0 * n).reshape(n, 3) * 100
+    found = pm.m3c2(lonely, RNG.random((30, 3)), radius=1, max_distance=1, normal_radius=1)
+    assert found.n_x.tolist() == found.n_y.tolist() == [0] * n
+    assert all(np.isnan(field).all() for field in (found.distance, found.level_of_detection, found.normals))
 
 
 @pytest.mark.peer
