@@ -9,6 +9,7 @@ RUNS = {
     "compare": lambda x, y, normals: pm.compare(x, y),
     "D1": lambda x, y, normals: pm.psnr_d1(x, y, peak=1023),
     "D2, normals given": lambda x, y, normals: pm.psnr_d2(x, y, peak=1023, normals=normals),
+    "D1 and D2, normals given": lambda x, y, normals: pm.geometry_distortion(x, y, peak=1023, normals=normals),
 }
 
 

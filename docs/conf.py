@@ -35,7 +35,7 @@ myst_heading_anchors = 4
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 # Modules that import these when they are imported themselves are described where they are not installed, too.
-OPTIONAL = ("torch", "dask", "distributed")
+OPTIONAL = ("torch", "dask", "distributed", "pyspark")
 autodoc_mock_imports = [name for name in OPTIONAL if find_spec(name) is None]
 autosummary_generate = False
 numpydoc_show_class_members = False

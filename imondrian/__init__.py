@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
-_MODULES = ("cli", "dask", "export", "keyed", "plot", "river")
+_MODULES = ("cli", "dask", "export", "keyed", "plot", "river", "spark")
 
 
 def __getattr__(name: str) -> Any:

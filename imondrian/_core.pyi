@@ -1,16 +1,44 @@
-from typing import Any
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 HEADER_SIZE: int
 PACK_BYTES: int
-STREAM_SIZE: int
 BAG_SIZE: int
 RECENT_SIZE: int
 TREES_ABREAST: int
+ROOT: int
+LEAVES: int
+NODE_MARK: int
+LEAF_MARK: int
 
 _Floats = npt.NDArray[np.float64]
+
+class Column(NamedTuple):
+    name: str
+    type: str
+    of: str
+    each: int
+    when: str
+    kept: str
+    holds: str
+    empty: int
+    where: str
+    since: int
+    @property
+    def padded(self) -> bool: ...
+    def dtype(self, real: np.dtype[Any]) -> np.dtype[Any]: ...
+    def shape(self, trees: int, slots: int, width: int, rows: int, window: int) -> tuple[int, ...]: ...
+
+COLUMNS: tuple[Column, ...]
+
+def columns_of(
+    kinds: AbstractSet[str], real: np.dtype[Any], trees: int, slots: int, width: int, rows: int, window: int
+) -> tuple[tuple[int, str, np.dtype[Any], tuple[int, ...], int], ...]: ...
+def kinds_of(columns: Collection[str]) -> frozenset[str]: ...
 
 class ForestView:
     columns: dict[str, npt.NDArray[Any]]
@@ -59,6 +87,8 @@ def forget(
     forest: ForestView, X: npt.NDArray[Any], remove: bool, n_threads: int, interruptible: bool = False
 ) -> npt.NDArray[np.int64]: ...
 def score(forest: ForestView, X: npt.NDArray[Any], score: int, n_threads: int) -> tuple[_Floats, float]: ...
+def find_cells(forest: ForestView, X: npt.NDArray[Any], most: float) -> npt.NDArray[np.int32]: ...
+def sum_values(cuts: dict[str, npt.NDArray[Any]], X: npt.NDArray[Any], n_threads: int) -> _Floats: ...
 def drawn_ways(forest: ForestView, score: int) -> tuple[npt.NDArray[np.int32], _Floats]: ...
 def explain(forest: ForestView, X: npt.NDArray[Any], score: int, n_threads: int) -> tuple[_Floats, _Floats, float]: ...
 def spacing_excess(forest: ForestView, value: _Floats) -> _Floats: ...

@@ -8,7 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport NAN, isinf
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport make_shared, shared_ptr
 
@@ -42,37 +42,16 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
 
     cdef cppclass View "imondrian::ForestView":
         int64_t n_trees, capacity, n_features, width, n_rows
-        int32_t* feature
-        void* threshold
-        int32_t* child
-        int32_t* parent
-        double* time
-        double* mass
         void* lower
-        void* upper
-        int32_t* leaf_parent
-        double* leaf_mass
-        int32_t* leaf_point
-        int32_t* header
-        uint64_t* rng
-        void* rate
-        int scaled
         int32_t* bag
         double* clean
-        double* leaf_clean
-        double* recent
-        void* points
+        int32_t* refs
+        int scaled
         double* mean_depth
         double* mean_spacing
         int memory
         double decay
         int64_t window
-        int32_t* member_leaf
-        double* member_key
-        int64_t* stream
-        int32_t* refs
-        int32_t* free_rows
-        int64_t* n_free_rows
         int64_t* drawn
 
     double hidden_depth_of(double mass)
@@ -94,38 +73,22 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
 
 
-cdef extern from "base/rwlock.hpp" namespace "imondrian" nogil:
-    cdef enum class Entry(int):
-        kIn
-        kBusy
-        kSelf
-        kTorn
-        kInterrupted
+cdef extern from "score/cells.hpp" namespace "imondrian::cells" nogil:
+    cdef struct Cuts:
+        const int32_t* root
+        const int32_t* feature
+        const double* threshold
+        const int32_t* child
+        const uint8_t* heavier
+        const double* value
+        int64_t n_trees
 
-    cdef cppclass CGate "imondrian::Gate":
-        uint64_t forks
-        Entry try_read()
-        Entry try_write()
-        Entry read(Ask)
-        Entry write(Ask)
-        void end_read()
-        void end_write()
-        void forget_others()
-
-
-cdef extern from "Python.h":
-    int PyErr_CheckSignals()  # declared without `except`: the error stays set until the native call has ended
-    unsigned long PyThread_get_thread_ident() nogil
+    void c_find_cells "imondrian::cells::find_cells"(const View&, cbool, const void*, int64_t, double, int32_t*)
+    Status c_sum_values "imondrian::cells::sum_values"(const Cuts&, cbool, const void*, int64_t, int64_t, double*, int)
 
 
 include "nativekit/isa.pxi"
-
-HEADER_SIZE = 6
-PACK_BYTES = 32
-STREAM_SIZE = 5
-BAG_SIZE = 5
-RECENT_SIZE = 1026
-TREES_ABREAST = 8
+include "native/binding/signals.pxi"
 
 _INVARIANTS = {
     1: "nodes and leaves do not form one tree",
@@ -144,41 +107,6 @@ _INVARIANTS = {
 }
 
 
-# -- signals and forks -----------------------------------------------------------------------------
-
-cdef unsigned long main_thread = threading.main_thread().ident
-cdef uint64_t forks = 0  # behind this process
-
-
-def _note_fork():
-    global main_thread, forks
-    main_thread = PyThread_get_thread_ident()  # the thread that forked is the child's only one
-    forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-cdef cbool ask_python() noexcept with gil:
-    return PyErr_CheckSignals() != 0
-
-
-cdef Ask asker() noexcept:
-    """What asks whether a signal has come, or NULL: only the main thread hears of signals."""
-    return &ask_python if PyThread_get_thread_ident() == main_thread else NULL
-
-
-def hears_signals():
-    """Return whether a native call made here can be interrupted."""
-    return asker() != NULL
-
-
-cdef int hear_signals() except -1:
-    """Raise what a signal's handler raises: what came during the last moments of a call can still be undone."""
-    return -1 if PyErr_CheckSignals() != 0 else 0
-
-
 cdef int raise_status(Status status) except -1:
     if status == Status.kInterrupted:
         return -1  # with the error of the signal's handler
@@ -187,127 +115,7 @@ cdef int raise_status(Status status) except -1:
     return 0
 
 
-cdef void* pointer(dict columns, str name, object dtype, tuple shape, bint optional=False) except? NULL:
-    """Address of a column, which must be exactly what its name promises: the core trusts it."""
-    column = columns.get(name)
-    if column is None and optional:
-        return NULL
-    if not isinstance(column, np.ndarray):
-        raise ValueError(f"column {name!r} must be an array, got {type(column).__name__}")
-    if column.dtype != dtype or column.shape != shape or not column.flags.c_contiguous:
-        raise ValueError(f"column {name!r} must be a contiguous {np.dtype(dtype)} array of shape {shape}, "
-                         f"got {column.dtype} {column.shape}")
-    return cnp.PyArray_DATA(<cnp.ndarray>column)
-
-
-cdef class ForestView:
-    """The native view of a forest's columns. Keeps them alive; never owns or copies them.
-
-    Owns what follows from them that rows with missing values need, from the first such row on, if ``keeps_means``.
-    """
-
-    cdef View view
-    cdef cbool is64
-    cdef readonly dict columns
-    cdef readonly object dtype
-    cdef object means
-    cdef public cbool keeps_means
-
-    def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled):
-        self.columns = columns
-        points, feature = columns["points"], columns["feature"]
-        if not isinstance(points, np.ndarray) or points.ndim != 2 or points.dtype not in (np.float32, np.float64):
-            raise ValueError("column 'points' must be a float32 or float64 array of shape (rows, width)")
-        if not isinstance(feature, np.ndarray) or feature.ndim != 2:
-            raise ValueError("column 'feature' must be an array of shape (trees, capacity)")
-        t, k = feature.shape
-        rows, width = points.shape
-        lanes = PACK_BYTES // points.dtype.itemsize
-        if n_features < 1 or width < n_features or width % lanes or t < 1 or k < 1:
-            raise ValueError(f"a forest of {t} trees, {k} slots and {n_features} features cannot have rows of {width}")
-        kind = self.dtype = points.dtype
-        self.is64 = kind == np.float64
-        self.view.n_trees, self.view.capacity, self.view.n_features = t, k, n_features
-        self.view.width, self.view.n_rows = width, rows
-        self.view.feature = <int32_t*>pointer(columns, "feature", np.int32, (t, k))
-        self.view.threshold = pointer(columns, "threshold", kind, (t, k))
-        self.view.child = <int32_t*>pointer(columns, "child", np.int32, (t, k, 2))
-        self.view.parent = <int32_t*>pointer(columns, "parent", np.int32, (t, k))
-        self.view.time = <double*>pointer(columns, "time", np.float64, (t, k))
-        self.view.mass = <double*>pointer(columns, "mass", np.float64, (t, k))
-        self.view.lower = pointer(columns, "lower", kind, (t, k, width), True)
-        self.view.upper = pointer(columns, "upper", kind, (t, k, width), True)
-        self.view.leaf_parent = <int32_t*>pointer(columns, "leaf_parent", np.int32, (t, k))
-        self.view.leaf_mass = <double*>pointer(columns, "leaf_mass", np.float64, (t, k))
-        self.view.leaf_point = <int32_t*>pointer(columns, "leaf_point", np.int32, (t, k))
-        self.view.header = <int32_t*>pointer(columns, "header", np.int32, (t, HEADER_SIZE))
-        self.view.rng = <uint64_t*>pointer(columns, "rng", np.uint64, (t, 4))
-        self.view.rate = pointer(columns, "rate", kind, (t, width))
-        self.view.scaled = scaled
-        self.view.points = pointer(columns, "points", kind, (rows, width))
-        plain = "clean" not in columns
-        groups = -(-t // TREES_ABREAST)
-        self.view.bag = <int32_t*>pointer(columns, "bag", np.int32, (t, BAG_SIZE), plain)
-        self.view.clean = <double*>pointer(columns, "clean", np.float64, (t, k), plain)
-        self.view.leaf_clean = <double*>pointer(columns, "leaf_clean", np.float64, (t, k), plain)
-        self.view.recent = <double*>pointer(columns, "recent", np.float64, (groups + 1, RECENT_SIZE), plain)
-        self._fill_stream(columns, t, rows, memory, decay)
-
-    def _fill_stream(self, dict columns, int t, int rows, int memory, double decay):
-        self.view.memory, self.view.decay = memory, decay
-        member = columns.get("member_leaf")
-        if (memory != 0) != (member is not None):
-            raise ValueError("a bounded forest, and no other, must have the column 'member_leaf'")
-        window = 0
-        if member is not None:
-            if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] < self.view.capacity:
-                raise ValueError("column 'member_leaf' must have shape (trees, window)")
-            window = member.shape[1]
-        self.view.window = window
-        self.view.member_leaf = <int32_t*>pointer(columns, "member_leaf", np.int32, (t, window), memory == 0)
-        self.view.member_key = <double*>pointer(columns, "member_key", np.float64, (t, window), memory != 2)
-        self.view.stream = <int64_t*>pointer(columns, "stream", np.int64, (t, STREAM_SIZE))
-        self.view.refs = <int32_t*>pointer(columns, "refs", np.int32, (rows,), True)
-        self.view.free_rows = <int32_t*>pointer(columns, "free_rows", np.int32, (rows,), True)
-        self.view.n_free_rows = <int64_t*>pointer(columns, "n_free_rows", np.int64, (1,), True)
-
-    @property
-    def means_bytes(self):
-        """Bytes of the means, or those that they would take."""
-        return self.view.n_trees * self.view.capacity * (8 if self.view.clean == NULL else 16)
-
-    @property
-    def means_held(self):
-        """Bytes of the means that are there."""
-        return 0 if self.means is None else self.means.nbytes
-
-    cdef int see(self, cnp.ndarray X) except -1:
-        """Make room for means if rows with missing values ask for them."""
-        if self.means is not None or not self.keeps_means:
-            return 0
-        if not c_any_missing(self.is64, cnp.PyArray_DATA(X), X.size):
-            return 0
-        kinds = 1 if self.view.clean == NULL else 2
-        means = np.full((kinds, self.view.n_trees, self.view.capacity), np.nan)
-        self.view.mean_depth = <double*>cnp.PyArray_DATA(<cnp.ndarray>means)
-        if kinds == 2:
-            self.view.mean_spacing = self.view.mean_depth + self.view.n_trees * self.view.capacity
-        self.means = means
-        return 0
-
-
-cdef const void* rows_of(ForestView forest, cnp.ndarray X) except? NULL:
-    if X.ndim != 2 or X.dtype != forest.dtype or not X.flags.c_contiguous or X.shape[1] != forest.view.n_features:
-        raise ValueError(f"X must be a contiguous {forest.dtype} array of shape (n, {forest.view.n_features})")
-    return cnp.PyArray_DATA(X)
-
-
-cdef const double* weights_of(object weight, int64_t n) except? NULL:
-    if weight is None:
-        return NULL
-    if weight.dtype != np.float64 or weight.shape != (n,) or not weight.flags.c_contiguous:
-        raise ValueError(f"sample_weight must be a contiguous float64 array of shape ({n},)")
-    return <const double*>cnp.PyArray_DATA(<cnp.ndarray>weight)
+include "native/binding/columns.pxi"
 
 
 def hidden_depth(double mass):
@@ -510,6 +318,49 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     return depth, norm
 
 
+def find_cells(ForestView forest, cnp.ndarray X, double most):
+    """Return the first node on each row's way down each tree that holds at most ``most``, or ~leaf: (n, trees)."""
+    cdef const void* x = rows_of(forest, X)
+    cdef int64_t n = X.shape[0]
+    if (forest.columns["header"][:, 1] < 1).any():
+        raise ValueError("a tree without points has no cells")
+    cells = np.empty((n, forest.view.n_trees), np.int32)
+    cdef int32_t* out = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>cells)
+    with nogil:
+        c_find_cells(forest.view, forest.is64, x, n, most, out)
+    return cells
+
+
+def sum_values(dict cuts, cnp.ndarray X, int n_threads):
+    """Return what the leaves that rows end in are worth, summed over the trees of ``cuts``, (n,): see cells.hpp.
+
+    The columns are trusted to describe trees over the features of X.
+    """
+    if X.ndim != 2 or not X.flags.c_contiguous or X.dtype not in (np.float64, np.float32):
+        raise ValueError("X must be a contiguous array of floats of shape (n, d)")
+    k, n_trees = len(cuts["feature"]), len(cuts["root"])
+    cdef Cuts view
+    view.root = <const int32_t*>pointer(cuts, "root", np.int32, (n_trees,))
+    view.feature = <const int32_t*>pointer(cuts, "feature", np.int32, (k,))
+    view.threshold = <const double*>pointer(cuts, "threshold", np.float64, (k,))
+    view.child = <const int32_t*>pointer(cuts, "child", np.int32, (k, 2))
+    view.heavier = <const uint8_t*>pointer(cuts, "heavier", np.uint8, (k,))
+    view.value = <const double*>pointer(cuts, "value", np.float64, (len(cuts["value"]),))
+    view.n_trees = n_trees
+    cdef cbool is64 = X.dtype == np.float64
+    cdef const void* x = cnp.PyArray_DATA(X)
+    cdef int64_t n = X.shape[0], d = X.shape[1]
+    found = np.empty(n)
+    cdef double* out = <double*>cnp.PyArray_DATA(<cnp.ndarray>found)
+    cdef Status status
+    cdef Watch watch
+    watch.open(asker())
+    with nogil:
+        status = c_sum_values(view, is64, x, n, d, out, n_threads)
+    raise_status(status)
+    return found
+
+
 def drawn_ways(ForestView forest, int score):
     """Return the child that rows without a value take from each node (trees, k), and what that gains on average."""
     shape = (forest.view.n_trees, forest.view.capacity)
@@ -574,77 +425,4 @@ def audit(ForestView forest, int n_threads):
                          f"(invariant I{fault.invariant})")
 
 
-cdef int enter(CGate* gate, bint write) except -1:
-    # Under Python's lock, so that one thread does it.
-    if gate.forks != forks:
-        gate.forget_others()
-        gate.forks = forks
-    cdef Entry entry = gate.try_write() if write else gate.try_read()
-    cdef Ask ask
-    if entry == Entry.kBusy:
-        ask = asker()
-        with nogil:
-            entry = gate.write(ask) if write else gate.read(ask)
-    if entry == Entry.kIn:
-        return 0
-    if entry == Entry.kInterrupted:
-        return -1  # with the error of the signal's handler
-    if entry == Entry.kTorn:
-        raise RuntimeError("this process was forked while another thread was changing the model: what is here is half "
-                           "changed. Fork while no thread learns, or load the model in the child")
-    raise RuntimeError("the model is in use by a call of this very thread, which a signal's handler (or a callback) has "
-                       "interrupted: what it asks for would wait for itself")
-
-
-cdef int leave(CGate* gate, bint write) except -1:
-    if gate.forks != forks:
-        gate.forget_others()
-        gate.forks = forks
-    if write:
-        gate.end_write()
-    else:
-        gate.end_read()
-    return 0
-
-
-cdef class Reading:
-    """Context in which a gate's model is read: with other readers, but no update."""
-
-    cdef shared_ptr[CGate] gate
-
-    def __enter__(self):
-        enter(self.gate.get(), False)
-
-    def __exit__(self, *error):
-        leave(self.gate.get(), False)
-
-
-cdef class Updating:
-    """Context in which a gate's model is changed: alone."""
-
-    cdef shared_ptr[CGate] gate
-
-    def __enter__(self):
-        enter(self.gate.get(), True)
-
-    def __exit__(self, *error):
-        leave(self.gate.get(), True)
-
-
-cdef class Gate:
-    """Lets any number of threads read a model, or one change it; the others wait. Not reentrant.
-
-    A copied or unpickled gate is a new one, with nobody inside.
-    """
-
-    cdef readonly Reading reading
-    cdef readonly Updating updating
-
-    def __cinit__(self):
-        cdef shared_ptr[CGate] gate = make_shared[CGate]()
-        gate.get().forks = forks
-        self.reading, self.updating = Reading(), Updating()
-        self.reading.gate = self.updating.gate = gate
-
-    def __reduce__(self):
-        return Gate, ()
+include "native/binding/rwlock.pxi"

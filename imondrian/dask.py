@@ -34,7 +34,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._forest.rwlock import gate_of
 from ._sklearn.estimator import IsolationMondrianForest
-from ._sklearn.remote_fit import fit_remote
+from ._sklearn.fitted import fit_remote
 
 if TYPE_CHECKING:
     from ._forest.forest import Forest
@@ -85,7 +85,7 @@ def fit(forest: IsolationMondrianForest, X: Any, *, sample_weight: Any = None) -
     partitions = _Partitions(X)
     if dask.is_dask_collection(sample_weight):
         sample_weight = np.asarray(_compute([sample_weight])[0])
-    fit_remote(forest, partitions, sample_weight)
+    fit_remote(forest, partitions, partitions.example, sample_weight)
     return forest
 
 
@@ -234,9 +234,9 @@ class _Partitions:
 
     def __init__(self, X: Any) -> None:
         self._X = X
-        self._example = _example(X)
-        self.dtype = _rows(self._example, _FLOATS).dtype
-        self.n_features = self._example.shape[1]
+        self.example = _example(X)
+        self.dtype = _rows(self.example, _FLOATS).dtype
+        self.n_features = self.example.shape[1]
         self._blocks: list[Delayed] = list(np.ravel(X.to_delayed()))
 
     @cached_property
@@ -250,10 +250,6 @@ class _Partitions:
         if n == 0:
             raise ValueError("X must have at least one row, got none in all its partitions")
         return n
-
-    def introduce(self, estimator: IsolationMondrianForest) -> None:
-        """Let the estimator note the width and names of the features."""
-        validate_data(estimator, self._example, skip_check_array=True, reset=True)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return rows by number, (m, d)."""
@@ -335,7 +331,7 @@ def _snapshot(forest: Any, X: Any) -> Delayed:
     validate_data(forest, _example(X), skip_check_array=True, reset=False)
     with gate_of(forest).reading:
         copy = pickle.loads(pickle.dumps(forest))
-    copy.n_jobs = None
+    copy.set_output(transform="default").n_jobs = None
     copy.__dict__.pop("feature_names_in_", None)  # partitions come as arrays, their names have been compared
     return _send(copy)
 

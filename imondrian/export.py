@@ -10,15 +10,14 @@ onnx and treelite are imported here only, and only when asked for.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ._forest.rounding import float32_at_most
+from ._export.exported_forest import ExportedForest
 from ._forest.rwlock import gate_of
-from ._forest.tree_tables import TreeTable, tree_tables
+from ._forest.tree_tables import tree_tables
 
 if TYPE_CHECKING:
     import onnx
@@ -153,38 +152,9 @@ def to_treelite(forest: IsolationMondrianForest, *, dtype: Literal["float32", "f
     return _treelite_model.model(trees)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedForest:
-    """What of a forest is exported."""
-
-    trees: list[TreeTable]
-    n_features: int
-    norm: float  # c(n): a score is -(2 ** -(mean depth / norm))
-    offset: float
-    own_dtype: np.dtype[Any]  # rows are rounded to it before they are compared
-    row_dtype: np.dtype[Any]
-    feature_names: list[str] | None
-
-    @property
-    def compared_dtype(self) -> np.dtype[Any]:
-        """Precision in which comparisons are exact."""
-        return min(self.own_dtype, self.row_dtype, key=lambda kind: kind.itemsize)
-
-    def thresholds(self, tree: TreeTable) -> np.ndarray:
-        """Return a tree's thresholds in ``compared_dtype``."""
-        return float32_at_most(tree.threshold) if self.compared_dtype == np.float32 else tree.threshold
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What a model should tell of where it is from."""
-        from . import __version__
-
-        names = {} if self.feature_names is None else {"feature_names": json.dumps(self.feature_names)}
-        return {"offset": repr(self.offset), "imondrian": __version__, **names}
-
-
 def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
     from ._sklearn.estimator import IsolationMondrianForest  # here, since it imports scikit-learn
+    from ._sklearn.fitted import model_of
 
     if not isinstance(forest, IsolationMondrianForest):
         hint = ": pass model.to_estimator()" if hasattr(forest, "to_estimator") else ""
@@ -192,12 +162,17 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
     if dtype is not None and dtype not in _FLOATS:
         raise ValueError(f"dtype must be one of {_FLOATS}, got {dtype!r}")
     with gate_of(forest).reading:
-        trees, _ = forest._fitted()
+        trees, verdicts = model_of(forest).forest, model_of(forest).verdicts
         if (score := forest.get_params()["score"]) != "depth":
             raise ValueError(
                 f"{function} needs a forest of score='depth', got {score!r}: \"spacing\" (the default) and "
                 '"insertion" measure distances from boxes, which leaves with constants cannot express. Fit with '
                 "score='depth'; or export the depths of these trees after set_params(score='depth')"
+            )
+        if verdicts is not None:
+            raise ValueError(
+                f"{function} exports the forest's own score, without the {len(verdicts)} verdicts that were "
+                "given: withdraw them before, in a copy if need be"
             )
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)

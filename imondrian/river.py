@@ -13,8 +13,8 @@ try:
 except ImportError as error:
     raise ImportError("imondrian.river needs river: pip install 'imondrian[river]'") from error
 
-from ._models.online import OnlineForest
 from ._river.alarm_filter import AlarmFilter, DriftMonitor
+from ._river.online_forest import OnlineForest
 from ._river.shingle import Shingle
 
 __all__ = ["AlarmFilter", "DriftMonitor", "OnlineIsolationMondrianForest", "Shingle"]

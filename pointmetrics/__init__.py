@@ -5,7 +5,8 @@ lists of ``(n_i, d)`` arrays; a pair gives a scalar, a batch ``(b,)``. float32 a
 integers become float64, half precision and masked values are refused. Where the squares of float32
 coordinates would leave float32 (beyond 1e19 or below 1e-15), the result is float64. numpy and CuPy arrays
 and torch tensors come back as what they were; those on a CUDA device are computed on it (:func:`info` says
-whether it can be used).
+whether it can be used). Clouds of Open3D, trimesh and PyVista count as numpy arrays of their points, PyTorch3D's
+``Pointclouds`` as lists of tensors; their meshes go where a mesh is wanted, and stand for their vertices elsewhere.
 
 ``return_grad=True`` gives ``value, (grad_x, grad_y)``: nearest neighbours (and match counts) count as
 fixed, a distance of zero has gradient zero, sums run in a fixed order. :mod:`pointmetrics.torch` offers
@@ -24,12 +25,13 @@ from typing import Any
 
 from imondrian._kit import old_names as _old_names
 
-from ._backends.conventions import Convention, conventions
+from ._backends.conventions import Convention
 from ._clouds.info import Info, info
 from ._metrics.chamfer import ChamferResult, chamfer_distance, normal_consistency
 from ._metrics.compare import Comparison, compare
 from ._metrics.completion import consistency, fidelity, total_mutual_difference, unidirectional_hausdorff_distance
 from ._metrics.dcd import density_aware_chamfer_distance
+from ._metrics.definitions import Definition, conventions
 from ._metrics.emd import EmdResult, Plan, earth_movers_distance
 from ._metrics.emd_audit import EmdApproximation, EmdAudit, approxmatch_emd, audit_emd, msn_auction_emd
 from ._metrics.f_score import FScore, f_score
@@ -39,8 +41,9 @@ from ._metrics.info_cd import info_chamfer_distance
 from ._metrics.mesh import MeshDistances, point_to_mesh_distance
 from ._metrics.neighbors import Neighbor, Neighbors, PreparedCloud, nearest_neighbors
 from ._metrics.normals import estimate_normals
-from ._metrics.presets import Column, Preset, measure_preset, presets
-from ._metrics.psnr import Distortion, psnr_d1, psnr_d2
+from ._metrics.preset_tables import Column, Preset
+from ._metrics.presets import measure_preset, presets
+from ._metrics.psnr import Distortion, Distortions, geometry_distortion, psnr_d1, psnr_d2
 from ._metrics.reconstruction import (
     Reconstruction,
     accuracy_completeness,
@@ -64,7 +67,9 @@ __all__ = [
     "Column",
     "Comparison",
     "Convention",
+    "Definition",
     "Distortion",
+    "Distortions",
     "EmdApproximation",
     "EmdAudit",
     "EmdResult",
@@ -78,6 +83,7 @@ __all__ = [
     "Preset",
     "RayErrors",
     "Reconstruction",
+    "Table",
     "accuracy_completeness",
     "approxmatch_emd",
     "audit_emd",
@@ -93,6 +99,7 @@ __all__ = [
     "f_score",
     "farthest_points",
     "fidelity",
+    "geometry_distortion",
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info",
@@ -110,6 +117,7 @@ __all__ = [
     "ray_depth_errors",
     "sinkhorn_divergence",
     "sliced_wasserstein_distance",
+    "table",
     "tanks_and_temples",
     "thin_points",
     "total_mutual_difference",
@@ -121,9 +129,12 @@ __all__ = [
 
 # Loaded when first asked for: each may need a package that is not installed, or time.
 _MODULES = ("dask", "io", "plot", "river", "sets", "sklearn", "torch")
+_LATER = {"Table": "_tables.table", "table": "_tables.build"}  # they stand on the metrics and on files
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     if name in _MODULES:
         try:
             return import_module(f".{name}", __name__)
@@ -134,4 +145,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_LATER, *_MODULES})

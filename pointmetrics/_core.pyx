@@ -198,6 +198,24 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
         const int64_t* offsets
         int64_t* ids
 
+    cdef cppclass DiskJob[T]:
+        const T* points
+        int64_t n
+        const int64_t* near
+        int n_near
+        const int64_t* seeds
+        int64_t n_seeds
+        const double* radii
+        int n_radii
+        double ideal
+        int n_threads
+        int64_t* counts
+        double* clutter
+        const int64_t* offsets
+        int64_t* ids
+        int64_t* nearest
+        double* distances
+
     cdef cppclass MomentJob:
         const double* points
         int64_t n
@@ -223,6 +241,7 @@ cdef extern from "core.hpp" namespace "pointmetrics" nogil:
 
     int _farthest "pointmetrics::farthest"[T](const FarthestJob[T]& job)
     int _balls "pointmetrics::balls"[T](const BallJob[T]& job)
+    int _disks "pointmetrics::disks"[T](const DiskJob[T]& job)
     int _ball_moments "pointmetrics::ball_moments"(const MomentJob& job)
     int _cylinders "pointmetrics::cylinders"(const CylinderJob& job)
 
@@ -304,6 +323,59 @@ def balls(cnp.ndarray points, cnp.ndarray centres, cnp.ndarray sq_radii, int n_t
     return out
 
 
+cdef int _run_disks(real* points, cnp.ndarray near, cnp.ndarray seeds, cnp.ndarray radii, double ideal, int n_threads,
+                    tuple results, cnp.ndarray offsets) except -1:
+    cdef DiskJob[real] job
+    cdef int status
+    job.points = points
+    job.n = cnp.PyArray_DIM(near, 0)
+    job.near = <const int64_t*> cnp.PyArray_DATA(near)
+    job.n_near = <int> cnp.PyArray_DIM(near, 1)
+    job.seeds = <const int64_t*> cnp.PyArray_DATA(seeds)
+    job.n_seeds = cnp.PyArray_DIM(seeds, 0)
+    job.radii = <const double*> cnp.PyArray_DATA(radii)
+    job.n_radii = <int> cnp.PyArray_DIM(radii, 0)
+    job.ideal = ideal
+    job.n_threads = n_threads
+    job.counts = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[0])
+    job.clutter = <double*> cnp.PyArray_DATA(<cnp.ndarray> results[1])
+    job.offsets = NULL
+    if offsets is not None:
+        job.offsets = <const int64_t*> cnp.PyArray_DATA(offsets)
+        job.ids = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[2])
+        job.nearest = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> results[3])
+        job.distances = <double*> cnp.PyArray_DATA(<cnp.ndarray> results[4])
+    cdef Watch watch
+    _begin(&watch)
+    with nogil:
+        status = _disks(job)
+    return _raise(status)
+
+
+def disks(cnp.ndarray points, cnp.ndarray near, cnp.ndarray seeds, cnp.ndarray radii, double ideal, int n_threads,
+          cnp.ndarray offsets=None):
+    """Return, of the disk of each radius about each seed, how many points it holds and their clutter, ``(m, r)``.
+
+    ``near`` int64 ``(n, k)`` are points near to each, nearest first. Clutter is the sum of ``(d - e)^2 / e``, with d the
+    distance of a point to its nearest in the disk and ``e = sqrt(ideal radius^2 / count)``. With ``offsets``
+    ``(m r + 1,)`` also list the points of each disk, their nearest, and the distances between.
+    """
+    cdef cnp.npy_intp shape[2]
+    shape[0] = cnp.PyArray_DIM(seeds, 0)
+    shape[1] = cnp.PyArray_DIM(radii, 0)
+    results = (cnp.PyArray_EMPTY(2, shape, cnp.NPY_INT64, 0), cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0))
+    cdef cnp.npy_intp size
+    if offsets is not None:
+        size = offsets[-1]
+        results += (cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT64, 0), cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT64, 0),
+                    cnp.PyArray_EMPTY(1, &size, cnp.NPY_FLOAT64, 0))
+    if cnp.PyArray_TYPE(points) == cnp.NPY_FLOAT32:
+        _run_disks(<float*> cnp.PyArray_DATA(points), near, seeds, radii, ideal, n_threads, results, offsets)
+    else:
+        _run_disks(<double*> cnp.PyArray_DATA(points), near, seeds, radii, ideal, n_threads, results, offsets)
+    return results
+
+
 def ball_moments(cnp.ndarray points, cnp.ndarray centres, double radius, int n_threads):
     """Return count and sums of x, y, z, xx, xy, xz, yy, yz, zz about each centre of the points in its ball.
 
@@ -361,6 +433,100 @@ def cylinders(cnp.ndarray points, cnp.ndarray cores, cnp.ndarray axes, double ra
         status = _cylinders(job)
     _raise(status)
     return count, mean, sq_dev
+
+
+# Errors to points and to planes
+
+cdef extern from "core.hpp" namespace "pointmetrics" nogil:
+    cdef cppclass Distortion:
+        double sum_sq
+        double max_sq
+        double sum_plane
+        double max_plane
+
+    cdef cppclass DistortionJob[T]:
+        const T* x
+        int64_t n_x
+        const double* x_normals
+        const T* y
+        int64_t n_y
+        const double* y_normals
+        int d
+        cbool drop
+        int n_threads
+        Distortion* forth
+        Distortion* back
+        int64_t* counts
+
+    int _distortion "pointmetrics::distortion"[T](const DistortionJob[T]& job)
+    int _distinct "pointmetrics::distinct"[T](const T* points, int64_t n, int d, int64_t* rows, int64_t* n_rows)
+
+
+cdef int _run_distortion(real* x, cnp.ndarray x_normals, cnp.ndarray y, cnp.ndarray y_normals, int64_t n_x, bint drop,
+                         int n_threads, Distortion* out, int64_t* counts) except -1:
+    cdef DistortionJob[real] job
+    cdef int status
+    job.x = x
+    job.n_x = n_x
+    job.x_normals = NULL
+    job.y = <const real*> cnp.PyArray_DATA(y)
+    job.n_y = cnp.PyArray_DIM(y, 0)
+    job.y_normals = NULL
+    if x_normals is not None:
+        job.x_normals = <const double*> cnp.PyArray_DATA(x_normals)
+        job.y_normals = <const double*> cnp.PyArray_DATA(y_normals)
+    job.d = <int> cnp.PyArray_DIM(y, 1)
+    job.drop = drop
+    job.n_threads = n_threads
+    job.forth = out
+    job.back = out + 1
+    job.counts = counts
+    cdef Watch watch
+    _begin(&watch)
+    with nogil:
+        status = _distortion(job)
+    return _raise(status)
+
+
+def distortion(cnp.ndarray x, cnp.ndarray x_normals, cnp.ndarray y, cnp.ndarray y_normals, bint drop, int n_threads):
+    """Return, from x to y and from y to x, how many points count, and of their squared errors sum and largest: to the
+    nearest point, and along its normal.
+
+    Normals are float64 ``(n, 3)``, or None of both clouds: then the latter are 0. Of points that coincide one counts,
+    the first, if ``drop``. At most 16 dimensions.
+    """
+    cdef Distortion out[2]
+    cdef int64_t counts[2]
+    cdef int64_t n = cnp.PyArray_DIM(x, 0)
+    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
+        _run_distortion(<float*> cnp.PyArray_DATA(x), x_normals, y, y_normals, n, drop, n_threads, out, counts)
+    else:
+        _run_distortion(<double*> cnp.PyArray_DATA(x), x_normals, y, y_normals, n, drop, n_threads, out, counts)
+    return tuple(
+        (counts[side], out[side].sum_sq, out[side].max_sq, out[side].sum_plane, out[side].max_plane)
+        for side in range(2)
+    )
+
+
+def distinct(cnp.ndarray points):
+    """Return the rows, int64 and rising, of the first of all points that coincide."""
+    cdef cnp.npy_intp n = cnp.PyArray_DIM(points, 0)
+    cdef cnp.ndarray rows = cnp.PyArray_EMPTY(1, &n, cnp.NPY_INT64, 0)
+    cdef int64_t* at = <int64_t*> cnp.PyArray_DATA(rows)
+    cdef int d = <int> cnp.PyArray_DIM(points, 1)
+    cdef void* data = cnp.PyArray_DATA(points)
+    cdef bint single = cnp.PyArray_TYPE(points) == cnp.NPY_FLOAT32
+    cdef int64_t n_rows = 0
+    cdef int status
+    cdef Watch watch
+    _begin(&watch)
+    with nogil:
+        if single:
+            status = _distinct(<const float*> data, n, d, at, &n_rows)
+        else:
+            status = _distinct(<const double*> data, n, d, at, &n_rows)
+    _raise(status)
+    return rows[:n_rows]
 
 
 # Distance to a mesh

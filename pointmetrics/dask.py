@@ -33,6 +33,7 @@ except ImportError as error:
 from . import io, sets
 from ._backends.cpu.backend import CPU
 from ._clouds.arrays import read_clouds
+from ._clouds.objects import points_of
 from ._metrics.compare import compare
 from ._sets.matrix import Metric, check_metric
 from ._sets.nearest import nearest_in_matrices
@@ -216,16 +217,12 @@ def compare_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], **opti
     ValueError
         No folder, no file of a known format, or no name in common.
     """
-    from ._cli import Failure
-    from ._cli.folders import match
+    from ._tables.folders import match
 
     for name, folder in (("a", a), ("b", b)):
         if not Path(folder).is_dir():
             raise ValueError(f"{name} must be a folder, got {os.fspath(folder)!r}")
-    try:
-        matched = match(Path(a), Path(b))
-    except Failure as problem:
-        raise ValueError(str(problem)) from None
+    matched = match(Path(a), Path(b))
     for only, folder in ((matched.only_a, a), (matched.only_b, b)):
         if only:
             more = f" and {len(only) - 10} more" if len(only) > 10 else ""
@@ -254,6 +251,7 @@ def _blocks(clouds: Any, name: str, block: int) -> tuple[list[Delayed], list[int
     _check_block(block)
     if isinstance(clouds, da.Array):
         return _chunks(clouds, name)
+    clouds = points_of(clouds, name)
     is_sequence = hasattr(clouds, "__len__") and hasattr(clouds, "__getitem__")
     if not is_sequence or isinstance(clouds, (str, bytes, Delayed)):
         raise TypeError(

@@ -32,7 +32,7 @@ from ._io.packed import unpack_gzip
 from ._io.table import Columns
 from ._io.text import read_obj, read_off
 
-__all__ = ["Mesh", "read_mesh", "read_points", "sample_mesh", "write_points"]
+__all__ = ["Mesh", "read_mesh", "read_normals", "read_points", "sample_mesh", "write_points"]
 
 _Path = str | Path
 _Pick = Callable[[int], Any] | None  # the rows wanted of so many
@@ -92,6 +92,40 @@ def _read(path: Path, pick: _Pick, columns: Columns | None = None) -> Mesh:
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError(f"{path}: a face refers to a vertex that is not among the {len(vertices)}")
     return Mesh(vertices, faces)
+
+
+def read_normals(path: _Path) -> np.ndarray | None:
+    """Read the normals of a cloud's points from a ply file (nx, ny, nz), also compressed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that :func:`read_points` reads.
+
+    Returns
+    -------
+    float64 array (n, 3) or None
+        As they stand there, in the order of the points; None where there are none, or in another format.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, pointmetrics as pm
+    >>> head = "ply\\nformat ascii 1.0\\nelement vertex 1\\n"
+    >>> names = "".join(f"property float {name}\\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "one.ply")
+    >>> _ = path.write_text(head + names + "end_header\\n5 6 7 0 0 1\\n")
+    >>> pm.io.read_normals(path)
+    array([[0., 0., 1.]])
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if _READERS.get(suffix.removesuffix(".gz")) is not _io_ply.read:
+        return None
+    data = _contents(path, suffix, scattered=False)
+    try:
+        return _io_ply.read_normals(unpack_gzip(data) if suffix.endswith(".gz") else data)
+    except (ValueError, LookupError, ArithmeticError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def suffix_of(path: Path) -> str:
@@ -220,6 +254,7 @@ def write_points(path: _Path, points: Any) -> None:
            [3. , 4. , 5. ]])
     """
     from ._clouds.libraries import to_numpy
+    from ._clouds.objects import points_of
     from ._io.write import WRITERS
 
     path = Path(path)
@@ -228,7 +263,7 @@ def write_points(path: _Path, points: Any) -> None:
         raise ValueError(f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(WRITERS)}")
     if np.ma.is_masked(points):
         raise ValueError("points must not be masked: a file cannot say which of them are")
-    array, _ = to_numpy(points, "points")
+    array, _ = to_numpy(points_of(points, "points"), "points")
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
         raise ValueError(f"points must be numbers of shape (n, d), got {array.dtype} of shape {array.shape}")
     writer, dimensions = WRITERS[suffix.removesuffix(".gz")]
@@ -255,13 +290,15 @@ def write_points(path: _Path, points: Any) -> None:
         part.unlink(missing_ok=True)
 
 
-def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Generator | None = None) -> np.ndarray:
+def sample_mesh(
+    vertices: Any, faces: Any = None, n: Any = None, *, seed: int | np.random.Generator | None = None
+) -> np.ndarray:
     """Draw points uniformly from the surface of a triangle mesh.
 
     Parameters
     ----------
-    vertices : array (v, 3)
-        Corners of the triangles.
+    vertices : array (v, 3), or mesh
+        Corners of the triangles; or a mesh of Open3D, trimesh or PyVista, and no ``faces``: ``sample_mesh(mesh, n)``.
     faces : integer array (f, 3)
         Indices into ``vertices``.
     n : int
@@ -290,8 +327,12 @@ def sample_mesh(vertices: Any, faces: Any, n: int, *, seed: int | np.random.Gene
     array([[0.04, 0.2 , 0.  ],
            [0.13, 0.12, 0.  ]])
     """
+    from ._clouds.objects import read_mesh
     from ._metrics.mesh import read_faces
 
+    if n is None and np.ndim(faces) == 0:  # behind a mesh
+        faces, n = None, faces
+    vertices, faces = read_mesh(vertices, faces)
     refuse_masked(vertices, "vertices")
     at = np.asarray(vertices, dtype=np.float64)
     if at.ndim != 2 or at.shape[1] != 3 or not np.isfinite(at).all():

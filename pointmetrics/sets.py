@@ -363,7 +363,7 @@ def evaluate_preset(
     Parameters
     ----------
     name : str
-        A key of :func:`pointmetrics.presets`, of those that are of sets: "pointflow", "pvd".
+        A key of :func:`pointmetrics.presets`, of those that are of sets: "pointflow", "pvd", "lion".
     samples, references : array (k, n, d) or list of (n_i, d) arrays
         As in :func:`evaluate`, in the data's own coordinates.
     n_threads : int, default=None

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._clouds.objects import points_of
 from ._metrics.features import Features
 
 __all__ = ["CloudDistances"]
@@ -81,7 +82,7 @@ class CloudDistances(TransformerMixin, BaseEstimator):
             float64.
         """
         check_is_fitted(self)
-        clouds = list(X)
+        clouds = list(points_of(X, "X"))
         rows = [
             self.features_.values(cloud, *([clouds[max(i - 1, 0)]] if self.previous else []))
             for i, cloud in enumerate(clouds)

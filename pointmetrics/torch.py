@@ -28,6 +28,7 @@ except ImportError as error:
 import pointmetrics as _pm
 
 from ._clouds.libraries import refuse_transformed
+from ._clouds.objects import points_of
 
 __all__ = [
     "ChamferLoss",
@@ -41,6 +42,7 @@ __all__ = [
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info_chamfer_distance",
+    "uniformity",
 ]
 
 _Metric = Callable[..., Any]
@@ -88,8 +90,28 @@ class _ValueAndGrad(torch.autograd.Function):
         return tuple(out)
 
 
+class _Weighted(torch.autograd.Function):
+    """Carry several values of one tensor, each with a gradient of its own, through autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, evaluate: _Metric, x: torch.Tensor) -> torch.Tensor:
+        values, grads = evaluate(x.detach())
+        ctx.save_for_backward(grads.to(x.dtype))
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the metrics of pointmetrics.torch have no second derivatives, which create_graph=True asks for"
+            )
+        (grads,) = ctx.saved_tensors
+        return None, (grads * grad_output.to(grads.dtype)[..., None, None]).sum(dim=-3)
+
+
 @_eager  # too: torch.compile of a function itself takes such a wrapper off
 def _apply(metric: _Metric, x: Any, y: Any, options: dict[str, Any]) -> torch.Tensor:
+    x, y = points_of(x, "x"), points_of(y, "y")
     for name, clouds in (("x", x), ("y", y)):
         for place, t in _tensors(clouds):
             refuse_transformed(t, name if place is None else f"{name}[{place}]")
@@ -308,6 +330,33 @@ def info_chamfer_distance(x: Any, y: Any, **options: Any) -> torch.Tensor:
         0-dimensional, or ``(b,)``.
     """
     return _apply(_pm.info_chamfer_distance, x, y, options)
+
+
+@_eager
+def uniformity(x: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Compute the uniformity of tensors, one value for each percentage, with autograd to the cloud.
+
+    Parameters
+    ----------
+    x : tensor (n, 3) or (b, n, 3)
+        One cloud or several of one size.
+    **options
+        Those of :func:`pointmetrics.uniformity` except ``return_grad``.
+
+    Returns
+    -------
+    tensor (p,) or (b, p)
+        float64. Their mean is the loss of the paper.
+    """
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x must be a tensor, got {type(x).__name__}")
+    refuse_transformed(x, "x")
+    x = _prepare(x)
+    if options.pop("return_grad", False):
+        raise TypeError("return_grad is no option here: backward gives the gradients")
+    if not x.requires_grad:
+        return _pm.uniformity(x, **options)
+    return _Weighted.apply(lambda clouds: _pm.uniformity(clouds, return_grad=True, **options), x)
 
 
 class _Loss(nn.Module):

@@ -34,6 +34,7 @@ ASKED = [
     ("cupy", "import pointmetrics; raise ImportError(pointmetrics.info()['CUDA'])", "pip install 'imondrian[cuda]'"),
     ("dask", "import imondrian.dask", "pip install 'imondrian[dask]'"),
     ("dask", "import pointmetrics.dask", "pip install 'imondrian[dask]'"),
+    ("pyspark", "import imondrian.spark", "pip install 'imondrian[spark]'"),
     ("onnx", FOREST + "from imondrian.export import to_onnx; to_onnx(f)", "pip install 'imondrian[onnx]'"),
     (
         "treelite",
@@ -202,7 +203,7 @@ def test_the_stream_command_needs_no_river(tmp_path, options):
 def test_a_file_of_rivers_detector_is_read_without_river(tmp_path):
     from river.base import AnomalyDetector
 
-    from imondrian._models.online import OnlineForest
+    from imondrian._river.online_forest import OnlineForest
     from imondrian.river import OnlineIsolationMondrianForest
 
     model = OnlineIsolationMondrianForest(8, seed=0)

@@ -23,7 +23,7 @@ def rows() -> list[tuple[str, str, str, str]]:
         return convention.formula, convention.units, convention.used_by
 
     table = []
-    for (formula, units, used_by), group in groupby(pm.conventions().values(), definition):
+    for (formula, units, used_by), group in groupby(pm.conventions("chamfer_distance").values(), definition):
         names = ", ".join(f"`{convention.name}`" for convention in group)
         table.append((names, _powers(formula), _powers(units), used_by))
     return table
@@ -31,6 +31,18 @@ def rows() -> list[tuple[str, str, str, str]]:
 
 def _powers(text: str) -> str:
     return text.replace("^2", "²")
+
+
+DEFINITIONS_HEADER = ("name", "value", "unit", "call", "reported by")
+
+
+def definition_rows() -> list[tuple[str, ...]]:
+    """Return a row of cells, in Markdown, for each named number that is no Chamfer distance."""
+    others = (found for found in pm.conventions().values() if isinstance(found, pm.Definition))
+    return [
+        (f"`{d.name}`", _powers(d.formula).replace("|", "\\|"), _powers(d.units), f"`{d.call}`", d.used_by)
+        for d in others
+    ]
 
 
 PRESETS_HEADER = ("name", "paper", "columns", "calls")
@@ -69,6 +81,12 @@ class ConventionsTable(_Table):
     header, cells = HEADER, staticmethod(rows)
 
 
+class DefinitionsTable(_Table):
+    """``{definitions-table}``."""
+
+    header, cells = DEFINITIONS_HEADER, staticmethod(definition_rows)
+
+
 class PresetsTable(_Table):
     """``{presets-table}``."""
 
@@ -78,5 +96,6 @@ class PresetsTable(_Table):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("conventions-table", ConventionsTable)
+    app.add_directive("definitions-table", DefinitionsTable)
     app.add_directive("presets-table", PresetsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

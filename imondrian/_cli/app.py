@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from imondrian import __version__
+from imondrian._kit.grouped_help import ExampleGroup, GroupedCommand
 
 from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, stream_app, table_app
 from .output import PipeClosed
@@ -30,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
         return _tell(str(error), USAGE, prefix="")
     except click.UsageError as error:
         context = "" if error.ctx is None else f"\nTry '{error.ctx.command_path} --help'."
+        if error.ctx is not None and error.ctx.info_name == "stream" and "extra argument" in error.format_message():
+            context = "\nstream reads standard input: imondrian stream < FILE"
         return _tell(error.format_message() + context, USAGE)
     except click.ClickException as error:
         return _tell(error.format_message(), FAILED)
@@ -78,7 +81,15 @@ _debug = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ExampleGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "imondrian score readings.csv --top 20",
+        "tail -n +1 -F sensors.jsonl | imondrian stream --keep time",
+        "imondrian score --help",
+    ],
+)
 @click.version_option(__version__, prog_name="imondrian", message="%(prog)s %(version)s")
 @_debug
 def app() -> None:
@@ -96,7 +107,7 @@ app.add_command(_debug(table_app.explain))
 app.add_command(_debug(stream_app.command))
 
 
-@app.command("info")
+@app.command("info", cls=GroupedCommand, short_help="Show versions and what is installed.", examples=["imondrian info"])
 @click.option("-f", "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_debug
 def _info(layout: str) -> int:
@@ -106,7 +117,12 @@ def _info(layout: str) -> int:
     return info.run(layout)
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    cls=GroupedCommand,
+    short_help="Show what it does, in a minute; draw two pictures.",
+    examples=["imondrian demo", "imondrian demo --rows 2000 --output pictures/"],
+)
 @click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True, help="Folder for the pictures.")
 @click.option(
     "--rows",

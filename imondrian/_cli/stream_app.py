@@ -116,6 +116,7 @@ _GROUPS = {
     "How input is read": ["--read-as", "--names", "--delimiter", "--decimal", "--header", "--missing", "--strict"],
     "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms", "--alarms-only"],
     "Incidents": ["--incidents-only", "--incident-gap", "--time", "--on-incident", "--webhook", "--call-timeout"],
+    "Verdicts": ["--feedback"],
     "Saving and resuming": ["--model", "--every", "--replay", "--no-learn", "--max-models"],
     "The model": [
         "--trees",
@@ -134,6 +135,7 @@ _GROUPS = {
 @click.command(
     "stream",
     cls=GroupedCommand,
+    short_help="Follow records on standard input; tell alarms.",
     groups=_GROUPS,
     examples=[
         "tail -n +1 -F sensors.jsonl | imondrian stream --keep time --model sensors.model --replay",
@@ -284,6 +286,13 @@ _GROUPS = {
     metavar="SECONDS",
     help="How long a command or a call of a webhook may take.",
 )
+@click.option(
+    "--feedback",
+    type=_FILE,
+    metavar="FILE",
+    help='Follow verdicts appended to this file: lines such as {"record": 17, "verdict": -1}, with 1 for normal, -1 '
+    'for an anomaly, null to withdraw; or "x": {...}, the features, for "record". Scores near by follow.',
+)
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
 @click.option(
     "--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and alarms, as JSON."
@@ -367,6 +376,11 @@ def command(
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if options["replay"] and options["model"] is None:
         raise click.UsageError("--replay needs --model, which says how many records to pass over")
+    if options["feedback"] is not None:
+        if key is not None:
+            raise click.UsageError("--feedback tells a single model: it does not go with --key")
+        if not options["learn"]:
+            raise click.UsageError("--feedback changes the model, and --no-learn leaves it as it is")
     if rate is not None and options["threshold"] is not None:
         raise click.UsageError("--alarm-rate and --threshold exclude each other")
     asked = {name: options.pop(option) for option, name in _SETTINGS.items()}

@@ -173,6 +173,7 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
 @click.command(
     "score",
     cls=GroupedCommand,
+    short_help="Score the rows of tables.",
     groups=_SCORE_GROUPS,
     examples=[
         "imondrian score readings.csv --numeric-only --top 20",
@@ -280,6 +281,7 @@ def score(**settings: Any) -> int:
 @click.command(
     "explain",
     cls=GroupedCommand,
+    short_help="Explain the scores of rows of a table.",
     groups=_EXPLAIN_GROUPS,
     examples=[
         "imondrian explain readings.csv --top 5",

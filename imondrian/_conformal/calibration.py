@@ -20,6 +20,8 @@ N_FOLDS = 5
 
 # (rows, their weights, generator states) -> a forest grown with the estimator's own settings
 Grower = Callable[[np.ndarray, "np.ndarray | None", np.ndarray], Forest]
+# (rows, their scores) -> what the scores become
+Adjust = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def room_for_drawn(n: int, n_sample: int, n_trees: int, weight: np.ndarray | None) -> np.ndarray | None:
@@ -136,27 +138,66 @@ class Calibration:
         grow: Grower,
         n_threads: int,
         scores: np.ndarray | None = None,
+        adjust: Adjust | None = None,
     ) -> np.ndarray:
-        """Return the p-value of each row of X; ``scores`` are the rows' own, where they are known already."""
+        """Return the p-value of each row of X.
+
+        ``scores`` are the rows' own, where they are known already; ``adjust(rows, scores)`` what scores become before
+        they are ranked (those of a stream were, when they were kept).
+        """
         source = self.source
         if source == "prequential":
             forest.require_learning("p_values without rows held out (held_out=...)")
             if scores is None or self.recent_score not in (None, score):
-                scores = forest.scores(X, self.recent_score or score, n_threads)
+                scores = _adjusted(adjust, X, forest.scores(X, self.recent_score or score, n_threads))
             return self.recent.p_values(scores)
         rows = self.rows
         assert rows is not None
         if source == "split":
             calibration = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
-            scores = forest.scores(X, score, n_threads) if scores is None else scores
+            calibration = _adjusted(adjust, rows, calibration)
+            scores = _adjusted(adjust, X, forest.scores(X, score, n_threads)) if scores is None else scores
             above, total = mass_above(scores, calibration), float(len(calibration))
         else:
             folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
             above, total = np.zeros(len(X)), 0.0
-            for held_from, calibration, weight in folds:
-                above += mass_above(held_from.scores(X, score, n_threads), calibration, weight)
+            number = self._fold_numbers(self._fold_random())
+            for k, (held_from, calibration, weight) in enumerate(folds):
+                found = _adjusted(adjust, X, held_from.scores(X, score, n_threads))
+                above += mass_above(found, _adjusted(adjust, rows[number == k], calibration), weight)
                 total += len(calibration) if weight is None else weight.sum()
         return share(above, total)
+
+    def share_above(
+        self,
+        threshold: float,
+        forest: Forest,
+        score: str,
+        grow: Grower,
+        n_threads: int,
+        adjust: Adjust | None = None,
+    ) -> float | None:
+        """Return the share of calibration rows whose score is above a threshold; None where there are none."""
+        above, total = 0.0, 0.0
+        for scores, weight in self._held_out(forest, score, grow, n_threads, adjust):
+            weight = np.ones(len(scores)) if weight is None else weight
+            above, total = above + float(weight[scores > threshold].sum()), total + float(weight.sum())
+        return above / total if total > 0 else None
+
+    def _held_out(
+        self, forest: Forest, score: str, grow: Grower, n_threads: int, adjust: Adjust | None
+    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Return scores of rows that the trees which scored them do not know, with their weights."""
+        source, rows = self.source, self.rows
+        if source == "prequential":
+            return [(self.recent.in_order(), None)]
+        assert rows is not None
+        if source == "split":
+            scores = self._once((score, forest.n_updates), lambda: forest.scores(rows, score, n_threads))
+            return [(_adjusted(adjust, rows, scores), None)]
+        folds = self._once((score, forest.n_trees), lambda: self._folds(forest.n_trees, score, grow, n_threads))
+        number = self._fold_numbers(self._fold_random())
+        return [(_adjusted(adjust, rows[number == k], scores), weight) for k, (_, scores, weight) in enumerate(folds)]
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned for this key; kept in memory, never pickled."""
@@ -165,14 +206,23 @@ class Calibration:
             cache = self._cache = (key, make())
         return cache[1]
 
+    def _fold_random(self) -> np.random.RandomState:
+        assert self.seed is not None
+        return np.random.RandomState(self.seed.view(np.uint32))
+
+    def _fold_numbers(self, rng: np.random.RandomState) -> np.ndarray:
+        """Return the fold of each row: the generator's first draw."""
+        assert self.rows is not None
+        return rng.permutation(len(self.rows)) % max(min(N_FOLDS, len(self.rows)), 1)
+
     def _folds(self, n_trees: int, score: str, grow: Grower, n_threads: int) -> list[Any]:
         """Return for each fold a forest of the other rows, the fold's scores and its weights (mean 1)."""
         assert self.rows is not None and self.seed is not None
         m = len(self.rows)
         if m < 2:
             return []
-        rng = np.random.RandomState(self.seed.view(np.uint32))
-        fold = rng.permutation(m) % min(N_FOLDS, m)
+        rng = self._fold_random()
+        fold = self._fold_numbers(rng)
         weight = None if self.weight is None else self.weight / self.weight.mean()
         folds = []
         for k in range(min(N_FOLDS, m)):
@@ -227,3 +277,7 @@ class Calibration:
             raise ValueError(f"damaged calibration: score {name!r}")
         calibration.recent_score = name or None
         return calibration
+
+
+def _adjusted(adjust: Adjust | None, rows: Any, scores: np.ndarray) -> np.ndarray:
+    return scores if adjust is None else adjust(rows, scores)

@@ -72,6 +72,12 @@ class ScoreWindow:
         self.half_life = half_life
         self.n_seen = 0
 
+    def copy(self) -> ScoreWindow:
+        """Return one that goes on from here by itself."""
+        twin = ScoreWindow(len(self.scores), self.half_life)
+        twin.scores[:], twin.n_seen = self.scores, self.n_seen
+        return twin
+
     @property
     def size(self) -> int:
         """Scores there is room for."""
@@ -168,15 +174,13 @@ class ScoreWindow:
         return window
 
 
-def score_window(size: Any, half_life: Any) -> ScoreWindow | None:
-    """Return the window that ``calibration`` and ``calibration_half_life`` ask for; None for None."""
+def scores_kept(size: Any, half_life: Any) -> tuple[int | None, float | None]:
+    """Return how many scores ``calibration`` asks for (None: none), and ``calibration_half_life``, both checked."""
     if half_life is not None and (isinstance(half_life, bool) or not isinstance(half_life, numbers.Real)):
         raise TypeError(f"calibration_half_life must be None or a number of points, got {half_life!r}")
     if half_life is not None and not 0.0 < float(half_life) < float("inf"):
         raise ValueError(f"calibration_half_life must be above 0 and finite, got {half_life}")
-    if size is None:
-        return None
-    return ScoreWindow(positive_int("calibration", size), None if half_life is None else float(half_life))
+    return None if size is None else positive_int("calibration", size), None if half_life is None else float(half_life)
 
 
 @lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 
 from imondrian._forest.forest import Forest
+from imondrian._forest.schema import COLUMNS
 from imondrian._forest.scoring import anomaly_scores, spacing_scores
 from imondrian._kit.device import Device
 from imondrian._kit.kernel_source import Instance, Kernel
@@ -27,40 +28,7 @@ _PATH_THREADS = 128  # of a block of kernels/depth_score.cu
 _ROWS_BYTES = 40 * 1024  # shared memory that a block's rows may take
 _BLOCK_BYTES = 56 * 1024  # shared memory of a block of which four are to run side by side
 
-_COLUMNS = {  # what each kernel file calls COLUMNS
-    "depth_score": (
-        "header",
-        "feature",
-        "threshold",
-        "child",
-        "time",
-        "mass",
-        "leaf_mass",
-        "hidden_depth",
-        "leaf_point",
-        "lower",
-        "upper",
-        "rate",
-        "points",
-    ),
-    "spacing": (
-        "header",
-        "feature",
-        "threshold",
-        "child",
-        "mass",
-        "leaf_mass",
-        "clean",
-        "leaf_clean",
-        "bag",
-        "leaf_point",
-        "lower",
-        "upper",
-        "rate",
-        "points",
-    ),
-}
-_BOXES = ("lower", "upper")
+_COLUMNS = [name for name, column in COLUMNS.items() if column.where == "device"]  # in the order of kernels/tree.cuh
 
 _copies: WeakKeyDictionary[Forest, dict[Hashable, DeviceForest]] = WeakKeyDictionary()
 
@@ -88,6 +56,8 @@ class DeviceForest:
         self.norm = float(forest.depths(np.empty((0, forest.n_features), forest.dtype), "depth")[1])
         self._forest = proxy(forest)  # copies are kept as long as their forest, which must not be kept by them
         self._columns: dict[str, Any] = {}
+        self._stand_ins: dict[np.dtype, Any] = {}
+        self._hidden_depth: Any = None
         self._ways: dict[str, tuple[Any, ...]] = {}  # of rows with missing values, by score
         self._packed: PackedForest | None = None
         self._words: Any = None
@@ -228,21 +198,27 @@ class DeviceForest:
         return self._packed
 
     def _column_args(self, file: str, boxes: bool = True) -> tuple[Any, ...]:
-        """Return the arguments that a kernel file calls COLUMNS; without boxes, stand-ins for them."""
+        """Return what a kernel file's parameters begin with; stand-ins for columns that the forest lacks, or boxes."""
         if boxes:
-            self._forest._ensure_boxes(1)
+            self._forest.ensure_boxes(1)
         columns = self._forest.columns
-        for name in _COLUMNS[file]:
-            if name not in self._columns and (boxes or name not in _BOXES):
-                self._columns[name] = self._upload(hidden_depths(columns) if name == "hidden_depth" else columns[name])
-        arrays = [self._columns.get(name, self._columns["points"]) for name in _COLUMNS[file]]
-        return (
-            *arrays,
-            np.int32(self.n_trees),
-            np.int64(columns["feature"].shape[1]),
-            np.int64(columns["points"].shape[1]),
-            np.int32(self.n_features),
-        )
+        for name in _COLUMNS:
+            if name not in self._columns and name in columns and (boxes or COLUMNS[name].when != "boxes"):
+                self._columns[name] = self._upload(columns[name])
+        arrays = [self._columns[name] if name in self._columns else self._stand_in(name) for name in _COLUMNS]
+        sizes = np.int32(self.n_trees), np.int64(columns["feature"].shape[1]), np.int64(columns["points"].shape[1])
+        return (*arrays, *sizes, np.int32(self.n_features), *([self._hidden()] if file == "depth_score" else []))
+
+    def _stand_in(self, name: str) -> Any:
+        dtype = COLUMNS[name].dtype(self.dtype)
+        if dtype not in self._stand_ins:
+            self._stand_ins[dtype] = self._upload(np.zeros(1, dtype))
+        return self._stand_ins[dtype]
+
+    def _hidden(self) -> Any:
+        if self._hidden_depth is None:
+            self._hidden_depth = self._upload(hidden_depths(self._forest.columns))
+        return self._hidden_depth
 
     def _upload(self, array: np.ndarray) -> Any:
         uploaded = self.device.xp.asarray(np.ascontiguousarray(array))

@@ -8,7 +8,6 @@ import numpy as np
 
 from imondrian import _core
 
-_ROOT, _LEAVES = 0, 1  # places in the column "header"
 _LINK_BITS = 32  # of a narrow node, for the first child and the feature
 
 
@@ -41,14 +40,14 @@ def hidden_depths(columns: dict[str, np.ndarray]) -> np.ndarray:
 def pack(columns: dict[str, np.ndarray], n_features: int) -> PackedForest:
     """Pack all trees at once, level by level."""
     header = columns["header"]
-    n_slots = np.maximum(2 * header[:, _LEAVES].astype(np.int64) - 1, 1)  # an empty tree: a leaf of depth 0
+    n_slots = np.maximum(2 * header[:, _core.LEAVES].astype(np.int64) - 1, 1)  # an empty tree: a leaf of depth 0
     offsets = np.concatenate([[0], np.cumsum(n_slots)])
     threshold = np.full(offsets[-1], np.nan, columns["threshold"].dtype)
     feature, child = np.zeros((2, offsets[-1]), np.uint64)
     value = np.zeros(offsets[-1])
     hidden = hidden_depths(columns)
-    tree = np.flatnonzero(header[:, _LEAVES])
-    node, slot = header[tree, _ROOT], np.zeros(len(tree), np.int64)
+    tree = np.flatnonzero(header[:, _core.LEAVES])
+    node, slot = header[tree, _core.ROOT], np.zeros(len(tree), np.int64)
     free = np.ones(len(header), np.int64)
     depth = 0
     while len(tree):

@@ -101,7 +101,7 @@ class DeviceRows:
         from .forest import device_forest
 
         if score == "spacing":
-            forest._require_spaced()
+            forest.require_spaced()
         device = open_device()
         xp = sys.modules["cupy"]
 

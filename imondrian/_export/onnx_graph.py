@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from imondrian.export import ExportedForest
+from .exported_forest import ExportedForest
 
 _AI_ONNX_ML = "ai.onnx.ml"
 _OPSET = 13  # of ai.onnx: the oldest with every operator below in float64

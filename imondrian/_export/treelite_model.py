@@ -5,7 +5,7 @@ from __future__ import annotations
 from treelite import Model
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
-from imondrian.export import ExportedForest
+from .exported_forest import ExportedForest
 
 
 def model(forest: ExportedForest) -> Model:

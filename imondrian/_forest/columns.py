@@ -1,13 +1,14 @@
 """What a forest is made of: numpy columns, how they grow, and what of them is kept in pickles and files.
 
-Their layout and the invariants they keep are in ``native/base/view.hpp``; every tree is a disjoint slice of each
-column.
+Their table is ``native/columns.hpp``, the invariants they keep are in ``native/base/view.hpp``; every tree is a
+disjoint slice of each column.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -16,20 +17,13 @@ from imondrian import _core
 
 from .footprint import Layout
 from .places import keeps_places, move_values, new_places, order_of, room_for
+from .schema import COLUMNS, LEARNING, UNBOUNDED, empty_columns, filled, kinds_of, new_forest, padded_width
+from .state import check_stream, live_leaves, restored, saved_columns, state_version
 from .undo import Undo
 
-UNBOUNDED, SLIDING, RESERVOIR = 0, 1, 2
 UNKNOWN = -1
-_NODE_COLUMNS = ("feature", "threshold", "child", "parent", "time", "mass", "clean", "lower", "upper")
-_LEAF_COLUMNS = ("leaf_parent", "leaf_mass", "leaf_clean", "leaf_point")
-_PADDED = ("lower", "upper", "rate", "points")
 _DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
-_DERIVED = ("refs", "free_rows", "n_free_rows")
 _TREES_AT_ONCE = 32
-_NODE_MARK, _LEAF_MARK, _LEAVES = 4, 5, 1
-_MOST_DECAY = 64.0  # windows and horizons give 22 at most; with far more, the weights of later points overflow
-_MOST_SEEN = 1 << 60  # half of what the audit bears: a stream goes on
-STATE_VERSION = 3
 
 
 class ForestColumns:
@@ -80,39 +74,9 @@ class ForestColumns:
         boxes: bool = True,
         spaced: bool = False,
     ) -> None:
-        dtype = np.dtype(dtype)
-        n_trees = len(states)
-        lanes = _core.PACK_BYTES // dtype.itemsize
-        width = -(-n_features // lanes) * lanes
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
-        shape = (n_trees, capacity)
-        self.columns: dict[str, np.ndarray] = {
-            "feature": np.zeros(shape, np.int32),
-            "threshold": np.zeros(shape, dtype),
-            "child": np.zeros((*shape, 2), np.int32),
-            "parent": np.zeros(shape, np.int32),
-            "time": np.zeros(shape),
-            "mass": np.zeros(shape),
-            "leaf_parent": np.zeros(shape, np.int32),
-            "leaf_mass": np.zeros(shape),
-            "leaf_point": np.zeros(shape, np.int32),
-            "header": np.tile(np.array([-1, 0, -1, -1, 0, 0], np.int32), (n_trees, 1)),
-            "rng": np.array(states, dtype=np.uint64, order="C"),
-            "rate": np.zeros((n_trees, width), dtype),
-            "points": np.zeros((n_rows, width), dtype),
-            "stream": np.zeros((n_trees, _core.STREAM_SIZE), np.int64),
-        }
-        self.columns["rate"][:, :n_features] = 0 if scaled else 1
-        if memory != UNBOUNDED:
-            self.columns["member_leaf"] = np.zeros((n_trees, capacity - 1), np.int32)
-        if memory == RESERVOIR:
-            self.columns["member_key"] = np.zeros((n_trees, capacity - 1))
-        if boxes:
-            self.columns.update(self._empty_boxes())
-        if spaced:
-            self.columns["bag"] = np.full((n_trees, _core.BAG_SIZE), -1, np.int32)
-            self.columns["clean"], self.columns["leaf_clean"] = np.zeros(shape), np.zeros(shape)
-            self.columns["recent"] = np.zeros((-(-n_trees // _core.TREES_ABREAST) + 1, _core.RECENT_SIZE))
+        kinds = kinds_of(memory, boxes=boxes, spaced=spaced)
+        self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled)
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -135,7 +99,7 @@ class ForestColumns:
     @property
     def n_leaves(self) -> np.ndarray:
         """Distinct points in each tree, (n_trees,)."""
-        return self.columns["header"][:, _LEAVES]
+        return self.columns["header"][:, _core.LEAVES]
 
     @property
     def mass(self) -> float:
@@ -154,7 +118,7 @@ class ForestColumns:
     @property
     def nbytes(self) -> int:
         """Bytes of all columns, and of what is kept for rows with missing values."""
-        return sum(column.nbytes for column in self.columns.values()) + self._view.means_held
+        return _bytes_of(self.columns) + self._view.means_held
 
     @property
     def layout(self) -> Layout:
@@ -205,18 +169,20 @@ class ForestColumns:
         limit = self._most_bytes(view.columns)
         if self.memory == UNBOUNDED and self._max_bytes != UNKNOWN:
             limit = self._max_bytes
-        return limit is None or sum(column.nbytes for column in view.columns.values()) + view.means_bytes <= limit
+        return limit is None or _bytes_of(view.columns) + view.means_bytes <= limit
 
-    def _empty_boxes(self) -> dict[str, np.ndarray]:
-        shape = (*self.columns["feature"].shape, self.columns["points"].shape[1])
-        return {"lower": np.zeros(shape, self.dtype), "upper": np.zeros(shape, self.dtype)}
+    def _empty(self, kind: str) -> dict[str, np.ndarray]:
+        """Return new columns of a kind that the forest has not had yet."""
+        (trees, slots), (rows, width) = self.columns["feature"].shape, self.columns["points"].shape
+        return empty_columns(frozenset({kind}), self.dtype, trees, slots, width, rows)
 
-    def _ensure_boxes(self, n_threads: int) -> None:
+    def ensure_boxes(self, n_threads: int) -> None:
+        """Fill the boxes, where a fitted or loaded forest does without them."""
         if "lower" in self.columns:
             return
         # Threads that score may come here together: each fills boxes of its own, all equal, and nobody
         # sees them half filled. The view goes first: who finds boxes in the columns uses it next.
-        columns = {**self.columns, **self._empty_boxes()}
+        columns = {**self.columns, **self._empty("boxes")}
         view = self._view_of(columns)
         _core.fill_boxes(view, n_threads)
         self._view = view
@@ -237,19 +203,16 @@ class ForestColumns:
             self._undo = None
 
     def _own_columns(self, n_threads: int) -> None:
-        self._ensure_boxes(n_threads)
+        self.ensure_boxes(n_threads)
         columns = {name: column if column.flags.writeable else column.copy() for name, column in self.columns.items()}
         live = columns["leaf_point"][self._live_leaves()]
         n_rows = len(columns["points"])
-        columns["refs"] = np.bincount(live, minlength=n_rows).astype(np.int32)
-        columns["free_rows"] = np.zeros(n_rows, np.int32)
-        columns["n_free_rows"] = np.zeros(1, np.int64)
+        columns.update(self._empty(LEARNING))
+        columns["refs"][...] = np.bincount(live, minlength=n_rows)
         self._replace(columns)
 
     def _live_leaves(self) -> np.ndarray:
-        marks = self.columns["header"][:, _LEAF_MARK, None]
-        points = self.columns["leaf_point"]
-        return (np.arange(points.shape[1]) < marks) & (points >= 0)
+        return live_leaves(self.columns)
 
     def _make_room(self, n_more: int, max_bytes: int | None) -> None:
         """Let every tree of an unbounded forest take ``n_more`` leaves, within ``max_bytes`` of columns."""
@@ -285,10 +248,11 @@ class ForestColumns:
     def _grow_slots(self, capacity: int) -> None:
         old = self.columns["feature"].shape[1]
         columns = {}
-        for name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
-            if name in self.columns:
-                column = self.columns[name]
-                columns[name] = grown = np.zeros((len(column), capacity, *column.shape[2:]), column.dtype)
+        for name, column in self.columns.items():
+            told = COLUMNS[name]
+            if told.of in ("node", "leaf"):
+                shape = (len(column), capacity, *column.shape[2:])
+                columns[name] = grown = filled(shape, told.empty, column.dtype)
                 for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
                     some = slice(first, first + _TREES_AT_ONCE)
                     grown[some, :old] = column[some]
@@ -305,10 +269,11 @@ class ForestColumns:
         if n_rows > np.iinfo(np.int32).max:
             raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
         columns = self._narrowed(self._width_for_rows(n_rows - old))
-        for name in ("points", "refs", "free_rows"):
-            column = columns.get(name, self.columns[name])
-            columns[name] = grown = np.zeros((n_rows, *column.shape[1:]), column.dtype)
-            grown[:old] = column
+        for name, column in {**self.columns, **columns}.items():
+            told = COLUMNS[name]
+            if told.of == "row":
+                columns[name] = grown = filled((n_rows, *column.shape[1:]), told.empty, column.dtype)
+                grown[:old] = column
         self._replace(columns)
 
     def _width_for_rows(self, n_more: int) -> int:
@@ -325,16 +290,12 @@ class ForestColumns:
         if width == self.columns["points"].shape[1]:
             return {}
         stay = np.arange(self.n_features, dtype=np.int32)
-        return {name: self._at_width(name, width, stay) for name in _PADDED if name in self.columns}
+        return {name: self._at_width(name, width, stay) for name in self.columns if COLUMNS[name].padded}
 
     @property
     def padded(self) -> int:
         """Features that fit in the whole packs that rows need; they may have room for more."""
-        return self._packs(self.n_features)
-
-    def _packs(self, n_features: int) -> int:
-        lanes = _core.PACK_BYTES // self.dtype.itemsize
-        return -(-n_features // lanes) * lanes
+        return padded_width(self.n_features, self.dtype)
 
     def add_features(self, n_more: int, drop: Sequence[int] = ()) -> tuple[np.ndarray, list[int]]:
         """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
@@ -361,9 +322,9 @@ class ForestColumns:
         width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
         columns = {}
         for name, column in self.columns.items():
-            if name in _PADDED and (own or moved or name == "rate" or width != column.shape[-1]):
+            if COLUMNS[name].padded and (own or moved or name == "rate" or width != column.shape[-1]):
                 columns[name] = twin._at_width(name, width, places)
-            elif drop and name in ("feature", "bag"):
+            elif drop and COLUMNS[name].holds == "feature":
                 columns[name] = np.where(column >= 0, places[column], column)
             else:
                 columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
@@ -381,7 +342,7 @@ class ForestColumns:
         held = sum(column.nbytes for column in self.columns.values())
         if width >= needed and (width == needed or most is None or held <= most):
             return width
-        padded = sum(self.columns[name].nbytes for name in _PADDED if name in self.columns)
+        padded = sum(column.nbytes for name, column in self.columns.items() if COLUMNS[name].padded)
         lanes = _core.PACK_BYTES // self.dtype.itemsize
         pack = padded // width * lanes
         spare = sys.maxsize if most is None else most - (held + (needed - width) // lanes * pack)
@@ -389,11 +350,13 @@ class ForestColumns:
 
     def _at_width(self, name: str, width: int, places: np.ndarray) -> np.ndarray:
         """Return a copy of a padded column with rows of ``width``, in which features have gone to their ``places``."""
-        column = self.columns[name]
-        used = slice(self.columns["header"][:, _NODE_MARK].max() if name in _NODE_COLUMNS else None)
-        wide = np.zeros((*column.shape[:-1], width), self.dtype)
-        rows, old = (wide[:, used], column[:, used]) if column.ndim == 3 else (wide, column)
-        move_values(rows, old, places, self.n_features, 0 if name == "rate" else np.nan)
+        column, told = self.columns[name], COLUMNS[name]
+        wide = filled((*column.shape[:-1], width), told.empty, column.dtype)
+        rows, old = wide, column
+        if told.of in ("node", "leaf"):
+            used = slice(self.columns["header"][:, _core.NODE_MARK if told.of == "node" else _core.LEAF_MARK].max())
+            rows, old = wide[:, used], column[:, used]
+        move_values(rows, old, places, self.n_features, np.nan if told.holds == "coordinate" else told.empty)
         return wide
 
     def _most_bytes(self, columns: dict[str, np.ndarray]) -> int | None:
@@ -405,11 +368,12 @@ class ForestColumns:
             return None
         return self._layout_of(columns)._replace(boxes=True).size(columns["feature"].shape[1], len(columns["points"]))
 
-    def silent_features(self) -> list[int]:
+    def silent_features(self, n_threads: int = 1) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
+        self.ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
         header, points = self.columns["header"], self.columns["points"]
-        trees = np.flatnonzero(header[:, _LEAVES] > 0)
-        roots = header[trees, 0]
+        trees = np.flatnonzero(header[:, _core.LEAVES] > 0)
+        roots = header[trees, _core.ROOT]
         shown = np.where(
             (roots >= 0)[:, None],
             self.columns["lower"][trees, roots],
@@ -417,7 +381,7 @@ class ForestColumns:
         )
         silent = np.isnan(shown[:, : self.n_features]).all(axis=0)
         if silent.any():  # a point that has joined a fuller one may have left a cut behind
-            marks = header[:, _NODE_MARK, None]
+            marks = header[:, _core.NODE_MARK, None]
             live = np.arange(self.columns["feature"].shape[1]) < marks
             used = self.columns["feature"][live]
             silent[used[used >= 0]] = False
@@ -431,33 +395,14 @@ class ForestColumns:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain arrays without spare room, padding or what follows from the rest."""
-        marks = self.columns["header"].max(axis=0)
-        live = self._live_leaves()
-        used = self.columns["leaf_point"][live]
-        held = np.zeros(len(self.columns["points"]), bool)
-        held[used] = True
-        rows, renumbered = np.flatnonzero(held), (np.cumsum(held) - 1)[used]
-        state = {}
-        for name, column in self.columns.items():
-            if name in _DERIVED:
-                continue
-            if name in _NODE_COLUMNS:
-                column = column[:, : marks[_NODE_MARK]]
-            elif name in _LEAF_COLUMNS:
-                column = column[:, : marks[_LEAF_MARK]]
-            elif name == "points":
-                column = column[rows]
-            state[name] = column[..., : self.n_features] if name in _PADDED else column
-        leaf_point = self.columns["leaf_point"].copy()
-        leaf_point[live] = renumbered
-        state["leaf_point"] = leaf_point[:, : marks[_LEAF_MARK]]
+        columns = saved_columns(self.columns, self.n_features)
         return {
-            "version": STATE_VERSION,
+            "version": state_version(columns),
             "n_features": self.n_features,
             "memory": self.memory,
             "decay": self.decay,
             "scaled": self.scaled,
-            "columns": {name: np.ascontiguousarray(column) for name, column in state.items()},
+            "columns": columns,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -467,90 +412,12 @@ class ForestColumns:
         except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"damaged forest: {type(error).__name__}: {error}") from None
         self.check()
-        if self.columns["stream"][:, 0].max(initial=0) > _MOST_SEEN:
-            raise ValueError(f"damaged forest: {self.columns['stream'][:, 0].max()} points seen")
+        check_stream(self.columns)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state["version"] != STATE_VERSION:
-            raise ValueError(
-                f"this forest has state version {state['version']!r}; this imondrian reads version {STATE_VERSION}"
-            )
-        saved = state["columns"]
-        for name, kinds in (("n_features", int), ("memory", int), ("decay", (int, float)), ("scaled", bool)):
-            if not isinstance(state[name], kinds):
-                raise ValueError(f"damaged forest: {name} {state[name]!r}")
-        if saved["points"].dtype not in (np.float32, np.float64):
-            raise ValueError(
-                f"damaged forest: column 'points' has {saved['points'].dtype}, expected float32 or float64"
-            )
-        if saved["rng"].dtype != np.uint64:
-            raise ValueError(f"damaged forest: column 'rng' has {saved['rng'].dtype}, expected uint64")
-        self.n_features, self.memory, self.decay = int(state["n_features"]), int(state["memory"]), float(state["decay"])
-        self.scaled = state["scaled"]
-        if self.memory not in (UNBOUNDED, SLIDING, RESERVOIR) or not 0 <= self.decay <= _MOST_DECAY:
-            raise ValueError(f"damaged forest: memory {self.memory!r} with decay {self.decay!r}")
-        bounded = self.memory != UNBOUNDED
-        slots = saved["member_leaf" if bounded else "leaf_point"]
-        if slots.ndim != 2 or len(slots) != len(saved["rng"]) or not saved["rng"].any(axis=1).all():
-            raise ValueError(
-                f"damaged forest: generators of shape {saved['rng'].shape} for {slots.shape} slots, "
-                "or one that is all zero"
-            )
-        capacity = max(1, slots.shape[1] + bounded)
-        n_rows = max(1, len(saved["points"]))
-        lanes = _core.PACK_BYTES // saved["points"].dtype.itemsize
-        widths = (self.n_features, -(-self.n_features // lanes) * lanes)  # a file holds padded rows
-        if self.n_features < 1 or saved["points"].shape[1] not in widths:
-            raise ValueError(f"damaged forest: {self.n_features} features, points of shape {saved['points'].shape}")
-        for name in ("rate", *(("lower", "upper") if "lower" in saved else ())):
-            if saved[name].shape[-1] not in widths:  # before room is made that the columns do not have
-                raise ValueError(
-                    f"damaged forest: {self.n_features} features, column {name!r} of shape {saved[name].shape}"
-                )
-        spare = ForestColumns(
-            self.n_features,
-            saved["points"].dtype,
-            saved["rng"],
-            capacity,
-            n_rows,
-            memory=self.memory,
-            decay=self.decay,
-            scaled=self.scaled,
-            boxes="lower" in saved,
-            spaced="clean" in saved,
-        )
-        self.columns = spare.columns
-        if unknown := saved.keys() - self.columns.keys() - {"upper"}:
-            raise ValueError(f"damaged forest: there is no column {min(unknown)!r}")
-        for name, column in self.columns.items():
-            source = saved[name]
-            if source.dtype != column.dtype or source.ndim != column.ndim:
-                raise ValueError(
-                    f"damaged forest: column {name!r} has {source.dtype} {source.shape}, "
-                    f"expected {column.dtype} with {column.ndim} axes"
-                )
-            if not _fits(name, source.shape, column.shape, self.n_features):
-                raise ValueError(f"damaged forest: column {name!r} has shape {source.shape}, room for {column.shape}")
-            if source.shape == column.shape and not source.flags.writeable and source.flags.c_contiguous:
-                self.columns[name] = np.asarray(source)  # mapped from a file: the first update copies it
-                continue
-            column[tuple(slice(size) for size in source.shape)] = source
-            if name in _PADDED and name != "rate":
-                column[..., self.n_features :] = np.nan
-        for name in ("feature", "bag"):  # also where no tree has a cut: they are renumbered together
-            if name in saved and saved[name].max(initial=-1) >= self.n_features:
-                raise ValueError(
-                    f"damaged forest: column {name!r} names the feature {saved[name].max()} of {self.n_features}"
-                )
+        self.n_features, self.memory, self.decay, self.scaled, self.columns = restored(state)
         self._renew_view()
 
 
-def _fits(name: str, have: tuple[int, ...], room: tuple[int, ...], n_features: int) -> bool:
-    """Whether a saved column has the shape of a new one, but for spare slots and rows, and padding."""
-    if name in _PADDED:
-        have, room = (*have[:-1], min(have[-1], n_features)), (*room[:-1], n_features)
-    if name == "points":
-        return have[1:] == room[1:] and have[0] <= room[0]
-    if name in (*_NODE_COLUMNS, *_LEAF_COLUMNS):
-        return have[0] == room[0] and have[1] <= room[1] and have[2:] == room[2:]
-    return have == room
+def _bytes_of(columns: dict[str, np.ndarray]) -> int:
+    return sum(map(attrgetter("nbytes"), columns.values()))

@@ -1,19 +1,31 @@
-"""How many bytes a forest takes, before it takes them.
-
-The counts are those of the columns that ``Forest`` allocates; a test holds them together.
-"""
+"""How many bytes a forest takes, before it takes them: those of its columns, as their table says."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from imondrian import _core
+
+from .schema import kinds_of, padded_width
 
 BLOCK = 256  # rows the core learns at a time
 # Room for what is not in the forest's columns: Python objects, numpy's headers.
 OBJECTS = 16_384
 
-_NODE_AND_LEAF = 48  # bytes of a slot, but for what depends on the precision
+
+class _Places(NamedTuple):
+    """Bytes of a place in all columns of a kind, by what it is a place for (``Of`` in ``native/columns.hpp``)."""
+
+    node: int = 0
+    leaf: int = 0
+    tree: int = 0
+    member: int = 0
+    row: int = 0
+    group: int = 0
+    forest: int = 0
 
 
 class Layout(NamedTuple):
@@ -27,37 +39,12 @@ class Layout(NamedTuple):
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row of ``n_features`` values, padded."""
-        lanes = _core.PACK_BYTES // self.itemsize
-        return -(-self.n_features // lanes) * _core.PACK_BYTES
-
-    @property
-    def slot_bytes(self) -> int:
-        """Bytes of one node and one leaf."""
-        clean = 16 if self.spaced else 0
-        return _NODE_AND_LEAF + clean + self.itemsize + (2 * self.row_bytes if self.boxes else 0)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of one point in the shared store."""
-        return self.row_bytes + (8 if self.updates else 0)
-
-    @property
-    def fixed_bytes(self) -> int:
-        """Bytes that depend on neither slots nor rows."""
-        tree = 4 * _core.HEADER_SIZE + 32 + 8 * _core.STREAM_SIZE + self.row_bytes
-        spaced = 0
-        if self.spaced:
-            groups = -(-self.n_trees // _core.TREES_ABREAST)
-            spaced = self.n_trees * 4 * _core.BAG_SIZE + (groups + 1) * 8 * _core.RECENT_SIZE
-        return self.n_trees * tree + spaced + (8 if self.updates else 0)
-
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""
-        members = (0, 4, 12)[self.memory] * max(slots - 1, 0)
-        return self.fixed_bytes + self.n_trees * (slots * self.slot_bytes + members) + rows * self.stored_bytes
+        each = _places(self)
+        groups = 1 + -(-self.n_trees // _core.TREES_ABREAST)
+        tree = each.tree + slots * (each.node + each.leaf) + max(slots - 1, 0) * each.member
+        return each.forest + groups * each.group + self.n_trees * tree + rows * each.row
 
     def window_rows(self, points: int) -> int:
         """Return the stored rows that always suffice for windows of ``points``."""
@@ -77,5 +64,18 @@ class Layout(NamedTuple):
 
     def slots_that_fit(self, max_bytes: int, slots: int, rows: int) -> int:
         """Return how many slots fit if every further one brings a stored row along; ``slots`` with ``rows`` fit."""
+        each = _places(self)
         left = max_bytes - self.size(slots, rows)
-        return slots + left // (self.n_trees * self.slot_bytes + self.stored_bytes)
+        return slots + left // (self.n_trees * (each.node + each.leaf + each.member) + each.row)
+
+
+@lru_cache(256)
+def _places(layout: Layout) -> _Places:
+    real = np.dtype(f"f{layout.itemsize}")
+    width = padded_width(layout.n_features, real)
+    kinds = kinds_of(layout.memory, boxes=layout.boxes, spaced=layout.spaced, learning=layout.updates)
+    found = dict.fromkeys(_Places._fields, 0)
+    for column in _core.COLUMNS:
+        if column.when in kinds:
+            found[column.of] += (width if column.padded else column.each) * column.dtype(real).itemsize
+    return _Places(**found)

@@ -6,20 +6,18 @@ Arguments are trusted here: the public classes validate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from imondrian import _core
 
-from .columns import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, ForestColumns
+from .columns import ForestColumns
 from .footprint import BLOCK
+from .schema import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED
 from .scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 from .undo import undo_of
 from .validation import check_total_weight
-
-if TYPE_CHECKING:
-    from imondrian._cuda.rows import DeviceRows
 
 __all__ = ["RESERVOIR", "SLIDING", "STATE_VERSION", "UNBOUNDED", "Forest", "not_held", "seed_states"]
 
@@ -39,10 +37,22 @@ def not_held(n_absent: int, n: int, first: int) -> ValueError:
     )
 
 
+def sum_values(cuts: dict[str, np.ndarray], X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+    """Return the sum over trees, given by their cuts, of the values where each row ends, (n,)."""
+    return _core.sum_values(cuts, X, n_threads)
+
+
 def _blank_rows(X: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows that have no value at all."""
     places = np.flatnonzero(np.isnan(X[:, 0]))
     return places[np.isnan(X[places]).all(axis=1)]
+
+
+class RowsElsewhere(Protocol):
+    """Rows that are scored where they are: on a device."""
+
+    def host_scores(self, forest: Forest, score: str) -> np.ndarray:
+        """Return the rows' scores, in numpy."""
 
 
 class Forest(ForestColumns):
@@ -158,7 +168,7 @@ class Forest(ForestColumns):
         An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
-            self._require_spaced()
+            self.require_spaced()
         if self._undo is None and (undo := undo_of(self, len(X))) is not None:
             with undo:
                 return self._learn(X, weight, score, n_threads, max_bytes)
@@ -196,7 +206,7 @@ class Forest(ForestColumns):
             return None
         return spacing_scores(depth) if score == "spacing" else anomaly_scores(depth, norm)
 
-    def scores(self, X: np.ndarray | DeviceRows, score: str, n_threads: int = 1) -> np.ndarray:
+    def scores(self, X: np.ndarray | RowsElsewhere, score: str, n_threads: int = 1) -> np.ndarray:
         """Return the anomaly score of each row, in [0, 1], high for anomalies."""
         if not isinstance(X, np.ndarray):
             return X.host_scores(self, score)
@@ -209,10 +219,10 @@ class Forest(ForestColumns):
         For "spacing": how far the mean log spacing is above the usual, and 1.
         """
         if score == "insertion":
-            self._ensure_boxes(n_threads)
+            self.ensure_boxes(n_threads)
         if score == "spacing":
-            self._require_spaced()
-        blank = _blank_rows(X)
+            self.require_spaced()
+        blank = X[:0] if len(X) < 2 else _blank_rows(X)  # one row has no other to be told once with
         if len(blank) < 2:
             return _core.score(self._view, X, SCORES[score], n_threads)
         told_once = np.ones(len(X), bool)  # what rows without any value get does not depend on the row
@@ -226,6 +236,10 @@ class Forest(ForestColumns):
         """Return where rows without a value go on from each node, and what that gains, (n_trees, k): see means.hpp."""
         return _core.drawn_ways(self._view, SCORES[score])
 
+    def cells(self, rows: np.ndarray, mass: float) -> np.ndarray:
+        """Return the first node on each row's way down that holds at most ``mass``, (n, n_trees); ~leaf for leaves."""
+        return _core.find_cells(self._view, rows, mass)
+
     def spacing_excess(self, spacing: np.ndarray) -> np.ndarray:
         """Return how far mean log spacings (n,) are above the usual: -1 at the median, 0 where the unusual begins."""
         return _core.spacing_excess(self._view, spacing)
@@ -236,9 +250,9 @@ class Forest(ForestColumns):
         The contributions sum to the score less the expected one, the score of the mean over the stored points.
         """
         if score == "insertion":
-            self._ensure_boxes(n_threads)
+            self.ensure_boxes(n_threads)
         if score == "spacing":
-            self._require_spaced()
+            self.require_spaced()
         parts, value, expected = _core.explain(self._view, X, SCORES[score], n_threads)
         if score == "spacing":
             unit = float(np.diff(self.spacing_excess(np.array([0.0, 1.0])))[0])
@@ -256,7 +270,8 @@ class Forest(ForestColumns):
         """Return the score of the mean over the stored points: where explanations start from."""
         return self.explain(np.empty((0, self.n_features), self.dtype), score)[1]
 
-    def _require_spaced(self) -> None:
+    def require_spaced(self) -> None:
+        """Raise ValueError unless the forest can give spacing scores."""
         if not self.spaced:
             raise ValueError(
                 "score 'default' ('spacing') needs trees that were grown for it: "

@@ -16,6 +16,7 @@ import numpy as np
 from imondrian import _core
 
 from .forest import Forest
+from .schema import COLUMNS
 
 STATE_VERSION = 1
 SCORE_ONLY = (
@@ -23,7 +24,7 @@ SCORE_ONLY = (
     "impossible. Fit an IsolationMondrianForest on the data instead"
 )
 _CUTS = ("feature", "threshold", "child", "mass", "leaf_mass")
-_ROOT, _LEAVES, _NODE_MARK, _LEAF_MARK = 0, 1, 4, 5
+_ROOT, _LEAVES, _NODE_MARK, _LEAF_MARK = _core.ROOT, _core.LEAVES, _core.NODE_MARK, _core.LEAF_MARK
 _NOBODY, _FREE = -1, -2
 _MOST_BYTES = 1 << 26  # of columns that no file has, beside a thousand times what it has: one number a tree and feature
 _NO_POINT = 0  # what leaves point at: the one row of the store, which is never read
@@ -141,10 +142,12 @@ class ImportedForest(Forest):
         """Raise ValueError: no point can be added or removed."""
         self._refuse(what)
 
-    def _ensure_boxes(self, n_threads: int) -> None:
+    def ensure_boxes(self, n_threads: int) -> None:
+        """Raise ValueError: nothing is known of boxes."""
         self._refuse("score='insertion'")
 
-    def _require_spaced(self) -> None:
+    def require_spaced(self) -> None:
+        """Raise ValueError: no point is known to be usual."""
         self._refuse("score='spacing'")
 
     def learn(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -188,22 +191,20 @@ class ImportedForest(Forest):
 
 def _check_shapes(n_features: int, sample_size: int, n_leaves: np.ndarray, cuts: dict[str, np.ndarray]) -> None:
     shape = cuts["feature"].shape
-    kinds: dict[str, Any] = {
-        "feature": np.int32,
-        "threshold": (np.float32, np.float64),
-        "child": np.int32,
-        "mass": np.float64,
-        "leaf_mass": np.float64,
-    }
     if type(n_features) is not int or n_features < 1 or type(sample_size) is not int or sample_size < 1:
         raise ValueError(f"damaged forest: {n_features!r} features, samples of {sample_size!r} rows")
     if len(shape) and 8 * shape[0] * n_features > max(_MOST_BYTES, 1000 * sum(cut.nbytes for cut in cuts.values())):
         raise ValueError(f"damaged forest: {n_features} features for cuts of shape {shape}")
-    if cuts.keys() != kinds.keys() or len(shape) != 2 or min(shape) < 1:
+    if cuts.keys() != set(_CUTS) or len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"damaged forest: columns {sorted(cuts)} of {shape}")
-    for name, kind in kinds.items():
-        expected = (*shape, 2) if name == "child" else shape
-        if cuts[name].shape != expected or cuts[name].dtype not in (kind if isinstance(kind, tuple) else (kind,)):
-            raise ValueError(f"damaged forest: column {name!r} has {cuts[name].dtype} {cuts[name].shape}")
+    real = cuts["threshold"].dtype
+    for name, cut in cuts.items():
+        told = COLUMNS[name]
+        if (
+            cut.shape != told.shape(*shape, width=0, rows=0, window=0)
+            or cut.dtype != told.dtype(real)
+            or real not in (np.float32, np.float64)
+        ):
+            raise ValueError(f"damaged forest: column {name!r} has {cut.dtype} {cut.shape}")
     if n_leaves.shape != shape[:1] or n_leaves.dtype != np.int32 or n_leaves.min() < 1 or n_leaves.max() > shape[1]:
         raise ValueError("damaged forest: a tree has no leaf, or more than there is room for")

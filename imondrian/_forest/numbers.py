@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
+
+from imondrian._core import row_of as row_of  # points of the usual types, quickly; None for all others
 
 _PLAIN = "biuf"  # kinds of NumPy types that are real numbers
 _KINDS = {
@@ -267,11 +270,36 @@ def refuse_others(X: Any) -> Any:
             _floats(X, None)
         return _checked_objects(X) if X.dtype.kind == "O" and X.ndim == 2 else X
     if isinstance(X, (list, tuple)):
+        if len(X) > 0 and isinstance(X[0], Mapping):
+            raise TypeError(
+                "X must be a table, got a sequence of dicts: pass pandas.DataFrame(X); points as dicts are what "
+                "imondrian.river takes, one at a time"
+            )
         return _checked_list(X)
+    # Sparse matrices by keys are dicts, too, and have scikit-learn's own words.
+    if isinstance(X, (str, bytes, os.PathLike, Mapping)) and not hasattr(X, "toarray"):
+        advice = "pandas.DataFrame(X) makes one" if isinstance(X, Mapping) else "read the file, as by pandas.read_csv"
+        got = "a dict" if isinstance(X, Mapping) else f"the {type(X).__name__} {X!r}"
+        raise TypeError(f"X must be a table of shape (n, n_features), got {got}: {advice}")
     library = type(X).__module__.partition(".")[0]
     if library in ("pandas", "polars", "pyarrow") and len(getattr(X, "shape", ())) == 2:
         return _checked_frame(X, library)
     return X
+
+
+def first_infinity(X: Any) -> str:
+    """Return where the first infinite value of a table is, in words; "" where that cannot be told."""
+    try:
+        rows = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        return ""
+    if rows.ndim != 2 or not np.isinf(rows).any():
+        return ""
+    found = np.argwhere(np.isinf(rows))
+    row, column = found[0].tolist()
+    names = list(X.columns) if hasattr(X, "columns") and not hasattr(X, "column_names") else None
+    place = f"X[{names[column]!r}], row {row}," if names is not None else f"X[{row}, {column}]"
+    return f" The first is {place} {rows[row, column]}: make it NaN where it means a missing value."
 
 
 def _checked_frame(X: Any, library: str) -> Any:

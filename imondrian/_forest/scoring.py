@@ -33,6 +33,8 @@ def anomaly_scores(depth: np.ndarray, norm: np.ndarray | float) -> np.ndarray:
     Liu, Ting and Zhou (2008), equation 2; ``norm`` is c(n), the mean of the trees'. A forest of one
     point can tell nothing apart: its norm is 0 and every score 0.5.
     """
+    if type(norm) is float and norm > 0.0:  # as below, in a fraction of the time for a single row
+        return np.asarray(np.exp2(-(depth / norm)))
     norm = np.broadcast_to(np.asarray(norm, dtype=np.float64), depth.shape)
     ratio = np.divide(depth, norm, out=np.ones_like(depth), where=norm > 0)
     return np.exp2(-ratio)

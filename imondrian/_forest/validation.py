@@ -15,8 +15,8 @@ import numpy as np
 
 from imondrian import _core
 
-from .columns import RESERVOIR, SLIDING, UNBOUNDED
 from .footprint import Layout
+from .schema import RESERVOIR, SLIDING, UNBOUNDED
 
 WARM_UP = 32  # points from which a stream's scores mean something
 MOST_WEIGHT = 1e300  # of all rows that a tree holds: its masses, and what they are multiplied by, stay finite

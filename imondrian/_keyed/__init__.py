@@ -1,1 +1,1 @@
-"""Where keyed models are kept: memory, disk, points that wait for a model. Imports ``imondrian.river`` and below."""
+"""One model a key: in memory, on the disk, and points that wait for one. Imports ``_models`` and below."""

@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from imondrian._models.online import OnlineForest
+from imondrian._models.stream import StreamModel
 
 from .pending_points import Young
 
@@ -18,7 +18,7 @@ class Held:
 
     __slots__ = ("changed", "learner", "size")
 
-    def __init__(self, learner: Young | OnlineForest, changed: bool) -> None:
+    def __init__(self, learner: Young | StreamModel, changed: bool) -> None:
         self.learner, self.changed, self.size = learner, changed, 0
 
 
@@ -42,7 +42,7 @@ class KeyMemory:
 
     def __init__(self, max_models: int, max_bytes: int | None, write: Callable[[str, Held], None]) -> None:
         self._most = {True: YOUNG_A_MODEL * max_models, False: max_models}
-        self._max_bytes, self._write = max_bytes, write
+        self.max_models, self.max_bytes, self._write = max_models, max_bytes, write
         self._held: dict[bool, OrderedDict[str, Held]] = {False: OrderedDict(), True: OrderedDict()}  # by "is young"
         self._bytes = self.n_spills = 0
 
@@ -67,13 +67,13 @@ class KeyMemory:
         if not isinstance(held.learner, Young) and key in self._held[True]:
             del self._held[True][key]
             self.hold(key, held)
-        if self._max_bytes is None:
+        if self.max_bytes is None:
             return
         size = sys.getsizeof(held.learner)
         self._bytes += size - held.size
         held.size = size
         for is_young, others in self._held.items():
-            while self._bytes > self._max_bytes and others and next(iter(others)) != key:
+            while self._bytes > self.max_bytes and others and next(iter(others)) != key:
                 self._spill(is_young)
 
     def _spill(self, is_young: bool) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from imondrian._persist.model_file import _decode, _encode, is_key
+from imondrian._persist.codec import Form, pack, unpack
+from imondrian._persist.header import checksum
+from imondrian._persist.model_file import decode, is_key
 
-_PREFIX = struct.Struct("<4sI")
-_MAGIC = b"IMY\x01"
+_FORM = Form(b"IMY", 2)
+_PREFIX_1 = struct.Struct("<3sBI")  # of version 1: then JSON, in which points are numbers
 
 
 class Young:
@@ -49,41 +50,55 @@ class Young:
         return object.__sizeof__(self) + sum(400 + 100 * len(fields) + values.nbytes for fields, values in self.parts)
 
     def to_bytes(self) -> bytes:
-        """Return the points as bytes: a magic number, a CRC-32, and JSON."""
-        listed = [[_encode(list(fields), "", {}), values.tolist()] for fields, values in self.parts]
-        data = json.dumps(listed, separators=(",", ":")).encode("ascii")  # NaN and all digits, as Python reads them
-        return _PREFIX.pack(_MAGIC, zlib.crc32(data)) + data
+        """Return the points in the short form of ``_persist/codec.py``: features and values by turns."""
+        return pack([part for fields, values in self.parts for part in (list(fields), values)], _FORM)
 
     @staticmethod
     def is_young(data: bytes) -> bool:
         """Tell whether bytes are such points."""
-        return data[: len(_MAGIC)] == _MAGIC
+        return _FORM.is_of(data)
 
     @classmethod
     def from_bytes(cls, data: bytes, most: int) -> Young:
         """Rebuild from ``to_bytes()``; ValueError tells what is damaged, such as more than ``most`` points."""
-        young, text = cls(), data[_PREFIX.size :]
-        if len(data) < _PREFIX.size or _PREFIX.unpack_from(data) != (_MAGIC, zlib.crc32(text)):
-            raise ValueError("the checksum does not match")
+        young = cls()
         try:
-            for fields, rows in json.loads(text):
-                fields = _decode(fields, {})
-                values = np.array(rows, np.float64)
+            for fields, values in _parts_1(data) if data[3:4] == b"\1" else _parts(data):
                 if (
                     not isinstance(fields, list)
                     or not all(map(is_key, fields))
                     or len(set(fields)) != len(fields)
-                    or values.shape != (len(rows), len(fields))
+                    or values.dtype != np.float64
+                    or values.ndim != 2
+                    or values.shape[1] != len(fields)
                     or np.isinf(values).any()
-                    or not _are_numbers(rows)
                 ):
                     raise ValueError("points do not fit their features")
                 young.learn(fields, values)
-        except (TypeError, KeyError, RecursionError, OverflowError, MemoryError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"no points: {error}") from None
         if young.count > most:
             raise ValueError(f"{young.count} points, at most {most} wait to be learnt")
         return young
+
+
+def _parts(data: bytes) -> Iterator[tuple[Any, Any]]:
+    state = unpack(data, form=_FORM)
+    if not isinstance(state, list) or len(state) % 2:
+        raise ValueError(f"no points: {state!r:.80}")
+    yield from zip(state[::2], state[1::2], strict=True)
+
+
+def _parts_1(data: bytes) -> Iterator[tuple[Any, Any]]:
+    """Read version 1."""
+    text = data[_PREFIX_1.size :]
+    if len(data) < _PREFIX_1.size or _PREFIX_1.unpack_from(data) != (_FORM.letters, 1, checksum(text)):
+        raise ValueError("the checksum does not match")
+    for fields, rows in json.loads(text):
+        values = np.array(rows, np.float64)
+        if values.shape != (len(rows), len(fields)) or not _are_numbers(rows):
+            raise ValueError("points do not fit their features")
+        yield decode(fields, {}), values
 
 
 def _are_numbers(rows: list[list[Any]]) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imondrian._persist.header import check_version
 from imondrian._persist.whole_file import check_regular
 
 FILE = "models.sqlite"
@@ -80,10 +81,7 @@ class KeyStore:
             connection.execute("COMMIT")
         if ask("PRAGMA application_id") != _APPLICATION_ID:
             raise ValueError(f"{os.fspath(self.path)!r} is not a store of imondrian")
-        if (version := ask("PRAGMA user_version")) != _VERSION:
-            raise ValueError(
-                f"{os.fspath(self.path)!r} has format version {version}; this imondrian reads version {_VERSION}"
-            )
+        check_version(repr(os.fspath(self.path)), ask("PRAGMA user_version"), _VERSION)
         ask("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

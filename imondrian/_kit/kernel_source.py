@@ -13,7 +13,8 @@ import numpy as np
 # No contraction: arithmetic rounds as it is written, as on the CPU (ties would differ otherwise).
 OPTIONS = ("-std=c++17", "-fmad=false")
 
-_INCLUDE = re.compile(r'^\s*#include "([\w.]+)"\s*$', re.MULTILINE)
+_FOLDERS = ("kernels", "native")  # where a package keeps what kernel files include: the latter also for the host
+_INCLUDE = re.compile(r'^\s*#include "([\w./]+)"\s*$', re.MULTILINE)
 _ENTRY = re.compile(r'extern "C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(')
 
 
@@ -69,11 +70,12 @@ def _expanded(package: str, name: str) -> str:
     def expand(file: str) -> str:
         seen.add(file)
         out, number = [f'#line 1 "{file}"'], 0
-        text = files(package).joinpath("kernels", file).read_text(encoding="utf-8")
+        paths = (files(package).joinpath(folder, *file.split("/")) for folder in _FOLDERS)
+        text = next(path for path in paths if path.is_file()).read_text(encoding="utf-8")
         for number, line in enumerate(text.splitlines(), 1):
             include = _INCLUDE.match(line)
             if include is None:
-                out.append(line)
+                out.append("" if line == "#pragma once" else line)
             elif include[1] not in seen:
                 out += [expand(include[1]), f'#line {number + 1} "{file}"']
             else:

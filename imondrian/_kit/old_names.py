@@ -22,6 +22,7 @@ MOVED = {
     "imondrian._imported_forest": "imondrian._forest.imported_forest",
     "imondrian._info": "imondrian._kit.info",
     "imondrian._river_shingle": "imondrian._river.shingle",
+    "imondrian._models.online": "imondrian._river.online_forest",
     "imondrian._shingle": "imondrian._sklearn.shingle",
     "imondrian._validation": "imondrian._forest.validation",
     "pointmetrics._arrays": "pointmetrics._clouds.arrays",

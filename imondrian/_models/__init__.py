@@ -1,1 +1,1 @@
-"""What a model is asked, whichever library asks. Imports ``_conformal`` and below."""
+"""The two models, of tables and of streams, without scikit-learn and river. Imports ``_persist`` and below."""

@@ -1,21 +1,12 @@
-"""Rows of a stream scored and learnt in one pass, each with the p-value it had just before it was learnt.
-
-What :mod:`imondrian.river` offers a point at a time, for those inside the package who have a table of many
-(``keyed.py``, the command line): values are trusted to be finite or NaN, and nothing is converted.
-"""
+"""What a stream's model says of rows, each before it is learnt, and the p-values that they have then."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from imondrian._conformal.conformal import ScoreWindow
-from imondrian._forest.rwlock import gate_of
-
-if TYPE_CHECKING:
-    from imondrian._models.online import OnlineForest
 
 _BLOCK = 128  # scores ranked at a time: less pays for more calls, more for comparing each with all others
 
@@ -31,77 +22,6 @@ class Judged(NamedTuple):
     def unready(cls, n: int) -> Judged:
         """Return what is said of ``n`` rows before there is anything to say."""
         return cls(np.zeros(n), np.ones(n), np.zeros(n, bool))
-
-
-def score_learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
-    """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn.
-
-    Parameters
-    ----------
-    model : OnlineForest
-    keys : sequence of n_keys features
-        All rows have them; a value that is not there is NaN.
-    values : ndarray (n, n_keys), float64, without infinities
-    """
-    found, begin = [], 0
-    while begin < len(values) and not model._keys.keys() >= set(keys):
-        # Taking in a new key can change scores, so the row that brings it is scored before. If there is no room for it,
-        # it is as new in the next row.
-        one = values[begin : begin + 1]
-        found.append(score(model, keys, one))
-        learn(model, keys, one)
-        begin += 1
-    found.append(_score_learn(model, keys, values[begin:]))
-    return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
-
-
-def _score_learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
-    """Score and learn rows without keys that are new."""
-    judged = Judged.unready(len(values))
-    with gate_of(model).updating:
-        rows = model._placed(list(keys), values)
-        if rows is None or model._forest is None or len(rows) == 0:
-            return judged
-        first = min(max(0, model._warm_up - int(model._forest.mass)), len(rows))
-        past = None if model._recent is None else _copied(model._recent)
-        scores = model._learn(rows, scored=True, n_threads=model._n_threads)
-        assert scores is not None
-        judged.scores[:] = scores
-        judged.ready[first:] = True
-        if past is not None:
-            judged.p_values[first:] = prequential_p_values(past, scores[first:])
-    return judged
-
-
-def score(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> Judged:
-    """Score rows and change nothing; arguments as for :func:`score_learn`."""
-    with gate_of(model).reading:
-        rows = model._placed(list(keys), values)
-        if rows is None or model._forest is None or not model._is_ready or len(rows) == 0:
-            return Judged.unready(len(values))
-        scores = model._forest.scores(rows, model._score, model._n_threads)
-        if len(rows) == 1:
-            model._scored = (model._forest, model._forest.n_updates, rows, float(scores[0]))  # learning it is next
-        p_values = np.ones(len(rows)) if model._recent is None else model._recent.p_values(scores)
-        return Judged(scores, p_values, np.ones(len(rows), bool))
-
-
-def learn(model: OnlineForest, keys: Sequence[Any], values: np.ndarray) -> None:
-    """Learn rows in order; arguments as for :func:`score_learn`. A single row that was just scored is not again."""
-    with gate_of(model).updating:
-        if not model._keys.keys() >= set(keys):
-            model._placed(list(keys), values)  # what the forest's precision refuses changes nothing
-            model._grow(keys, len(values))
-        rows = model._placed(list(keys), values)
-        if rows is not None and len(rows):
-            model._learn(rows, n_threads=model._n_threads)
-
-
-def keep_score(model: OnlineForest, value: float) -> None:
-    """Let later p-values count a score whose point is not learnt."""
-    with gate_of(model).updating:
-        if model._recent is not None:
-            model._recent.push_one(value)
 
 
 def prequential_p_values(window: ScoreWindow, scores: np.ndarray) -> np.ndarray:
@@ -122,12 +42,6 @@ def prequential_p_values(window: ScoreWindow, scores: np.ndarray) -> np.ndarray:
         found[begin : begin + block] = _block_p_values(past, some, window.size)
         past = np.concatenate((past, some))[-window.size :]
     return found
-
-
-def _copied(window: ScoreWindow) -> ScoreWindow:
-    twin = ScoreWindow(window.size, window.half_life)
-    twin.scores[:], twin.n_seen = window.scores, window.n_seen
-    return twin
 
 
 def _block_p_values(past: np.ndarray, scores: np.ndarray, size: int) -> np.ndarray:

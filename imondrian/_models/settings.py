@@ -1,4 +1,4 @@
-"""The estimator's parameters, checked, and the forests they ask for."""
+"""Parameters, checked, and the forests they ask for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from imondrian._conformal.calibration import Calibration
-from imondrian._conformal.conformal import CALIBRATION_SIZE
+from imondrian._conformal.conformal import CALIBRATION_SIZE, scores_kept
 from imondrian._forest.footprint import OBJECTS, Layout
 from imondrian._forest.forest import Forest, seed_states
-from imondrian._forest.scoring import resolve_score
+from imondrian._forest.scoring import Score, resolve_score
 from imondrian._forest.validation import (
     WARM_UP,
     Retention,
@@ -27,10 +27,68 @@ from imondrian._forest.validation import (
     thread_count,
 )
 
+from .feedback import Verdicts, nbytes_of
+
 
 def reserved_bytes(n_features: int, itemsize: int) -> int:
     """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
     return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What the parameters of :class:`imondrian.river.OnlineIsolationMondrianForest` stand for."""
+
+    n_trees: int
+    retention: Retention
+    score: Score
+    scaled: bool
+    seed: Any
+    n_threads: int
+    calibration: int | None
+    half_life: float | None
+    max_features: int
+    max_bytes: int | None
+    warm_up: int  # points from which scores mean something
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> StreamSettings:
+        """Check every parameter."""
+        calibration, half_life = scores_kept(params["calibration"], params["calibration_half_life"])
+        n_trees, kept = positive_int("n_trees", params["n_trees"]), retention(params["window"], params["horizon"])
+        return cls(
+            n_trees=n_trees,
+            retention=kept,
+            score=resolve_score(params["score"], stream=True),
+            scaled=is_scaled(params["scale"]),
+            seed=params["seed"],
+            n_threads=thread_count(params["n_jobs"]),
+            calibration=calibration,
+            half_life=half_life,
+            max_features=positive_int("max_features", params["max_features"]),
+            max_bytes=byte_limit(params["max_bytes"]),
+            warm_up=min(WARM_UP, kept.points or WARM_UP),
+        )
+
+    @property
+    def spaced(self) -> bool:
+        """Whether trees are grown for spacing scores."""
+        return self.score == "spacing"
+
+    def empty_forest(self, n_features: int) -> Forest:
+        """Return a forest that has learnt nothing yet."""
+        states = seed_states(np.random.RandomState(self.seed), self.n_trees)
+        return Forest.for_stream(
+            n_features, np.float64, states, *self.retention, scaled=self.scaled, spaced=self.spaced
+        )
+
+    def layout(self, n_features: int) -> Layout:
+        """Return what decides the size of the forest's columns."""
+        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced)
+
+    def object_bytes(self, n_features: int) -> int:
+        """Return the most bytes that a model takes beside its forest and the scores it keeps."""
+        return OBJECTS + 128 * n_features
 
 
 @dataclass(frozen=True)
@@ -40,7 +98,7 @@ class Settings:
     n_trees: int
     max_samples: Any
     retention: Retention
-    score: str
+    score: Score
     scaled: bool
     contamination: float | None
     max_bytes: int | None
@@ -85,44 +143,66 @@ class Settings:
 
     def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
-        memory, points, _ = self.retention
-        if self.max_bytes is not None and points is not None:
-            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
-            check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize))
+        self.check_windows_fit(n_features, dtype)
         return Forest.for_stream(
             n_features, dtype, self.states(), *self.retention, scaled=self.scaled, spaced=self.spaced
         )
 
+    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0) -> None:
+        """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
+        memory, points, _ = self.retention
+        if self.max_bytes is not None and points is not None:
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
+            check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)
+
     def grow(
-        self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, drawn: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        states: np.ndarray,
+        size: int,
+        drawn: np.ndarray | None = None,
     ) -> Forest:
-        """Build trees from samples of X; ``drawn``, if given, receives the numbers of their rows."""
+        """Build trees from samples of ``size`` rows of X; ``drawn``, if given, receives their numbers."""
         return Forest.build(
             X,
             weight,
             states,
-            self.sample_size(len(X)),
+            size,
             scaled=self.scaled,
             boxes=self.score == "insertion",
-            spaced=self.spaced,
+            spaced=self.score == "spacing",
             n_threads=self.n_threads,
             drawn=drawn,
         )
 
-    def learn(self, forest: Forest, calibration: Calibration, X: np.ndarray, weight: np.ndarray | None) -> None:
+    def grow_samples(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
+        """Build trees from samples of X as large as ``fit`` would draw."""
+        return self.grow(X, weight, states, self.sample_size(len(X)))
+
+    def learn(
+        self,
+        forest: Forest,
+        calibration: Calibration,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        verdicts: Verdicts | None = None,
+    ) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
         warming_up = max(0, min(WARM_UP, self.retention.points or WARM_UP) - int(forest.mass))
         limit = self.max_bytes
         if limit is not None:
-            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize)
+            limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize) + nbytes_of(verdicts)
         scores = forest.learn(X, weight, score=self.score, n_threads=self.n_threads, max_bytes=limit)
         assert scores is not None
+        if verdicts is not None:
+            scores = verdicts.adjust(X, scores, self.n_threads)
         calibration.push(scores[warming_up:], self.score)
 
     def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:
         """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
-        if self.max_bytes is None:
-            return
+        limit = self.max_bytes
+        assert limit is not None
         layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False)  # scores may want boxes
         reserved = reserved_bytes(n_features, itemsize)
 
@@ -130,10 +210,10 @@ class Settings:
             return layout.size(psi, min(n, layout.n_trees * psi)) + reserved
 
         psi = self.sample_size(n)
-        if needed(psi) > self.max_bytes:
-            fits = bisect_right(range(1, psi), self.max_bytes, key=needed)
+        if needed(psi) > limit:
+            fits = bisect_right(range(1, psi), limit, key=needed)
             advice = f"max_samples={fits} would fit" if fits else "no sample fits"
             raise ValueError(
                 f"max_bytes must be at least {needed(psi)} for {layout.n_trees} trees of {psi} rows with "
-                f"{n_features} features, got {self.max_bytes}: {advice}"
+                f"{n_features} features, got {limit}: {advice}"
             )

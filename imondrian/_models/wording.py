@@ -49,14 +49,10 @@ class StoredPoints:
     def __init__(self, forest: Any) -> None:
         self._points: np.ndarray
         self._mass: np.ndarray
-        columns = forest.columns
-        if isinstance(forest, ImportedForest):
-            self._points, self._mass = np.empty((0, forest.n_features)), np.empty(0)
-            return
-        live = forest._live_leaves()
-        mass = np.bincount(columns["leaf_point"][live], columns["leaf_mass"][live], len(columns["points"]))
-        held = mass > 0.0
-        self._points, self._mass = columns["points"][held, : forest.n_features], mass[held]
+        is_known = not isinstance(forest, ImportedForest)
+        self._points, self._mass = (
+            forest.stored_points() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
+        )
 
     def usual(self, feature: int) -> Usual | None:
         """Return what is usual for a feature; None where no point has a value."""

@@ -1,61 +1,64 @@
-"""A stream model as a short string of bytes, quick to write and to read: what ``keyed.py`` spills.
+"""Values and arrays as a short string of bytes, quick to write and to read: the short form of ``header.py``.
 
-Layout, version 1, little-endian: ``b"IMK\\1"``, uint32 length of the header, uint32 CRC-32 of all that follows, the
-header (JSON), then its arrays one after another. An array is stored in the narrowest type that holds every one of
-its values to the bit (counts and places take a byte or two instead of four or eight), without the zeros at its end.
-Boxes are left out: they follow from the points. The model's parameters are left out as well: whoever reads knows them.
+Layout, little-endian: three letters that say what it is, a byte for its version, uint32 length of the header, uint32
+CRC-32 of all that follows, the header (JSON), then its arrays one after another. An array is stored in the narrowest
+type that holds every one of its values to the bit (counts and places take a byte or two instead of four or eight),
+without the zeros at its end.
 
 Reading executes nothing and trusts nothing: sizes are held against what there is, and the forest checks its invariants.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imondrian._forest.footprint import Layout
+from imondrian._forest.schema import COLUMNS
 
-from .container import _MAX_AXES, _finite, _no_constant
-from .model_file import _decode, _encode
+from .header import DTYPES, check_bools, check_version, checksum, dump, is_shape, little_endian, load
+from .model_file import decode, encode
 
-if TYPE_CHECKING:
-    from imondrian._models.online import OnlineForest
-
-_PREFIX = struct.Struct("<4sII")
-_MAGIC = b"IMK\x01"
+_PREFIX = struct.Struct("<3sBII")
 _NARROWER = {"<i4": ("|i1", "<i2"), "<i8": ("|i1", "<i2", "<i4"), "<f8": ("|u1", "<u2")}
-_WHOLE = {"mass", "clean", "leaf_mass", "leaf_clean"}  # float64 that hold whole numbers, nearly always
-_FITTED = ("_keys", "_forest", "_recent", "_n_ignored", "_n_dropped")
-_DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
+_COUNTS = {name for name, column in COLUMNS.items() if column.holds == "count"}
 _ROOM = 1 << 20  # bytes that zeros left out may stand for, beside ...
 _MOST_TIMES = 64  # ... so many times the bytes there are, where nobody says what a model may take
 
 
-def pack(state: dict[str, Any]) -> bytes:
+class Form(NamedTuple):
+    """What is kept in the short form, and the version of it that is written and read."""
+
+    letters: bytes
+    version: int
+
+    def is_of(self, data: bytes) -> bool:
+        """Whether bytes say that they are this, in whatever version."""
+        return data[: len(self.letters)] == self.letters
+
+
+STATE = Form(b"IMK", 1)  # what a model has learnt, or where a stream was
+
+
+def pack(state: Any, form: Form = STATE) -> bytes:
     """Return the bytes of plain values and arrays."""
     arrays: dict[str, np.ndarray] = {}
-    encoded = _encode(state, "", arrays)
+    encoded = encode(state, "", arrays)
     listed, parts = [], []
     for name, array in arrays.items():
-        dtype = array.dtype.newbyteorder("<").str
-        flat = np.ascontiguousarray(array).reshape(-1)
-        narrow = _narrowed(name, flat, dtype)
+        plain = little_endian(name, array)
+        narrow = _narrowed(name, plain.reshape(-1), plain.dtype.str)
         data = narrow.tobytes().rstrip(b"\0")
-        listed.append((name, dtype, narrow.dtype.newbyteorder("<").str, array.shape, len(data)))
+        listed.append((name, plain.dtype.str, narrow.dtype.newbyteorder("<").str, array.shape, len(data)))
         parts.append(data)
-    header = json.dumps({"state": encoded, "arrays": listed}, allow_nan=False, separators=(",", ":")).encode("ascii")
-    body = b"".join((header, *parts))
-    return _PREFIX.pack(_MAGIC, len(header), zlib.crc32(body)) + body
+    header = dump({"state": encoded, "arrays": listed})
+    return b"".join((_PREFIX.pack(*form, len(header), checksum(header, *parts)), header, *parts))
 
 
 def _narrowed(name: str, flat: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype == "<f8" and name.rsplit(".", 1)[-1] not in _WHOLE:
+    if dtype == "<f8" and name.rsplit(".", 1)[-1] not in _COUNTS:
         return flat
     for kind in _NARROWER.get(dtype, ()) if len(flat) else ():
         limits = np.iinfo(kind)
@@ -67,92 +70,47 @@ def _narrowed(name: str, flat: np.ndarray, dtype: str) -> np.ndarray:
     return flat
 
 
-def unpack(data: bytes, most_bytes: int | None = None) -> dict[str, Any]:
+def unpack(data: bytes, most_bytes: int | None = None, form: Form = STATE) -> Any:
     """Return what was packed; ValueError tells what is damaged, such as more than ``most_bytes`` of arrays."""
-    left = most_bytes or _ROOM + _MOST_TIMES * len(data)
     try:
-        magic, length, checksum = _PREFIX.unpack_from(data)
-        body = memoryview(data)[_PREFIX.size :]
-        if magic != _MAGIC or length > len(body) or zlib.crc32(body) != checksum:
-            raise ValueError("the checksum does not match")
-        header = json.loads(bytes(body[:length]), parse_constant=_no_constant, parse_float=_finite)
-        arrays, begin = {}, length
-        for name, dtype, narrow, shape, size in header["arrays"]:
-            if type(size) is not int or not 0 <= size <= len(body) - begin or name in arrays:
-                raise ValueError(f"the array {name!r:.80} of {size!r:.80} bytes")
-            arrays[name] = _widened(bytes(body[begin : begin + size]), dtype, narrow, shape, left)
-            left -= arrays[name].nbytes
-            begin += size
-        state = _decode(header["state"], arrays)
-        if arrays or begin != len(body):
-            raise ValueError("something belongs to nothing")
-        if not isinstance(state, dict):
-            raise ValueError(f"no attributes: {state!r:.80}")
+        state = _unpacked(data, most_bytes or _ROOM + _MOST_TIMES * len(data), form)
     except (ValueError, KeyError, TypeError, struct.error, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(f"damaged: {error}") from None
+    if form is STATE and not isinstance(state, dict):
+        raise ValueError(f"damaged: no attributes: {state!r:.80}")
     return state
 
 
-def _widened(data: bytes, dtype: Any, narrow: Any, shape: Any, most_bytes: int) -> np.ndarray:
-    if dtype not in _DTYPES or not (narrow == dtype or narrow in _NARROWER.get(dtype, ())):
+def _unpacked(data: bytes, room: int, form: Form) -> Any:
+    letters, version, length, crc32 = _PREFIX.unpack_from(data)
+    if letters != form.letters:
+        raise ValueError(f"it begins with {letters!r}, not with {form.letters!r}")
+    check_version("it", version, form.version)
+    body = memoryview(data)[_PREFIX.size :]
+    if length > len(body) or checksum(body) != crc32:
+        raise ValueError("the checksum does not match")
+    header = load(bytes(body[:length]))
+    arrays, begin = {}, length
+    for name, dtype, narrow, shape, size in header["arrays"]:
+        if type(size) is not int or not 0 <= size <= len(body) - begin or name in arrays:
+            raise ValueError(f"the array {name!r:.80} of {size!r:.80} bytes")
+        arrays[name] = _widened(name, bytes(body[begin : begin + size]), dtype, narrow, shape, room)
+        room -= arrays[name].nbytes
+        begin += size
+    state = decode(header["state"], arrays)
+    if arrays or begin != len(body):
+        raise ValueError("something belongs to nothing")
+    return state
+
+
+def _widened(name: str, data: bytes, dtype: Any, narrow: Any, shape: Any, room: int) -> np.ndarray:
+    if dtype not in DTYPES or not (narrow == dtype or narrow in _NARROWER.get(dtype, ())):
         raise ValueError(f"an array of the type {dtype!r:.80} kept as {narrow!r:.80}")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > _MAX_AXES
-        or not all(type(length) is int and length >= 0 for length in shape)
-    ):
+    if not is_shape(shape, room):
         raise ValueError(f"an array of shape {shape!r:.80}")
     count, wide, kept = math.prod(shape), np.dtype(dtype), np.dtype(narrow)
-    if count * wide.itemsize > most_bytes or len(data) > count * kept.itemsize:  # nothing is allocated before
+    if count * wide.itemsize > room or len(data) > count * kept.itemsize:  # nothing is allocated before
         raise ValueError(f"an array of shape {shape!r:.80} in {len(data)} bytes")
+    check_bools(name, data, wide)
     flat = np.frombuffer(data.ljust(count * kept.itemsize, b"\0"), kept)
-    if dtype == "|b1" and flat.view(np.uint8).max(initial=0) > 1:
-        raise ValueError("what is neither true nor false")
     return flat.reshape(shape).astype(wide, copy=False)
-
-
-def to_bytes(model: OnlineForest) -> bytes:
-    """Return all that a model has learnt."""
-    found = {name: vars(model)[name] for name in _FITTED}
-    forest = model._forest
-    if forest is not None:
-        state = forest.__getstate__()
-        for name in ("lower", "upper"):
-            state["columns"].pop(name, None)  # nor are they there if the model came from bytes, and has learnt nothing
-        found["_forest"] = state
-    return pack(found)
-
-
-def from_bytes(data: bytes, make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
-    model = make()
-    return from_state(unpack(data, _most_bytes(model, len(data))), lambda: model)
-
-
-def _most_bytes(model: OnlineForest, n_bytes: int) -> int | None:
-    """Return the most bytes of arrays that a model ever has, whatever it learns; None where nothing bounds them."""
-    memory, points, _ = model._retention
-    if points is None:
-        return None
-    n_features = min(model._max_features, n_bytes // 4)  # each of which is named
-    layout = Layout(model._n_trees, n_features, 8, memory, model._score == "spacing")
-    return layout.window_size(points) + model._reserved(n_features)
-
-
-def from_state(state: dict[str, Any], make: Callable[[], OnlineForest]) -> OnlineForest:
-    """Return a model of an unpacked state."""
-    from imondrian._forest.forest import Forest
-
-    if state.keys() != set(_FITTED):
-        raise ValueError("damaged: other attributes than a model has")
-    model = make()
-    if state["_forest"] is not None:
-        forest = Forest.__new__(Forest)
-        forest.__setstate__(state["_forest"])
-        state["_forest"] = forest
-    for name, value in state.items():
-        if not isinstance(value, model._FITTED[name]):
-            raise ValueError(f"damaged: {name} cannot be {value!r:.80}")
-        setattr(model, name, value)
-    model._check_loaded()
-    return model

@@ -16,36 +16,28 @@ array: ``name``, ``dtype`` ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", or 
 or 1), ``shape``, ``offset`` from the end of the header rounded up to a multiple of 64, and ``crc32``
 of its bytes. ``state`` is what ``_persist/model_file.py`` wrote; it refers to the arrays by name.
 
-CRC-32 finds every flipped bit and nearly every other accident. It is no defence against forgery:
-whoever reads must check what the arrays say (``Forest.__setstate__`` does). What is declared is held
-against the size of the file before anything is allocated.
-
-A reader refuses versions it does not know. What is added within version 1 must be such that an older
-reader still refuses what it would misread; everything else raises the version.
+``header.py`` says what it shares with the short form.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import mmap as memory_map
 import os
 import struct
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 
-from imondrian._persist.whole_file import check_not_held, open_regular, real_path, replacing
+from .header import DTYPES, check_bools, check_version, checksum, dump, is_shape, little_endian, load
+from .whole_file import check_not_held, open_regular, real_path, replacing
 
 MAGIC = b"\x89IMON\r\n\x1a"
 VERSION = 1
 MAX_HEADER = 1 << 22
 _ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sIII4s")
-_DTYPES = ("<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1")
-_MAX_AXES = 8
 
 
 class _Span(NamedTuple):
@@ -94,7 +86,7 @@ def write(
     ValueError
         The header would be longer than 4 MiB.
     """
-    plain = {name: _little_endian(name, array) for name, array in arrays.items()}
+    plain = {name: little_endian(name, array) for name, array in arrays.items()}
     header = _header(kind, state, plain)
     if len(header) > MAX_HEADER:
         raise ValueError(
@@ -104,18 +96,11 @@ def write(
     real = real_path(path)
     check_not_held(real)
     with replacing(real, verify) as file:
-        file.write(_PREFIX.pack(MAGIC, VERSION, len(header), zlib.crc32(header, zlib.crc32(counts)), b"\0" * 4))
+        file.write(_PREFIX.pack(MAGIC, VERSION, len(header), checksum(counts, header), b"\0" * 4))
         file.write(header)
         for array in plain.values():
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
             file.write(array.data if array.size else b"")
-
-
-def _little_endian(name: str, array: np.ndarray) -> np.ndarray:
-    dtype = array.dtype.newbyteorder("<")
-    if dtype.str not in _DTYPES:
-        raise TypeError(f"array {name!r} must have one of the types {', '.join(_DTYPES)}, got {array.dtype}")
-    return np.ascontiguousarray(array, dtype)
 
 
 def _header(kind: str, state: Any, arrays: dict[str, np.ndarray]) -> bytes:
@@ -128,12 +113,11 @@ def _header(kind: str, state: Any, arrays: dict[str, np.ndarray]) -> bytes:
                 "dtype": array.dtype.newbyteorder("<").str,
                 "shape": array.shape,
                 "offset": offset,
-                "crc32": zlib.crc32(array.data if array.size else b""),
+                "crc32": checksum(array.data if array.size else b""),
             }
         )
         offset += array.nbytes
-    header = {"class": kind, "state": state, "arrays": listed}
-    return json.dumps(header, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return dump({"class": kind, "state": state, "arrays": listed})
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -180,19 +164,18 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
         raise ValueError(f"{os.fspath(path)!r} is not a file saved by imondrian")
     if len(prefix) < _PREFIX.size:
         _damaged(path, f"it ends after {len(prefix)} bytes")
-    _, version, length, checksum, zero = _PREFIX.unpack(prefix)
-    if version != VERSION:
-        raise ValueError(f"{os.fspath(path)!r} has format version {version}; this imondrian reads version {VERSION}")
+    _, version, length, crc32, zero = _PREFIX.unpack(prefix)
+    check_version(repr(os.fspath(path)), version, VERSION)
     if length > MAX_HEADER:
         _damaged(path, f"a header of {length} bytes, at most {MAX_HEADER} are possible")
     header = file.read(length)
     if len(header) < length:
         _damaged(path, f"it ends after {size} bytes, within the header")
-    if zlib.crc32(header, zlib.crc32(prefix[8:16])) != checksum or any(zero):
+    if checksum(prefix[8:16], header) != crc32 or any(zero):
         _damaged(path, "the header does not match its checksum")
     try:
-        content = json.loads(header.decode("ascii"), parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        content = load(header)
+    except ValueError as error:
         _damaged(path, f"the header is not JSON: {error}")
     if (
         not isinstance(content, dict)
@@ -208,15 +191,6 @@ def _parse(path: Any, file: BinaryIO, size: int) -> tuple[str, Any, list[_Span]]
     return content["class"], content["state"], spans
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _no_constant(text)
-
-
 def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[_Span]:
     """Check the list of arrays against the size of the file: nothing is allocated for what cannot be there."""
     names: set[str] = set()
@@ -227,13 +201,13 @@ def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[
         name, shape = entry["name"], entry["shape"]
         if not isinstance(name, str) or name in names:
             _damaged(path, f"the array name {name!r} must be text and occur once")
-        if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
+        if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
             raise ValueError(
                 f"{os.fspath(path)!r} cannot be read: array {name!r} has the type {entry['dtype']!r}, "
-                f"this format holds {', '.join(_DTYPES)}"
+                f"this format holds {', '.join(DTYPES)}"
             )
         dtype = np.dtype(entry["dtype"])
-        if not isinstance(shape, list) or len(shape) > _MAX_AXES or not _are_sizes(shape, size):
+        if not is_shape(shape, size):
             _damaged(path, f"array {name!r} cannot have the shape {shape!r:.80} in a file of {size} bytes")
         offset += -offset % _ALIGNMENT
         if type(entry["offset"]) is not int or entry["offset"] != offset or type(entry["crc32"]) is not int:
@@ -246,19 +220,17 @@ def _spans(path: Any, listed: Sequence[Any], after: int, size: int) -> Iterator[
         after, offset = start + end, end
 
 
-def _are_sizes(shape: Iterable[Any], most: int) -> bool:
-    return all(type(length) is int and 0 <= length <= most for length in shape)
-
-
 def _check_bytes(path: Any, content: Any, spans: Sequence[_Span]) -> None:
     """Compare every array with its checksum, and see that nothing hides between them."""
     with memoryview(content) as view:
         for span in spans:
             with view[span.begin : span.end] as part:
-                if zlib.crc32(part) != span.crc32:
+                if checksum(part) != span.crc32:
                     _damaged(path, f"array {span.name!r} does not match its checksum")
-                if span.dtype == np.bool_ and any(byte > 1 for byte in part):
-                    _damaged(path, f"array {span.name!r} holds what is neither true nor false")
+                try:
+                    check_bools(span.name, part, span.dtype)
+                except ValueError as error:
+                    _damaged(path, str(error))
             if any(view[span.after : span.begin]):
                 _damaged(path, f"there is something before array {span.name!r}")
 

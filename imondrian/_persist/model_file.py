@@ -25,13 +25,12 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 
-from imondrian._conformal.calibration import Calibration
-from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest
 from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rwlock import reading
+from imondrian._forest.schema import in_files
 
-from . import container as _file
+from . import container
 
 Model = TypeVar("Model", bound="SavedModel")
 _MT19937_WORDS = 624
@@ -51,8 +50,12 @@ class SavedModel:
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
         """Raise ValueError where parameters ask for more room than the attributes of a file take."""
 
-    def _check_loaded(self) -> None:
-        """Raise ValueError where attributes from a file contradict each other."""
+    def _file_state(self) -> dict[str, Any]:
+        """Return what was learnt, by the names in ``_FITTED``; nothing if nothing was."""
+        raise NotImplementedError
+
+    def _take_state(self, fitted: dict[str, Any]) -> None:
+        """Become what another had learnt, whose types are right; ValueError where parts of it contradict each other."""
         raise NotImplementedError
 
     @reading
@@ -80,10 +83,9 @@ class SavedModel:
             A parameter is not valid, or is an object that a file cannot hold; or a feature's key is neither None,
             bool, int, float, str, nor a tuple of these; or the model is damaged.
         """
-        parameters, found = self._file_parameters(), vars(self)
-        state = {"parameters": parameters, "fitted": {name: found[name] for name in self._FITTED if name in found}}
+        state = {"parameters": self._file_parameters(), "fitted": self._file_state()}
         arrays: dict[str, np.ndarray] = {}
-        encoded = _encode(state, "", arrays)
+        encoded = encode(state, "", arrays)
         cls: Any = next(each for each in type(self).__mro__ if "_FILE_CLASS" in vars(each))
 
         def read_back(new: str) -> None:
@@ -96,7 +98,7 @@ class SavedModel:
                     f"{os.fspath(path)!r} is left as it was"
                 ) from None
 
-        _file.write(path, self._FILE_CLASS, encoded, arrays, read_back)
+        container.write(path, self._FILE_CLASS, encoded, arrays, read_back)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -117,16 +119,16 @@ class SavedModel:
         ValueError
             It was not saved by this class, has a newer format, or is damaged; the message says which.
         """
-        kind, encoded, arrays = _file.read(path, mmap=mmap)
+        kind, encoded, arrays = container.read(path, mmap=mmap)
         if kind != cls._FILE_CLASS:
             raise ValueError(f"{os.fspath(path)!r} was saved by {kind!r:.80}; it cannot be loaded by {cls._FILE_CLASS}")
         try:
             left = dict(arrays)
-            state = _decode(encoded, left)
+            state = decode(encoded, left)
             if left:
                 raise ValueError(f"the array {next(iter(left))!r} belongs to nothing")
             model = _model(cls, state)
-            model._check_loaded()
+            model._take_state(_checked(cls, state["fitted"]))
         except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from None
         return model
@@ -140,21 +142,24 @@ def _model(cls: type[Model], state: Any) -> Model:
     ):
         raise ValueError("the state must have the members parameters and fitted, and no other")
     cls._check_state(state["parameters"], state["fitted"])
-    model = cls(**state["parameters"])
+    return cls(**state["parameters"])
+
+
+def _checked(cls: type[SavedModel], fitted: dict[str, Any]) -> dict[str, Any]:
+    """Return what was learnt if each part of it is of the type that the class names."""
     types = cls._FITTED
-    for name, value in state["fitted"].items():
+    for name, value in fitted.items():
         if name not in types:
             raise ValueError(f"{cls.__name__} has no fitted attribute {name!r}")
         if not isinstance(value, types[name]) or (isinstance(value, bool) and types[name] is not bool):
             raise ValueError(f"{name} cannot be {value!r:.80}")
-        setattr(model, name, value)
-    return model
+    return fitted
 
 
 # -- to JSON and arrays ----------------------------------------------------------------------------
 
 
-def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """Return ``value`` as JSON; put its arrays into ``arrays`` under names that say where they were."""
     if isinstance(value, np.generic):
         value = value.item()  # equal, and equal as a key
@@ -163,21 +168,21 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if type(value) is float and math.isfinite(value):
         return value
     if type(value) is list:
-        return [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        return [encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
     if type(value) is tuple:
-        return {"$tuple": [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
+        return {"$tuple": [encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
     if type(value) is dict:
         return _encode_dict(value, name, arrays)
     if isinstance(value, np.ndarray):
         return _encode_array(np.asarray(value), name, arrays)  # of a memory map as well
     if type(value) is np.random.RandomState:
-        return {"$random_state": _encode(_twister_state(value, name), name, arrays)}
+        return {"$random_state": encode(_twister_state(value, name), name, arrays)}
     if type(value) is Forest:
-        return {"$forest": _encode(_forest_state(value), name, arrays)}
+        return {"$forest": encode(_forest_state(value), name, arrays)}
     if type(value) is ImportedForest:
-        return {"$imported_forest": _encode(value.__getstate__(), name, arrays)}
-    if type(value) in (ScoreWindow, Calibration):
-        return _encode(value.to_arrays(), name, arrays)
+        return {"$imported_forest": encode(value.__getstate__(), name, arrays)}
+    if hasattr(type(value), "to_arrays"):
+        return encode(value.to_arrays(), name, arrays)
     raise TypeError(
         f"{name.lstrip('.')} cannot be saved: {value!r:.80} of type {type(value).__name__}; "
         "a file holds None, bool, int, finite float, str, and lists, tuples and dicts of them"
@@ -186,10 +191,10 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
 
 def _encode_dict(value: dict[Any, Any], name: str, arrays: dict[str, np.ndarray]) -> Any:
     if all(type(key) is str and not key.startswith("$") for key in value):
-        return {key: _encode(item, f"{name}.{key}" if name else key, arrays) for key, item in value.items()}
+        return {key: encode(item, f"{name}.{key}" if name else key, arrays) for key, item in value.items()}
     return {
         "$map": [
-            [_encode(key, f"{name} key", arrays), _encode(item, f"{name}.{i}", arrays)]
+            [encode(key, f"{name} key", arrays), encode(item, f"{name}.{i}", arrays)]
             for i, (key, item) in enumerate(value.items())
         ]
     }
@@ -217,7 +222,7 @@ def _twister_state(random_state: np.random.RandomState, name: str) -> dict[str, 
 def _forest_state(forest: Forest) -> dict[str, Any]:
     """Return the state with columns as a loaded forest will hold them, so that they can be mapped."""
     state = forest.__getstate__()
-    columns = {name: column for name, column in state["columns"].items() if name not in ("lower", "upper")}
+    columns = in_files(state["columns"])
     restored = Forest.__new__(Forest)
     restored._restore({**state, "columns": columns})
     return {**state, "columns": {name: restored.columns[name] for name in columns}}
@@ -233,10 +238,10 @@ def is_key(value: Any) -> bool:
 # -- and back --------------------------------------------------------------------------------------
 
 
-def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+def decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Return what JSON stands for; take its arrays out of ``arrays``."""
     if isinstance(value, list):
-        return [_decode(item, arrays) for item in value]
+        return [decode(item, arrays) for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
@@ -245,7 +250,7 @@ def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             if name not in _DECODERS:
                 raise ValueError(f"{name!r} stands for nothing that this imondrian knows")
             return _DECODERS[name](content, arrays)
-    return {key: _decode(item, arrays) for key, item in value.items()}
+    return {key: decode(item, arrays) for key, item in value.items()}
 
 
 def _damaged(what: str, content: Any) -> NoReturn:
@@ -261,13 +266,13 @@ def _decode_array(content: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
 def _decode_tuple(content: Any, arrays: dict[str, np.ndarray]) -> tuple[Any, ...]:
     if not isinstance(content, list):
         _damaged("tuple", content)
-    return tuple(_decode(content, arrays))
+    return tuple(decode(content, arrays))
 
 
 def _decode_map(content: Any, arrays: dict[str, np.ndarray]) -> dict[Any, Any]:
     if not isinstance(content, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
         _damaged("map", content)
-    pairs = [(_decode(key, arrays), _decode(item, arrays)) for key, item in content]
+    pairs = [(decode(key, arrays), decode(item, arrays)) for key, item in content]
     found = dict(pairs)
     if len(found) != len(pairs):
         _damaged("map: a key occurs twice", content)
@@ -281,7 +286,7 @@ def _decode_names(content: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _decode_random_state(content: Any, arrays: dict[str, np.ndarray]) -> np.random.RandomState:
-    state = _decode(content, arrays)
+    state = decode(content, arrays)
     if not isinstance(state, dict) or state.keys() != {"key", "pos", "has_gauss", "gauss"}:
         _damaged("state of a generator", content)
     key, pos = state["key"], state["pos"]
@@ -303,7 +308,7 @@ def _decode_random_state(content: Any, arrays: dict[str, np.ndarray]) -> np.rand
 
 def _decode_forest(kind: type[Forest], content: Any, arrays: dict[str, np.ndarray]) -> Forest:
     forest = kind.__new__(kind)
-    forest.__setstate__(_decode(content, arrays))
+    forest.__setstate__(decode(content, arrays))
     return forest
 
 

@@ -1,1 +1,1 @@
-"""river's wrappers beside its model. Imports ``_conformal`` and below."""
+"""river's contract, and all of it that needs no river. Imports ``_sklearn`` and below."""

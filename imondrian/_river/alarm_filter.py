@@ -13,7 +13,8 @@ from river.base import AnomalyDetector, AnomalyFilter, DriftDetector, Wrapper
 
 from imondrian._conformal.alarm_rule import HISTORY, STEP, AlarmRule, UsualScores
 from imondrian._conformal.incidents import GAP, Incident, Incidents
-from imondrian._models.online import OnlineForest
+
+from .online_forest import OnlineForest, model_of
 
 
 class AlarmFilter(AnomalyFilter):
@@ -111,6 +112,11 @@ class AlarmFilter(AnomalyFilter):
         mode: Literal["p-value", "rate"] = "p-value",
         gap: int = GAP,
     ) -> None:
+        if not hasattr(anomaly_detector, "score_one") or not hasattr(anomaly_detector, "learn_one"):
+            raise TypeError(
+                f"anomaly_detector must score and learn one point at a time, as those of river and imondrian.river do, "
+                f"got {type(anomaly_detector).__name__}"
+            )
         super().__init__(anomaly_detector=anomaly_detector, protect_anomaly_detector=protect_anomaly_detector)
         self.rate = rate
         self.window = window
@@ -179,7 +185,10 @@ class AlarmFilter(AnomalyFilter):
             self._rule.take(score, alarm)
 
     def _is_ready(self, score: float) -> bool:
-        return not math.isnan(score) and (score != 0.0 or self.n_points > 0)
+        try:
+            return not math.isnan(score) and (score != 0.0 or self.n_points > 0)
+        except TypeError:
+            raise TypeError(f"score must be a number, as from score_one, got {type(score).__name__}") from None
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -194,7 +203,7 @@ def usual_scores(detector: Any) -> UsualScores | None:
         return usual_scores(next(reversed(detector.steps.values()), None))
     if isinstance(detector, Wrapper):
         return usual_scores(detector._wrapped_model)
-    return getattr(detector, "_usual_scores", None)
+    return model_of(detector).usual_scores if isinstance(detector, OnlineForest) else None
 
 
 def _parts(detector: Any, x: Any) -> dict[Any, tuple[float, float]]:

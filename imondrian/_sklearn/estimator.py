@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from imondrian._conformal.calibration import Calibration, room_for_drawn
-from imondrian._cuda.rows import device_rows, is_on_device, refuse_device
-from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import refuse_others
-from imondrian._forest.rwlock import gate_of, reading, updating
-from imondrian._forest.scoring import AUTO_OFFSET, Score, Window, lowest_share, resolve_score
-from imondrian._forest.types import Floats, Integers
-from imondrian._forest.undo import undo_of
-from imondrian._forest.validation import drop_weightless, is_ready, thread_count
-from imondrian._models.inference import Judgement
-from imondrian._models.settings import Settings, reserved_bytes
-from imondrian._persist.model_file import SavedModel
+from imondrian._conformal.calibration import Calibration, spread
+from imondrian._conformal.conformal import CALIBRATION_SIZE
+from imondrian._cuda.rows import refuse_device
+from imondrian._forest.numbers import first_infinity, refuse_others
+from imondrian._forest.rwlock import gate_of, reading
+from imondrian._forest.scoring import Score, Window
+from imondrian._forest.validation import drop_weightless, is_ready
+from imondrian._kit.call_mistakes import explain_mistakes
+from imondrian._models.batch import BatchModel
+from imondrian._models.settings import Settings
 
-from .from_isolation_forest import from_isolation_forest
+from .from_isolation_forest import checked_isolation_forest, imported_forest
+from .inference import Inference
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
+_FLOATS = [np.float64, np.float32]  # what a forest keeps; anything else becomes the first
 
-class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator):
+
+class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     """Isolation Mondrian forest: an outlier detector that can also learn from a stream.
 
     Every tree is a Mondrian tree over a subsample of the data: boxes are cut at times and places
@@ -159,17 +158,9 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
     array([1])
     """
 
-    _calibration: Calibration
     _FILE_CLASS = "IsolationMondrianForest"
-    _FITTED: ClassVar[dict[str, Any]] = {
-        "forest_": Forest,
-        "max_samples_": int,
-        "offset_": float,
-        "n_features_in_": int,
-        "feature_names_in_": np.ndarray,
-        "_calibration": dict,
-    }
 
+    @explain_mistakes({"n_trees": "n_estimators", "seed": "random_state", "window_size": "window"})
     def __init__(
         self,
         n_estimators: int = 100,
@@ -215,9 +206,6 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         """Return the parameters by name; ``deep`` changes nothing, no parameter is an estimator."""
         return {name: self.__dict__[name] for name in self._get_param_names()}
 
-    def _score_name(self) -> str:
-        return resolve_score(self.__dict__["score"])
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -225,7 +213,6 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
 
     # -- learning ----------------------------------------------------------------------------------
 
-    @updating
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Build every tree from a subsample of X; forget what was learnt before.
 
@@ -249,15 +236,17 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             Bad parameters; X empty, infinite, complex, sparse or not two-dimensional;
             negative weights, or none above 0.
         """
-        settings = self._settings()
-        with self._unchanged_on_error():
-            X = self._validated(X, [np.float64, np.float32], settings.n_threads, reset=True)
-            X, weight = self._weighted(X, sample_weight)
-            forest = self._build(X, weight, settings)
-            self._adopt(forest, min(len(X), settings.sample_size(len(X))), settings, (X, weight))
+        with gate_of(self).updating:
+            settings, before = Settings.of(self.__dict__), self.__dict__.copy()
+            try:
+                X = self._validated(X, _FLOATS, settings.n_threads, reset=True)
+                X, weight = self._weighted(X, sample_weight)
+                self._model = BatchModel.fit(X, weight, settings)
+            except BaseException:
+                self.__dict__ = before  # validation notes the width and names at once
+                raise
         return self
 
-    @updating
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> IsolationMondrianForest:
         """Add rows to the trees, in order.
 
@@ -280,22 +269,23 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         ValueError
             As for ``fit``, and when X has other features than before. The forest is unchanged.
         """
-        settings = self._settings()
-        first = not hasattr(self, "forest_")
-        dtype = [np.float64, np.float32] if first else self.forest_.dtype
-        with self._unchanged_on_error():
-            X = self._validated(X, dtype, settings.n_threads, reset=first)
-            X, weight = self._weighted(X, sample_weight)
-            forest = settings.empty_forest(X.shape[1], X.dtype) if first else self.forest_
-            with undo_of(forest, len(X)) or nullcontext() as undo:
-                calibration = Calibration() if first else self._calibration
-                calibration = calibration if undo is None else calibration.branch()
-                settings.learn(forest, calibration, X, weight)
-                self._calibration = calibration
-                self._adopt(forest, 0 if first else self.max_samples_, settings)
+        with gate_of(self).updating:
+            settings, before = Settings.of(self.__dict__), self.__dict__.copy()
+            model: BatchModel | None = before.get("_model")
+            try:
+                X = self._validated(
+                    X, _FLOATS if model is None else model.forest.dtype, settings.n_threads, reset=model is None
+                )
+                X, weight = self._weighted(X, sample_weight)
+                if model is None:
+                    model = BatchModel.empty(X.shape[1], X.dtype, settings)
+                model.learn(X, weight, settings)
+                self._model = model
+            except BaseException:
+                self.__dict__ = before
+                raise
         return self
 
-    @updating
     def forget(self, X: Any, *, missing_ok: bool = False) -> IsolationMondrianForest:
         """Remove each row of X once from every tree that holds it.
 
@@ -328,50 +318,27 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         O(depth * n_features) a row and tree. Trees keep their scale until they next look at it. A weight above
         1 counts as copies: forgetting takes weight 1, or what is left if that is less.
         """
-        check_is_fitted(self, "forest_")
-        settings = self._settings()
-        forest = self.forest_
-        X = self._validated(X, forest.dtype, settings.n_threads, reset=False)
-        if not missing_ok:
-            forest.require_held(X, None, settings.n_threads)
-        calibration = self._calibration.branch()
-        calibration.forget(X)
-        before, n_updates = self.__dict__.copy(), forest.n_updates
-        with undo_of(forest, len(X)) or nullcontext() as undo:
-            try:
-                self._calibration = calibration  # first: nothing of what is forgotten may stay, whatever comes
-                forest.forget(X, settings.n_threads)
-                self._adopt(forest, self.max_samples_, settings)
-            except BaseException:
-                if undo is not None or forest.n_updates == n_updates:
-                    self.__dict__ = before
-                raise
+        with gate_of(self).updating:
+            model, settings = self._fitted(), Settings.of(self.__dict__)
+            model.forget(self._validated(X, model.forest.dtype, settings.n_threads), missing_ok, settings)
         return self
 
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put the attributes back if an exception leaves the context: validation notes the width and names at once."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
-
-    def _settings(self) -> Settings:
-        return Settings.of(self.get_params(deep=False))
-
-    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
+    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
-        refuse_device(X)
-        X = refuse_others(X)
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.
             same = not reset and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
             return X if same else validate_data(self, X, skip_check_array=True, reset=reset)
+        refuse_device(X)
+        X = refuse_others(X)
         # A value too large for float32 is refused as infinite, in one voice; sums of finite ones may leave the range.
         with np.errstate(over="ignore", invalid="ignore"):
-            return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+            try:
+                return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+            except ValueError as error:
+                if "infinity" not in str(error):
+                    raise
+                raise ValueError(f"{error}{first_infinity(X)}") from None
 
     def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""
@@ -385,19 +352,6 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             )
         return X, weight
 
-    def _build(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> Forest:
-        if self.window is not None:
-            forest = settings.empty_forest(X.shape[1], X.dtype)
-            self._calibration = Calibration()
-            settings.learn(forest, self._calibration, X, weight)
-            return forest
-        settings.check_sample_fits(len(X), X.shape[1], X.itemsize)
-        states = settings.states()
-        drawn = room_for_drawn(len(X), settings.sample_size(len(X)), len(states), weight)
-        forest = settings.grow(X, weight, states, drawn)
-        self._calibration = Calibration.of_fit(X, weight, drawn, states)
-        return forest
-
     @reading
     def info(self) -> dict[str, Any]:
         """Return what the model holds, and its size.
@@ -409,8 +363,7 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
             ``points_a_tree`` (mean mass), ``points_stored`` (distinct, shared by all trees), ``points_streamed``
             (by ``partial_fit``, or by ``fit`` with a window); ``bytes`` now, and ``max_bytes``.
         """
-        check_is_fitted(self, "forest_")
-        return {**self.forest_.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
+        return {**self._fitted().forest.info(), "bytes": sys.getsizeof(self), "max_bytes": self.max_bytes}
 
     @classmethod
     def from_isolation_forest(cls, model: IsolationForest, held_out: Any = None) -> IsolationMondrianForest:
@@ -465,126 +418,24 @@ class IsolationMondrianForest(Judgement, SavedModel, OutlierMixin, BaseEstimator
         >>> bool(np.allclose(forest.score_samples(X), model.score_samples(X), rtol=1e-13, atol=0))
         True
         """
-        return from_isolation_forest(cls, model, held_out)
-
-    def _take(self, forest: Forest, names: list[Any]) -> None:
-        """Become the fitted estimator around a forest that learnt elsewhere."""
-        self.n_features_in_ = forest.n_features
-        if all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.array(names, dtype=object)
-        self._calibration = Calibration()
-        self._adopt(forest, 0, self._settings())
-
-    def _adopt(
-        self,
-        forest: Forest,
-        max_samples: int,
-        settings: Settings,
-        training: tuple[np.ndarray, np.ndarray | None] | None = None,
-    ) -> None:
-        self.forest_ = forest
-        self.max_samples_ = max_samples
-        self.offset_ = AUTO_OFFSET
-        share = settings.contamination
-        if share is not None:
-            # After fit the quantile is of the rows it was given; a stream has only what it kept.
-            points, weight = training or forest.stored_points()
-            if len(points) == 0:
-                return
-            self.offset_ = lowest_share(-forest.scores(points, settings.score, settings.n_threads), weight, share)
-
-    # -- scoring -----------------------------------------------------------------------------------
-
-    def score_samples(self, X: Any) -> Floats:
-        """Return the score of each row: in [-1, 0), low is abnormal.
-
-        Parameters
-        ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
-            Cast to the precision the forest was fitted with. An array of CuPy or a torch tensor on a CUDA
-            device is scored there (see Notes).
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            In the library and on the device of X where that is a CUDA device.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit`` or ``partial_fit``.
-        ValueError
-            X is empty, has another width, or is infinite.
-
-        Notes
-        -----
-        On a CUDA device, which CuPy must be able to use, depths have the bits of the CPU's, and scores are within 2
-        units in the last place; with ``score="insertion"`` they are within a relative 1e-13 and with the default one
-        within 1e-12 (the exponentials and logarithms of the two differ); p-values are never below the CPU's. The
-        trees are uploaded at the first call, and again after ``partial_fit``; kernels are compiled when first used,
-        and kept in the user's cache (``IMONDRIAN_CACHE_DIR``).
-        ``decision_function``, ``predict`` and ``p_values`` take such arrays too.
-        """
-        with gate_of(self).reading:
-            forest, n_threads = self._fitted()
-            if is_on_device(X):
-                with device_rows(self, X, forest.dtype) as rows:
-                    return rows.give_back(rows.scores(forest, self._score_name(), -1.0))
-            X = self._validated(X, forest.dtype, n_threads, reset=False)
-            return -forest.scores(X, self._score_name(), n_threads)
-
-    def _fitted(self) -> tuple[Forest, int]:
-        forest: Forest | None = getattr(self, "forest_", None)
-        if forest is None:
-            check_is_fitted(self, "forest_")
-        assert forest is not None
-        return forest, thread_count(self.n_jobs)
-
-    def decision_function(self, X: Any) -> Floats:
-        """Return ``score_samples(X) - offset_``: negative for outliers."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> Integers:
-        """Return 1 for inliers and -1 for outliers, (n_samples,)."""
-        return (self.decision_function(X) >= 0) * 2 - 1  # in numpy, CuPy and torch alike
-
-    # -- files -------------------------------------------------------------------------------------
-
-    def _file_parameters(self) -> dict[str, Any]:
-        self._settings()
-        return self.get_params(deep=False)
-
-    def _check_loaded(self) -> None:
-        """Raise ValueError where attributes from a file contradict each other."""
-        self._settings()
-        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
-            np.random.RandomState(self.random_state)  # raises what fitting would
-        found = self.__dict__.keys() & self._FITTED.keys()
-        if not found:
-            return
-        if missing := self._FITTED.keys() - found - {"feature_names_in_"}:
-            raise ValueError(f"{min(missing)} is missing")
-        if self.n_features_in_ != self.forest_.n_features or self.max_samples_ < 0:
-            raise ValueError(
-                f"{self.n_features_in_} features and samples of {self.max_samples_} rows "
-                f"for a forest of {self.forest_.n_features} features"
-            )
-        reserved = reserved_bytes(self.n_features_in_, self.forest_.dtype.itemsize)
-        if self.max_bytes is not None and self.max_bytes < reserved:
-            raise ValueError(
-                f"max_bytes={self.max_bytes} does not go with {self.n_features_in_} features, which take "
-                f"{reserved} beside the trees"
-            )
-        names = getattr(self, "feature_names_in_", None)
-        if names is not None and (names.shape != (self.n_features_in_,) or names.dtype != object):
-            raise ValueError(f"feature_names_in_ must be {self.n_features_in_} names, got {names.shape} {names.dtype}")
-        arrays: Any = self._calibration
-        self._calibration = Calibration.from_arrays(arrays, self.n_features_in_, self.forest_.dtype)
-
-    # -- the object itself -------------------------------------------------------------------------
-
-    def __sizeof__(self) -> int:
-        forest = getattr(self, "forest_", None)
-        return object.__sizeof__(self) + (
-            sys.getsizeof(forest) + sys.getsizeof(self._calibration) if forest is not None else 0
+        model = checked_isolation_forest(model)
+        estimator = cls(
+            n_estimators=len(model.estimators_),
+            max_samples=model.max_samples,
+            score="depth",
+            contamination=model.contamination,
+            n_jobs=model.n_jobs,
+            random_state=model.random_state,
         )
+        estimator.n_features_in_ = int(model.n_features_in_)
+        if hasattr(model, "feature_names_in_"):
+            estimator.feature_names_in_ = model.feature_names_in_.copy()
+        rows = None
+        if held_out is not None:
+            rows = validate_data(
+                estimator, held_out, dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False
+            )
+            rows = rows[spread(len(rows), CALIBRATION_SIZE)]
+        forest: Any = imported_forest(model)
+        estimator._model = BatchModel(forest, Calibration(rows), int(model.max_samples_), float(model.offset_))
+        return estimator

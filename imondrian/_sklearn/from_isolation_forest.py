@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from imondrian._conformal.calibration import Calibration, spread
-from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.imported_forest import ImportedForest
 from imondrian._forest.rounding import float32_at_most
-
-if TYPE_CHECKING:
-    from .estimator import IsolationMondrianForest
-
-Estimator = TypeVar("Estimator", bound="IsolationMondrianForest")
 
 
 def imported_forest(model: Any) -> ImportedForest:
@@ -57,29 +50,3 @@ def checked_isolation_forest(model: Any) -> Any:
         raise TypeError(f"model must be a fitted sklearn.ensemble.IsolationForest, got {type(model).__name__}")
     check_is_fitted(model, "estimators_")
     return model
-
-
-def from_isolation_forest(cls: type[Estimator], model: Any, held_out: Any) -> Estimator:
-    """Return a fitted ``cls``, an IsolationMondrianForest, around the trees of ``model``."""
-    model = checked_isolation_forest(model)
-    estimator = cls(
-        n_estimators=len(model.estimators_),
-        max_samples=model.max_samples,
-        score="depth",
-        contamination=model.contamination,
-        n_jobs=model.n_jobs,
-        random_state=model.random_state,
-    )
-    estimator.forest_ = imported_forest(model)
-    estimator.max_samples_, estimator.offset_ = int(model.max_samples_), float(model.offset_)
-    estimator.n_features_in_ = int(model.n_features_in_)
-    if hasattr(model, "feature_names_in_"):
-        estimator.feature_names_in_ = model.feature_names_in_.copy()
-    rows = None
-    if held_out is not None:
-        rows = validate_data(
-            estimator, held_out, dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False
-        )
-        rows = rows[spread(len(rows), CALIBRATION_SIZE)]
-    estimator._calibration = Calibration(rows)
-    return estimator

@@ -17,53 +17,9 @@ typedef unsigned long long u64;
 #define REAL_INFINITY __longlong_as_double(0x7ff0000000000000LL)
 #endif
 
-// Sums that no fast one can hold: the twin of native/base/wide.hpp, step for step.
-#if REAL_BITS == 32
-#define PLAIN_LEAST 0x1p-90
-#define PLAIN_MOST 0x1p120
-#else
-#define PLAIN_LEAST 0x1p-900
-#define PLAIN_MOST 0x1p900
-#endif
-#define LEAST_DOUBLE 4.9406564584124654e-324
-#define MOST_DOUBLE 1.7976931348623157e308
+#include "shared/wide.hpp"
 
-struct Wide {
-  double mantissa;
-  int exponent;
-};
-
-__device__ inline Wide wide_side(double from, double to, double rate) {
-  Wide a = {0, 0}, b;
-  if (!(to > from) || !(rate > 0)) return a;
-  double side = to - from;
-  const bool halved = !(side <= MOST_DOUBLE);
-  if (halved) side = 0.5 * to - 0.5 * from;
-  a.mantissa = frexp(side, &a.exponent);
-  b.mantissa = frexp(rate, &b.exponent);
-  a.mantissa *= b.mantissa;
-  a.exponent += b.exponent + halved;
-  return a;
-}
-
-template <class Terms>
-__device__ __forceinline__ double wide_sum(const Terms& terms, int n) {
-  bool any = false;
-  int top = 0;
-  for (int j = 0; j < n; ++j) {
-    const Wide term = terms.of(j);
-    if (term.mantissa > 0 && (!any || term.exponent > top)) top = term.exponent;
-    any |= term.mantissa > 0;
-  }
-  if (!any) return 0;
-  double sum = 0;
-  for (int j = 0; j < n; ++j) {
-    const Wide term = terms.of(j);
-    sum += ldexp(term.mantissa, term.exponent - top);
-  }
-  const double total = ldexp(sum, top);
-  return total < LEAST_DOUBLE ? LEAST_DOUBLE : total > MOST_DOUBLE ? MOST_DOUBLE : total;
-}
+using namespace imondrian;
 
 enum { kMissingRows, kInfiniteRows };  // places in `counts`
 

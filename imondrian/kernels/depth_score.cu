@@ -4,60 +4,21 @@
 // differ from the CPU's, by a unit in the last place. A thread takes one row; boxes are far larger than what
 // shared memory holds and are read by neighbouring threads at about the same time: caches serve them.
 
-#include "common.cuh"
+#include "tree.cuh"
 
 #define THREADS 128
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
 
-#define COLUMNS                                                                                              \
-  const int *header, const int *feature, const real *threshold, const int *child, const double *time,        \
-      const double *mass, const double *leaf_mass, const double *hidden_depth, const int *leaf_point,        \
-      const real *lower, const real *upper, const real *rate, const real *points, int n_trees, i64 capacity, \
-      i64 width, int d
-#define HEADER_SIZE 6
-
-// One tree's slices of the columns (native/base/view.hpp). The padding of rows up to `width` is not read.
-struct Tree {
-  const int* header;
-  const int* feature;
-  const real* threshold;
-  const int* child;
-  const double* time;
-  const double* mass;
-  const double* leaf_mass;
+struct DepthTree : Tree {
   const double* hidden_depth;  // c(mass) of each leaf
-  const int* leaf_point;
-  const real* lower;
-  const real* upper;
-  const real* rate;
-  const real* points;
-  i64 width;
-  int d;
-
-  __device__ __forceinline__ bool empty() const { return header[1] == 0; }
-  __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
 };
 
-#define TREE(t)                                                                                                        \
-  Tree {                                                                                                               \
-    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity, child + 2 * (t) * capacity,      \
-        time + (t) * capacity, mass + (t) * capacity, leaf_mass + (t) * capacity, hidden_depth + (t) * capacity,       \
-        leaf_point + (t) * capacity, lower + (t) * capacity *width, upper + (t) * capacity *width, rate + (t) * width, \
-        points, width, d                                                                                               \
-  }
-
-struct Excesses {
-  const real* x;
-  const real* lo;
-  const real* hi;
-  const real* rate;
-  __device__ Wide of(int j) const {
-    return x[j] < lo[j] ? wide_side(x[j], lo[j], rate[j]) : wide_side(hi[j], x[j], rate[j]);
-  }
-};
+#define DEPTH_TREE_T \
+  DepthTree { TREE_T, hidden_depth + t* capacity }
 
 // The rate at which a cut would separate x from the box [lo, hi], summed as the CPU's packs sum it.
-__device__ __forceinline__ double separation_rate(const Tree& tree, const real* x, const real* lo, const real* hi) {
+__device__ __forceinline__ double separation_rate(const DepthTree& tree, const real* x, const real* lo,
+                                                  const real* hi) {
   real sum[LANES] = {};
   bool any = false;
   for (int first = 0; first < tree.d; first += LANES) {
@@ -78,8 +39,9 @@ __device__ __forceinline__ double separation_rate(const Tree& tree, const real* 
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
   const double total = static_cast<double>(sum[0]);
-  if ((total >= PLAIN_LEAST && total <= PLAIN_MOST) || (total == 0 && !any)) return total;
-  return wide_sum(Excesses{x, lo, hi, tree.rate}, tree.d);
+  if ((total >= PlainSum<REAL_BITS>::kLeast && total <= PlainSum<REAL_BITS>::kMost) || (total == 0 && !any))
+    return total;
+  return wide_sum(Excesses<real>{x, lo, hi, tree.rate}, tree.d);
 }
 
 // Where a walk stands: see native/score/depth_score.hpp.
@@ -89,13 +51,13 @@ struct Walk {
   double hazard;
   double expected;
 
-  __device__ __forceinline__ void pass(const Tree& tree, const real* x) {
+  __device__ __forceinline__ void pass(const DepthTree& tree, const real* x) {
     const i64 at = node * tree.width;
     expected += hazard > 0 ? exp(-hazard) : 1.0;
     hazard += separation_rate(tree, x, tree.lower + at, tree.upper + at) * (tree.time[node] - born);
   }
   __device__ __forceinline__ bool gone() const { return !(hazard <= 40.0); }
-  __device__ __forceinline__ double end(const Tree& tree, const real* x) const {
+  __device__ __forceinline__ double end(const DepthTree& tree, const real* x) const {
     if (gone()) return expected;
     const real* held = tree.points + tree.leaf_point[~node] * tree.width;
     const bool at_point = !(separation_rate(tree, x, held, held) > 0);
@@ -103,8 +65,8 @@ struct Walk {
   }
 };
 
-__device__ __forceinline__ double insertion_depth(const Tree& tree, const real* x) {
-  Walk walk = {tree.header[0], 0, 0, 0};
+__device__ __forceinline__ double insertion_depth(const DepthTree& tree, const real* x) {
+  Walk walk = {tree.root(), 0, 0, 0};
   while (walk.node >= 0) {
     walk.pass(tree, x);
     if (walk.gone()) break;
@@ -116,14 +78,15 @@ __device__ __forceinline__ double insertion_depth(const Tree& tree, const real* 
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    insertion_depths(COLUMNS, const real* x, i64 n, double* depth, i64* missing, u64* counts) {
+    insertion_depths(COLUMNS, const double* hidden_depth, const real* x, i64 n, double* depth, i64* missing,
+                     u64* counts) {
   const i64 i = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (i >= n) return;
   const real* row = x + i * d;
   if (note_row(row, 1, d, i, missing, counts)) return;
   double sum = 0;
   for (i64 t = 0; t < n_trees; ++t) {
-    const Tree tree = TREE(t);
+    const DepthTree tree = DEPTH_TREE_T;
     if (!tree.empty()) sum += insertion_depth(tree, row);
   }
   depth[i] = sum / n_trees;
@@ -131,9 +94,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
 
 // Depth of a row that lacks values: from v it goes on to way_child[first + v] then, and pays way_gain[first + v]
 // (native/score/means.hpp).
-__device__ __forceinline__ double mended_depth(const Tree& tree, i64 first, const real* x, const int* way_child,
+__device__ __forceinline__ double mended_depth(const DepthTree& tree, i64 first, const real* x, const int* way_child,
                                                const double* way_gain, bool insertion) {
-  Walk walk = {tree.header[0], 0, 0, 0};
+  Walk walk = {tree.root(), 0, 0, 0};
   double gain = 0;
   int n_levels = 0;
   while (walk.node >= 0) {
@@ -161,14 +124,14 @@ __device__ __forceinline__ double mended_depth(const Tree& tree, i64 first, cons
 
 // Either depth of the rows that `missing` names.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    mended_depths(COLUMNS, const real* x, const i64* missing, i64 n_missing, int insertion, const int* way_child,
-                  const double* way_gain, double* depth) {
+    mended_depths(COLUMNS, const double* hidden_depth, const real* x, const i64* missing, i64 n_missing, int insertion,
+                  const int* way_child, const double* way_gain, double* depth) {
   const i64 k = static_cast<i64>(blockIdx.x) * THREADS + threadIdx.x;
   if (k >= n_missing) return;
   const real* row = x + missing[k] * d;
   double sum = 0;
   for (i64 t = 0; t < n_trees; ++t) {
-    const Tree tree = TREE(t);
+    const DepthTree tree = DEPTH_TREE_T;
     if (!tree.empty()) sum += mended_depth(tree, t * capacity, row, way_child, way_gain, insertion != 0);
   }
   depth[missing[k]] = sum / n_trees;

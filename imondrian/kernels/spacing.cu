@@ -1,82 +1,41 @@
 // Mean log spacings of rows, by walks over the forest's own columns: the twin of native/score/spacing.hpp, step for
 // step. Only log() may differ from the CPU's, by a unit in the last place.
 
-#include "common.cuh"
+#include "tree.cuh"
+#include "shared/clean.hpp"
 
 #define THREADS 128
 #define LANES (256 / REAL_BITS)  // of the CPU's packs, which decide how its sums round
-#define BAG_SIZE 5
-#define HEADER_SIZE 6
-#define ENOUGH_CLEAN 4.0
-#define ODD_CONSTANT 3.0
-#define EXTENT_FLOOR 0.1
-#define MOST_EXTENT 1.0715086071862673e301  // 2 ** 1000
 #define LN_2 0.693147180559945309417
 
-#define COLUMNS                                                                                                      \
-  const int *header, const int *feature, const real *threshold, const int *child, const double *mass,                \
-      const double *leaf_mass, const double *clean, const double *leaf_clean, const int *bag, const int *leaf_point, \
-      const real *lower, const real *upper, const real *rate, const real *points, int n_trees, i64 capacity,         \
-      i64 width, int d
-
-struct Tree {
-  const int* header;
-  const int* feature;
-  const real* threshold;
-  const int* child;
-  const double* mass;
-  const double* leaf_mass;
-  const double* clean;
-  const double* leaf_clean;
-  const int* bag;
-  const int* leaf_point;
-  const real* lower;
-  const real* upper;
-  const real* rate;
-  const real* points;
-  i64 width;
-  int d;
-
-  __device__ __forceinline__ bool empty() const { return header[1] == 0; }
-  __device__ __forceinline__ bool sees_few() const { return bag[0] >= 0 && d > BAG_SIZE; }
-  __device__ __forceinline__ double mass_of(int v) const { return v < 0 ? leaf_mass[~v] : mass[v]; }
+struct CleanTree : Tree {
+  __device__ __forceinline__ bool sees_few() const { return bag[0] >= 0 && d > kBagSize; }
   __device__ __forceinline__ double clean_of(int v) const { return v < 0 ? leaf_clean[~v] : clean[v]; }
-  __device__ __forceinline__ double clean_needed() const {
-    const double others = clean_of(header[0]) - 1;
-    return others > ENOUGH_CLEAN ? ENOUGH_CLEAN : others < 1 ? 1 : others;
-  }
+  __device__ __forceinline__ double clean_needed() const { return imondrian::clean_needed(clean_of(root())); }
 };
 
-#define TREE(t)                                                                                                   \
-  Tree {                                                                                                          \
-    header + (t) * HEADER_SIZE, feature + (t) * capacity, threshold + (t) * capacity, child + 2 * (t) * capacity, \
-        mass + (t) * capacity, leaf_mass + (t) * capacity, clean + (t) * capacity, leaf_clean + (t) * capacity,   \
-        bag + (t) * BAG_SIZE, leaf_point + (t) * capacity, lower + (t) * capacity *width,                         \
-        upper + (t) * capacity *width, rate + (t) * width, points, width, d                                       \
-  }
-
 // The sides of a box stretched to x, of the features that a tree sees (null: all).
-struct Stretched {
+struct StretchedSubset {
   const real* x;
   const real* lo;
   const real* hi;
   const real* rate;
   const int* bag;
-  __device__ Wide of(int k) const {
-    const int j = bag ? bag[k] : k;
+  __device__ Wide wide_of(Index k) const {
+    const Index j = bag ? bag[k] : k;
     if (j < 0) return Wide{0, 0};
     return wide_side(x[j] < lo[j] ? x[j] : lo[j], x[j] > hi[j] ? x[j] : hi[j], rate[j]);
   }
 };
 
-// EXTENT_FLOOR + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
+// kFloor + the extent of the box of v stretched to x, summed as the CPU's packs sum it: over all
 // features, or those of the tree's bag in its order.
-__device__ __forceinline__ double stretched_extent(const Tree& tree, int v, const real* x) {
+__device__ __forceinline__ double stretched_extent(const CleanTree& tree, int v, const real* x) {
   const i64 at = v < 0 ? static_cast<i64>(tree.leaf_point[~v]) * tree.width : v * tree.width;
   const real* lo = (v < 0 ? tree.points : tree.lower) + at;
   const real* hi = (v < 0 ? tree.points : tree.upper) + at;
   const bool few = tree.sees_few();
-  const int n = few ? BAG_SIZE : tree.d;
+  const int n = few ? kBagSize : tree.d;
   real sum[LANES] = {};
   int n_odd = 0;  // values that differ where all others are one
   for (int first = 0; first < n; first += LANES) {
@@ -96,15 +55,15 @@ __device__ __forceinline__ double stretched_extent(const Tree& tree, int v, cons
     for (int k = 0; k < by; ++k) sum[k] += sum[k + by];
   }
   double extent = static_cast<double>(sum[0]);
-  if (!(extent <= PLAIN_MOST)) extent = wide_sum(Stretched{x, lo, hi, tree.rate, few ? tree.bag : nullptr}, n);
-  extent += ODD_CONSTANT * n_odd;
-  return extent < MOST_EXTENT ? EXTENT_FLOOR + extent : MOST_EXTENT;
+  if (!(extent <= PlainSum<REAL_BITS>::kMost))
+    extent = wide_sum(StretchedSubset{x, lo, hi, tree.rate, few ? tree.bag : nullptr}, n);
+  return floored_extent(extent, n_odd);
 }
 
 // The smallest box on the path of x that holds enough clean mass, or the root if there is none.
-__device__ __forceinline__ int clean_box(const Tree& tree, const real* x) {
+__device__ __forceinline__ int clean_box(const CleanTree& tree, const real* x) {
   const double needed = tree.clean_needed();
-  int v = tree.header[0];
+  int v = tree.root();
   int box = v;
   while (v >= 0) {
     if (tree.clean[v] < needed) return box;
@@ -125,7 +84,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   i64 exponent = 0;
   int n_present = 0;
   for (i64 t = 0; t < n_trees; ++t) {
-    const Tree tree = TREE(t);
+    const CleanTree tree = {TREE_T};
     if (tree.empty()) continue;
     ++n_present;
     mantissa *= stretched_extent(tree, clean_box(tree, row), row);
@@ -147,10 +106,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   double sum = 0;
   int n_present = 0;
   for (i64 t = 0; t < n_trees; ++t) {
-    const Tree tree = TREE(t);
+    const CleanTree tree = {TREE_T};
     if (tree.empty()) continue;
     ++n_present;
-    int v = tree.header[0];
+    int v = tree.root();
     const double needed = tree.clean_needed();
     double gain = 0;
     while (v >= 0 && tree.clean[v] >= needed) {

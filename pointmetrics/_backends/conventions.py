@@ -39,6 +39,11 @@ class Convention:
     factor: float
     used_by: str
 
+    @property
+    def metric(self) -> str:
+        """The function that computes it."""
+        return "chamfer_distance"
+
 
 def put_together(definition: Convention, forth: Any, back: Any, x_counts: Any, y_counts: Any) -> Any:
     """Return the distances of pairs from their sums of distance^power either way and their clouds' sizes."""
@@ -79,33 +84,23 @@ _TABLE = {
 
 
 def conventions() -> dict[str, Convention]:
-    """Return every named definition of the Chamfer distance.
-
-    Returns
-    -------
-    dict of str to Convention
-        Key -> ``name, formula, units, power, reduction, factor, used_by``. a and b stand for the
-        Euclidean distances of the points of x to y and of y to x.
-
-    Notes
-    -----
-    Beware of scale in published tables: captions multiply by 1e3 or 1e4, Occupancy Networks by 10.
-    PyTorch3D's ``norm=1`` is the Manhattan distance and none of these; ``pdal`` grows with the number
-    of points.
-
-    Examples
-    --------
-    >>> import pointmetrics as pm
-    >>> pm.conventions()["pcn"].formula
-    '(mean a + mean b) / 2'
-    >>> sorted({c.formula for c in pm.conventions().values()})[0]
-    '(mean a + mean b) / 2'
-    """
+    """Return every named definition of the Chamfer distance."""
     return dict(_TABLE)
+
+
+def _close(name: Any) -> str:
+    """Guess which convention a name stands for."""
+    from difflib import get_close_matches  # only for errors
+
+    close = get_close_matches(str(name).lower().replace("_", "-"), _TABLE, 1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def look_up(name: str) -> Convention:
     """Return the definition called ``name``."""
     if not isinstance(name, str) or name not in _TABLE:
-        raise ValueError(f"convention must be one of {', '.join(_TABLE)}; got {name!r}")
+        raise ValueError(
+            f"convention must be one of {', '.join(_TABLE)}; got {name!r}{_close(name)}; "
+            f"pointmetrics.conventions() has their formulas"
+        )
     return _TABLE[name]

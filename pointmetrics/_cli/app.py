@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from imondrian._kit.grouped_help import GroupedCommand
+from imondrian._kit.grouped_help import ExampleGroup, GroupedCommand
 from pointmetrics import __version__, sets
 from pointmetrics._clouds.arrays import thread_count
 from pointmetrics._metrics.presets import presets as table_presets
@@ -27,6 +27,7 @@ from . import (
     compare,
     info,
     measure,
+    methods,
     presets,
     set_metrics,
 )
@@ -152,22 +153,36 @@ _reading = _add(
         help="Of samples and subsets: each file gets its own random numbers from it.",
     ),
 )
-_writing = _add(
-    click.option(
-        "-f",
-        "--format",
-        "layout",
-        type=click.Choice(["table", "json", "csv"]),
-        default="table",
-        show_default=True,
-        help="Only json and csv have all digits.",
-    ),
-    click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there: whole or not at all."),
-)
+
+
+def _writing_as(*layouts: str, notes: str = "") -> Callable[[_Command], _Command]:
+    return _add(
+        click.option(
+            "-f",
+            "--format",
+            "layout",
+            type=click.Choice(["table", "json", "csv", *layouts]),
+            default="table",
+            show_default=True,
+            help=f"Only json and csv have all digits.{notes}",
+        ),
+        click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there: whole or not at all."),
+    )
+
+
+_writing = _writing_as()
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ExampleGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "pointmetrics compare scan.ply truth.ply --html report.html",
+        "pointmetrics compare ours/ baseline/ truth/ -f latex",
+        "pointmetrics compare --help",
+    ],
+)
 @click.version_option(__version__, prog_name="pointmetrics", message="%(prog)s %(version)s")
 @_debug
 def app() -> None:
@@ -202,7 +217,7 @@ _COMPARE_GROUPS = {
     ],
     "Clouds": _CLOUDS,
     "Folders": ["--strict", "--sort-by"],
-    "Output": ["--format", "--output", "--html", "--report-points", "--quiet"],
+    "Output": ["--format", "--scale", "--output", "--html", "--report-points", "--quiet"],
 }
 _SETS_GROUPS = {
     "Metrics": ["--metric", "--normalisation", "--confidence", "--bootstrap"],
@@ -219,13 +234,15 @@ _AUDIT_GROUPS = {
 @app.command(
     "compare",
     cls=GroupedCommand,
+    short_help="Compare clouds with the truth; tables for papers.",
     groups=_COMPARE_GROUPS,
     examples=[
         "pointmetrics compare scan.ply truth.ply -t 0.05 --html report.html",
         "pointmetrics compare results/ truth/ -m pcn -m emd -f csv -o table.csv",
+        "pointmetrics compare ours/ pcn=baseline/ truth/ -m cd-l1,f-score --scale cd-l1=1e3 -f latex",
     ],
 )
-@click.argument("a", type=_FILE)
+@click.argument("a", nargs=-1, required=True, type=_FILE)
 @click.argument("b", type=_FILE)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help=_METRICS_HELP)
 @click.option(
@@ -270,7 +287,15 @@ _AUDIT_GROUPS = {
 @_reading
 @click.option("--strict", is_flag=True, help="A file without a partner in the other folder is an error.")
 @click.option("--sort-by", metavar="NAME", help="Metric that says which pairs are worst (the first one reported).")
-@_writing
+@click.option(
+    "--scale",
+    "scales",
+    multiple=True,
+    metavar="[NAME=]FACTOR",
+    help="Multiply a metric, or all that have a unit, and name the factor in the heading (1e3: x 10^3). Of latex, "
+    "markdown and tables of several methods; may be given several times.",
+)
+@_writing_as(*methods.LAYOUTS, notes=" latex and markdown are tables for papers: sub-folders are classes.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Also write a report to look at: one file, no network.")
 @click.option(
     "--report-points",
@@ -284,6 +309,7 @@ _AUDIT_GROUPS = {
 @_quiet
 @_debug
 def _compare(
+    a: tuple[Path, ...],
     metrics: tuple[str, ...],
     thresholds: tuple[float, ...],
     alpha: float,
@@ -300,13 +326,22 @@ def _compare(
     seed: int,
     **settings: Any,
 ) -> int:
-    """Compare cloud A with the reference B.
+    """Compare cloud A with the reference B, or the clouds of several methods with B.
+
+    Several folders before B are methods, side by side in one table with the best in bold, over the pairs that all of
+    them have; NAME=FOLDER gives one another name. Sub-folders of a folder are classes.
 
     A and B are two files, or two folders whose files are matched by their path without its suffix. Formats: ply,
     pcd, obj, off, xyz, txt, csv, asc, pts, npy, npz, bin (KITTI), most of them also with .gz, and stl, glb (trimesh),
     las, laz (laspy); binary ply and npy are the fastest to read, ascii ones take tens of times longer.
     """
     options = Options(sample_mesh, max_points, drop_invalid, seed, columns)
+    several = len(a) > 1 or settings["layout"] in methods.LAYOUTS
+    if settings["scales"] and not several:
+        raise click.UsageError("--scale is of several methods, -f latex and -f markdown")
+    folders = methods.read_methods(a) if several else {"": a[0]}
+    scales = settings.pop("scales")
+    settings["a"] = next(iter(folders.values()))
     if preset is not None:
         given = {
             "--metric": metrics,
@@ -316,7 +351,7 @@ def _compare(
             "--sort-by": settings["sort_by"],
             "--normalise": settings["normalise"] != "none",
         }
-        return _fill_table(
+        filled = _preset_settings(
             given,
             thresholds,
             preset=preset,
@@ -325,6 +360,7 @@ def _compare(
             options=options,
             **{name: settings[name] for name in ("a", "b", "strict", "layout", "output", "jobs", "quiet")},
         )
+        return methods.run(filled, folders, scales) if several else presets.run(filled)
     named = [name.strip() for entry in metrics for name in entry.split(",") if name.strip()]
     names = [
         *(named or measure.DEFAULTS),
@@ -335,20 +371,25 @@ def _compare(
         chosen = measure.read_metrics(names, thresholds, alpha, n_lambda)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return compare.run(compare.Settings(metrics=chosen, thresholds=thresholds, options=options, **settings))
+    wanted = compare.Settings(metrics=chosen, thresholds=thresholds, options=options, **settings)
+    return methods.run(wanted, folders, scales) if several else compare.run(wanted)
 
 
-def _fill_table(given: dict[str, Any], thresholds: tuple[float, ...], **settings: Any) -> int:
+def _preset_settings(given: dict[str, Any], thresholds: tuple[float, ...], **settings: Any) -> presets.Settings:
     clash = [name for name, value in given.items() if value]
     if clash:
         raise click.UsageError(f"--preset says which columns there are: leave {', '.join(clash)} out")
     if len(thresholds) != 1:
         raise click.UsageError(f"--preset takes one --threshold, got {len(thresholds)}")
-    return presets.run(presets.Settings(threshold=thresholds[0], **settings))
+    return presets.Settings(threshold=thresholds[0], **settings)
 
 
 @app.command(
-    "sets", cls=GroupedCommand, groups=_SETS_GROUPS, examples=["pointmetrics sets samples.npy references.npy -m emd"]
+    "sets",
+    cls=GroupedCommand,
+    short_help="Evaluate generated clouds: MMD, COV, 1-NNA, JSD.",
+    groups=_SETS_GROUPS,
+    examples=["pointmetrics sets samples.npy references.npy -m emd"],
 )
 @click.argument("samples", type=_FILE)
 @click.argument("references", type=_FILE)
@@ -414,7 +455,11 @@ def _sets(
 
 
 @app.command(
-    "audit", cls=GroupedCommand, groups=_AUDIT_GROUPS, examples=["pointmetrics audit a.npy b.npy --value 0.0173"]
+    "audit",
+    cls=GroupedCommand,
+    short_help="Find the definition behind a published number.",
+    groups=_AUDIT_GROUPS,
+    examples=["pointmetrics audit a.npy b.npy --value 0.0173"],
 )
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
@@ -456,7 +501,9 @@ def _audit(
     return audit.run(audit.Settings(options=options, **settings))
 
 
-@app.command("info")
+@app.command(
+    "info", cls=GroupedCommand, short_help="Show versions and what is installed.", examples=["pointmetrics info"]
+)
 @click.option("-f", "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_debug
 def _info(layout: str) -> int:
@@ -464,7 +511,12 @@ def _info(layout: str) -> int:
     return info.run(layout)
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    cls=GroupedCommand,
+    short_help="Show the metrics of two clouds, and a report.",
+    examples=["pointmetrics demo", "pointmetrics demo --output pictures/"],
+)
 @click.option(
     "--output",
     type=_FILE,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pointmetrics import __version__, _core
 from pointmetrics._clouds.arrays import read_pair
 from pointmetrics._metrics.neighbors import find
+from pointmetrics._tables.build import class_of
+from pointmetrics._tables.folders import Matched, match
+from pointmetrics._tables.table import Column, Row, Table
 
 from . import PARTLY, Failure, clouds, output, terminal
-from .folders import Matched, match
 from .measure import Measured, Metric, needs_emd, needs_mesh, surface_distances
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def run(settings: Settings) -> int:
     check_unmatched(matched, settings.a, settings.b, settings.strict, settings.quiet)
     results = []
     with terminal.progress("comparing", "pairs", settings.quiet or not matched.folders) as report:
-        for result in _results(matched, settings):
+        for result in measure_pairs(matched, settings):
             results.append(result)
             report(len(results), len(matched.pairs))
             _drop_views(results, ranking)
@@ -112,7 +114,7 @@ def check_unmatched(matched: Matched, a: Path, b: Path, strict: bool, quiet: boo
         terminal.note(message, quiet)
 
 
-def _results(matched: Matched, settings: Settings) -> Iterator[Result]:
+def measure_pairs(matched: Matched, settings: Settings) -> Iterator[Result]:
     """Compare small pairs side by side, large ones one after another with all threads: in order, either way."""
     from concurrent.futures import ThreadPoolExecutor  # slow to load
 
@@ -226,7 +228,7 @@ def document(matched: Matched, settings: Settings, results: list[Result], rankin
         },
         "metrics": {
             metric.name: {
-                "unit": _unit(metric, settings),
+                "unit": unit_of(metric, settings),
                 "definition": metric.formula,
                 "better": "higher" if metric.high_is_good else "lower",
             }
@@ -240,11 +242,12 @@ def document(matched: Matched, settings: Settings, results: list[Result], rankin
         "summary": _summary(settings.metrics, [result for result in results if result.error is None])
         if matched.folders
         else None,
+        "classes": _by_class(settings.metrics, [result for result in results if result.error is None]),
         "unmatched": {"a": matched.only_a, "b": matched.only_b},
     }
 
 
-def _unit(metric: Metric, settings: Settings) -> str:
+def unit_of(metric: Metric, settings: Settings) -> str:
     """Return the unit; lengths are without one once clouds are normalised."""
     return metric.unit if settings.normalise == "none" or metric.unit == "1" else f"normalised {metric.unit}"
 
@@ -263,3 +266,15 @@ def _summary(metrics: list[Metric], results: list[Result]) -> dict[str, dict[str
             "worst": worst.name,
         }
     return summary
+
+
+def _by_class(metrics: list[Metric], results: list[Result]) -> dict[str, dict[str, Any]] | None:
+    """Return the means of every sub-folder, over these and over pairs; None where there are fewer than two."""
+    rows = [Row("", class_of(result.name), result.name, result.values) for result in results]
+    table = Table([Column(metric.name) for metric in metrics], rows, [""])
+    if not table.classes:
+        return None
+    return {
+        over or "(none)": {"pairs": table.count(over), **{m.name: table.mean("", m.name, over) for m in metrics}}
+        for over in table.places
+    }

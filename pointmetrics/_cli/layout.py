@@ -80,6 +80,8 @@ def _folders(document: dict[str, Any], rich: bool) -> str:
         title=f"{len(done):,} pairs of {document['a']} and {document['b']}, {dimensions}",
         rich=rich,
     )
+    if document["classes"] is not None:
+        text += "\n" + _classes(document, rich)
     by = document["sorted_by"]
     high = document["metrics"][by]["better"] == "higher"
     worst = sorted(done, key=lambda pair: pair["metrics"][by], reverse=not high)[:_WORST]
@@ -98,4 +100,15 @@ def _folders(document: dict[str, Any], rich: bool) -> str:
         text
         + "\n"
         + terminal.table(["pair", "n A", "n B", *names], rows, range(1, 3 + len(names)), title=title, rich=rich)
+    )
+
+
+def _classes(document: dict[str, Any], rich: bool) -> str:
+    names = list(document["metrics"])
+    rows = [
+        [over, f"{means['pairs']:,}", *(number(means[name]) for name in names)]
+        for over, means in document["classes"].items()
+    ]
+    return terminal.table(
+        ["class", "pairs", *names], rows, range(1, 2 + len(names)), title="Means by sub-folder", rich=rich
     )

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from pointmetrics._backends.conventions import conventions
 from pointmetrics._clouds.arrays import Pair, check_number
+from pointmetrics._metrics import by_name as _by_name
 from pointmetrics._metrics import dcd as _dcd
-from pointmetrics._metrics import emd as _emd
 from pointmetrics._metrics import features as _features
-from pointmetrics._metrics import hyper_cd as _hyper
-from pointmetrics._metrics import info_cd as _info
 from pointmetrics._metrics.mesh import MeshDistances, point_to_mesh_distance
 from pointmetrics._metrics.neighbors import Found
 
@@ -24,27 +22,9 @@ _RATES = ("f-score", "precision", "recall")
 _MESH = {
     "point-to-mesh": "mean distance from the points of A to the surface of B",
     "point-to-mesh:max": "largest distance from the points of A to the surface of B",
+    "point-to-mesh:std": "standard deviation of the distances from the points of A to the surface of B",
 }
-_EMD = {
-    "emd": ("euclidean", "length", "least mean of |x - y| over all plans"),
-    "emd-squared": ("squared", "length^2", "least mean of |x - y|^2 over all plans"),
-}
-
-
-def _hyper_cd(measured: Measured) -> float:
-    return float(_hyper.value_and_grad(measured.pair, measured.found, alpha=1.0, need_grad=False)[0][0])
-
-
-def _info_cd(measured: Measured) -> float:
-    return float(
-        _info.value_and_grad(measured.pair, measured.found, tau=2.0, power=1e-7, mean=False, need_grad=False)[0][0]
-    )
-
-
-_LOSSES: dict[str, tuple[str, Callable[[Measured], float]]] = {
-    "hyper-cd": ("mean arcosh(1 + a^2) + mean arcosh(1 + b^2)", _hyper_cd),
-    "info-cd": ("contrastive Chamfer distance, tau 2, power 1e-7, summed over points", _info_cd),
-}
+_EMD = ("emd", "emd-squared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +53,8 @@ class Metric:
 def known_names() -> str:
     """List what may be asked for."""
     return (
-        f"{', '.join([*conventions(), 'dcd', *_LOSSES])}, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at "
-        f"every --threshold, or as f-score@T), {', '.join([*_EMD, *_MESH])}"
+        f"{', '.join([*conventions(), 'dcd'])}, hausdorff, hausdorff@QUANTILE, {', '.join(_RATES)} (at "
+        f"every --threshold, or as f-score@T), {', '.join([*_by_name.names(), *_MESH])}"
     )
 
 
@@ -88,14 +68,8 @@ def read_metrics(names: Sequence[str], thresholds: Sequence[float], alpha: float
 
 
 def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
-    if name in _EMD:
-        cost, unit, formula = _EMD[name]
-        return Metric(name, unit, formula, lambda m: _solve(m, cost))
     if name in _MESH:
-        at_most = name.endswith("max")
-        return Metric(name, "length", _MESH[name], lambda m: _to_mesh(m, at_most))
-    if name in _LOSSES:
-        return Metric(name, "1", *_LOSSES[name])
+        return Metric(name, "length", _MESH[name], lambda m: _to_mesh(m, name.partition(":")[2]))
     if name == "dcd":
         alpha, n_lambda = check_number(alpha, "--alpha", 0), check_number(n_lambda, "--n-lambda", 0)
         return Metric(
@@ -107,49 +81,33 @@ def _metric(name: str, alpha: float, n_lambda: float) -> Metric:
             ),
         )
     try:
+        named = _by_name.look_up(name)
+        if named is not None:
+            return Metric(
+                name,
+                named.unit,
+                named.formula,
+                lambda m: named.measure(m.pair.x.points, m.pair.y.points, m.n_threads),
+                named.high_is_good,
+            )
         measure = _features.parse_metric(name)
     except ValueError as error:
         text = str(error)
         raise Failure(
-            f"there is no metric {name!r}; known are {known_names()}" if text.startswith("metric must be") else text,
+            f"there is no metric {name!r}; known are {known_names()}{_close(name)}"
+            if text.startswith("metric must be")
+            else text,
             USAGE,
         ) from error
-    unit, formula, good = _describe(name)
+    unit, formula, good = _features.describe_metric(name)
     return Metric(name, unit, formula, lambda m: measure(m.pair, m.found), good)
 
 
-def _describe(name: str) -> tuple[str, str, bool]:
-    stem, _, direction = name.partition(":")
-    stem, _, number = stem.partition("@")
-    letters = {"x_to_y": "a", "y_to_x": "b"}
-    if stem in conventions():
-        definition = conventions()[stem]
-        power = "^2" if definition.power == 2 else ""
-        one = f"{definition.reduction} {letters.get(direction, '')}{power}"
-        return definition.units, one if direction in letters else definition.formula, False
-    if stem == "hausdorff":
-        what = "max" if number in ("", "1") else f"{float(number):g}-quantile"
-        sides = [letters[direction]] if direction in letters else ["a", "b"]
-        terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
-        return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
-    rate = {
-        "f-score": "2 P R / (P + R) of precision and recall at {}",
-        "precision": "share of a below {}",
-        "recall": "share of b below {}",
-    }[stem]
-    return "1", rate.format(number), True
-
-
-def _solve(measured: Measured, cost: str) -> float:
-    x, y = measured.pair.x.points, measured.pair.y.points
-    return float(_emd.earth_movers_distance(x, y, cost=cost, return_details=True, n_threads=measured.n_threads).upper)
-
-
-def _to_mesh(measured: Measured, at_most: bool) -> float:
+def _to_mesh(measured: Measured, what: str) -> float:
     if measured.to_mesh is None:
         raise Failure(f"{measured.b.path} has no faces, which point-to-mesh needs")
     distance = measured.to_mesh.distance
-    return float(distance.max() if at_most else distance.mean(dtype=float))
+    return float({"max": distance.max, "std": distance.astype(float).std, "": distance.astype(float).mean}[what]())
 
 
 def needs_mesh(metrics: Sequence[Metric]) -> bool:
@@ -168,3 +126,12 @@ def surface_distances(points: object, mesh_vertices: object, faces: object, n_th
         points, mesh_vertices, faces, return_details=True, n_threads=n_threads
     )
     return found
+
+
+def _close(name: str) -> str:
+    """Guess which metric a name stands for."""
+    from difflib import get_close_matches  # only for errors
+
+    names = [*conventions(), "dcd", "hausdorff", *_RATES, *_EMD, *_MESH, *_by_name.names()]
+    close = get_close_matches(name.lower().replace("_", "-"), names, 1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
 
-from pointmetrics import __version__, sets
+from pointmetrics import __version__, io, sets
 from pointmetrics._metrics.chamfer import chamfer_distance
-from pointmetrics._metrics.presets import Preset, measure_preset, presets
+from pointmetrics._metrics.preset_tables import Preset
+from pointmetrics._metrics.presets import measure_preset, presets
+from pointmetrics._tables.folders import Matched, list_files, match
 
 from . import PARTLY, Failure, clouds, output, terminal
 from .compare import check_unmatched
-from .folders import list_files, match
 from .set_metrics import read_set
 
 
@@ -74,6 +76,8 @@ def run(settings: Settings) -> int:
     _tell_missing(preset, values, settings.quiet)
     rich = settings.output is None and terminal.shows_tables()
     output.write(_lay_out(preset, values, rows, counted, settings, rich), settings.output)
+    if preset.name == "pu-gan":
+        _tell_mixed(rows, settings.quiet)
     failed = [row for row in rows if row.error is not None]
     for row in failed:
         terminal.note(f"{row.name}: {row.error}")
@@ -85,26 +89,38 @@ def _pairs(preset: Preset, settings: Settings) -> list[_Row]:
     check_unmatched(matched, settings.a, settings.b, settings.strict, settings.quiet)
     rows = []
     with terminal.progress(preset.name, "pairs", settings.quiet or not matched.folders) as report:
-        for name, a, b in matched.pairs:
-            try:
-                rows.append(_Row(name, _measure(name, a, b, settings)))
-            except MemoryError:
-                rows.append(_Row(name, error="there is not enough memory; --max-points N takes a random subset"))
-            except (Failure, ValueError, TypeError) as problem:
-                rows.append(_Row(name, error=str(problem)))
+        for name, values, error in measure_pairs(matched, settings):
+            rows.append(_Row(name, values or {}, error))
             report(len(rows), len(matched.pairs))
     return rows
+
+
+def measure_pairs(
+    matched: Matched, settings: Settings
+) -> Iterator[tuple[str, dict[str, float | None] | None, str | None]]:
+    """Yield the name of each pair with its values by column, or with an error."""
+    for name, a, b in matched.pairs:
+        try:
+            yield name, _measure(name, a, b, settings), None
+        except MemoryError:
+            yield name, None, "there is not enough memory; --max-points N takes a random subset"
+        except (Failure, ValueError, TypeError) as problem:
+            yield name, None, str(problem)
 
 
 def _measure(name: str, a: Path, b: Path, settings: Settings) -> dict[str, float | None]:
     clouds.check_memory(a, b, settings.options)
     x, y = (clouds.read_cloud(path, settings.options, name, side) for side, path in enumerate((a, b)))
     mesh = None if y.mesh is None else (y.mesh.vertices, y.mesh.faces)
+    wanted = settings.preset == "mpeg-ctc" and settings.options.sample_mesh is None
+    normals = io.read_normals(b) if wanted else None
+    whole = normals is not None and len(normals) == len(y.points)  # nothing was left out
     return measure_preset(
         settings.preset,
         x.points,
         y.points,
         mesh=mesh,
+        normals=(None, normals) if whole else None,
         peak=settings.peak,
         threshold=settings.threshold,
         n_threads=settings.jobs,
@@ -116,8 +132,12 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     names = list(list_files(settings.a).items()) if settings.a.is_dir() else [(settings.a.name, settings.a)]
 
-    def read(name: str, path: Path) -> np.ndarray:
-        return clouds.read_cloud(path, settings.options, name, 0).points
+    def read(name: str, path: Path) -> np.ndarray | None:
+        """Return a frame; None for one that cannot be read, of which the pairs tell."""
+        try:
+            return clouds.read_cloud(path, settings.options, name, 0).points
+        except (Failure, ValueError, TypeError):
+            return None
 
     frames: dict[Path, list[tuple[str, Path]]] = {}
     for name, path in sorted(names, key=lambda item: _natural(item[0])):
@@ -125,7 +145,9 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     tracks = []
     for files in frames.values():
         steps = [
-            float(chamfer_distance(read(*one), read(*two), n_threads=settings.jobs)) for one, two in pairwise(files)
+            float(chamfer_distance(one, two, n_threads=settings.jobs))
+            for one, two in pairwise(read(*file) for file in files)
+            if one is not None and two is not None
         ]
         if steps:
             tracks.append(sum(steps) / len(steps))
@@ -133,7 +155,8 @@ def _whole_folders(settings: Settings) -> dict[str, float | None]:
     found["MMD x1e3"] = None
     if settings.references is not None:
         cars = read_set(settings.references, settings, 1)
-        least = [sets.pairwise_distances([read(*item)], cars, n_threads=settings.jobs).min() for item in names]
+        outputs = (output for output in (read(*item) for item in names) if output is not None)
+        least = [sets.pairwise_distances([one], cars, n_threads=settings.jobs).min() for one in outputs]
         found["MMD x1e3"] = float(1e3 * np.mean(least))
     return found
 
@@ -157,10 +180,35 @@ def _tell_missing(preset: Preset, values: dict[str, float | None], quiet: bool) 
         )
 
 
+def _tell_mixed(rows: list[_Row], quiet: bool) -> None:
+    """Tell of a mean over disks of meshes and disks of the unit sphere."""
+    done = [row for row in rows if row.error is None]
+    bare = [row.name for row in done if row.values["P2F x1e3"] is None]
+    if 0 < len(bare) < len(done):
+        terminal.note(
+            f"{len(bare)} of {len(done)} truths have no mesh ({bare[0]}), and other disks: compare them apart", quiet
+        )
+
+
+def _categories(preset: Preset, rows: list[_Row]) -> dict[str, dict[str, float | None]]:
+    """Return the means of each folder of pairs, where the table has categories and all pairs are in folders."""
+    done = [row for row in rows if row.error is None]
+    if not preset.per_category or not done or any("/" not in row.name for row in done):
+        return {}
+    of: dict[str, list[_Row]] = {}
+    for row in done:
+        of.setdefault(row.name.rpartition("/")[0], []).append(row)
+    return {
+        name: {column.title: _mean([row.values[column.title] for row in some]) for column in preset.columns}
+        for name, some in sorted(of.items())
+    }
+
+
 def _lay_out(
     preset: Preset, values: dict[str, float | None], rows: list[_Row], counted: str, settings: Settings, rich: bool
 ) -> str:
     titles = [column.title for column in preset.columns]
+    categories = _categories(preset, rows)
     if settings.layout == "json":
         return output.to_json(
             {
@@ -182,6 +230,7 @@ def _lay_out(
                     "seed": settings.options.seed,
                 },
                 "values": _finite(values),
+                "categories": {name: _finite(means) for name, means in categories.items()},
                 "pairs": [
                     {"name": row.name, "values": _finite(row.values) if row.error is None else None, "error": row.error}
                     for row in rows
@@ -191,9 +240,15 @@ def _lay_out(
     if settings.layout == "csv":
         lines = [[row.name, *(row.values.get(title) for title in titles), row.error] for row in rows]
         return output.to_csv(["pair", *titles, "error"], [*lines, ["mean", *(values[title] for title in titles), None]])
-    cells = ["-" if values[title] is None else f"{values[title]:#.4g}" for title in titles]
+
+    def cells(means: dict[str, float | None]) -> list[str]:
+        return ["-" if means[title] is None else f"{means[title]:#.4g}" for title in titles]
+
     heading = f"{preset.name}: {preset.paper}\n{counted}\n{preset.notes}\n\n"
-    return heading + terminal.table(titles, [cells], range(len(titles)), rich=rich)
+    if categories:
+        table = [[name, *cells(means)] for name, means in [*categories.items(), ("mean", values)]]
+        return heading + terminal.table(["category", *titles], table, range(1, len(titles) + 1), rich=rich)
+    return heading + terminal.table(titles, [cells(values)], range(len(titles)), rich=rich)
 
 
 def _finite(values: dict[str, float | None]) -> dict[str, float | None]:

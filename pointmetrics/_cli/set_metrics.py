@@ -11,9 +11,9 @@ import numpy as np
 from pointmetrics import __version__, sets
 from pointmetrics._backends.conventions import conventions
 from pointmetrics._io.npy import coordinates, read_archive
+from pointmetrics._tables.folders import list_files
 
 from . import Failure, clouds, output, terminal
-from .folders import list_files
 
 METRICS = ("emd", "dcd", "hausdorff", *conventions())
 _IDEAL = {

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -23,7 +21,8 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array, Backend
 from pointmetrics._io.npy import lies_across
 
-from .libraries import NUMPY, SHAPES, Library, half_message, to_native
+from .libraries import NUMPY, SHAPES, Library, half_message, to_native, warn_user
+from .objects import points_of, refuse_unknown
 
 _MAX_POINTS = 2**31 - 2
 
@@ -162,7 +161,8 @@ def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = (
     y_draft, y_library = _draft(y, names[1], y_lengths)
     if x_library is not y_library and x_library != y_library:
         raise TypeError(
-            f"{names[0]} and {names[1]} must come from one library and device, got {x_library} and {y_library}"
+            f"{names[0]} and {names[1]} must come from one library and device, got {x_library} and {y_library}: "
+            f"bring one to the other's"
         )
     x_clouds, y_clouds = _settle([x_draft, y_draft])
     if isinstance(y, Prepared):
@@ -201,7 +201,7 @@ def match(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     if (x.kind == "single") != (y.kind == "single"):
         raise ValueError(
             f"{names[0]} and {names[1]} must both be single clouds or both batches, got "
-            f"{_describe(x)} and {_describe(y)}"
+            f"{_describe(x)} and {_describe(y)}; a PreparedCloud stands for every cloud of its side"
         )
     if len(x) != len(y):
         raise ValueError(f"{names[0]} and {names[1]} must hold equally many clouds, got {len(x)} and {len(y)}")
@@ -213,8 +213,10 @@ def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     if x.backend is not y.backend:
         raise TypeError(f"{names[0]} and {names[1]} must come from one library and device")
     if x.points.shape[1] != y.points.shape[1]:
+        low, wider = min((side.points.shape[1], other) for side, other in ((x, names[1]), (y, names[0])))
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same dimension d, got {x.points.shape[1]} and {y.points.shape[1]}"
+            f"{names[0]} and {names[1]} must have the same dimension d, got {x.points.shape[1]} and "
+            f"{y.points.shape[1]}: take the coordinates alone, as in {wider}[..., :{low}]"
         )
     if x.points.dtype != y.points.dtype:
         x, y = _as_float64(x), _as_float64(y)
@@ -265,9 +267,12 @@ def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
         if lengths is not None:
             raise ValueError(f"lengths need a batch (b, n, d), but {name} is a PreparedCloud")
         return _Draft(x._clouds, []), x._library
+    x = points_of(x, name)
     if isinstance(x, (list, tuple)) and len(x) > 0 and hasattr(x[0], "ndim") and x[0].ndim != 1:
         return _draft_list(x, name, lengths)
     array, library = to_native(x, name)
+    if array.dtype.kind in "OSU":
+        refuse_unknown(x, array, name)
     return _draft_array(array, name, lengths, library), library
 
 
@@ -299,14 +304,6 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns:
         clouds = replace(clouds, offsets=np.concatenate([[0], np.cumsum(counts)]))
         clouds = replace(clouds, points=clouds.points[clouds.rows_in_use()])
     return _Draft(clouds, [(clouds.points, points, name)])
-
-
-def warn_user(message: str) -> None:
-    """Warn, as from the line that called this package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pointmetrics":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def _draft_list(clouds: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
@@ -386,7 +383,8 @@ def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
         return backend.xp.ascontiguousarray(array, dtype=wanted) if array.ndim else array
     if dtype.name in ("float16", "bfloat16"):
         raise TypeError(half_message(name, dtype.name))
-    raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}")
+    fields = "" if dtype.names is None else f": numpy.column_stack takes fields, {name}[{dtype.names[0]!r}] and so on"
+    raise TypeError(f"{name} must hold float32, float64 or integer numbers, got dtype {dtype.name}{fields}")
 
 
 def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:

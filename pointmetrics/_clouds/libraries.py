@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ _DIFFERENTIABLE = (
     "hausdorff_distance",
     "hyperbolic_chamfer_distance",
     "info_chamfer_distance",
+    "uniformity",
 )
 
 
@@ -181,9 +183,9 @@ def on_callers_device(function: _F) -> _F:
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        if "cupy" not in sys.modules and "torch" not in sys.modules:
-            return function(*args, **options)
         try:
+            if "cupy" not in sys.modules and "torch" not in sys.modules:
+                return function(*args, **options)
             with _device_of((*args, *options.values())):
                 try:
                     return function(*args, **options)
@@ -202,6 +204,13 @@ def on_callers_device(function: _F) -> _F:
                 f"{error.argument} requires grad, and {function.__name__} has no gradient; "
                 f"pass {error.argument}.detach()"
             ) from None
+        except TypeError:
+            from imondrian._kit.call_mistakes import explained  # only here, so that importing stays quick
+
+            better = explained(function, f"{function.__name__}()", args, options)
+            if better is None:
+                raise
+            raise better from None
 
     return run  # type: ignore[return-value]
 
@@ -218,6 +227,8 @@ def _explain(error: MemoryError, function: Callable[..., Any], args: tuple[Any, 
 def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
     torch, cupy = loaded("torch"), loaded("cupy")
     for x in args:
+        if hasattr(x, "points_list"):  # PyTorch3D's Pointclouds
+            x = x.points_list()
         while isinstance(x, (list, tuple)) and len(x) > 0:
             x = x[0]
         if cupy is not None and isinstance(x, cupy.ndarray):
@@ -227,6 +238,14 @@ def _device_of(args: tuple[Any, ...]) -> AbstractContextManager[Any]:
 
             return torch_stream(torch, x.device)
     return nullcontext()
+
+
+def warn_user(message: str) -> None:
+    """Warn, as from the line that called this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pointmetrics":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def half_message(name: str, dtype: str) -> str:

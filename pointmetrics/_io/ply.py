@@ -60,6 +60,19 @@ def read(data: Any, pick: Callable[[int], Any] | None = None) -> tuple[np.ndarra
     return vertices, polygons
 
 
+def read_normals(data: Any) -> np.ndarray | None:
+    """Return the normals of a ply file's vertices; None where they have none."""
+    order, elements, body = _header(data)
+    read_element = _ascii_rows(bytes(body)) if order == "" else _binary_rows(body, order)
+    for element in elements:
+        if element.name == "vertex" and not {"nx", "ny", "nz"} <= {p.name for p in element.properties}:
+            return None
+        columns = read_element(element)
+        if element.name == "vertex":
+            return np.column_stack([np.asarray(columns[axis]).astype(np.float64) for axis in ("nx", "ny", "nz")])
+    return None
+
+
 def _axes(element: _Element) -> list[str]:
     """Return the names of x, y and z, in small letters or capitals."""
     scalars = {p.name: p for p in element.properties if p.count_kind is None}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from pointmetrics._backends.conventions import look_up
-from pointmetrics._clouds.arrays import check_number, read_pair, thread_count
+from pointmetrics._backends.conventions import conventions, look_up
+from pointmetrics._clouds.arrays import Pair, check_number, read_pair, thread_count
 from pointmetrics._clouds.libraries import on_callers_device, on_host
 
+from . import by_name as _by_name
 from . import chamfer as _chamfer
 from . import dcd as _dcd
 from . import f_score as _fscore
 from . import hausdorff as _hausdorff
 from .emd import solve_pairs
+from .features import parse_metric
 from .neighbors import find
 
+_NAMED_CHAMFER = conventions()
 _CHAMFER = ("cd-l2", "cd-l1", "open3d", "occnet-l2", "pdal")
 
 
@@ -46,6 +50,7 @@ def compare(
     alpha: float = 1000.0,
     n_lambda: float = 1.0,
     emd: bool = False,
+    metrics: Any = (),
     lengths: Any = None,
     n_threads: int | None = None,
 ) -> Comparison:
@@ -64,6 +69,11 @@ def compare(
     emd : bool, default=False
         Also report the exact earth mover's distance, of clouds of equal or unequal sizes. It takes far
         longer than all else together.
+    metrics : sequence of str, default=()
+        Names of more to report: "hyper-cd", "info-cd", "emd-squared", "sliced-wasserstein", "fidelity",
+        "dtu-accuracy", "dtu-completeness", "dtu-overall"; with a number after "@" "psnr-d1" and "psnr-d2" (the peak),
+        "uniformity" (the share of the surface), "tnt-f-score", "tnt-precision" and "tnt-recall" (the threshold);
+        and those of :class:`pointmetrics.sklearn.CloudDistances`.
     lengths : (b,) integers or tuple of two such, default=None
         Points in use of each cloud of a batch.
     n_threads : int, default=None
@@ -86,6 +96,7 @@ def compare(
     alpha, n_lambda = check_number(alpha, "alpha", 0), check_number(n_lambda, "n_lambda", 0)
     quantiles = [check_number(quantile, "each of quantiles", 0, 1) for quantile in quantiles]
     checked = _fscore.read_thresholds(thresholds)
+    more = _read_names(metrics)
     pair = read_pair(x, y, lengths=lengths)
     found = find(pair, n_threads)
     values: dict[str, Any] = {}
@@ -110,4 +121,32 @@ def compare(
     if emd:
         x_clouds, y_clouds = ([side[i] for i in range(len(pair))] for side in (pair.x, pair.y))
         add("emd", solve_pairs(x_clouds, y_clouds, thread_count(n_threads), pair.backend)[0], "length")
+    for name, (unit, measure) in more.items():
+        each = [measure(_one(pair, i), n_threads) for i in range(len(pair))]
+        add(name, pair.backend.upload(np.array(each)), unit)
     return Comparison(values, units)
+
+
+def _one(pair: Pair, i: int) -> Pair:
+    """Return pair i of a batch alone."""
+    return pair if pair.x.kind == "single" else read_pair(pair.x[i], pair.y[i])
+
+
+def _read_names(names: Any) -> dict[str, tuple[str, Callable[[Pair, int | None], float]]]:
+    """Return unit and function of each name."""
+    if isinstance(names, str):
+        raise TypeError(f"metrics must be a sequence of names, got the string {names!r}")
+    return {name: _measure_of(name) for name in names}
+
+
+def _measure_of(name: Any) -> tuple[str, Callable[[Pair, int | None], float]]:
+    named = _by_name.look_up(name) if isinstance(name, str) else None
+    if named is not None:
+        return named.unit, lambda pair, n: named.measure(pair.x.points, pair.y.points, n)
+    try:
+        measure = parse_metric(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {', '.join(_by_name.names())}") from None
+    stem = name.partition(":")[0]
+    unit = look_up(stem).units if stem in _NAMED_CHAMFER else "length" if stem.startswith("hausdorff") else "1"
+    return unit, lambda pair, n: measure(pair, find(pair, n))

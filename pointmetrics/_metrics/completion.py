@@ -45,7 +45,7 @@ def unidirectional_hausdorff_distance(
     References
     ----------
     Wu, Chen, Zhuang, Chen, "Multimodal Shape Completion via Conditional Generative Adversarial Networks", ECCV 2020,
-    section 4.
+    section 4; ``directed_hausdorff`` in ``evaluation/completeness.py`` of its code.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def total_mutual_difference(
     References
     ----------
     Wu, Chen, Zhuang, Chen, "Multimodal Shape Completion via Conditional Generative Adversarial Networks", ECCV 2020,
-    section 4.
+    section 4; ``process_one`` in ``evaluation/total_mutual_diff.py`` of its code.
 
     Examples
     --------
@@ -141,7 +141,8 @@ def fidelity(
 
     References
     ----------
-    Yuan, Khot, Held, Mertz, Hebert, "PCN: Point Completion Network", 3DV 2018, section 5.3.
+    Yuan, Khot, Held, Mertz, Hebert, "PCN: Point Completion Network", 3DV 2018, section 5.3. Squares:
+    ``get_Fidelity`` in ``KITTI_metric.py`` of PoinTr's code, which also leaves out points that are (0, 0, 0).
 
     Examples
     --------
@@ -178,7 +179,9 @@ def consistency(
 
     References
     ----------
-    Yuan, Khot, Held, Mertz, Hebert, "PCN: Point Completion Network", 3DV 2018, section 5.3.
+    Yuan, Khot, Held, Mertz, Hebert, "PCN: Point Completion Network", 3DV 2018, section 5.3. Squares, and an average
+    over each car first: ``get_Consistency`` in ``KITTI_metric.py`` of PoinTr's code, which skips frames that do not
+    follow each other.
 
     Examples
     --------

@@ -11,6 +11,7 @@ import numpy as np
 from pointmetrics._backends.conventions import conventions
 from pointmetrics._clouds.arrays import Pair, check_number, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.objects import points_of
 
 from . import chamfer as _chamfer
 from . import dcd as _dcd
@@ -53,6 +54,29 @@ def parse_metric(name: str) -> _Measure:
         f"metric must be dcd, hausdorff, f-score@t, precision@t, recall@t or one of {', '.join(conventions())}, "
         f"got {name!r}"
     )
+
+
+def describe_metric(name: str) -> tuple[str, str, bool]:
+    """Return a known metric's unit, its formula in a and b, and whether high is good."""
+    stem, _, direction = name.partition(":")
+    stem, _, number = stem.partition("@")
+    letters = {"x_to_y": "a", "y_to_x": "b"}
+    if stem in conventions():
+        definition = conventions()[stem]
+        power = "^2" if definition.power == 2 else ""
+        one = f"{definition.reduction} {letters.get(direction, '')}{power}"
+        return definition.units, one if direction in letters else definition.formula, False
+    if stem == "hausdorff":
+        what = "max" if number in ("", "1") else f"{float(number):g}-quantile"
+        sides = [letters[direction]] if direction in letters else ["a", "b"]
+        terms = [f"{what} {side}" if what == "max" else f"{what} of {side}" for side in sides]
+        return "length", terms[0] if len(terms) == 1 else f"max({', '.join(terms)})", False
+    rate = {
+        "f-score": "2 P R / (P + R) of precision and recall at {}",
+        "precision": "share of a below {}",
+        "recall": "share of b below {}",
+    }[stem]
+    return "1", rate.format(number), True
 
 
 def _chamfer_value(pair: Pair, found: Found, name: str, direction: str) -> float:
@@ -105,6 +129,7 @@ def _as_list(references: Any) -> list[Any]:
         return []
     if isinstance(references, PreparedCloud):
         return [references]
+    references = points_of(references, "reference")
     if isinstance(references, (list, tuple)) and all(
         np.ndim(r) == 2 or isinstance(r, PreparedCloud) for r in references
     ):

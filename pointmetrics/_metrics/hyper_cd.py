@@ -25,8 +25,8 @@ def _side(side: Clouds, sq_dist: Array, alpha: float, floor: float) -> tuple[Arr
     if floor > 0:
         z = xp.maximum(z, floor)
     root = z + 2
-    root *= z
     root = xp.sqrt(root, out=root)
+    root *= xp.sqrt(z)  # not of the product, which may be too large for float64
     z += root
     value = side.means(xp.log1p(z, out=z))
     coef = xp.where(above, root, np.inf)
@@ -89,7 +89,8 @@ def hyperbolic_chamfer_distance(
 
     References
     ----------
-    Lin, Yue, Hou, Yu, Xu, Yamada, Zhang, "Hyperbolic Chamfer Distance for Point Cloud Completion", ICCV 2023.
+    Lin, Yue, Hou, Yu, Xu, Yamada, Zhang, "Hyperbolic Chamfer Distance for Point Cloud Completion", ICCV 2023;
+    ``calc_cd_like_hyperV2`` and ``arcosh`` in ``codes/utils/loss_utils.py`` of its code.
 
     Examples
     --------

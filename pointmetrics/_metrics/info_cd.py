@@ -114,7 +114,7 @@ def info_chamfer_distance(
     References
     ----------
     Lin, Yue, Xu, Liu, Bai, Yu, Zhang, "InfoCD: A Contrastive Chamfer Distance Loss for Point Cloud Completion",
-    NeurIPS 2023.
+    NeurIPS 2023; ``calc_cd_like_InfoV2`` in ``codes/utils/loss_utils.py`` of its code.
 
     Examples
     --------

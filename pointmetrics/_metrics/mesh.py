@@ -10,6 +10,7 @@ import numpy as np
 from pointmetrics import _core
 from pointmetrics._clouds.arrays import Clouds, read_clouds, thread_count
 from pointmetrics._clouds.libraries import Library, check_cpu, to_numpy
+from pointmetrics._clouds.objects import read_mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def read_faces(faces: Any, n_vertices: int) -> np.ndarray:
 def point_to_mesh_distance(
     points: Any,
     vertices: Any,
-    faces: Any,
+    faces: Any = None,
     *,
     reduction: str = "mean",
     squared: bool = False,
@@ -56,9 +57,10 @@ def point_to_mesh_distance(
     ----------
     points : array (n, 3) or (b, n, 3), or list of (n_i, 3) arrays
         One cloud or several; float32 or float64 is kept, integers become float64.
-    vertices : array (v, 3), or list of b such
-        Corners of the triangles. Several clouds share one mesh or have a list of one mesh each.
-    faces : integer array (f, 3), or list of b such
+    vertices : array (v, 3), mesh, or list of b such
+        Corners of the triangles. Several clouds share one mesh or have a list of one mesh each. A mesh of Open3D,
+        trimesh, PyVista or PyTorch3D brings its own faces.
+    faces : integer array (f, 3), or list of b such, default=None
         Indices into ``vertices``. Faces without area count as the segments or points they are.
     reduction : {"mean", "max"}, default="mean"
         Over the points. "mean" is the point-to-surface distance ("P2F") of the upsampling papers.
@@ -101,7 +103,7 @@ def point_to_mesh_distance(
     check_cpu(library, "points")
     if cloud.points.shape[1] != 3:
         raise ValueError(f"points must have shape (n, 3), got dimension {cloud.points.shape[1]}")
-    meshes = _read_meshes(vertices, faces, cloud, library)
+    meshes = _read_meshes(*read_mesh(vertices, faces), cloud, library)
     dtype = np.result_type(cloud.points, *(mesh for mesh, _ in meshes))
     threads = thread_count(n_threads)
     found = [_measure(cloud[i], *meshes[i], threads) for i in range(len(cloud))]

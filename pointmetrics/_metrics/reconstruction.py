@@ -159,11 +159,13 @@ def accuracy_completeness(
 
     Notes
     -----
-    DTU's masks (what the scanner saw, what lies above the table) are files of that data set: apply them before.
+    DTU's masks (what the scanner saw, what lies above the table) are files of that data set: apply them before. The
+    60 mm in its code are the margin around the observed box within which points are kept, no bound of distances.
 
     References
     ----------
-    Aanaes, Jensen, Vogiatzis, Tola, Dahl, "Large-Scale Data for Multiple-View Stereopsis", IJCV 2016.
+    Aanaes, Jensen, Vogiatzis, Tola, Dahl, "Large-Scale Data for Multiple-View Stereopsis", IJCV 2016;
+    ``eval.py`` of github.com/jzhangbs/DTUeval-python: ``max_dist`` 20, ``downsample_density`` 0.2.
 
     Examples
     --------
@@ -223,7 +225,8 @@ def tanks_and_temples(
 
     References
     ----------
-    Knapitsch, Park, Zhou, Koltun, "Tanks and Temples: Benchmarking Large-Scale Scene Reconstruction", TOG 2017.
+    Knapitsch, Park, Zhou, Koltun, "Tanks and Temples: Benchmarking Large-Scale Scene Reconstruction", TOG 2017;
+    ``EvaluateHisto`` in ``python_toolbox/evaluation/evaluation.py`` of its code, with voxels of ``dTau / 2``.
 
     Examples
     --------

@@ -8,6 +8,7 @@ import numpy as np
 
 from pointmetrics._clouds.arrays import read_clouds
 from pointmetrics._clouds.libraries import check_cpu
+from pointmetrics._clouds.objects import read_mesh
 
 from .mesh import read_faces
 from .sampling import check_count
@@ -16,14 +17,21 @@ _PAIRS_AT_A_TIME = 1 << 20
 
 
 def volumetric_iou(
-    vertices_x: Any, faces_x: Any, vertices_y: Any, faces_y: Any, *, n_samples: int = 100_000, seed: int = 0
+    vertices_x: Any,
+    faces_x: Any,
+    vertices_y: Any = None,
+    faces_y: Any = None,
+    *,
+    n_samples: int = 100_000,
+    seed: int = 0,
 ) -> float:
     """Estimate what share of their joint volume two watertight meshes have in common, by sampling.
 
     Parameters
     ----------
     vertices_x, vertices_y : array (v, 3)
-        Corners of the triangles. Equal ones, which files often repeat, count as one.
+        Corners of the triangles. Equal ones, which files often repeat, count as one. Two meshes of Open3D, trimesh or
+        PyVista are passed alone: ``volumetric_iou(mesh_x, mesh_y)``.
     faces_x, faces_y : integer array (f, 3)
         Indices into the vertices. Every edge must have an even number of faces, two as a rule.
     n_samples : int, default=100000
@@ -54,8 +62,10 @@ def volumetric_iou(
     1.0
     """
     n_samples = check_count(n_samples, "n_samples", 1, 2**31 - 2)
+    if vertices_y is None and faces_y is None:  # two meshes
+        faces_x, vertices_y = None, faces_x
     corners = [
-        _read_solid(name, vertices, faces)
+        _read_solid(name, *read_mesh(vertices, faces, (f"vertices_{name}", f"faces_{name}")))
         for name, vertices, faces in (("x", vertices_x, faces_x), ("y", vertices_y, faces_y))
     ]
     low, high = (np.array([reduce(c, axis=(0, 1)) for c in corners]) for reduce in (np.min, np.max))

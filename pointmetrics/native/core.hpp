@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "mesh/mesh.hpp"
+#include "nearest/distortion.hpp"
 #include "nearest/nearest.hpp"
 #include "nearest/sampling.hpp"
 #include "status.hpp"

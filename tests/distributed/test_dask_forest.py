@@ -57,7 +57,7 @@ def assert_same(found, expected):
     """Trees, generators, calibration and threshold: all that a fitted forest consists of."""
     for name, column in expected.forest_.__getstate__()["columns"].items():
         np.testing.assert_array_equal(found.forest_.__getstate__()["columns"][name], column, err_msg=name)
-    kept, wanted = found._calibration.to_arrays(), expected._calibration.to_arrays()
+    kept, wanted = found._model.calibration.to_arrays(), expected._model.calibration.to_arrays()
     assert kept.keys() == wanted.keys()
     for name in wanted:
         np.testing.assert_array_equal(kept[name], wanted[name], err_msg=name)

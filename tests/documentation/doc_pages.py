@@ -97,9 +97,16 @@ def missing_package(error: BaseException | None) -> str | None:
 
 
 def commands(code: str) -> list[list[str]]:
-    """Return the words of each command of a shell fence; prompts, pipes and redirections are taken away."""
+    """Return the words of each command of a shell fence; prompts, pipes and redirections are taken away.
+
+    Where a fence begins with a prompt, lines without one are output.
+    """
     found = []
-    for line in re.sub(r"\\\n", " ", code).splitlines():
+    lines = re.sub(r"\\\n", " ", code).splitlines()
+    with_output = code.startswith("$ ")
+    for line in lines:
+        if with_output and not line.startswith("$ "):
+            continue
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|&;<>")
         lexer.whitespace_split = True
         words: list[str] = []

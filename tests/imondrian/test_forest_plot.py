@@ -168,3 +168,67 @@ def test_a_decision_map_draws_points_that_lack_values_over_a_plane_of_numbers():
     assert np.isfinite(drawn).all()
     X[:, 1] = np.nan
     plot.decision_map(IsolationMondrianForest(8, random_state=0).fit(X), X, resolution=10)
+
+
+class TestDisplays:
+    @pytest.fixture
+    def fitted(self):
+        X = np.random.default_rng(0).normal(size=(120, 2))
+        X[3] = [6.0, -6.0]
+        return IsolationMondrianForest(8, random_state=0).fit(X), X
+
+    def test_every_display_draws_again_where_it_is_told(self, fitted):
+        forest, X = fitted
+        displays = [
+            plot.DecisionMapDisplay.from_estimator(forest, X, resolution=20),
+            plot.ScoreTimelineDisplay.from_estimator(forest, X, threshold=0.5),
+            plot.ScoreHistogramDisplay.from_estimator(forest, X),
+            plot.ExplanationDisplay.from_estimator(forest, X[3]),
+        ]
+        for display in displays:
+            first = display.ax_
+            assert display.figure_ is first.figure
+            _, ax = plt.subplots()
+            assert display.plot(ax) is display and display.ax_ is ax and display.figure_ is ax.figure
+            assert len(ax.collections) == len(first.collections) and len(ax.patches) == len(first.patches)
+            assert ax.get_xlabel() == first.get_xlabel()
+
+    def test_predictions_draw_what_the_estimator_does(self, fitted):
+        forest, X = fitted
+        scores, truth = -forest.score_samples(X), np.arange(120) == 3
+        line = plot.ScoreTimelineDisplay.from_estimator(forest, X, truth, alarms=truth)
+        same = plot.ScoreTimelineDisplay.from_predictions(scores, truth, alarms=truth)
+        assert np.array_equal(line.scores, scores)
+        for label in ("normal", "true anomaly", "alarm"):
+            assert np.array_equal(drawn(line.ax_, label), drawn(same.ax_, label))
+        hist = plot.ScoreHistogramDisplay.from_estimator(forest, X, truth, bins=9)
+        other = plot.ScoreHistogramDisplay.from_predictions(scores, truth, bins=9)
+        assert [p.get_height() for p in hist.ax_.patches] == [p.get_height() for p in other.ax_.patches]
+        assert sum(p.get_height() for p in hist.ax_.patches) == 120
+        told = plot.ExplanationDisplay.from_estimator(forest, X[[3]])
+        parts = plot.ExplanationDisplay.from_predictions(forest.explain(X[[3]])[0], X[3])
+        assert told.bars == parts.bars
+        assert dict(told.bars) == {f"{j} = {X[3, j]:.4g}": part for j, part in enumerate(forest.explain(X[[3]])[0])}
+
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_a_map_of_a_frame_names_its_axes_and_warns_of_nothing(self, fitted, library):
+        frames = pytest.importorskip(library, reason=f"needs {library}")
+        _, X = fitted
+        frame = frames.DataFrame({"heat": X[:, 0], "load": X[:, 1]})
+        forest = IsolationMondrianForest(8, random_state=0).fit(frame)
+        display = plot.DecisionMapDisplay.from_estimator(forest, frame, resolution=9)
+        assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("heat", "load")
+        assert np.array_equal(display.outlier, forest.predict(frame) < 0)
+
+    def test_what_has_no_scores_is_refused(self):
+        for display in (plot.ScoreTimelineDisplay, plot.ScoreHistogramDisplay):
+            with pytest.raises(TypeError, match=r"estimator must have score_samples .* got a int"):
+                display.from_estimator(3, np.zeros((4, 2)))
+        assert not plt.get_fignums()
+
+    def test_an_explanation_is_drawn_whatever_explain_returns(self, fitted):
+        pytest.importorskip("pandas", reason="needs pandas")
+        forest, X = fitted
+        expected = plot.ExplanationDisplay.from_estimator(forest, X[3]).bars
+        forest.set_output(transform="pandas")
+        assert plot.ExplanationDisplay.from_estimator(forest, X[3]).bars == expected

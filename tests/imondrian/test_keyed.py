@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("river", reason="needs river")
 
+from imondrian._models.stream import StreamModel
 from imondrian.keyed import KeyedForest
 from imondrian.river import OnlineIsolationMondrianForest
 
@@ -142,7 +143,7 @@ def test_a_model_can_be_taken_out(forest):
     model.learn_one(strange)  # which the forest does not
     assert forest.score_one(0, strange) == forest.model(0).score_one(strange) != model.score_one(strange)
     forest.learn_one("young", {"a": 1})
-    assert forest.model("young")._forest.n_seen == 1 and forest.info()["young"] == 1
+    assert forest.model("young")._model.forest.n_seen == 1 and forest.info()["young"] == 1
     with pytest.raises(KeyError):
         forest.model("never heard of")
 
@@ -158,7 +159,7 @@ def test_keys_of_all_kinds(tmp_path):
                 forest.learn_one(key, {"a": place})
     with KeyedForest.open(tmp_path / "models") as forest:
         assert set(forest.keys()) == set(kinds) and len(forest) == len(kinds)
-        assert [forest.model(key)._forest.n_seen for key in kinds] == list(range(1, len(kinds) + 1))
+        assert [forest.model(key)._model.forest.n_seen for key in kinds] == list(range(1, len(kinds) + 1))
         assert np.int64(1) in forest and 2 not in forest and forest.score_one(2, {"a": 1}) == 0.0
         assert len(forest) == len(kinds)
 
@@ -194,10 +195,10 @@ def test_bad_points_change_nothing(forest, x, error):
     for n in (0, 10, 100):
         for _ in range(n):
             forest.learn_one("k", {"a": n})
-        before = forest.model("k")._forest.n_seen if n else None
+        before = forest.model("k")._model.forest.n_seen if n else None
         with pytest.raises(error):
             forest.learn_one("k", x)
-        assert before is None or forest.model("k")._forest.n_seen == before
+        assert before is None or forest.model("k")._model.forest.n_seen == before
     with pytest.raises(ValueError, match="1 of 1 not found"):
         forest.forget_one("unknown", {"a": 1})
 
@@ -231,7 +232,7 @@ def test_no_more_models_than_asked_for_and_none_larger_than_told(tmp_path):
         bound = forest.model_bytes(3)
         for key, x in points(3000, 40):
             forest.learn_one(key, {name: value for name, value in x.items() if name != "late"})
-            learners = [held.learner for _, held in forest._memory.items()]
+            learners = [held.learner for _, held in forest._models._memory.items()]
             models = [each for each in learners if isinstance(each, OnlineIsolationMondrianForest)]
             assert len(models) <= 5 and len(learners) <= 55
         assert all(sys.getsizeof(model) <= bound for model in models)
@@ -246,14 +247,14 @@ def test_no_more_bytes_than_asked_for(tmp_path):
         largest = 0
         for key, x in points(2000, 40):
             forest.learn_one(key, x)
-            sizes = [sys.getsizeof(held.learner) for _, held in forest._memory.items()]
-            assert sum(sizes) <= most and sum(sizes) == forest._memory._bytes
+            sizes = [sys.getsizeof(held.learner) for _, held in forest._models._memory.items()]
+            assert sum(sizes) <= most and sum(sizes) == forest._models._memory._bytes
             largest = max(largest, len(sizes))
         assert largest > 3
     with KeyedForest(tmp_path / "one", max_bytes=1, **SMALL) as forest:
         for key, x in points(200, 5):
             forest.learn_one(key, x)
-            assert len(list(forest._memory.items())) == 1
+            assert len(list(forest._models._memory.items())) == 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -310,7 +311,7 @@ def test_a_seed_is_drawn_once(tmp_path):
             scores.append(forest.score_many(["k"] * 60, rows))
         with KeyedForest(tmp_path / name, **SMALL) as forest:
             forest.learn_many(["new"] * 60, rows)
-            assert forest.model("new").seed == seed_of("new", forest._seed)
+            assert forest.model("new").seed == seed_of("new", forest._models.parameters["seed"])
     assert (scores[0] != scores[1]).any()
 
 
@@ -438,8 +439,8 @@ def test_a_full_disk_leaves_the_last_flush(tmp_path):
     for key, x in stream[:200]:
         forest.learn_one(key, x)
     forest.flush()
-    pages = forest._store._connection.execute("PRAGMA page_count").fetchone()[0]
-    forest._store._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+    pages = forest._models._store._connection.execute("PRAGMA page_count").fetchone()[0]
+    forest._models._store._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
     with pytest.raises(OSError, match="No space left on device"):
         for key, x in stream[200:]:
             forest.learn_one(key, x)
@@ -473,3 +474,34 @@ def test_threads_share_it(tmp_path):
     for key, X in rows.items():
         twin = OnlineIsolationMondrianForest(seed=seed_of(key), **SMALL)
         assert found[key].tolist() == twin.score_learn_many(X).tolist()
+
+
+@pytest.mark.parametrize("inside", ["judge_and_learn", "score_one", "forget_one"])
+def test_whoever_interrupts_a_call_does_not_see_its_model_half_changed(monkeypatch, inside):
+    # As a signal's handler would, in the same thread: the forest's own lock lets that in.
+    with KeyedForest(**SMALL, seed=1) as forest:
+        for i in range(40):
+            forest.learn_one("k", {"a": float(i % 7)})
+        forest.learn_one("other", {"a": 1.0})
+        original, refused = getattr(StreamModel, inside), []
+
+        def interrupted(*args):
+            for ask in (forest.learn_one, forest.forget_one):
+                with pytest.raises(RuntimeError, match="this very thread"):
+                    ask("k", {"a": 3.0})
+                refused.append(ask)
+            assert forest.score_one("other", {"a": 1.0}) == 0.0
+            return original(*args)
+
+        call = {"judge_and_learn": forest.learn_one, "score_one": forest.score_one, "forget_one": forest.forget_one}[
+            inside
+        ]
+        monkeypatch.setattr(
+            StreamModel,
+            inside,
+            lambda model, *args: interrupted(model, *args) if not refused else original(model, *args),
+        )
+        call("k", {"a": 3.0})
+        assert len(refused) == 2
+        monkeypatch.undo()
+        forest.learn_one("k", {"a": 3.0})

@@ -23,8 +23,10 @@ namespace {
 
 using imondrian::ForestView;
 using imondrian::Memory;
+using imondrian::Of;
 using imondrian::Score;
 using imondrian::Status;
+using imondrian::When;
 
 void require(bool ok, const char* what) {
   if (ok) return;
@@ -35,11 +37,10 @@ void require(bool ok, const char* what) {
 template <class T>
 struct Columns {
   std::int64_t trees, capacity, features, width, rows;
-  std::vector<std::int32_t> feature, child, parent, leaf_parent, leaf_point, header, member_leaf, refs, free_rows, bag;
-  std::vector<double> time, mass, leaf_mass, member_key, clean, leaf_clean, recent;
-  std::vector<T> threshold, lower, upper, rate, points;
-  std::vector<std::uint64_t> rng;
-  std::vector<std::int64_t> stream, n_free_rows;
+#define MEMBER(name, type, of, each, when, kept, holds, empty, where, since) \
+  std::vector<typename imondrian::Elements<T>::type> name;
+  IMONDRIAN_COLUMNS(MEMBER)
+#undef MEMBER
   Memory memory;
   double decay;
   bool scaled;
@@ -49,53 +50,60 @@ struct Columns {
       : trees(t), capacity(k), features(d), rows(n), memory(m), decay(decay_rate), scaled(robust) {
     const auto lanes = static_cast<std::int64_t>(imondrian::kPackBytes / sizeof(T));
     width = (d + lanes - 1) / lanes * lanes;
-    for (auto* column : {&feature, &parent, &leaf_parent, &leaf_point}) column->assign(t * k, 0);
-    child.assign(2 * t * k, 0);
-    for (auto* column : {&time, &mass, &leaf_mass}) column->assign(t * k, 0.0);
-    threshold.assign(t * k, T(0));
-    lower.assign(t * k * width, T(0));
-    upper.assign(t * k * width, T(0));
-    points.assign(n * width, T(0));
-    rate.assign(t * width, T(0));
-    stream.assign(imondrian::kStreamSize * t, 0);
-    refs.assign(n, 0);
-    free_rows.assign(n, 0);
-    n_free_rows.assign(1, 0);
-    if (m != Memory::kUnbounded) member_leaf.assign(t * (k - 1), 0);
-    if (m == Memory::kReservoir) member_key.assign(t * (k - 1), 0.0);
+    using namespace imondrian;  // the numbers in the table
+#define MAKE(name, type, of, each, when, kept, holds, empty, where, since) \
+  if (has(When::when, spaced))                                             \
+    name.assign(places(Of::of) * (each == kWidth ? width : static_cast<std::int64_t>(each)), empty);
+    IMONDRIAN_COLUMNS(MAKE)
+#undef MAKE
     std::mt19937_64 seed(1);
+    for (std::uint64_t& word : rng) word = seed() | 1;
     for (std::int64_t i = 0; i < t; ++i) {
-      for (const std::int32_t value : {-1, 0, -1, -1, 0, 0}) header.push_back(value);
-      for (int j = 0; j < 4; ++j) rng.push_back(seed() | 1);
+      for (const int link : {imondrian::kRoot, imondrian::kFreeNode, imondrian::kFreeLeaf}) {
+        header[i * imondrian::kHeaderSize + link] = -1;
+      }
       for (std::int64_t j = 0; j < d; ++j) rate[i * width + j] = T(robust ? 0 : 1);
     }
     if (!spaced) return;
-    bag.assign(imondrian::kBagSize * t, -1);
-    clean.assign(t * k, 0.0);
-    leaf_clean.assign(t * k, 0.0);
-    recent.assign((1 + (t + imondrian::kTreesAbreast - 1) / imondrian::kTreesAbreast) * imondrian::kRecentSize, 0.0);
     std::vector<std::int32_t> order(static_cast<std::size_t>(features));
     std::iota(order.begin(), order.end(), 0);
     require(imondrian::draw_bags(view(), sizeof(T) == 8, 0, order.data()) == Status::kOk, "draw_bags failed");
   }
 
+  bool has(When when, bool spaced) const {
+    return when == When::spaced      ? spaced
+           : when == When::bounded   ? memory != Memory::kUnbounded
+           : when == When::reservoir ? memory == Memory::kReservoir
+                                     : true;
+  }
+
+  std::int64_t places(Of of) const {
+    switch (of) {
+      case Of::node:
+      case Of::leaf:
+        return trees * capacity;
+      case Of::tree:
+        return trees;
+      case Of::member:
+        return trees * (capacity - 1);
+      case Of::row:
+        return rows;
+      case Of::group:
+        return 1 + (trees + imondrian::kTreesAbreast - 1) / imondrian::kTreesAbreast;
+      default:
+        return 1;
+    }
+  }
+
   ForestView view() {
     ForestView v{};
     v.n_trees = trees, v.capacity = capacity, v.n_features = features, v.width = width, v.n_rows = rows;
-    v.feature = feature.data(), v.threshold = threshold.data(), v.child = child.data();
-    v.parent = parent.data(), v.time = time.data(), v.mass = mass.data();
-    v.lower = lower.data(), v.upper = upper.data();
-    v.leaf_parent = leaf_parent.data(), v.leaf_mass = leaf_mass.data(), v.leaf_point = leaf_point.data();
-    v.header = header.data(), v.rng = rng.data(), v.rate = rate.data(), v.points = points.data();
     v.scaled = scaled, v.memory = static_cast<int>(memory), v.decay = decay;
     v.window = memory == Memory::kUnbounded ? 0 : capacity - 1;
-    v.member_leaf = member_leaf.empty() ? nullptr : member_leaf.data();
-    v.member_key = member_key.empty() ? nullptr : member_key.data();
-    v.stream = stream.data(), v.refs = refs.data(), v.free_rows = free_rows.data();
-    v.n_free_rows = n_free_rows.data();
-    if (!clean.empty()) {
-      v.bag = bag.data(), v.clean = clean.data(), v.leaf_clean = leaf_clean.data(), v.recent = recent.data();
-    }
+#define POINT(name, type, of, each, when, kept, holds, empty, where, since) \
+  v.name = name.size() == 0 ? nullptr : name.data();  // `empty` is a parameter
+    IMONDRIAN_COLUMNS(POINT)
+#undef POINT
     return v;
   }
 };

@@ -1,7 +1,7 @@
-// The point core without Python, for sanitizers: neighbours, samples, balls, cylinders, pairwise sums, meshes
-// and both earth mover's solvers in both precisions, on clouds with ties, duplicates and extreme sizes, in exact-sized
-// heap arrays so that a step outside one is seen. Every result is checked against brute force or its own certificate,
-// and every thread count must give the same bits. Prints one line and returns 0.
+// The point core without Python, for sanitizers: neighbours, errors, samples, balls, disks, cylinders, pairwise sums,
+// meshes and both earth mover's solvers in both precisions, on clouds with ties, duplicates and extreme sizes, in
+// exact-sized heap arrays so that a step outside one is seen. Every result is checked against brute force or its own
+// certificate, and every thread count must give the same bits. Prints one line and returns 0.
 
 #include <algorithm>
 #include <atomic>
@@ -283,6 +283,110 @@ void check_sampling(int d, std::int64_t n, bool lattice) {
   }
 }
 
+// Errors of a against b, point by point: of coinciding points the first counts, if `drop`.
+pointmetrics::Distortion errors_of(const std::vector<double>& a, const std::vector<double>& b,
+                                   const std::vector<double>& normals, bool drop, std::int64_t* count) {
+  const auto n = static_cast<std::int64_t>(a.size() / 3), m = static_cast<std::int64_t>(b.size() / 3);
+  const auto counts = [&](const std::vector<double>& points, std::int64_t i) {
+    for (std::int64_t j = 0; drop && j < i; ++j) {
+      if (sq_between(points.data() + 3 * i, points.data() + 3 * j, 3) == 0) return false;
+    }
+    return true;
+  };
+  pointmetrics::Distortion all{};
+  *count = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (!counts(a, i)) continue;
+    double least = std::numeric_limits<double>::infinity(), total = 0, ties = 0;
+    for (std::int64_t j = 0; j < m; ++j) {
+      const double sq = sq_between(a.data() + 3 * i, b.data() + 3 * j, 3);
+      if (sq > least || !counts(b, j)) continue;
+      if (sq < least) total = ties = 0;
+      least = sq;
+      double along = 0;
+      for (std::size_t k = 0; k < 3; ++k) {
+        const std::size_t at = 3 * static_cast<std::size_t>(j) + k;
+        along += (a[3 * static_cast<std::size_t>(i) + k] - b[at]) * normals[at];
+      }
+      total += along * along;
+      ++ties;
+    }
+    ++*count;
+    all.sum_sq += least;
+    all.max_sq = std::max(all.max_sq, least);
+    all.sum_plane += total / ties;
+    all.max_plane = std::max(all.max_plane, total / ties);
+  }
+  return all;
+}
+
+void check_distortion(std::int64_t n, std::int64_t m, bool lattice) {
+  std::mt19937_64 rng(11);
+  const auto x = cloud<double>(rng, n, 3, lattice), y = cloud<double>(rng, m, 3, lattice);
+  const auto x_normals = cloud<double>(rng, n, 3, false), y_normals = cloud<double>(rng, m, 3, false);
+  const auto near = [](double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(std::abs(b), 1e-300); };
+  for (const bool drop : {true, false}) {
+    std::int64_t wanted[2], counts[2];
+    pointmetrics::Distortion forth{}, back{};
+    const pointmetrics::Distortion sides[] = {errors_of(x, y, y_normals, drop, wanted),
+                                              errors_of(y, x, x_normals, drop, wanted + 1)};
+    for (const int threads : {1, 3}) {
+      require(pointmetrics::distortion(pointmetrics::DistortionJob<double>{x.data(), n, x_normals.data(), y.data(), m,
+                                                                           y_normals.data(), 3, drop, threads, &forth,
+                                                                           &back, counts}) == 0,
+              "distortion failed");
+      require(counts[0] == wanted[0] && counts[1] == wanted[1], "points that count differ");
+      const pointmetrics::Distortion found[] = {forth, back};
+      for (int side = 0; side < 2; ++side) {
+        require(near(found[side].sum_sq, sides[side].sum_sq) && near(found[side].max_sq, sides[side].max_sq) &&
+                    near(found[side].sum_plane, sides[side].sum_plane) &&
+                    near(found[side].max_plane, sides[side].max_plane),
+                "errors differ");
+      }
+    }
+  }
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
+  std::int64_t n_rows = 0, count = 0;
+  require(pointmetrics::distinct(x.data(), n, 3, rows.data(), &n_rows) == 0, "distinct failed");
+  errors_of(x, y, y_normals, true, &count);
+  require(n_rows == count, "distinct points differ");
+}
+
+void check_disks(std::int64_t n) {
+  std::mt19937_64 rng(12);
+  const auto points = cloud<double>(rng, n, 3, false);
+  std::vector<std::int64_t> near(static_cast<std::size_t>(n)), seeds = {0, n - 1, n / 2}, counts(6), ends(1, 0);
+  for (std::int64_t i = 0; i < n; ++i) near[static_cast<std::size_t>(i)] = i;  // nothing known but the point itself
+  const std::vector<double> radii = {0.2, 0.5};
+  std::vector<double> clutter(6);
+  pointmetrics::DiskJob<double> job{points.data(), n,       near.data(), 1,      seeds.data(),  3,
+                                    radii.data(),  2,       3.6,         2,      counts.data(), clutter.data(),
+                                    nullptr,       nullptr, nullptr,     nullptr};
+  require(pointmetrics::disks(job) == 0, "disks failed");
+  for (const std::int64_t count : counts) ends.push_back(ends.back() + count);
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(ends.back())), nearest(ids.size());
+  std::vector<double> distances(ids.size());
+  job.offsets = ends.data();
+  job.ids = ids.data();
+  job.nearest = nearest.data();
+  job.distances = distances.data();
+  require(pointmetrics::disks(job) == 0, "listing disks failed");
+  for (std::size_t disk = 0; disk < 6; ++disk) {
+    const double* middle = points.data() + 3 * seeds[disk / 2];
+    std::int64_t within = 0;
+    for (std::int64_t j = 0; j < n; ++j)
+      within += sq_between(points.data() + 3 * j, middle, 3) <= radii[disk % 2] * radii[disk % 2];
+    require(counts[disk] == within, "disks hold others");
+    for (auto at = static_cast<std::size_t>(ends[disk]); at < static_cast<std::size_t>(ends[disk + 1]); ++at) {
+      double least = within > 1 ? std::numeric_limits<double>::infinity() : 0;
+      for (auto to = static_cast<std::size_t>(ends[disk]); to < static_cast<std::size_t>(ends[disk + 1]); ++to) {
+        if (to != at) least = std::min(least, sq_between(points.data() + 3 * ids[at], points.data() + 3 * ids[to], 3));
+      }
+      require(distances[at] == std::sqrt(least), "nearest in a disk differ");
+    }
+  }
+}
+
 void check_cylinders(std::int64_t n) {
   std::mt19937_64 rng(9);
   const auto points = cloud<double>(rng, n, 3, false), cores = cloud<double>(rng, 70, 3, false);
@@ -367,6 +471,12 @@ void check_interrupted_calls() {
     return pointmetrics::balls(pointmetrics::BallJob<double>{x.data(), 4000, y.data(), 4000, 3, sq_radii.data(),
                                                              threads, counts.data(), nullptr, nullptr});
   });
+  pointmetrics::Distortion forth_errors, back_errors;
+  check_interrupts([&](int threads) {
+    return pointmetrics::distortion(pointmetrics::DistortionJob<double>{x.data(), 4000, y.data(), y.data(), 4000,
+                                                                        x.data(), 3, true, threads, &forth_errors,
+                                                                        &back_errors, counts.data()});
+  });
   const std::vector<std::int64_t> short_offsets = {0, 300}, long_offsets = {0, 600}, two(300, 2), one(600, 1);
   check_interrupts([&](int threads) {
     std::vector<pointmetrics::emd::Plan> plans;
@@ -398,6 +508,11 @@ void run_all() {
   check_sampling(20, 40, false);
   check_cylinders(1);
   check_cylinders(900);
+  check_disks(1);
+  check_disks(400);
+  check_distortion(1, 1, false);
+  for (const bool lattice : {false, true}) check_distortion(300, 220, lattice);
+  check_distortion(40, 1, true);
   check_interrupted_calls();
 }
 

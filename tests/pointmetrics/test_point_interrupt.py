@@ -81,6 +81,12 @@ CALLS = {
         pm.sets.evaluate,
         {"full_matrices": False},
     ),
+    "errors to planes of points that are all equally near": lambda: (
+        (RNG.normal(size=(20_000, 3)) * 1e-9, on_sphere(100_000, RNG)),
+        pm.geometry_distortion,
+        {"peak": 1, "normals": (np.ones((20_000, 3)), np.ones((100_000, 3)))},
+    ),
+    "disks": lambda: ((on_sphere(100_000, RNG),), pm.uniformity, {"percentages": [0.2, 0.3], "n_seeds": 3000}),
     "a surface": lambda: ((RNG.random((400_000, 3)), *mesh(RNG)), pm.point_to_mesh_distance, {}),
 }
 

@@ -1,4 +1,4 @@
-"""Keyed states, waiting points and notes, read and written from their descriptions alone, and forged.
+"""Short forms (models of keys, first points, notes), read and written from their descriptions alone, and forged.
 
 As ``file_reference`` for model files: whatever is said, the checksums are right.
 """
@@ -46,14 +46,14 @@ PARAMETERS = {
 }
 
 
-# -- a model's state (``_compact.py``) -----------------------------------------------------------------
+# -- the short form (``_persist/codec.py``) ------------------------------------------------------------
 
 
-def parse_state(data):
+def parse_state(data, letters=b"IMK", version=1):
     """Header's state, and arrays."""
     magic, length, checksum = struct.unpack("<4sII", data[:12])
     body = data[12:]
-    assert magic == b"IMK\1" and zlib.crc32(body) == checksum
+    assert magic == letters + bytes([version]) and zlib.crc32(body) == checksum
     header, begin, arrays = json.loads(body[:length]), length, {}
     for name, dtype, narrow, shape, size in header["arrays"]:
         count = int(np.prod(shape))
@@ -64,18 +64,20 @@ def parse_state(data):
     return header["state"], arrays
 
 
-def forge_state(state, arrays, listed=None):
+def forge_state(state, arrays, listed=None, *, letters=b"IMK", version=1):
     """Bytes of these contents; every array in its own type, without the zeros at its end."""
     entries, parts = [], []
     for name, array in arrays.items():
         parts.append(np.ascontiguousarray(array).tobytes().rstrip(b"\0"))
         entries.append([name, array.dtype.str, array.dtype.str, list(array.shape), len(parts[-1])])
-    return seal_state(json.dumps({"state": state, "arrays": entries if listed is None else listed(entries)}), parts)
+    text = json.dumps({"state": state, "arrays": entries if listed is None else listed(entries)})
+    return seal_state(text, parts, letters=letters, version=version)
 
 
-def seal_state(text, parts=()):
-    body = text.encode("ascii", "replace")
-    return struct.pack("<4sII", b"IMK\1", len(body), zlib.crc32(b"".join((body, *parts)))) + b"".join((body, *parts))
+def seal_state(text, parts=(), *, letters=b"IMK", version=1):
+    header = text.encode("ascii", "replace")
+    body = b"".join((header, *parts))
+    return letters + struct.pack("<BII", version, len(header), zlib.crc32(body)) + body
 
 
 CLAIMS = [
@@ -163,12 +165,13 @@ def change_column(rng, arrays):
         array.flat[rng.randrange(array.size)] = rng.choice([limits.max, limits.min, 0, 1, min(near + 1, 100)])
 
 
-def forged_state(rng, data):
-    """A keyed state that says something else."""
-    state, arrays = parse_state(data)
+def forged_state(rng, data, letters=b"IMK", version=1):
+    """A short form that says something else."""
+    state, arrays = parse_state(data, letters, version)
+    form = {"letters": letters, "version": version}
     kind = rng.randrange(6)
     if kind == 0:
-        return forge_state(state, arrays, lambda entries: change_claims(rng, entries))
+        return forge_state(state, arrays, lambda entries: change_claims(rng, entries), **form)
     changes = [
         lambda: change_array(rng, arrays),
         lambda: change_column(rng, arrays),
@@ -190,12 +193,13 @@ def forged_state(rng, data):
                     '{"state":{},"arrays":[[1]]}',
                     "1e999",
                 ]
-            )
+            ),
+            **form,
         )
-    return forge_state(state, arrays)
+    return forge_state(state, arrays, **form)
 
 
-# -- waiting points (``_young.py``) --------------------------------------------------------------------
+# -- the first points of a key as version 1 wrote them -------------------------------------------------
 
 
 def forge_points(text):

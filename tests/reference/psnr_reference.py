@@ -26,13 +26,14 @@ def errors(source, target, normals=None):
 
 
 def hand_over(x, y, y_normals):
-    """Normals of x from those of y."""
+    """Normals of x from those of y: the mean of all it is a nearest of, else of all that are nearest to it."""
     matrix = sq_dist_matrix(y, x)
-    nearest = matrix.argmin(axis=1)
     out = []
     for i in range(len(x)):
-        own = np.flatnonzero(nearest == i)
-        out.append(y_normals[own].mean(axis=0) if len(own) else y_normals[matrix[:, i].argmin()])
+        own = [j for j, row in enumerate(matrix) if row[i] == row.min()]
+        if not own:
+            own = np.flatnonzero(matrix[:, i] == matrix[:, i].min())
+        out.append(y_normals[own].mean(axis=0))
     return np.array(out)
 
 

@@ -71,8 +71,11 @@ def clouds(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> float:
     assert_type(pm.compare(x, PreparedCloud(y), emd=True), Comparison)
     assert_type(pm.nearest_neighbors(x, y), pm.Neighbors)
     assert_type(pm.f_score(x, y, threshold=0.1, return_details=True), pm.FScore)
-    for name, convention in pm.conventions().items():
+    for name, convention in pm.conventions("chamfer_distance").items():
         assert_type(name, str)
         assert_type(convention, pm.Convention)
+    for definition in pm.conventions().values():
+        assert_type(definition, pm.Convention | pm.Definition)
+        assert_type(definition.formula, str)
     distance: float = pm.hausdorff_distance(x, y, quantile=0.95)
     return distance + float(value) + float(np.sum(grad_x - grad_y)) + float(proof.upper)

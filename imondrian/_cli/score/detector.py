@@ -13,12 +13,10 @@ from imondrian._cli import USAGE, Failure
 from imondrian._cli.tables.columns import Columns, read_rows
 from imondrian._cli.tables.labels import Labels
 from imondrian._cli.tables.reading import Table
-from imondrian._conformal.calibration import Calibration, room_for_drawn
-from imondrian._forest.forest import Forest
-from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._kit import terminal
+from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
-from imondrian._models.wording import MOST_REASONS, StoredPoints, telling_parts, why
+from imondrian._models.wording import MOST_REASONS
 
 from .bottom_k import Smallest
 
@@ -59,71 +57,50 @@ class Detector:
     ----------
     params : dict
         Parameters of the estimator.
-    forest : Forest
-    calibration : Calibration
-    threshold : float
-        Scores above this are called outliers.
+    model : BatchModel
     names : list of str or None
         None: unknown.
     n_jobs : int
     """
 
-    def __init__(
-        self,
-        params: dict[str, Any],
-        forest: Forest,
-        calibration: Calibration,
-        threshold: float,
-        names: list[str] | None,
-        n_jobs: int,
-    ) -> None:
-        self.params, self.forest, self.calibration, self.threshold = params, forest, calibration, threshold
-        self.names, self.n_jobs = names, n_jobs
+    def __init__(self, params: dict[str, Any], model: BatchModel, names: list[str] | None, n_jobs: int) -> None:
+        self.params, self.model, self.names = params, model, names
         self.settings = _settings(params, n_jobs)
+
+    @property
+    def threshold(self) -> float:
+        """Scores above this are called outliers."""
+        return -self.model.offset
 
     @classmethod
     def fit(cls, X: np.ndarray, params: dict[str, Any], n_jobs: int) -> Detector:
         """Fit a forest to a matrix as the estimator does."""
-        settings = _settings(params, n_jobs)
-        states, size = settings.states(), settings.sample_size(len(X))
-        drawn = room_for_drawn(len(X), size, len(states), None)
-        forest = settings.grow(X, None, states, drawn)
-        calibration = Calibration.of_fit(X, None, drawn, states)
-        threshold = -AUTO_OFFSET
-        if settings.contamination is not None:
-            scores = forest.scores(X, settings.score, n_jobs)
-            threshold = -lowest_share(-scores, None, settings.contamination)
-        return cls(params, forest, calibration, threshold, None, n_jobs)
+        return cls(params, BatchModel.fit(X, None, _settings(params, n_jobs)), None, n_jobs)
 
     @classmethod
     def load(cls, path: Path, n_jobs: int) -> Detector:
         """Return the forest of a file."""
-        from imondrian import IsolationMondrianForest
+        from imondrian._sklearn.estimator import IsolationMondrianForest
+        from imondrian._sklearn.fitted import model_of
 
         try:
             found = IsolationMondrianForest.load(path)
         except OSError as error:
             raise Failure(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise Failure(f"--model: {error}; --save FILE writes one") from error
         if not hasattr(found, "forest_"):
             raise Failure(f"{path}: holds a forest that is not fitted")
         names = getattr(found, "feature_names_in_", None)
-        return cls(
-            found.get_params(),
-            found.forest_,
-            found._calibration,
-            -found.offset_,
-            None if names is None else list(names),
-            n_jobs,
-        )
+        return cls(found.get_params(), model_of(found), None if names is None else list(names), n_jobs)
 
     def save(self, path: Path, names: Sequence[str], n_rows: int) -> None:
         """Write the forest to a file that :meth:`load` and the estimator read, with the names of its features."""
-        from imondrian import IsolationMondrianForest
+        from imondrian._sklearn.estimator import IsolationMondrianForest
+        from imondrian._sklearn.fitted import put_around
 
-        fitted = IsolationMondrianForest(**self.params)
-        fitted.forest_, fitted._calibration, fitted.offset_ = self.forest, self.calibration, -self.threshold
-        fitted.n_features_in_, fitted.max_samples_ = self.forest.n_features, self.settings.sample_size(n_rows)
-        fitted.feature_names_in_ = np.array(names, dtype=object)
+        self.model.max_samples = self.settings.sample_size(n_rows)
+        fitted = put_around(IsolationMondrianForest(**self.params), self.model, names)
         try:
             fitted.save(path)
         except OSError as error:
@@ -131,26 +108,23 @@ class Detector:
 
     def judge(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the score and the p-value of each row."""
-        score = self.settings.score
-        scores = self.forest.scores(X, score, self.n_jobs)
-        return scores, self.calibration.p_values(X, self.forest, score, self.settings.grow, self.n_jobs, scores)
+        return self.model.judge(X, self.settings)
+
+    def share_called(self) -> float | None:
+        """Return the share of usual rows that the threshold calls outliers; None where the forest kept none to tell."""
+        return self.model.share_called(self.settings)
 
     def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
         """Return in words why rows have their scores."""
-        points = StoredPoints(self.forest)
-        found = telling_parts(self.forest, X, self.settings.score, self.n_jobs)
-        return [
-            why(points, row, parts, names, p_value, most)
-            for row, parts, p_value in zip(X, found, p_values.tolist(), strict=True)
-        ]
+        return self.model.why(X, p_values, names, self.settings.score, self.settings.n_threads, most)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return what each feature adds to each row's score for being low and for being high, (n, d, 2)."""
-        return self.forest.explain(X, self.settings.score, self.n_jobs)[0]
+        return self.model.forest.explain(X, self.settings.score, self.settings.n_threads)[0]
 
     def expected_score(self) -> float:
         """Return the score that contributions add up from."""
-        return self.forest.expected_score(self.settings.score)
+        return self.model.forest.expected_score(self.settings.score)
 
 
 def _settings(params: dict[str, Any], n_jobs: int) -> Settings:
@@ -159,7 +133,7 @@ def _settings(params: dict[str, Any], n_jobs: int) -> Settings:
 
 def check_width(detector: Detector, columns: Columns, model: Path) -> None:
     """Raise Failure where a model without names has another number of features than there are columns."""
-    width = detector.forest.n_features
+    width = detector.model.forest.n_features
     if len(columns.features) != width:
         raise Failure(
             f"{model}: was fitted to {width} features without names; there are {len(columns.features)} "
@@ -222,7 +196,7 @@ def prepare(
     fitting.check()
     if fitting.model is not None:
         detector = Detector.load(fitting.model, fitting.jobs)
-        columns = replace(choose(detector.names), dtype=detector.forest.dtype)
+        columns = replace(choose(detector.names), dtype=detector.model.forest.dtype)
         check_width(detector, columns, fitting.model)
         if labels is not None:
             survey(tables, columns, 1, 0, labels, ends, quiet)

@@ -26,7 +26,9 @@ def check_plot(path: Path) -> None:
 def draw_scores(scores: np.ndarray, anomalous: np.ndarray | None, threshold: float, path: Path) -> None:
     """Draw the scores over the rows, and how they are distributed."""
     plot = _plot()
-    figure, (above, below) = plot.plt.subplots(2, 1, figsize=(10, 7), layout="constrained")
+    import matplotlib.pyplot as plt  # that of the pictures
+
+    figure, (above, below) = plt.subplots(2, 1, figsize=(10, 7), layout="constrained")
     shown = _worst_of_each_stretch(scores)
     plot.score_timeline(scores[shown], None if anomalous is None else anomalous[shown], ax=above, threshold=threshold)
     stretch = -(-len(scores) // max(1, len(shown)))
@@ -66,8 +68,10 @@ def _plot() -> Any:
 
 
 def _write(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
-    _plot().plt.close(figure)
+    plt.close(figure)
     with output.whole_file(path) as file:
         file.write(picture.getvalue())

@@ -125,6 +125,13 @@ def _cell(name: str, value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _usual(share: float | None) -> str:
+    """Say how many rows that are no outliers a threshold calls so: an outlier column alone does not tell."""
+    if share is None:
+        return ""
+    return f", as {'less than 0.1%' if share < 0.001 else f'about {share:.1%}'} of usual rows are"
+
+
 def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
     """Write what was asked for beside the scores, and tell what was found."""
     scored, detector, n = result.scored, result.detector, result.scored.records.n
@@ -135,11 +142,14 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
         "threshold": detector.threshold,
         "outliers": scored.n_outliers,
         "fdr": settings.fdr,
-        "calibration": detector.calibration.source,
+        "calibration": detector.model.calibration.source,
     }
+    usual = detector.share_called() if settings.fdr is None else None
+    if usual is not None:
+        summary["usual_called"] = usual
     verb = "is" if scored.n_outliers == 1 else "are"
     which = (
-        f"{verb} above the threshold {detector.threshold:.4f}"
+        f"{verb} above the threshold {detector.threshold:.4f}{_usual(usual)}"
         if settings.fdr is None
         else f"{verb} called outliers, of which at most {settings.fdr:.0%} are expected to be false"
     )

@@ -52,6 +52,8 @@ class Judge:
         Do not learn records that are alarms; their scores still count for p-values.
     on_change : callable, optional
         Called with a record's number and an incident that it opened or closed, as an object of JSON.
+    on_judged : callable, optional
+        Called with every table, and for each of its records the p-value if it is an alarm, else None.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Judge:
         learn: bool = True,
         skip_alarms: bool = False,
         on_change: Callable[[int, dict[str, Any]], None] | None = None,
+        on_judged: Callable[[Table, list[float | None]], None] | None = None,
     ) -> None:
         self._follower, self._alarms, self._incidents = follower, alarms, incidents
+        self._on_judged = on_judged
         self._learn, self._skip_alarms, self._told, self._on_change = learn, skip_alarms, told, on_change
         self._key = () if selection.key is None else (selection.key,)
         self._keep = tuple(name for name in selection.keep if name not in self._key)
@@ -85,6 +89,8 @@ class Judge:
         else:
             judged = self._follower.score_learn(table)
             alarms = self._alarms.judge(judged)
+        if self._on_judged is not None:
+            self._on_judged(table, alarms)
         more: dict[int, dict[str, Any]] = {
             i: {"reasons": self._named(found), "why": found[2]} for i, found in reasons.items()
         }

@@ -33,6 +33,7 @@ from .output_lines import Judge, Told
 from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
 from .signals import StopSignals
 from .times import with_times
+from .verdicts import VerdictFile
 
 _PART = 1024  # records judged before their lines are written
 _TRIED = 1000  # records of which one must be good
@@ -47,6 +48,7 @@ class Settings:
     selection: Selection = field(default_factory=Selection)
     parameters: dict[str, Any] = field(default_factory=dict)
     model: Path | None = None
+    feedback: Path | None = None
     every: int = 10_000
     replay: bool = False
     learn: bool = True
@@ -143,6 +145,7 @@ class Stream:
         self._numbering = Numbering()
         self._first = self._done = self._saved = 0  # records before this run, done by now, in the last checkpoint
         self._checkpoints = 0
+        self._unsaved = False  # verdicts were heard since the last checkpoint
         self._saves = settings.model is not None and settings.learn
         rate = DEFAULT_RATE if settings.rate is None and settings.threshold is None else settings.rate
         alarms = Alarms(rate, settings.threshold, fixed=not settings.learn, usual=follower.usual())
@@ -158,6 +161,11 @@ class Stream:
             self._undelivered = state["pending"].tobytes()
             if settings.replay:
                 self._numbering.replay(state["records"])
+        self._verdicts: VerdictFile | None = None
+        self._heard_before = None if state is None else state.get("feedback")
+        if settings.feedback is not None:
+            assert isinstance(follower, follow.OneModel)
+            self._verdicts = VerdictFile(settings.feedback, follower.model, settings.quiet, self._heard_before)
         self._alarms, self._alarms_before = alarms, alarms.count
         if incidents.by_time and settings.selection.time is None:
             raise Failure(
@@ -176,6 +184,7 @@ class Stream:
             learn=settings.learn,
             skip_alarms=settings.skip_alarms,
             on_change=self._tell,
+            on_judged=None if self._verdicts is None else self._verdicts.remember,
         )
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -198,6 +207,7 @@ class Stream:
         except Exception:
             self._checkpoint()
             raise
+        self._heard()
         self._checkpoint()
         if self._writer.pending and self._settings.model is None and code == 0:
             raise Failure(
@@ -210,10 +220,15 @@ class Stream:
         while lines := self._reader.read():
             lines = self._open(lines)
             for part in self._parts(self._numbering.take(lines)):
+                self._heard()
                 if not self._take(part):
                     return
         if self._bad.count and not self._bad.good:
             raise self._hopeless()
+
+    def _heard(self) -> None:
+        if self._verdicts is not None and self._verdicts.follow():
+            self._unsaved = True
 
     def _open(self, lines: list[bytes | None]) -> list[bytes | None]:
         """Return the lines that follow the opening; none while it is not over."""
@@ -301,7 +316,7 @@ class Stream:
     def _checkpoint(self) -> None:
         """Save the models and all that a later run needs, if there is anything new."""
         pending = self._writer.pending
-        unchanged = self._done == self._saved and pending == self._undelivered
+        unchanged = self._done == self._saved and pending == self._undelivered and not self._unsaved
         if unchanged or not self._saves:
             return
         header = self._opening.header
@@ -313,6 +328,9 @@ class Stream:
             "pending": np.frombuffer(pending, np.uint8),
             "incidents": self._incidents.state(),
         }
+        heard = self._heard_before if self._verdicts is None else self._verdicts.state()
+        if heard is not None:
+            state |= {"version": follow.VERDICTS_VERSION, "feedback": heard}
         try:
             self._writer.sync()
             self._follower.save(state)
@@ -324,7 +342,7 @@ class Stream:
                 f"covers the records up to {self._saved:,}, later ones up to {self._done:,} are not in it, "
                 "although their lines were written"
             ) from error
-        self._saved, self._undelivered = self._done, pending
+        self._saved, self._undelivered, self._unsaved = self._done, pending, False
         self._checkpoints += 1
 
     def _end(self, code: int) -> int:
@@ -364,7 +382,9 @@ class Stream:
                 "calls": calls.count,
                 "failed_calls": calls.failures,
             }
+            if self._verdicts is not None:
+                found |= {"verdicts": self._verdicts.count, "bad_verdicts": self._verdicts.bad}
             output.write(json.dumps(found) + "\n", settings.summary)
         if code or caught is not None:
             return code or (INTERRUPTED if caught == signal.SIGINT else 0)
-        return PARTLY if self._bad.count else 0
+        return PARTLY if self._bad.count or (self._verdicts is not None and self._verdicts.bad) else 0

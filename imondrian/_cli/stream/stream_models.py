@@ -13,21 +13,20 @@ import numpy as np
 from imondrian._cli import USAGE, Failure
 from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
 from imondrian._conformal.incidents import Incidents
-from imondrian._models import prequential as _prequential
-from imondrian._models.online import OnlineForest
+from imondrian._keyed.models import KeyedModels
+from imondrian._keyed.store import FILE
 from imondrian._models.prequential import Judged
-from imondrian._persist import codec as _compact
-from imondrian.keyed import KeyedForest
+from imondrian._models.stream import Reasons
+from imondrian._persist.codec import pack, unpack
+from imondrian._river.online_forest import OnlineForest, model_of
+from imondrian.keyed import KeyedForest, models_of
 
 from .records import Table
+from .verdicts import is_state
 
-STATE_VERSION = 3
+STATE_VERSION, VERDICTS_VERSION = 3, 4  # the second has "feedback" as well
 _NOTE = "stream"
 _MOST_RECORDS = 1 << 61  # more than there can be: a number beyond it would soon overflow
-
-
-# A record's features, what each contributes to its score from below and above, (d, 2), and the same in words.
-Reasons = tuple[list[Any], np.ndarray, str]
 
 
 class Follower(Protocol):
@@ -69,56 +68,56 @@ class OneModel:
 
     Parameters
     ----------
-    model : OnlineForest
+    detector : OnlineForest
     path : Path, optional
         Where to save it.
     """
 
-    def __init__(self, model: OnlineForest, path: Path | None) -> None:
-        self.model, self._path = model, path
+    def __init__(self, detector: OnlineForest, path: Path | None) -> None:
+        self._detector, self._path = detector, path
+        self.model = model_of(detector)
 
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
-        return list(self.model._keys)
+        return list(self.model.keys)
 
     def usual(self) -> UsualScores | None:
         """Return what is known of the model's scores beforehand."""
-        return self.model._usual_scores
+        return self.model.usual_scores
 
     def largest(self) -> float:
-        """Return the largest number that the model can hold: one of 32-bit floats takes less than a stream may have."""
-        dtype = np.float64 if self.model._forest is None else self.model._forest.dtype
-        return float(np.finfo(dtype).max)
+        """Return the largest number that the model can hold."""
+        return self.model.largest
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
-        return _prequential.score(self.model, table.fields, table.values)
+        return self.model.judge(table.fields, table.values)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return _prequential.score_learn(self.model, table.fields, table.values)
+        return self.model.judge_and_learn(table.fields, table.values)
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        _prequential.learn(self.model, table.fields, table.values)
+        self.model.learn(table.fields, table.values)
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
-        _prequential.keep_score(self.model, score)
+        self.model.keep_score(score)
 
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
-        return self.model._explain_why(_present(table), most)
+        return self.model.reasons(_present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
         if self._path is None:
             return
-        self.model._stream = state
+        self.model.note = state
         try:
-            self.model.save(self._path)
+            self._detector.save(self._path)
         finally:
-            del self.model._stream
+            self.model.note = None
 
     def close(self) -> None:
         """Nothing is open."""
@@ -135,10 +134,11 @@ def open_model(path: Path | None, parameters: dict[str, Any]) -> tuple[OneModel,
     """
     if path is None or not path.exists():
         return OneModel(OnlineForest(**parameters), path), None
-    model = OnlineForest.load(path)
-    check_parameters(path, model._file_parameters(), parameters)
-    state = model.__dict__.pop("_stream", None)
-    return OneModel(model, path), None if state is None else checked(path, state)
+    detector = OnlineForest.load(path)
+    found = OneModel(detector, path)
+    check_parameters(path, vars(detector), parameters)
+    state, found.model.note = found.model.note, None
+    return found, None if state is None else checked(path, state)
 
 
 class ModelsByKey:
@@ -146,11 +146,11 @@ class ModelsByKey:
 
     Parameters
     ----------
-    forest : KeyedForest
+    models : KeyedModels
     """
 
-    def __init__(self, forest: KeyedForest) -> None:
-        self.forest = forest
+    def __init__(self, models: KeyedModels) -> None:
+        self.models = models
 
     def known(self) -> Sequence[Any]:
         """Return nothing: each model knows features of its own."""
@@ -158,42 +158,42 @@ class ModelsByKey:
 
     def usual(self) -> UsualScores | None:
         """Return what is known of all models' scores beforehand."""
-        return self.forest._template._usual_scores
+        return self.models.template.usual_scores
 
     def largest(self) -> float:
         """Return the largest double: these models are made here."""
-        return float(np.finfo(np.float64).max)
+        return self.models.template.largest
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
-        return self.forest._score(table.keys or (), table.fields, table.values)
+        return self.models.judge(table.keys or (), table.fields, table.values)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.forest._score_learn(table.keys or (), table.fields, table.values)
+        return self.models.judge_and_learn(table.keys or (), table.fields, table.values)
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.forest._score_learn(table.keys or (), table.fields, table.values)
+        self.models.judge_and_learn(table.keys or (), table.fields, table.values)
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
         (key,) = table.keys or ()
-        self.forest._keep_score(key, score)
+        self.models.keep_score(key, score)
 
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
-        return self.forest._explain_why(key, _present(table), most)
+        return self.models.reasons(key, _present(table), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
-        self.forest._store.write_note(_NOTE, _compact.pack(state))
-        self.forest.flush()
+        self.models.write_note(_NOTE, pack(state))
+        self.models.flush()
 
     def close(self) -> None:
         """Let go of the folder, which stays as the last ``save`` left it."""
-        self.forest._abandon()
+        self.models.abandon()
 
 
 def open_models(
@@ -210,17 +210,15 @@ def open_models(
     max_models : int
         Models in memory at a time.
     """
-    from imondrian._keyed.store import FILE
-
     if path is None or not (path / FILE).exists():
-        return ModelsByKey(KeyedForest(path, max_models=max_models, **parameters)), None
-    forest = KeyedForest.open(path, max_models=max_models)
+        return ModelsByKey(models_of(KeyedForest(path, max_models=max_models, **parameters))), None
+    models = models_of(KeyedForest.open(path, max_models=max_models))
     try:
-        check_parameters(path, {**forest._parameters, "seed": forest._seed}, parameters)
-        note = forest._store.read_note(_NOTE)
-        return ModelsByKey(forest), None if note is None else checked(path, _compact.unpack(note))
+        check_parameters(path, models.parameters, parameters)
+        note = models.read_note(_NOTE)
+        return ModelsByKey(models), None if note is None else checked(path, unpack(note))
     except BaseException:
-        forest._abandon()
+        models.abandon()
         raise
 
 
@@ -245,10 +243,10 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         state = {**state, "alarms": {**alarms, "rule": None}}
     if state.get("version") in (1, 2) and "incidents" not in state:  # nothing was known of incidents
         state = {**state, "version": STATE_VERSION, "incidents": Incidents().state()}
-    if state.get("version") != STATE_VERSION:
+    if state.get("version") not in (STATE_VERSION, VERDICTS_VERSION):
         raise ValueError(
             f"{name} has a stream's state of version {state.get('version')!r}; "
-            f"this imondrian reads versions 1 to {STATE_VERSION}"
+            f"this imondrian reads versions 1 to {VERDICTS_VERSION}"
         )
     kinds: dict[str, Any] = {
         "version": int,
@@ -257,6 +255,7 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
         "header": (list, type(None)),
         "pending": np.ndarray,
         "incidents": dict,
+        **({"feedback": dict} if state["version"] == VERDICTS_VERSION else {}),
     }
     if (
         state.keys() != kinds.keys()
@@ -269,6 +268,8 @@ def checked(path: str | os.PathLike[str], state: dict[str, Any]) -> dict[str, An
 
 def _is_sound(state: dict[str, Any]) -> bool:
     alarms, header, pending = state["alarms"], state["header"] or [], state["pending"]
+    if "feedback" in state and not is_state(state["feedback"]):
+        return False
     if alarms.keys() != {"rate", "threshold", "count", "rule"} or not all(
         value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
         for key, value in alarms.items()

@@ -28,15 +28,13 @@
 
 #include <cstdint>
 
+#include "columns.hpp"
+
 namespace imondrian {
 
 constexpr std::int32_t kFree = -2;    // feature of a free node slot, point of a free leaf slot
 constexpr std::int32_t kNobody = -1;  // parent of the root, end of a free list
 constexpr int kPackBytes = 32;        // rows are padded to this many bytes
-
-constexpr int kTreesAbreast = 8;  // trees that rows walk side by side, and that judge arrivals together
-
-constexpr int kBagSize = 5;  // features that a tree with a bag sees (tree/feature_subset.hpp)
 
 constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a member without clean mass
 
@@ -44,91 +42,77 @@ constexpr std::int32_t kFlaggedMember = 1 << 30;  // added to the leaf of a memb
 inline std::int32_t leaf_of(std::int32_t member) { return member < 0 ? member : member & ~kFlaggedMember; }
 inline bool is_flagged(std::int32_t member) { return member >= 0 && (member & kFlaggedMember) != 0; }
 
-enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, kHeaderSize };
-
-enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
-
 // What keeps a stream bounded: everything, the last points, or a decayed sample per tree.
 enum class Memory : int { kUnbounded = 0, kSliding = 1, kReservoir = 2 };
 
+// What the types of columns.hpp are: those that follow the forest's precision are void in a view of any forest.
+template <class T>
+struct Elements {
+  using i32 = std::int32_t;
+  using i64 = std::int64_t;
+  using u64 = std::uint64_t;
+  using f64 = double;
+  using real = T;
+};
+
+// Pointers to the columns, null where the forest lacks them; shapes are those of columns.hpp.
 struct ForestView {
   std::int64_t n_trees, capacity, n_features, width, n_rows;
-  std::int32_t* feature;      // (t, k)
-  void* threshold;            // (t, k) T; x <= threshold goes left
-  std::int32_t* child;        // (t, k, 2)
-  std::int32_t* parent;       // (t, k)
-  double* time;               // (t, k)
-  double* mass;               // (t, k)
-  void* lower;                // (t, k, width) T, or null while no boxes are kept
-  void* upper;                // (t, k, width) T
-  std::int32_t* leaf_parent;  // (t, k); links the free list in free slots
-  double* leaf_mass;          // (t, k)
-  std::int32_t* leaf_point;   // (t, k); row of `points`
-  std::int32_t* header;       // (t, kHeaderSize)
-  std::uint64_t* rng;         // (t, 4)
-  void* rate;                 // (t, width) T; cuts per unit of length
-  int scaled;                 // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
-  // For the spacing score only (null otherwise).
-  std::int32_t* bag;   // (t, kBagSize); all -1: the tree sees every feature
-  double* clean;       // (t, k); mass of the points below that are not flagged (fit/clean_mass.hpp)
-  double* leaf_clean;  // (t, k)
-  double* recent;      // (groups + 1, kRecentSize); what usual points score (score/score_window.hpp)
-  void* points;        // (n_rows, width) T; shared by all trees
+#define IMONDRIAN_MEMBER(name, type, of, each, when, kept, holds, empty, where, since) Elements<void>::type* name;
+  IMONDRIAN_COLUMNS(IMONDRIAN_MEMBER)
+#undef IMONDRIAN_MEMBER
+  int scaled;  // whether rates follow the data's own scale (tree/scale.hpp), or are all 1
   // Derived, for rows with missing values (means.hpp); null until the first of them comes.
   double* mean_depth;    // (t, k)
   double* mean_spacing;  // (t, k); of a forest with clean masses
-  // Streams only (null or zero otherwise).
+  // Streams only (zero otherwise).
   int memory;
-  double decay;               // how fast a reservoir forgets, or a sliding window is thinned
-  std::int64_t window;        // members a tree keeps
-  std::int32_t* member_leaf;  // (t, window); a ring, or a heap beside member_key; + kFlaggedMember
-  double* member_key;         // (t, window)
-  std::int64_t* stream;       // (t, kStreamSize): points seen, members held, the next to enter, place of
-                              // the oldest in the ring, when to look at the scale again (stream/rescale.hpp)
-  std::int32_t* refs;         // (n_rows,) leaves that point at the row
-  std::int32_t* free_rows;    // (n_rows,) stack of unused rows
-  std::int64_t* n_free_rows;  // (1,)
-  std::int64_t* drawn;        // (t, n_sample): the rows that fit drew, if they are asked for, or is to take
+  double decay;         // how fast a reservoir forgets, or a sliding window is thinned
+  std::int64_t window;  // members a tree keeps
+  std::int64_t* drawn;  // (t, n_sample): the rows that fit drew, if they are asked for, or is to take
 };
+
+// The columns of which every tree has places of its own, but for members, which only the stream reads.
+#define IMONDRIAN_OF_TREE_node(...) __VA_ARGS__
+#define IMONDRIAN_OF_TREE_leaf(...) __VA_ARGS__
+#define IMONDRIAN_OF_TREE_tree(...) __VA_ARGS__
+#define IMONDRIAN_OF_TREE_member(...)
+#define IMONDRIAN_OF_TREE_row(...)
+#define IMONDRIAN_OF_TREE_group(...)
+#define IMONDRIAN_OF_TREE_forest(...)
 
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
-  std::int32_t* feature;
-  T* threshold;
-  std::int32_t* child;
-  std::int32_t* parent;
-  double* time;
-  double* mass;
-  T* lower;
-  T* upper;
-  std::int32_t* leaf_parent;
-  double* leaf_mass;
-  std::int32_t* leaf_point;
-  std::int32_t* header;
-  std::uint64_t* rng;
-  T* rate;
-  std::int32_t* bag;
-  double* clean;
-  double* leaf_clean;
+#define IMONDRIAN_MEMBER(name, type, of, each, when, kept, holds, empty, where, since) \
+  IMONDRIAN_OF_TREE_##of(typename Elements<T>::type* name;)
+  IMONDRIAN_COLUMNS(IMONDRIAN_MEMBER)
+#undef IMONDRIAN_MEMBER
   double* mean_depth;
   double* mean_spacing;
   const T* points;
 
   Tree(const ForestView& f, std::int64_t t)
-      : capacity(f.capacity), n_features(f.n_features), width(f.width), feature(f.feature + t * capacity),
-        threshold(static_cast<T*>(f.threshold) + t * capacity), child(f.child + t * capacity * 2),
-        parent(f.parent + t * capacity), time(f.time + t * capacity), mass(f.mass + t * capacity),
-        lower(f.lower ? static_cast<T*>(f.lower) + t * capacity * width : nullptr),
-        upper(f.upper ? static_cast<T*>(f.upper) + t * capacity * width : nullptr),
-        leaf_parent(f.leaf_parent + t * capacity), leaf_mass(f.leaf_mass + t * capacity),
-        leaf_point(f.leaf_point + t * capacity), header(f.header + t * kHeaderSize), rng(f.rng + t * 4),
-        rate(static_cast<T*>(f.rate) + t * width), bag(f.bag ? f.bag + t * kBagSize : nullptr),
-        clean(f.clean ? f.clean + t * capacity : nullptr),
-        leaf_clean(f.leaf_clean ? f.leaf_clean + t * capacity : nullptr),
+      : capacity(f.capacity), n_features(f.n_features), width(f.width),
         mean_depth(f.mean_depth ? f.mean_depth + t * capacity : nullptr),
         mean_spacing(f.mean_spacing ? f.mean_spacing + t * capacity : nullptr),
-        points(static_cast<const T*>(f.points)) {}
+        points(static_cast<const T*>(f.points)) {
+#define IMONDRIAN_SLICE(name, type, of, each, when, kept, holds, empty, where, since) \
+  IMONDRIAN_OF_TREE_##of(                                                             \
+      name = slice<When::when>(static_cast<typename Elements<T>::type*>(f.name), t * values<Of::of>(each));)
+    IMONDRIAN_COLUMNS(IMONDRIAN_SLICE)
+#undef IMONDRIAN_SLICE
+  }
+
+  // Values that a tree has of a column.
+  template <Of of>
+  std::int64_t values(int each) const {
+    return (of == Of::tree ? 1 : capacity) * (each == kWidth ? width : each);
+  }
+  template <When when, class E>
+  static E* slice(E* column, std::int64_t first) {
+    return when == When::always || column ? column + first : nullptr;
+  }
 
   static bool is_leaf(std::int32_t v) { return v < 0; }
   bool empty() const { return header[kLeaves] == 0; }

@@ -27,3 +27,4 @@
 #include "nativekit/isa.hpp"
 #include "nativekit/parallel.hpp"
 #include "score/score_window.hpp"
+#include "shared/clean.hpp"

@@ -188,7 +188,7 @@ class TreeExplainer {
     if (!is_plain<double>(total)) {
       const int top = top_exponent(far, width);
       total = 0.0;
-      for (std::int64_t j = 0; j < width; ++j) total += weight[j] = far.wide_of(j).against(top);
+      for (std::int64_t j = 0; j < width; ++j) total += weight[j] = against(far.wide_of(j), top);
     }
     for (std::int64_t j = 0; j < width && total > 0.0; ++j) {
       if (weight[j] > 0.0) add(out, names ? names[j] : j, x[j] > hi[j], amount * (weight[j] / total));

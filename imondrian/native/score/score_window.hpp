@@ -8,12 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "columns.hpp"
+
 namespace imondrian {
 
-constexpr std::int64_t kRecent = 512;  // scores that are remembered at most
+// A window is how many scores there were ever, how many are held, the ring of them, and it sorted.
+constexpr std::int64_t kRecent = (kRecentSize - 2) / 2;  // scores that are remembered at most
 constexpr std::int64_t kFewRecent = 32;
-constexpr std::int64_t kRecentSize = 2 * kRecent + 2;  // how many there were ever, how many are held, the ring, and
-                                                       // it sorted
 
 class Recent {
  public:

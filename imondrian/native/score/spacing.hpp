@@ -15,19 +15,13 @@
 
 #include "nativekit/interrupt.hpp"
 #include "score/depth_score.hpp"
+#include "shared/clean.hpp"
 #include "tree/box.hpp"
 #include "tree/feature_subset.hpp"
 
 namespace imondrian::NK_ISA {
 
-constexpr double kEnoughClean = 4.0;
-constexpr double kOddConstant = 3.0;  // units that a value is away where all others are one: it has no unit of its own
-constexpr double kFloor = 0.1;        // scale units: what ties leave of a box says no more than this
-constexpr double kMost = 0x1.0p1000;  // keeps products and logarithms finite
-
-// The clean mass that a box needs in a tree that holds `total`: of few points, one need not be in the box of the
-// others.
-NK_INLINE double clean_needed(double total) { return std::clamp(total - 1.0, 1.0, kEnoughClean); }
+using imondrian::clean_needed;
 template <class T>
 NK_INLINE double clean_needed(const Tree<T>& tree) {
   return clean_needed(tree.clean_of(tree.root()));
@@ -55,8 +49,7 @@ NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T*
   }
   double extent = static_cast<double>(sum.sum());
   if (!(extent <= Plain<T>::kMost)) extent = wide_sum(Stretched<T>{x, lo, hi, rate}, width);
-  if (constant) extent += kOddConstant * static_cast<double>(odd_constants(x, lo, rate, width));
-  return extent < kMost ? kFloor + extent : kMost;
+  return floored_extent(extent, constant ? static_cast<double>(odd_constants(x, lo, rate, width)) : 0.0);
 }
 
 // A product of positive numbers up to kMost whose logarithm is wanted: one logarithm for all of them.

@@ -14,11 +14,13 @@ using Pack = nativekit::NK_ISA::Pack<T, kLanes>;
 #include "nearest/build.hpp"
 #include "nearest/curve.hpp"
 #include "nearest/search.hpp"
+#include "nearest/tied.hpp"
 
 namespace pointmetrics::NK_ISA {
 
 template <class T>
-constexpr Kernels<T> kKernels = {curve_order<T>, fill_leaves<T>, fill_levels<T>, search<T>, max_magnitude<T>};
+constexpr Kernels<T> kKernels = {curve_order<T>, fill_leaves<T>, fill_levels<T>,
+                                 search<T>,      search_tied<T>, max_magnitude<T>};
 
 extern const Core kCore;
 const Core kCore = {kKernels<float>, kKernels<double>, search_mesh, emd::NK_ISA::kQueries};

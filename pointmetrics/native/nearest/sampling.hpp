@@ -42,6 +42,33 @@ struct BallJob {
 template <class T>
 int balls(const BallJob<T>& job);
 
+// Disks: the points within radii[j] of the point seeds[i], in T. Of each (i, j) how many there are, and the sum of
+// (d - e)^2 / e over them, with d a point's distance to its nearest in the disk and e = sqrt(ideal radii[j]^2 / count).
+// `near` holds, for each point, n_near others or itself, nearest first. With `offsets` (n_seeds n_radii + 1) the points
+// of the disks, their nearest and distances are listed, too; a disk of one point has no nearest: it is itself, at 0.
+template <class T>
+struct DiskJob {
+  const T* points;  // (n, 3)
+  std::int64_t n;
+  const std::int64_t* near;
+  int n_near;
+  const std::int64_t* seeds;
+  std::int64_t n_seeds;
+  const double* radii;
+  int n_radii;
+  double ideal;
+  int n_threads;
+  std::int64_t* counts;
+  double* clutter;
+  const std::int64_t* offsets;
+  std::int64_t* ids;
+  std::int64_t* nearest;
+  double* distances;
+};
+
+template <class T>
+int disks(const DiskJob<T>& job);
+
 // Of the points within `radius` of each centre: how many, and relative to the centre the sums of x, y, z, xx, xy, xz,
 // yy, yz, zz, which lose few digits as both are within a radius of each other.
 struct MomentJob {

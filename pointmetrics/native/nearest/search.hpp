@@ -33,11 +33,7 @@ struct Group {
 };
 
 template <class T, int D>
-NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Group<T, D>* group) {
-  for (int i = 0; i < kLanes; ++i) {
-    for (int a = 0; a < (D > 0 ? D : d); ++a) group->query[a][i] = points[rows[i] * d + a];
-    group->id[i] = kNoPoint;
-  }
+NK_INLINE void enclose(int d, Group<T, D>* group) {
   for (int a = 0; a < (D > 0 ? D : d); ++a) {
     T low = group->query[a][0];
     T high = low;
@@ -51,6 +47,15 @@ NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Grou
   }
   group->best = Pack<T>::of(std::numeric_limits<T>::infinity());
   group->worst = std::numeric_limits<T>::infinity();
+}
+
+template <class T, int D>
+NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Group<T, D>* group) {
+  for (int i = 0; i < kLanes; ++i) {
+    for (int a = 0; a < (D > 0 ? D : d); ++a) group->query[a][i] = points[rows[i] * d + a];
+    group->id[i] = kNoPoint;
+  }
+  enclose<T, D>(d, group);
 }
 
 // The 16 points of a leaf against the 16 queries. The ids of a leaf ascend, so that the first of
@@ -113,9 +118,9 @@ NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const
 }
 
 // The leaves of a node of level 1: first those that reach into the group's box, which make the bound
-// that spares most of the others.
-template <class T, int D>
-NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t known_leaf, Group<T, D>* group) {
+// that spares most of the others. `AnyGroup` is a Group or what extends it, with its own scan_leaf.
+template <class T, int D, class AnyGroup>
+NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t known_leaf, AnyGroup* group) {
   const int n_axes = D > 0 ? D : tree.d;
   const T* boxes = tree.boxes[1] + node * 2 * n_axes * kLanes;
   const std::int32_t* min_ids = tree.min_id[1] + node * kLanes;
@@ -180,8 +185,8 @@ NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, 
   }
 }
 
-template <class T, int D>
-NK_INLINE void search_group(const Tree<T>& tree, Group<T, D>* group) {
+template <class T, int D, class AnyGroup>
+NK_INLINE void search_group(const Tree<T>& tree, AnyGroup* group) {
   Visit<T> stack[kMaxLevels * kLanes + 1];
   int top = 0;
   const std::int64_t known_leaf = group->leaf;

@@ -63,7 +63,7 @@ def test_a_second_stream_on_one_file_is_refused(tmp_path):
         code, out, told = ended(start("--model", other), json_lines(X))
         assert code == 1 and not out and "another process is learning into this file" in told and str(other) in told
     assert ended(first, json_lines(X[1:]))[0] == 0
-    assert OnlineIsolationMondrianForest.load(path)._stream["records"] == len(X)
+    assert OnlineIsolationMondrianForest.load(path)._model.note["records"] == len(X)
     assert names(tmp_path) == ["link", "model"]
     assert ended(start("--model", path), json_lines(X))[0] == 0
 
@@ -319,7 +319,7 @@ def test_a_model_that_would_not_be_read_back_is_not_saved(tmp_path):
     good, bad = model(), model()
     good.save(path)
     before = path.read_bytes()
-    ruin(bad._forest)
+    ruin(bad._model.forest)
     with pytest.raises(ValueError, match=r"cannot be saved, it would not be read back: .*invariant.*left as it was"):
         bad.save(path)
     assert path.read_bytes() == before and names(tmp_path) == ["model"]
@@ -339,13 +339,13 @@ def test_a_stream_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
         found = real(self, table)
         count.append(len(table.records))
         if sum(count) > 30:
-            ruin(self.model._forest)
+            ruin(self.model.forest)
         return found
 
     monkeypatch.setattr(follow.OneModel, "score_learn", spoil)
     with pytest.raises(Failure, match=r"cannot save the model in .*would not be read back.*up to 30, later"):
         run(tmp_path, json_lines(X), model=path, every=10)
-    assert OnlineIsolationMondrianForest.load(path)._stream["records"] == 30
+    assert OnlineIsolationMondrianForest.load(path)._model.note["records"] == 30
 
 
 def test_a_store_keeps_the_last_good_state_of_a_key(tmp_path):
@@ -356,10 +356,10 @@ def test_a_store_keeps_the_last_good_state_of_a_key(tmp_path):
         forest.flush()
         expected = forest.score_one("k", points[0])
         forest.learn_one("k", points[0])
-        ruin(forest._memory.get('"k"').learner._forest)
+        ruin(forest._models._memory.get('"k"').learner.forest)
         with pytest.raises(ValueError, match="the model of 'k' cannot be saved"):
             forest.flush()
-        forest._abandon()
+        forest._models.abandon()
     with KeyedForest.open(tmp_path / "models") as forest:
         assert forest.score_one("k", points[0]) == expected
 
@@ -385,8 +385,8 @@ def test_numbers_beyond_a_models_floats_are_bad_lines(tmp_path, capsys, value, l
     number = 3 if layout == "csv" else 2
     assert f"line {number}: field 'b' must be at most 3.403e+38 in size" in capsys.readouterr().err
     loaded = OnlineIsolationMondrianForest.load(path)
-    loaded._forest.check()
-    assert loaded._stream["records"] == 4 and loaded._forest.n_seen == 63
+    loaded._model.forest.check()
+    assert loaded._model.note["records"] == 4 and loaded._model.forest.n_seen == 63
     with pytest.raises(Failure, match=f"line {number}: field 'b'"):
         run(tmp_path, data, strict=True, **settings)
     code, out = run(tmp_path, data, learn=False, **settings)

@@ -512,3 +512,25 @@ def test_fdr_may_call_nothing_and_excludes_contamination(capsys):
     with pytest.raises(SystemExit) as stop:
         score("in.parquet", "--fdr", "0.1", "--contamination", "0.1")
     assert stop.value.code == 2 and "--fdr and --contamination" in capsys.readouterr().err
+
+
+def test_the_note_says_what_share_of_usual_rows_the_threshold_calls(capsys, tmp_path):
+    """Of fresh usual rows about as many are called as the note says, for every way of calibrating."""
+    pd = pytest.importorskip("pandas", reason="needs pandas")
+    rng = np.random.default_rng(3)
+    fresh = rng.normal(size=(4000, 2))
+    for n in (60, 3000):  # cross-conformal, and rows left over by the trees
+        rows = rng.normal(size=(n, 2))
+        table = tmp_path / f"{n}.csv"
+        np.savetxt(table, rows, delimiter=",", header="a,b", comments="")
+        model, summary = tmp_path / f"{n}.forest", tmp_path / f"{n}.json"
+        cli.main(["score", str(table), "-o", str(tmp_path / "o.csv"), "--save", str(model), "--summary", str(summary)])
+        told = capsys.readouterr().err
+        share = float(re.search(r"above the threshold 0\.5000, as about ([\d.]+)% of usual rows are", told)[1]) / 100
+        assert json.loads(summary.read_text())["usual_called"] == pytest.approx(share, abs=5.1e-4)
+        called = np.mean(
+            -IsolationMondrianForest.load(model).score_samples(pd.DataFrame(fresh, columns=["a", "b"])) > 0.5
+        )
+        assert abs(called - share) < (0.12 if n == 60 else 0.03)
+    cli.main(["score", str(table), "-o", str(tmp_path / "o.csv"), "--fdr", "0.1"])
+    assert "usual rows" not in capsys.readouterr().err

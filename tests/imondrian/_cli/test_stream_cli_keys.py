@@ -48,11 +48,11 @@ def in_turn(rows, rate=0.05, protect=False):
         for number, row in enumerate(rows, 1):
             key, x = row["sensor"], {name: value for name, value in row.items() if name != "sensor"}
             score, p_value = forest.score_one(key, x), forest.p_value_one(key, x)
-            ready = key in forest and forest.model(key)._is_ready
+            ready = key in forest and forest.model(key)._model.is_ready
             alarm = ready and alarms.alarm(score)
             severities.append(alarms.p_value)
             if alarm and protect:
-                forest._keep_score(key, score)
+                forest._models.keep_score(key, score)
             else:
                 forest.learn_one(key, x)
             found.append({"record": number, "sensor": key, "score": score, "p_value": p_value, "alarm": alarm})

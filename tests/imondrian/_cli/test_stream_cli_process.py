@@ -54,7 +54,7 @@ def feed(process, data):
 
 
 def state(path):
-    return OnlineIsolationMondrianForest.load(path)._stream
+    return OnlineIsolationMondrianForest.load(path)._model.note
 
 
 def test_a_slow_stream_is_answered_record_by_record(X, whole):
@@ -293,8 +293,8 @@ def test_how_csv_is_read(tmp_path, options, data, records, features, note):
     code, out, told = ended(start("--model", tmp_path / "model", *options), data)
     assert code == 0 and [each["record"] for each in out] == list(range(1, records + 1))
     assert note in told and (told == "") == (note == "")
-    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._keys) == features
+    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._model.keys) == features
     # It goes on with a file of the same kind, and with more rows of this one.
     again = start("--model", tmp_path / "model", *options)
     assert ended(again, data)[0] == 0
-    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._keys) == features
+    assert sorted(OnlineIsolationMondrianForest.load(tmp_path / "model")._model.keys) == features

@@ -52,7 +52,7 @@ def in_turn(X, rate=0.01, protect=False, n_reasons=0, **parameters):
             found[-1]["why"] = model.why_one(x, most=n_reasons)
         alarms.learn_one(x)
         if alarm and protect:
-            model._recent.push_one(score)
+            model._model.recent.push_one(score)
     assert any(each["alarm"] for each in found)
     return incident_reference.told(found, severities, parts=explained, n_reasons=n_reasons)
 
@@ -183,11 +183,11 @@ def test_a_new_rate_begins_with_its_own_level(tmp_path, X):
     run(tmp_path, json_lines(X), model=model, rate=0.05)
     kept, new = (run(tmp_path, b"", model=model, rate=rate)[0] for rate in (None, 0.2))
     assert kept == new == 0
-    stream = OnlineIsolationMondrianForest.load(model)._stream
+    stream = OnlineIsolationMondrianForest.load(model)._model.note
     assert stream["alarms"]["rate"] == 0.05 and stream["alarms"]["rule"]["debt"] != 0.0
     assert stream["alarms"]["rule"]["n_scores"] == N - 32
     run(tmp_path, json_lines(X[:1]), model=model, threshold=0.9)
-    assert OnlineIsolationMondrianForest.load(model)._stream["alarms"]["threshold"] == 0.9
+    assert OnlineIsolationMondrianForest.load(model)._model.note["alarms"]["threshold"] == 0.9
 
 
 def test_without_learning_nothing_changes(tmp_path, X):
@@ -239,7 +239,7 @@ def test_a_state_that_is_none_is_refused(tmp_path, X, change):
     path = tmp_path / "model"
     run(tmp_path, json_lines(X[:50]), model=path)
     model = OnlineIsolationMondrianForest.load(path)
-    model._stream.update(change)
+    model._model.note.update(change)
     model.save(path)
     with pytest.raises(ValueError, match="state of"):
         run(tmp_path, json_lines(X[:5]), model=path)
@@ -249,12 +249,12 @@ def test_a_state_of_the_first_version_goes_on_with_a_fresh_rule(tmp_path, X):
     path = tmp_path / "model"
     run(tmp_path, json_lines(X[:400]), model=path, rate=0.05)
     model = OnlineIsolationMondrianForest.load(path)
-    del model._stream["incidents"]
-    model._stream.update(version=1, alarms={"rate": 0.05, "threshold": None, "level": 0.03, "count": 17})
+    del model._model.note["incidents"]
+    model._model.note.update(version=1, alarms={"rate": 0.05, "threshold": None, "level": 0.03, "count": 17})
     model.save(path)
     code, found = run(tmp_path, json_lines(X[400:]), model=path)
     assert code == 0 and [each["record"] for each in found] == list(range(401, N + 1))
-    alarms = OnlineIsolationMondrianForest.load(path)._stream["alarms"]
+    alarms = OnlineIsolationMondrianForest.load(path)._model.note["alarms"]
     assert alarms["rate"] == 0.05 and alarms["rule"]["n_scores"] == N - 400
     assert alarms["count"] == 17 + sum(each["alarm"] for each in found)
 
@@ -302,7 +302,7 @@ def test_the_first_bad_line_may_be_fatal(tmp_path, X, chunk):
         run(tmp_path, data, chunk, strict=True, model=tmp_path / "model")
     found = [json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]
     assert found == in_turn(X)[:100]
-    assert OnlineIsolationMondrianForest.load(tmp_path / "model")._stream["records"] == 100
+    assert OnlineIsolationMondrianForest.load(tmp_path / "model")._model.note["records"] == 100
 
 
 def test_many_bad_lines_are_counted_and_not_all_told(tmp_path, X, capsys):

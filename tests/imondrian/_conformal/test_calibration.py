@@ -47,7 +47,7 @@ def test_drawn_names_exactly_the_rows_in_the_trees(n, n_sample, weighted):
 def test_split_rows_were_drawn_by_no_tree(n):
     X = np.random.default_rng(1).normal(size=(n, 2))
     forest = IsolationMondrianForest(**SPLIT).fit(X)
-    rows = forest._calibration.rows
+    rows = forest._model.calibration.rows
     assert forest.calibration_ == "split" and 500 < len(rows) <= CALIBRATION_SIZE
     held = {row.tobytes() for row in forest.forest_.stored_points()[0]}
     known = {row.tobytes() for row in X}
@@ -81,7 +81,7 @@ def test_the_source_depends_on_how_many_rows_are_left_over(normal):
 def test_split_p_values_are_ranks_among_the_rows_left_over(normal, score):
     forest = IsolationMondrianForest(**SPLIT, score=score).fit(normal)
     Q = np.vstack([normal[:20], 3 * normal[20:40]])
-    calibration = -forest.score_samples(forest._calibration.rows)
+    calibration = -forest.score_samples(forest._model.calibration.rows)
     expected = [p_value(s, calibration) for s in -forest.score_samples(Q)]
     assert_allclose(forest.p_values(Q), expected, rtol=1e-14)
     order = np.argsort(forest.score_samples(Q), kind="stable")
@@ -94,7 +94,7 @@ def test_cross_p_values_hold_one_fold_out_at_a_time(normal, weighted):
     weight = np.random.default_rng(0).integers(1, 5, 83).astype(float) if weighted else None
     forest = IsolationMondrianForest(**CROSS).fit(X, sample_weight=weight)
     got = forest.p_values(Q)
-    folds = forest._calibration._cache[1]
+    folds = forest._model.calibration._cache[1]
     mass = np.ones(83) if weight is None else weight / weight.mean()
     above = np.ones(len(Q))
     for held_from, scores, _ in folds:
@@ -132,9 +132,9 @@ def test_partial_fit_leaves_prequential_scores(normal, score):
         if begin >= 50:  # a chunk's first row is scored by the forest of all rows before it
             past.append((begin, -parts.score_samples(normal[begin : begin + 1])[0]))
         parts.partial_fit(normal[begin : begin + 50])
-    kept = whole._calibration.recent.in_order()
+    kept = whole._model.calibration.recent.in_order()
     assert len(kept) == 600 - 32  # the first 32 rows are warm-up
-    assert_array_equal(kept, parts._calibration.recent.in_order())
+    assert_array_equal(kept, parts._model.calibration.recent.in_order())
     assert_array_equal([kept[at - 32] for at, _ in past], [s for _, s in past])
     expected = [p_value(s, kept) for s in -whole.score_samples(3 * normal[600:620])]
     assert_allclose(whole.p_values(3 * normal[600:620]), expected, rtol=1e-14)
@@ -146,7 +146,9 @@ def test_calibration_follows_the_stream_after_fit(normal):
     assert np.median(forest.p_values(moved)) < 0.05
     forest.partial_fit(moved[:99])
     assert forest.calibration_ == "split"  # ranks are of today's forest all the same
-    expected = [p_value(s, -forest.score_samples(forest._calibration.rows)) for s in -forest.score_samples(moved[:9])]
+    expected = [
+        p_value(s, -forest.score_samples(forest._model.calibration.rows)) for s in -forest.score_samples(moved[:9])
+    ]
     assert_allclose(forest.p_values(moved[:9]), expected, rtol=1e-14)
     forest.partial_fit(moved[99:1400])
     assert forest.calibration_ == "prequential"
@@ -163,7 +165,7 @@ def test_another_score_after_fitting(normal):
     p = stream.p_values(normal[300:])
     assert_array_equal(stream.set_params(score="insertion").p_values(normal[300:]), p)  # ranks like with like
     stream.partial_fit(normal[300:450])
-    assert stream._calibration.recent.held == 150
+    assert stream._model.calibration.recent.held == 150
 
 
 # -- law -------------------------------------------------------------------------------------------------
@@ -274,7 +276,7 @@ def test_a_failed_fit_keeps_the_calibration(normal):
 
 def test_a_forgotten_row_leaves_the_calibration(normal):
     X = np.vstack([normal[:100], normal[:3]])
-    calibration = IsolationMondrianForest(**CROSS).fit(X, sample_weight=np.arange(1.0, 104.0))._calibration
+    calibration = IsolationMondrianForest(**CROSS).fit(X, sample_weight=np.arange(1.0, 104.0))._model.calibration
     calibration.forget(np.vstack([normal[:1], normal[:1], normal[5:6], normal[200:201]]))
     assert len(calibration.rows) == len(calibration.weight) == 100
     assert not (calibration.rows == normal[0]).all(axis=1).any()
@@ -291,9 +293,9 @@ def test_state_as_plain_arrays(normal, dtype):
         IsolationMondrianForest(**CROSS).fit(X[:400]),
         IsolationMondrianForest(**CROSS).partial_fit(X),
     ):
-        p, arrays = forest.p_values(X), forest._calibration.to_arrays()
+        p, arrays = forest.p_values(X), forest._model.calibration.to_arrays()
         assert all(type(array) is np.ndarray for array in arrays.values())
-        forest._calibration = Calibration.from_arrays(arrays, 3, np.dtype(dtype))
+        forest._model.calibration = Calibration.from_arrays(arrays, 3, np.dtype(dtype))
         assert_array_equal(forest.p_values(X), p)
 
 
@@ -318,7 +320,7 @@ def test_rows_with_missing_values(settings, normal):
 
 
 def test_damaged_state_is_named(normal):
-    good = IsolationMondrianForest(**CROSS).fit(normal[:100])._calibration.to_arrays()
+    good = IsolationMondrianForest(**CROSS).fit(normal[:100])._model.calibration.to_arrays()
     for name, value in (
         ("rows", good["rows"][:, :2]),
         ("rows", good["rows"].astype(np.float32)),

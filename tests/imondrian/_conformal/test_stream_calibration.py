@@ -55,10 +55,10 @@ def test_however_points_are_learnt_the_model_is_the_same(shuttle, window, score)
     for begin in range(0, 500, 170):
         many.learn_many(frame[begin : begin + 170])
         fused.score_learn_many(frame[begin : begin + 170])
-    kept = asked._recent.in_order()
+    kept = asked._model.recent.in_order()
     assert len(kept) == 500 - 32
     for model in (told, many, fused):
-        assert_array_equal(model._recent.in_order(), kept)
+        assert_array_equal(model._model.recent.in_order(), kept)
         assert_array_equal(model.score_many(frame[:50]), asked.score_many(frame[:50]))
 
 
@@ -76,7 +76,7 @@ def test_a_score_is_not_reused_once_the_forest_or_the_schema_changed(shuttle):
     one.score_one({**x, "new": None, "newer": 2.0})
     for model in (one, other):
         model.learn_one({**x, "newer": 2.0})
-    assert_array_equal(one._recent.in_order(), other._recent.in_order())
+    assert_array_equal(one._model.recent.in_order(), other._model.recent.in_order())
 
 
 def test_asking_changes_nothing(shuttle):
@@ -101,7 +101,7 @@ def test_nothing_is_known_during_warm_up(shuttle):
     for i, x in enumerate(shuttle[:40]):
         assert (model.p_value_one(x) == 1.0) or i > 32
         model.learn_one(x)
-    assert model._recent.held == 8
+    assert model._model.recent.held == 8
 
 
 @pytest.mark.parametrize("half_life", [None, 100.0])
@@ -114,7 +114,7 @@ def test_p_values_are_valid_on_exchangeable_points(window, half_life):
             8, window=window, seed=seed, calibration=128, calibration_half_life=half_life
         )
         model.learn_many(X[:200])
-        ring, p = copy.deepcopy(model._recent), []
+        ring, p = copy.deepcopy(model._model.recent), []
         for score in model.score_learn_many(X[200:]):  # as p_value_one and learn_one in turn, tested above
             p.append(ring.p_value(score))
             ring.push_one(score)
@@ -151,7 +151,7 @@ def test_between_scikit_learn_and_river(shuttle):
     for back in (model.to_estimator(), streamed):
         assert_allclose(back.p_values(3 * X[:50]), model.p_values_many(3 * X[:50]), rtol=1e-14)
     folds = IsolationMondrianForest(20, random_state=0).fit(X[:200])
-    assert OnlineIsolationMondrianForest.from_estimator(folds)._recent.held == 0  # other forests' scores
+    assert OnlineIsolationMondrianForest.from_estimator(folds)._model.recent.held == 0  # other forests' scores
 
 
 def test_without_calibration(shuttle):

@@ -131,7 +131,7 @@ def test_scoring_then_learning_many_is_the_loop(X, window, score):
         scores.append(loop.score_one(x))
         loop.learn_one(x)
     assert_array_equal(many.score_learn_many(X), scores)
-    assert_same_forest(many._forest, loop._forest)
+    assert_same_forest(many._model.forest, loop._model.forest)
 
 
 # -- weights and copies --------------------------------------------------------------------------------

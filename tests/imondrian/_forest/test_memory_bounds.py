@@ -45,10 +45,10 @@ def test_the_formula_of_the_docstring_is_true(window, t, d):
     formula = t * (w + 1) * (84 + 16 * wide) + t * (1142 + 8 * wide) + (t * w + 512) * (8 + 8 * wide) + 16416
     for _ in range(12):
         model.learn_many(RNG.normal(size=(1000, d)))
-        assert model._forest.nbytes <= formula
+        assert model._model.forest.nbytes <= formula
         assert model.info()["bytes"] == sys.getsizeof(model) <= model.info()["bytes_bound"] < formula + 40_000
     if window == "reservoir" and t == 30:  # trees that share little come close
-        assert model._forest.nbytes > 0.8 * formula
+        assert model._model.forest.nbytes > 0.8 * formula
 
 
 # -- max_bytes -------------------------------------------------------------------------------------------
@@ -145,16 +145,16 @@ def test_silent_keys_make_room_for_new_ones(window, score):
         generation = i // 500
         model.learn_one({"age": float(i % 7), **{f"s{generation}.{j}": rng.normal() for j in range(3)}})
         if i % 100 == 99:
-            model._forest.check()
-            widths.add(model._forest.columns["points"].shape[1])
-            assert list(model._keys.values()) == list(range(model._forest.n_features))
+            model._model.forest.check()
+            widths.add(model._model.forest.columns["points"].shape[1])
+            assert list(model._model.keys.values()) == list(range(model._model.forest.n_features))
     # 25 keys in all; a reservoir keeps some of its oldest points for long, a uniform one for ever.
     assert max(widths) <= {40: 8, "thinned": 12, "decayed": 28, "reservoir": 28}[window]
     assert model.info()["keys_dropped"] >= {40: 18, "thinned": 15, "decayed": 0, "reservoir": 0}[window]
     restored = pickle.loads(pickle.dumps(model))
     x = {"age": 3.0, "s7.0": 0.0, "s7.1": 5.0}
     assert restored.score_one(x) == model.score_one(x) > 0
-    assert ("s0.0" in model._keys) == (window in ("decayed", "reservoir"))
+    assert ("s0.0" in model._model.keys) == (window in ("decayed", "reservoir"))
 
 
 @pytest.mark.parametrize("window", [40, "thinned"])
@@ -164,16 +164,16 @@ def test_dropping_a_key_changes_no_score(window):
     model.learn_many(rng.normal(size=(200, 4)))
     for _ in range(3000):
         model.learn_one({0: rng.normal(), 1: rng.normal(), 2: rng.normal()})
-    assert model._forest.silent_features() == [3]
+    assert model._model.forest.silent_features() == [3]
     queries = rng.normal(size=(60, 3)) * 2
     before = model.score_many(queries)
     state = pickle.dumps(model)
-    model._forest.add_features(1, [3])
-    model._forest.check()
-    assert_array_equal(model._forest.scores(np.column_stack([queries, np.full(60, np.nan)]), "depth"), before)
+    model._model.forest.add_features(1, [3])
+    model._model.forest.check()
+    assert_array_equal(model._model.forest.scores(np.column_stack([queries, np.full(60, np.nan)]), "depth"), before)
     model = pickle.loads(state)
     model.learn_one({"new": 1.0, 0: 0.0})
-    assert list(model._keys) == [0, 1, 2, "new"] and model.info()["keys_dropped"] == 1
+    assert list(model._model.keys) == [0, 1, 2, "new"] and model.info()["keys_dropped"] == 1
     assert 0 < model.score_one({0: 1.0, 3: 5.0}) < 1
 
 
@@ -182,7 +182,7 @@ def test_without_a_window_nothing_is_dropped():
     for i in range(20):
         model.learn_one({i: 1.0})
         model.forget_one({i: 1.0})
-    assert len(model._keys) == 20
+    assert len(model._model.keys) == 20
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -206,8 +206,8 @@ def test_river(data, score, scale, window):
         assert 0 <= model.score_one(x) <= 1
         model.learn_one(x)
         assert 0 < model.p_value_one(x) <= 1
-        if model._forest is not None:
-            model._forest.check()
+        if model._model.forest is not None:
+            model._model.forest.check()
     pickle.loads(pickle.dumps(model))
 
 
@@ -263,10 +263,10 @@ def test_denormals_beside_large_numbers(name, seed):
     model = OnlineIsolationMondrianForest(5, window=16, seed=seed)
     for _ in range(80):
         model.learn_one(dict(zip("abc", rows[rng.integers(len(rows))], strict=True)))
-        model._forest.check()
+        model._model.forest.check()
     pickle.loads(pickle.dumps(model))
     if name == "all told apart":
-        assert (model._forest.n_leaves == 3).all()
+        assert (model._model.forest.n_leaves == 3).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

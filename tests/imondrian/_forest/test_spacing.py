@@ -210,7 +210,7 @@ def test_new_keys_enter_bags_and_renew_their_trees(window):
         model.learn_one({j: rng.normal() for j in range(4)})
     for _ in range(120):
         model.learn_one({j: rng.normal() for j in range(12)})
-    forest = model._forest
+    forest = model._model.forest
     forest.check()
     bags = forest.columns["bag"][1::2]
     assert (bags >= 0).all() and len(np.unique(bags)) == 12

@@ -79,9 +79,11 @@ def test_a_stream_of_new_keys_goes_on_alike_from_a_file(window):
         assert model.score_one(burst(i)) == other.score_one(burst(i))
         model.learn_one(burst(i))
         other.learn_one(burst(i))
-        assert model._keys == other._keys and list(model._keys.values()) == list(range(len(model._keys)))
+        assert model._model.keys == other._model.keys and list(model._model.keys.values()) == list(
+            range(len(model._model.keys))
+        )
         if i % 10 == 0:
-            model._forest.check()
+            model._model.forest.check()
             assert sys.getsizeof(model) == model.info()["bytes"] <= model.info()["bytes_bound"]
     if window == 30:
         assert model.info()["keys_dropped"] > 100
@@ -92,8 +94,8 @@ def test_widening_copies_the_columns_a_few_times_only():
     boxes = []  # every array that held them
     for i in range(400):
         model.learn_one(burst(i))
-        if not boxes or boxes[-1] is not model._forest.columns["lower"]:
-            boxes.append(model._forest.columns["lower"])
+        if not boxes or boxes[-1] is not model._model.forest.columns["lower"]:
+            boxes.append(model._model.forest.columns["lower"])
     widths = [box.shape[-1] for box in boxes]
     assert model.info()["features"] > 100
     assert len(widths) <= 12 and widths == sorted(widths)
@@ -108,7 +110,7 @@ def test_a_widened_forest_leaves_the_old_one_as_it_was(own, drop, n_more, roomy)
     X[:, [5, 20, 22]] = np.nan
     model = OnlineIsolationMondrianForest(6, window=50, seed=0)
     model.learn_many(X[:, :20] if roomy else X)
-    forest = model._forest
+    forest = model._model.forest
     if roomy:
         forest.add_features(3)
     before, held = pickle.dumps(forest.__getstate__()), forest.columns.copy()
@@ -133,12 +135,12 @@ def test_room_for_features_is_given_up_for_points():
     model = OnlineIsolationMondrianForest(4, window="reservoir", seed=0)
     model.learn_many(np.random.default_rng(0).normal(size=(100, 20)))
     model.learn_one({20: 1.0})
-    columns = model._forest.columns
-    assert columns["points"].shape[1] > model._forest.padded == 24
+    columns = model._model.forest.columns
+    assert columns["points"].shape[1] > model._model.forest.padded == 24
     for seed in range(40):
         model.learn_many(np.random.default_rng(seed).normal(size=(200, 21)))
         assert sys.getsizeof(model) <= model.info()["bytes_bound"]
-    model._forest.check()
+    model._model.forest.check()
 
 
 def test_a_forest_with_room_scores_and_saves_as_one_without():
@@ -146,9 +148,9 @@ def test_a_forest_with_room_scores_and_saves_as_one_without():
     model = OnlineIsolationMondrianForest(6, seed=0)
     model.learn_many(X[:, :20])
     model.learn_one({20: 1.0})
-    assert model._forest.columns["points"].shape[1] > model._forest.padded
+    assert model._model.forest.columns["points"].shape[1] > model._model.forest.padded
     copied = pickle.loads(pickle.dumps(model))
-    assert copied._forest.columns["points"].shape[1] == copied._forest.padded
+    assert copied._model.forest.columns["points"].shape[1] == copied._model.forest.padded
     X[::3, ::2] = np.nan
     assert_array_equal(model.score_many(X), copied.score_many(X))
     assert_array_equal(model.score_learn_many(X), copied.score_learn_many(X))

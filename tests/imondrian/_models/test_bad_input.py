@@ -10,7 +10,6 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from imondrian import IsolationMondrianForest
-from imondrian._models import prequential as _prequential
 from imondrian.river import OnlineIsolationMondrianForest
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -180,13 +179,13 @@ def test_a_value_that_overflows_a_streams_precision(window):
                 with pytest.raises(ValueError, match=r"X must be finite in float32, .* in row 7, column 'b'"):
                     getattr(model, method)(frame)
                 assert pickle.dumps(model) == before, method
-            for step in (_prequential.learn, _prequential.score, _prequential.score_learn):
+            for step in (model._model.learn, model._model.judge, model._model.judge_and_learn):
                 if "z" not in columns:
                     with pytest.raises(ValueError, match="X must be finite in float32"):
-                        step(model, list(columns), frame.to_numpy()[7:8])
+                        step(list(columns), frame.to_numpy()[7:8])
                     assert pickle.dumps(model) == before
     model.learn_one({"a": 1.0, "b": float(np.finfo(np.float32).max), "c": 5e-324})
-    model._forest.check()
+    model._model.forest.check()
 
 
 @pytest.mark.parametrize("weight", [np.full(60, 1e308), np.full(60, 1e299), np.r_[np.ones(59), 1.5e308]])

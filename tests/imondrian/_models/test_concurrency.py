@@ -168,7 +168,7 @@ def test_every_score_is_of_a_moment_between_updates(window, score):
     for seen in watched:
         assert set(seen) <= possible
     assert model.score_one(probe) == moments[-1]
-    model._forest.check()
+    model._model.forest.check()
 
 
 def test_everything_at_once(tmp_path):
@@ -188,14 +188,14 @@ def test_everything_at_once(tmp_path):
     def keep():
         for _ in range(25):
             model.save(tmp_path / "online.imf")
-            OnlineIsolationMondrianForest.load(tmp_path / "online.imf")._forest.check()
+            OnlineIsolationMondrianForest.load(tmp_path / "online.imf")._model.forest.check()
             model.to_estimator().forest_.check()
 
     model.learn_one({"a": 0.0})
     together(lambda: learn("ab"), lambda: learn("abcd"), lambda: learn("dcef"), score, keep)
-    model._forest.check()
-    assert sorted(model._keys) == list("abcdef")
-    assert model._forest.n_seen == 451 and model._forest.mass == 30
+    model._model.forest.check()
+    assert sorted(model._model.keys) == list("abcdef")
+    assert model._model.forest.n_seen == 451 and model._model.forest.mass == 30
 
 
 def test_fitting_anew_beside_scoring():

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("river", reason="needs river")
 
 from imondrian import IsolationMondrianForest
-from imondrian.keyed import _SETTINGS, KeyedForest
+from imondrian._keyed.models import _SETTINGS
+from imondrian.keyed import KeyedForest
 from imondrian.river import AlarmFilter, OnlineIsolationMondrianForest
 
 X = np.random.default_rng(0).normal(size=(600, 3)) * [1, 5, 0.1]
@@ -78,7 +79,8 @@ def test_a_folder_from_before_keeps_its_meaning(tmp_path):
         KeyedForest(tmp_path / "twin", score="spacing", seed=3) as twin,
     ):
         assert np.array_equal(forest.score_learn_many(keys, X[:300]), twin.score_learn_many(keys, X[:300]))
-        forest._store.write_note(_SETTINGS, json.dumps({**forest._parameters, "score": "default", "seed": 3}).encode())
+        settings = {**forest._models.parameters, "score": "default", "seed": 3}
+        forest._models.write_note(_SETTINGS, json.dumps(settings).encode())
     for again in (KeyedForest.open, KeyedForest, lambda path: KeyedForest(path, score="spacing")):
         with again(tmp_path / "old") as forest, KeyedForest.open(tmp_path / "twin") as twin:
             assert np.array_equal(forest.score_learn_many(later, X[300:400]), twin.score_learn_many(later, X[300:400]))

@@ -296,7 +296,7 @@ def test_a_stream_forgets_dicts_and_frames(window):
     assert pickle.dumps(model) == before
     model.forget_one({**rows[0], "d": None})
     model.forget_many(frame[1:50])
-    model._forest.check()
-    assert model._forest.mass == 70
+    model._model.forest.check()
+    assert model._model.forest.mass == 70
     model.forget_many(pd.concat([frame[45:60], frame[:2].assign(d=1.0)]), missing_ok=True)
-    assert model._forest.mass == 60
+    assert model._model.forest.mass == 60

@@ -308,9 +308,9 @@ def test_keyed_forests_are_consistent_after_an_interrupt(tmp_path):
             while True:
                 forest.learn_many([0] * 3000, X)
         forest.flush()
-        forest.model(0)._forest.check()
+        forest.model(0)._model.forest.check()
     with KeyedForest.open(tmp_path / "models") as forest:
-        forest.model(0)._forest.check()
+        forest.model(0)._model.forest.check()
         assert forest.score_one(0, dict(enumerate(X[0]))) > 0.0
 
 

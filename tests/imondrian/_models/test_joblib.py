@@ -61,6 +61,6 @@ def test_detectors(tmp_path):
         each.learn_one({0: 1.0})
         each.learn_one({9: 1.0})
         each.forget_one({9: 1.0})
-    found._forest.check()
+    found._model.forest.check()
     np.testing.assert_array_equal(found.p_values_many(X[:50]), model.p_values_many(X[:50]))
     assert saved(found, tmp_path) == saved(model, tmp_path)

@@ -124,7 +124,7 @@ def test_means_stay_within_what_was_promised(d, window):
     for start in range(0, 6000, 300):
         model.learn_many(rng.normal(size=(300, d)))
         assert 0 < model.score_one({0: math.nan}) < 1
-        kept.add(model._forest._view.means_held > 0)
+        kept.add(model._model.forest._view.means_held > 0)
         assert sys.getsizeof(model) == model.info()["bytes"] <= model.info()["bytes_bound"], start
     assert True in kept
 
@@ -148,4 +148,4 @@ def test_complete_rows_keep_no_means():
     model.learn_many(np.random.default_rng(0).normal(size=(300, 3)))
     before = sys.getsizeof(model)
     model.score_many(np.zeros((40, 3)))
-    assert model._forest._view.means_held == 0 and sys.getsizeof(model) == before
+    assert model._model.forest._view.means_held == 0 and sys.getsizeof(model) == before

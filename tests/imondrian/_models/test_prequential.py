@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("river", reason="needs river")
 
 from imondrian._conformal.conformal import ScoreWindow
-from imondrian._models.prequential import prequential_p_values, score, score_learn
+from imondrian._models.prequential import prequential_p_values
 from imondrian.river import OnlineIsolationMondrianForest
 
 
@@ -50,7 +50,7 @@ def test_pieces_of_any_length_give_what_single_points_give(params):
     model, start = OnlineIsolationMondrianForest(10, seed=1, **params), 0
     while start < len(values):
         length = int(rng.choice([1, 2, 7, 90]))
-        judged = score_learn(model, keys, values[start : start + length])
+        judged = model._model.judge_and_learn(keys, values[start : start + length])
         np.testing.assert_array_equal(judged.scores, scores[start : start + length])
         np.testing.assert_array_equal(judged.p_values, p_values[start : start + length])
         assert judged.ready.tolist() == [i >= 32 for i in range(start, start + len(judged.ready))]
@@ -63,9 +63,9 @@ def test_unknown_keys_widen_as_they_come():
     one, many = (OnlineIsolationMondrianForest(10, seed=1) for _ in range(2))
     for keys, values in ((("a", "b"), first), (("c", "b", "a"), second), (("a", "b"), first)):
         expected = one_by_one(one, keys, values)
-        judged = score_learn(many, keys, values)
+        judged = many._model.judge_and_learn(keys, values)
         np.testing.assert_array_equal([judged.scores, judged.p_values], expected)
-    assert many._keys == one._keys
+    assert many._model.keys == one._model.keys
 
 
 def test_keys_that_find_no_room_or_make_others_go():
@@ -75,26 +75,26 @@ def test_keys_that_find_no_room_or_make_others_go():
         keys = [("a", "b"), ("b", "c"), ("a",), ("c", "a", "b")][step % 4]
         values = rng.normal(size=(15, len(keys)))
         expected = one_by_one(one, keys, values)
-        judged = score_learn(many, keys, values)
+        judged = many._model.judge_and_learn(keys, values)
         np.testing.assert_array_equal([judged.scores, judged.p_values], expected)
-    assert many._keys == one._keys and many.info() == one.info() and one.info()["keys_dropped"] > 0
+    assert many._model.keys == one._model.keys and many.info() == one.info() and one.info()["keys_dropped"] > 0
 
 
 def test_scoring_alone_changes_nothing():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(100, 2))
     model = OnlineIsolationMondrianForest(10, seed=1)
-    assert not score(model, ("a", "b"), values).ready.any()
-    score_learn(model, ("a", "b"), values)
+    assert not model._model.judge(("a", "b"), values).ready.any()
+    model._model.judge_and_learn(("a", "b"), values)
     dicts = [{"a": a, "b": b} for a, b in values.tolist()]
     expected = [(model.score_one(x), model.p_value_one(x)) for x in dicts]
     for _ in range(2):
-        judged = score(model, ("b", "a"), values[:, ::-1])
+        judged = model._model.judge(("b", "a"), values[:, ::-1])
         np.testing.assert_array_equal(np.transpose([judged.scores, judged.p_values]), expected)
 
 
 def test_without_rows_or_past_scores():
     model = OnlineIsolationMondrianForest(5, seed=1, calibration=None)
-    assert len(score_learn(model, ("a",), np.zeros((0, 1))).scores) == 0
-    judged = score_learn(model, ("a",), np.arange(50.0)[:, None])
+    assert len(model._model.judge_and_learn(("a",), np.zeros((0, 1))).scores) == 0
+    judged = model._model.judge_and_learn(("a",), np.arange(50.0)[:, None])
     assert judged.p_values.tolist() == [1.0] * 50 and judged.scores[40] > 0

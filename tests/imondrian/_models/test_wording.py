@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
 from imondrian import IsolationMondrianForest
-from imondrian._models.online import OnlineForest
 from imondrian._models.wording import StoredPoints, number_texts, p_text, why
+from imondrian._river.online_forest import OnlineForest
 from imondrian.keyed import KeyedForest
 
 NAMES = ["vibration", "temperature", "mode", "humidity"]
@@ -63,7 +63,7 @@ def test_what_is_usual_is_what_most_stored_points_have(n):
     X[n // 4 : n // 3] = X[:1]
     model = OnlineForest(10, window=400, seed=1)
     model.learn_many(X)
-    points, expected = StoredPoints(model._forest), slow_ranges(model._forest)
+    points, expected = StoredPoints(model._model.forest), slow_ranges(model._model.forest)
     for j, span in enumerate(expected):
         usual = points.usual(j)
         assert (usual is None and not span) or (usual.low, usual.high) == pytest.approx(span, abs=0)
@@ -72,7 +72,7 @@ def test_what_is_usual_is_what_most_stored_points_have(n):
         inside = [bool(span) and span[0] <= value <= span[1] for value, span in zip(row, expected, strict=True)]
         assert points.are_usual(row).tolist() == inside
     mass = 10 * n  # a point may have joined one in its place that has more values
-    assert points.present() == pytest.approx([len(values) / mass for values in slow_values(model._forest)])
+    assert points.present() == pytest.approx([len(values) / mass for values in slow_values(model._model.forest)])
 
 
 def test_each_kind_of_value_has_its_words(model):
@@ -99,8 +99,8 @@ def test_each_kind_of_value_has_its_words(model):
 
 def test_reasons_are_those_of_the_explanation_in_order(model):
     x = {**USUAL, "vibration": 31.0, "temperature": -90.0, "humidity": 500.0}
-    parts = model._forest.explain(model._row(x, grow=False), "insertion")[0][0].max(axis=1)
-    largest = sorted(zip(model._keys, parts.tolist(), strict=True), key=lambda each: -each[1])
+    parts = model._model.forest.explain(model._model.row(x), "insertion")[0][0].max(axis=1)
+    largest = sorted(zip(model._model.keys, parts.tolist(), strict=True), key=lambda each: -each[1])
     told = re.findall(r"(\w+) [-\d.]+ is", model.why_one(x))
     assert told == [name for name, size in largest if size > 0][:3] and len(told) == 3
     assert re.findall(r"(\w+) [-\d.]+ is", model.why_one(x, most=1)) == told[:1]
@@ -121,7 +121,7 @@ def test_a_value_far_out_is_named_first(score):
 def test_asking_changes_nothing_and_bad_questions_are_refused(model):
     before = model.explain_one(USUAL), model.score_one(USUAL)
     model.why_one({**USUAL, "wind": 3.0})
-    assert (model.explain_one(USUAL), model.score_one(USUAL)) == before and "wind" not in model._keys
+    assert (model.explain_one(USUAL), model.score_one(USUAL)) == before and "wind" not in model._model.keys
     for most in (0, -1, 1.5, True, None):
         with pytest.raises((ValueError, TypeError), match="most must be"):
             model.why_one(USUAL, most=most)
@@ -176,7 +176,7 @@ def test_many_features_are_counted():
     row[4], row[5] = 30.0, -30.0
     parts = np.zeros((12, 2))
     parts[4, 1] = parts[5, 0] = 0.2
-    text = why(StoredPoints(points._forest), row, parts, list("abcdefghijkl"), None)
+    text = why(StoredPoints(points._model.forest), row, parts, list("abcdefghijkl"), None)
     assert re.fullmatch(
         r"e 30 is above its usual \S+ to \S+; f -30 is below its usual \S+ to \S+; 10 others usual", text
     )

@@ -111,8 +111,8 @@ def test_an_online_model_resumes_to_the_last_bit(tmp_path, window, score, mmap):
         assert resumed.p_value_one(x) == model.p_value_one(x)
         model.learn_one(x)
         resumed.learn_one(x)
-    assert list(resumed._keys.items()) == list(model._keys.items())
-    assert_same_forest(resumed._forest, model._forest)
+    assert list(resumed._model.keys.items()) == list(model._model.keys.items())
+    assert_same_forest(resumed._model.forest, model._model.forest)
 
 
 def test_a_model_that_forgot_resumes(tmp_path):
@@ -135,7 +135,7 @@ def test_models_that_have_learnt_nothing(tmp_path):
     assert model.score_one({"a": 1.0}) == 0.0
     for part in (model, fresh):
         part.learn_many(X)
-    assert_same_forest(model._forest, fresh._forest)
+    assert_same_forest(model._model.forest, fresh._model.forest)
 
 
 def test_a_random_state_goes_on_from_where_it_stood(tmp_path):
@@ -167,18 +167,18 @@ def test_keys_come_back_with_their_types(tmp_path):
     x = {key: float(place) for place, key in enumerate(KEYS)}
     model.learn_one(x)
     resumed = there_and_back(model, tmp_path / "online.imf")
-    assert list(resumed._keys) == list(model._keys)
-    assert [type(key) for key in resumed._keys] == [type(key) for key in model._keys]
+    assert list(resumed._model.keys) == list(model._model.keys)
+    assert [type(key) for key in resumed._model.keys] == [type(key) for key in model._model.keys]
     for part in (model, resumed):
         part.learn_one({**x, "new": 3.0})
-    assert_same_forest(resumed._forest, model._forest)
+    assert_same_forest(resumed._model.forest, model._model.forest)
 
 
 def test_numpys_scalars_come_back_as_pythons(tmp_path):
     model = OnlineIsolationMondrianForest(np.int64(4), seed=np.uint32(1))
     model.learn_one({np.int64(3): 1.0, np.str_("a"): 2.0})
     resumed = there_and_back(model, tmp_path / "online.imf")
-    assert [type(key) for key in resumed._keys] == [int, str] and resumed._keys == model._keys
+    assert [type(key) for key in resumed._model.keys] == [int, str] and resumed._model.keys == model._model.keys
     assert type(resumed.n_trees) is int and type(resumed.seed) is int
 
 
@@ -380,4 +380,4 @@ def test_a_loaded_stream_drops_the_keys_that_have_fallen_silent(tmp_path):
     loaded = OnlineIsolationMondrianForest.load(tmp_path / "model")
     for each in (model, loaded):
         each.learn_one({"a": 3, "c": 1})
-    assert loaded._keys.keys() == model._keys.keys() == {"a", "c"}
+    assert loaded._model.keys.keys() == model._model.keys.keys() == {"a", "c"}

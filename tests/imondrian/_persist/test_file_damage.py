@@ -111,17 +111,6 @@ def test_every_truncation(refuses, content):
     refuses(content + b"\0", rf"it has {len(content) + 1} bytes, its header tells of {len(content)}")
 
 
-def test_every_byte_is_checked(tmp_path, content):
-    """One flipped bit: in each byte of the beginning, then all over the file."""
-    path, rng = tmp_path / "flipped.imf", np.random.default_rng(0)
-    for at in [*range(100), *range(100, len(content), 11)]:
-        data = bytearray(content)
-        data[at] ^= 1 << int(rng.integers(8))
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"flipped\.imf'"):
-            IsolationMondrianForest.load(path)
-
-
 def test_damage_is_named(refuses, content):
     _, arrays = state_and_arrays(content)
     for name, at in places(content).items():
@@ -251,7 +240,7 @@ def test_arrays_that_are_missing(refuses, content):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("parameters", {"n_estimator": 3}, "unexpected keyword argument 'n_estimator'"),
+        ("parameters", {"n_estimator": 3}, "has no parameter 'n_estimator'"),
         ("parameters", {"n_estimators": 0}, "n_estimators must be at least 1, got 0"),
         ("parameters", {"window": {"$names": ["a"]}}, "window must be"),
         ("parameters", [1], "must have the members parameters and fitted"),

@@ -117,7 +117,7 @@ def test_a_new_regime_is_learnt_behind_the_filter():
     called = alarms(model, moved)
     assert before < 0.05 < detector.p_value_one(moved[-1])
     assert called.mean() < 0.05 + 1.005 / (0.005 * 2000)  # by the promise; all of it would be alarms otherwise
-    assert detector._forest.n_seen > 3700
+    assert detector._model.forest.n_seen > 3700
 
 
 def test_protection_and_what_is_counted():

@@ -136,7 +136,7 @@ def test_filters(wrap):
         called += last.classify(score)
         model.learn_one(x)
     assert 0 < called < 1500
-    assert 500 < last.anomaly_detector._forest.n_seen < 2000
+    assert 500 < last.anomaly_detector._model.forest.n_seen < 2000
 
 
 def test_pipelines_learn_and_score(shuttle):
@@ -146,7 +146,7 @@ def test_pipelines_learn_and_score(shuttle):
     for x in shuttle[:100]:
         pipeline.learn_one(x)
     assert 0 < pipeline.score_one(shuttle[100]) < 1
-    assert pipeline["OnlineIsolationMondrianForest"]._forest.n_features == 4
+    assert pipeline["OnlineIsolationMondrianForest"]._model.forest.n_features == 4
     frame = pd.DataFrame(shuttle[:100])
     batch = preprocessing.StandardScaler() | OnlineIsolationMondrianForest(**SMALL)
     batch.learn_many(frame)
@@ -171,8 +171,8 @@ def test_many_is_a_loop_of_one(shuttle, window):
     expected = [one.score_one(x) for x in shuttle]
     for model in (many, both, chunks):
         assert_array_equal(model.score_many(frames[0]), expected)
-        assert pickle.dumps(model._forest.__getstate__()["columns"]["time"]) == pickle.dumps(
-            one._forest.__getstate__()["columns"]["time"]
+        assert pickle.dumps(model._model.forest.__getstate__()["columns"]["time"]) == pickle.dumps(
+            one._model.forest.__getstate__()["columns"]["time"]
         )
     assert_array_equal(one.score_many(frames[1]), expected)
 
@@ -206,8 +206,8 @@ def test_keys_that_come_and_go(shuttle, window):
         before = model.score_one(x)
         assert 0.0 <= before <= 1.0
         model.learn_one(x)
-        if model._forest is not None:
-            model._forest.check()
+        if model._model.forest is not None:
+            model._model.forest.check()
     assert 0 < model.score_one({keys[0]: 1.0}) < 1 and 0 < model.score_one({"never seen": 3.0}) < 1
     assert 0 < model.score_one({}) < 1
     restored = pickle.loads(pickle.dumps(model))
@@ -247,9 +247,9 @@ def test_memory_is_bounded_and_told(shuttle, window):
         model.learn_many(X)
         size = sys.getsizeof(model)
         past_scores = 8 * 1024
-        assert model._forest.nbytes + past_scores < size < model._forest.nbytes + past_scores + 5000
+        assert model._model.forest.nbytes + past_scores < size < model._model.forest.nbytes + past_scores + 5000
         # Columns of 8 trees and 256 points, and a shared store with room for all of them and two blocks.
         width, points = 12, 8 * 257
         assert size < points * (64 + 2 * 8 * width) + 1.5 * (points + 512) * (8 * width + 8) + past_scores + 10_000
     if window == 256:
-        assert len(model._forest.columns["points"]) < 1100
+        assert len(model._model.forest.columns["points"]) < 1100

@@ -34,8 +34,8 @@ def model(request):
 @pytest.mark.parametrize("x", [x for x in POINTS if "unheard" not in x and x.get("a") != 1e300], ids=str)
 def test_a_point_is_the_row_of_its_values(model, x):
     row = [[float("nan") if x.get(key) is None else float(x[key]) for key in KEYS]]
-    read = model._row(x, grow=False)
-    assert read.dtype == model._forest.dtype
+    read = model._model.row(x)
+    assert read.dtype == model._model.forest.dtype
     np.testing.assert_array_equal(read, np.array(row, read.dtype))
 
 
@@ -72,4 +72,4 @@ def test_what_is_no_number_is_named(model, key, value, error, told):
     for call in model.score_one, model.learn_one:
         with pytest.raises(error, match=rf"x\['{key}'\] {told}"):
             call({"a": 0.0, key: value})
-    assert model.score_one({"a": 0.0, "b": 0.0, "c": 0.0}) == before and model._forest.n_seen == len(X)
+    assert model.score_one({"a": 0.0, "b": 0.0, "c": 0.0}) == before and model._model.forest.n_seen == len(X)

@@ -243,7 +243,7 @@ def test_a_forest_learns_full_windows_only():
     model = OnlineShingle(4) | OnlineIsolationMondrianForest(5, seed=0)
     for t in range(50):
         model.learn_one({"a": float(t % 7)})
-    assert model["OnlineIsolationMondrianForest"]._forest.n_seen == 47
+    assert model["OnlineIsolationMondrianForest"]._model.forest.n_seen == 47
     scaled = preprocessing.StandardScaler() | OnlineShingle(4) | OnlineIsolationMondrianForest(5, seed=0)
     for t in range(60):
         scaled.learn_one({"a": float(t % 7)})

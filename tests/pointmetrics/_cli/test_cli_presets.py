@@ -140,6 +140,77 @@ def test_what_is_missing_is_said(capsys, folders):
     assert "MMD x1e3: needs a folder of complete cars; --references names it" in shown.err
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_normals_of_the_original_are_those_of_its_file(capsys, tmp_path, binary):
+    rng = np.random.default_rng(4)
+    x, y, normals = rng.random((3, 200, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    rows = np.column_stack([y, normals]).astype("<f4")
+    kind = "binary_little_endian" if binary else "ascii"
+    names = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    head = f"ply\nformat {kind} 1.0\nelement vertex {len(y)}\n{names}end_header\n"
+    body = rows.tobytes() if binary else "\n".join(" ".join(map(repr, row)) for row in rows.tolist()).encode()
+    (tmp_path / "y.ply").write_bytes(head.encode() + body)
+    np.testing.assert_array_equal(pm.io.read_normals(tmp_path / "y.ply"), normals)
+    assert pm.io.read_normals(tmp_path / "x.npy") is None
+    found = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc")["values"]
+    expected = pm.psnr_d2(x.astype(float), y.astype(float), peak=1023, normals=(None, normals))
+    np.testing.assert_allclose(found["D2 PSNR"], expected, rtol=1e-12)
+    few = table(capsys, tmp_path / "x.npy", tmp_path / "y.ply", "--preset", "mpeg-ctc", "--max-points", 100)["values"]
+    assert np.isfinite(few["D2 PSNR"])
+
+
+@pytest.mark.parametrize("name", ["pcn", "pointr"])
+def test_folders_are_categories(capsys, tmp_path, name):
+    """A row each, as the papers' tables have them, and the mean over all pairs."""
+    rng, expected = np.random.default_rng(3), {}
+    for category, count in (("chair", 3), ("airplane", 1)):
+        for k in range(count):
+            pair = rng.random((2, 60, 3))
+            for side, cloud in zip(("A", "B"), pair, strict=True):
+                (tmp_path / side / category).mkdir(parents=True, exist_ok=True)
+                np.save(tmp_path / side / category / f"{k}.npy", cloud)
+            expected.setdefault(category, []).append(list(pm.measure_preset(name, *pair).values()))
+    folders = tmp_path / "A", tmp_path / "B"
+    found = table(capsys, *folders, "--preset", name)
+    assert list(found["categories"]) == ["airplane", "chair"]
+    for category, means in found["categories"].items():
+        np.testing.assert_allclose(list(means.values()), np.mean(expected[category], axis=0), rtol=1e-12)
+    every = [row for rows in expected.values() for row in rows]
+    np.testing.assert_allclose(list(found["values"].values()), np.mean(every, axis=0), rtol=1e-12)
+    lines = run(capsys, *folders, "--preset", name).out.splitlines()[-4:]
+    assert [line.split()[0] for line in lines] == ["category", "airplane", "chair", "mean"]
+    assert table(capsys, *folders, "--preset", "tanks-and-temples", "-t", 0.2)["categories"] == {}
+
+
+def test_means_over_truths_with_and_without_a_mesh_are_told_of(capsys, folders):
+    predictions, truths = folders
+    for name in NAMES:
+        np.save(predictions / f"{name}.npy", np.random.default_rng(1).random((3000, 3)) * [2, 2, 0])
+    (truths / "f2.npy").unlink()
+    (truths / "f2.obj").write_text(SQUARE)
+    shown = run(capsys, *folders, "--preset", "pu-gan")
+    assert "2 of 3 truths have no mesh (f1), and other disks: compare them apart" in shown.err
+
+
+def test_a_frame_that_cannot_be_read_parts_a_track(capsys, folders, tmp_path):
+    """The frames beside it do not follow each other, and all else is still measured."""
+    outputs, _ = folders
+    rng = np.random.default_rng(7)
+    for name in ("f3", "f4"):
+        for folder in folders:
+            np.save(folder / f"{name}.npy", rng.random((40, 3)) - 0.5)
+    np.save(outputs / "f2.npy", np.zeros((0, 3)))
+    np.save(tmp_path / "cars.npy", rng.random((4, 60, 3)) - 0.5)
+    shown = run(capsys, *folders, "--preset", "pcn-kitti", "--references", tmp_path / "cars.npy", "-f", "json", code=3)
+    assert "f2: " in shown.err and "holds no points" in shown.err
+    found = json.loads(shown.out)["values"]
+    frames = [np.load(outputs / f"{name}.npy") for name in ("f3", "f4", "f10")]
+    steps = np.mean([chamfer(a, b, "cd-l2") for a, b in pairwise(frames)])
+    np.testing.assert_allclose(found["Consistency x1e3"], 1e3 * steps, rtol=1e-9)
+    assert found["Fidelity x1e3"] > 0 and found["MMD x1e3"] > 0
+
+
 def test_clouds_that_are_the_same_have_no_finite_psnr(capsys, folders):
     assert "inf" in run(capsys, folders[0], folders[0], "--preset", "mpeg-ctc").out
     assert table(capsys, folders[0], folders[0], "--preset", "mpeg-ctc")["values"]["D1 PSNR"] is None

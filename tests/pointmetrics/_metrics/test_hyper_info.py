@@ -134,3 +134,10 @@ def test_the_command_line_knows_them_by_name(tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)["pairs"][0]["metrics"]
     np.testing.assert_allclose(values["hyper-cd"], hyper(X, Y, 1.0, 0), rtol=1e-12)
     np.testing.assert_allclose(values["info-cd"], info(X, Y, 2.0, 1e-7, 0, np.sum), rtol=1e-12)
+
+
+def test_hyper_cd_of_distances_whose_fourth_power_overflows():
+    x, y = np.zeros((1, 3)), np.array([[1e100, 0, 0]])
+    value, (grad, _) = pm.hyperbolic_chamfer_distance(x, y, return_grad=True)
+    np.testing.assert_allclose(value, 2 * (np.log(2) + 200 * np.log(10)), rtol=1e-14)
+    np.testing.assert_allclose(grad[0, 0], -4e-100, rtol=1e-12)

@@ -6,7 +6,8 @@ import pytest
 from points_oracles import sq_dist_matrix
 
 import pointmetrics as pm
-from pointmetrics._metrics.psnr import first_of_each
+from pointmetrics._metrics import distortion
+from pointmetrics._metrics.distortion import first_of_each
 
 RNG = np.random.default_rng(0)
 
@@ -159,10 +160,100 @@ def test_duplicates_are_found_by_value(dtype):
     assert first_of_each(points[:1]) is None
 
 
-def test_duplicates_are_told_apart_where_hashes_are_not(monkeypatch):
-    monkeypatch.setattr("pointmetrics._metrics.psnr._FACTOR", np.uint64(0))
-    points = np.array([[0.0, 1], [5, 5], [2, 3], [0, 1]])
-    np.testing.assert_array_equal(first_of_each(points), [0, 1, 2])
+def test_duplicates_that_share_a_cell_are_told_apart():
+    # A far point makes one cell of the curve hold all others; signs and last digits tell them apart.
+    near = np.round(np.random.default_rng(2).normal(size=(400, 3)) * 2) * 1e-12
+    points = np.concatenate([near, [[1e6, 1e6, 1e6]], near[::-1]])
+    kept = first_of_each(points)
+    np.testing.assert_array_equal(points[kept], reference.drop_duplicates(points)[0])
+
+
+CLOUDS = {
+    "one point": (np.zeros((1, 3)), np.ones((1, 3))),
+    "one against many": (np.zeros((1, 3)), RNG.normal(size=(500, 3))),
+    "all alike": (np.zeros((300, 3)), np.ones((200, 3))),
+    # All of a sphere's lattice points are equally near its middle: more leaves than a search remembers.
+    "a sphere around its middle": (np.zeros((2, 3)), None),
+    "line": (np.arange(100.0)[:, None] * [1, 0, 0], np.arange(0, 100, 3.0)[:, None] * [1, 0, 0]),
+    "far away": (np.round(RNG.normal(size=(200, 3)) * 2) + 4e6, np.round(RNG.normal(size=(150, 3)) * 2) + 4e6),
+}
+
+
+def sphere():
+    """Lattice points at one distance of the origin, many of them."""
+    grid = np.stack(np.meshgrid(*[np.arange(-34, 35)] * 3), -1).reshape(-1, 3)
+    sq = (grid**2).sum(axis=1)
+    return grid[sq == np.bincount(sq[sq < 1150]).argmax()].astype(float)
+
+
+@pytest.mark.parametrize("duplicates", ["drop", "keep"])
+@pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_d1_and_d2_of_odd_clouds(kind, dtype, rtol, duplicates):
+    x, y = CLOUDS[kind]
+    y = sphere() if y is None else y
+    assert kind != "a sphere around its middle" or len(y) > 16 * 16
+    x, y = x.astype(dtype), y.astype(dtype)
+    normals = tuple(unit(np.random.default_rng(len(v)).normal(size=v.shape)) for v in (x, y))
+    d1, d2 = pm.geometry_distortion(x, y, peak=9, normals=normals, duplicates=duplicates)
+    (a, a_normals), (b, b_normals) = (x, normals[0]), (y, normals[1])
+    if duplicates == "drop":
+        a, a_normals = reference.drop_duplicates(a, a_normals)
+        b, b_normals = reference.drop_duplicates(b, b_normals)
+    for found, (forth, back) in (
+        (d1, (reference.errors(a, b), reference.errors(b, a))),
+        (d2, (reference.errors(a, b, b_normals), reference.errors(b, a, a_normals))),
+    ):
+        expected = [forth.mean(), back.mean(), max(forth.max(), back.max())]
+        np.testing.assert_allclose([found.x_to_y, found.y_to_x, found.hausdorff], expected, rtol=rtol)
+
+
+def test_both_from_one_search_are_each_alone():
+    (x, x_normals), (y, y_normals) = make("voxels", 300, np.float32, 1), make("voxels", 200, np.float32, 5)
+    for normals in ((x_normals, y_normals), (None, y_normals), None):
+        d1, d2 = pm.geometry_distortion(x, y, peak=9, normals=normals)
+        assert d1 == pm.psnr_d1(x, y, peak=9, return_details=True)
+        assert d2 == pm.psnr_d2(x, y, peak=9, normals=normals, return_details=True)
+
+
+@pytest.mark.parametrize("duplicates", ["drop", "keep"])
+@pytest.mark.parametrize("kind", ["continuous", "voxels", "duplicates"])
+def test_errors_do_not_depend_on_who_computes_or_how_many(kind, duplicates, monkeypatch):
+    (x, x_normals), (y, y_normals) = make(kind, 2500, np.float32, 1), make(kind, 1800, np.float32, 5)
+    options = {"peak": 9, "normals": (x_normals, y_normals), "duplicates": duplicates}
+    found = [pm.geometry_distortion(x, y, **options, n_threads=n) for n in (1, 2, 5)]
+    assert found[0] == found[1] == found[2]
+    monkeypatch.setattr(distortion, "CPU", None)  # as on a device
+    monkeypatch.setattr(distortion._Found, "tied", host_ties)
+    for one, other in zip(found[0], pm.geometry_distortion(x, y, **options), strict=True):
+        np.testing.assert_allclose(
+            [one.x_to_y, one.y_to_x, one.hausdorff], [other.x_to_y, other.y_to_x, other.hausdorff], rtol=1e-12
+        )
+
+
+def host_ties(found, source, target, n_threads):
+    matrix = sq_dist_matrix(source.points, target.points)
+    tied = matrix == matrix.min(axis=1, keepdims=True)
+    rows = np.flatnonzero(tied.sum(axis=1) > 1)
+    if len(rows):
+        yield rows, np.nonzero(tied[rows])[1], np.concatenate([[0], np.cumsum(tied[rows].sum(axis=1))])
+
+
+def test_a_pile_of_padding_costs_its_points_not_their_pairs():
+    """Half a million coinciding points each: their pairs would take minutes."""
+    x, y = np.zeros((400_000, 3), np.float32), np.zeros((400_000, 3), np.float32)
+    x[:50], y[:60] = RNG.random((50, 3)), RNG.random((60, 3))
+    normals = tuple(np.broadcast_to([0.0, 0, 1], v.shape) for v in (x, y))
+    _, d2 = pm.geometry_distortion(x, y, peak=1, normals=normals, duplicates="keep")
+    few = pm.psnr_d2(x[:61], y[:61], peak=1, normals=(normals[0][:61], normals[1][:61]), return_details=True)
+    np.testing.assert_allclose(d2.x_to_y * 400_000, few.x_to_y * 51, rtol=1e-6)
+
+
+def test_more_than_16_coordinates():
+    x, y = RNG.random((60, 20)), RNG.random((50, 20))
+    x[30:] = x[:30]
+    a2, b2 = sq_dist_matrix(x[:30], y).min(axis=1), sq_dist_matrix(y, x).min(axis=1)
+    np.testing.assert_allclose(pm.psnr_d1(x, y, peak=1, return_details=True).mse, max(a2.mean(), b2.mean()), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

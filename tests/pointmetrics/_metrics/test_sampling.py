@@ -170,3 +170,49 @@ def test_uniformity_refuses_what_has_no_value(options, message):
 def test_uniformity_is_of_surfaces_in_space():
     with pytest.raises(ValueError, match="3 coordinates, got 2"):
         pm.uniformity([[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("convention", ["pu-gan", "pu-gan-paper"])
+def test_the_gradient_of_uniformity_is_its_derivative_with_disks_fixed(convention):
+    torch = pytest.importorskip("torch", reason="needs torch")
+    points = KINDS["sphere"](np.random.default_rng(6).normal(size=(300, 3)))
+    options = {"percentages": [0.05, 0.1], "area": 4 * np.pi, "n_seeds": 20, "convention": convention}
+    values, grad = pm.uniformity(points, **options, return_grad=True)
+    np.testing.assert_array_equal(values, pm.uniformity(points, **options))
+    assert grad.shape == (2, 300, 3)
+    # A step too short to change a disk or a nearest neighbour: then the values are smooth.
+    rng = np.random.default_rng(7)
+    for _ in range(5):
+        step = rng.normal(size=points.shape) * 1e-9
+        change = pm.uniformity(points + step, **options) - pm.uniformity(points - step, **options)
+        np.testing.assert_allclose(change / 2, (grad * step).sum(axis=(1, 2)), rtol=1e-4)
+    x = torch.from_numpy(points).requires_grad_()
+    (pm.torch.uniformity(x, **options) * torch.tensor([3.0, 5.0])).sum().backward()
+    np.testing.assert_allclose(x.grad, 3 * grad[0] + 5 * grad[1], rtol=1e-12, atol=1e-15)
+
+
+def test_gradients_of_many_clouds_are_those_of_each():
+    torch = pytest.importorskip("torch", reason="needs torch")
+    clouds = np.random.default_rng(8).random((3, 200, 3)).astype(np.float32)
+    options = {"percentages": [0.3, 0.9], "n_seeds": 20}
+    each = [pm.uniformity(c, **options, return_grad=True)[1] for c in clouds]
+    assert each[0].dtype == np.float32
+    np.testing.assert_array_equal(pm.uniformity(clouds, **options, return_grad=True)[1], each)
+    x = torch.from_numpy(clouds).requires_grad_()
+    pm.torch.uniformity(x, **options).mean(dim=1).sum().backward()
+    np.testing.assert_allclose(x.grad, np.mean(each, axis=1), rtol=1e-5, atol=1e-7)
+    padded = pm.uniformity(clouds, **options, lengths=[200, 150, 40], return_grad=True)[1]
+    np.testing.assert_array_equal(padded[2, :, :40], pm.uniformity(clouds[2, :40], **options, return_grad=True)[1])
+    assert (padded[2, :, 40:] == 0).all()
+    with pytest.raises(ValueError, match=r"pointmetrics\.torch"):
+        pm.uniformity(x, **options)
+    with pytest.raises(TypeError, match="return_grad is no option"):
+        pm.torch.uniformity(x, **options, return_grad=True)
+    with pytest.raises(RuntimeError, match="no second derivatives"):
+        torch.autograd.grad(pm.torch.uniformity(x, **options).sum(), x, create_graph=True)
+
+
+def test_coinciding_points_have_no_gradient():
+    points = np.repeat(KINDS["sphere"](np.random.default_rng(9).normal(size=(60, 3))), 2, axis=0)
+    _, grad = pm.uniformity(points, percentages=[0.2], area=4 * np.pi, return_grad=True)
+    assert (grad == 0).all()

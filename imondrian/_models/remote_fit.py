@@ -5,20 +5,16 @@ The result is to the last bit the forest of ``fit`` over all rows in one place, 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
 
 from imondrian._conformal.calibration import Calibration, room_for_drawn, rows_to_keep
 from imondrian._forest.forest import Forest
-from imondrian._forest.rwlock import gate_of
 from imondrian._forest.scoring import lowest_share
-from imondrian._models.settings import Settings
 
-if TYPE_CHECKING:
-    from .estimator import IsolationMondrianForest
+from .batch import BatchModel
+from .settings import Settings
 
 
 class RemoteRows(Protocol):
@@ -31,9 +27,6 @@ class RemoteRows(Protocol):
     def n_rows(self) -> int:
         """How many rows there are; ValueError if there are none."""
 
-    def introduce(self, estimator: IsolationMondrianForest) -> None:
-        """Let the estimator note the width and, where there are any, the names of the features."""
-
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return rows by number, (m, d); the numbers rise."""
 
@@ -41,32 +34,8 @@ class RemoteRows(Protocol):
         """Return the anomaly score of every row, high for anomalies."""
 
 
-def fit_remote(estimator: IsolationMondrianForest, remote: RemoteRows, sample_weight: Any = None) -> None:
-    """Fit an estimator to remote rows; if that fails, the estimator stays as it was."""
-    settings = estimator._settings()
-    if estimator.window is not None:
-        raise ValueError(
-            f"window must be None to fit rows that live elsewhere, got {estimator.window!r}: a window "
-            "learns every row, in order. Give the parts to partial_fit, one after another"
-        )
-    with gate_of(estimator).updating:
-        before = estimator.__dict__.copy()
-        try:
-            remote.introduce(estimator)
-            weight, kept = _read_weight(sample_weight, remote)
-            _fit(estimator, remote, weight, kept, settings)
-        except BaseException:
-            estimator.__dict__ = before
-            raise
-
-
-def _read_weight(sample_weight: Any, remote: RemoteRows) -> tuple[np.ndarray | None, np.ndarray | None]:
+def read_weight(weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the weights above 0 and the rows that have them; None for weights that say nothing, and for all rows."""
-    if sample_weight is None:
-        return None, None
-    weight = _check_sample_weight(
-        sample_weight, np.empty((remote.n_rows, 0)), dtype=np.float64, ensure_non_negative=True
-    )
     if not weight.any():
         raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
     kept = None if weight.all() else np.flatnonzero(weight)
@@ -74,13 +43,10 @@ def _read_weight(sample_weight: Any, remote: RemoteRows) -> tuple[np.ndarray | N
     return (None if (weight == 1).all() else np.ascontiguousarray(weight)), kept
 
 
-def _fit(
-    estimator: IsolationMondrianForest,
-    remote: RemoteRows,
-    weight: np.ndarray | None,
-    kept: np.ndarray | None,
-    settings: Settings,
-) -> None:
+def fit_remote_model(
+    remote: RemoteRows, weight: np.ndarray | None, kept: np.ndarray | None, settings: Settings
+) -> BatchModel:
+    """Return the model of all remote rows, or of those ``kept``; ``weight`` and ``kept`` as of :func:`read_weight`."""
     n = remote.n_rows if kept is None else len(kept)
     n_sample, n_trees = settings.sample_size(n), settings.n_trees
 
@@ -88,11 +54,9 @@ def _fit(
         return remote.take(rows if kept is None else kept[rows])
 
     if n <= n_trees * n_sample:
-        X = fetch(np.arange(n))  # the forest stores every row
-        forest = estimator._build(X, weight, settings)
-        estimator._adopt(forest, n_sample, settings, (X, weight))
-        return
-    settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
+        return BatchModel.fit(fetch(np.arange(n)), weight, settings)  # the forest stores every row
+    if settings.max_bytes is not None:
+        settings.check_sample_fits(n, remote.n_features, remote.dtype.itemsize)
     states = settings.states()
     forest, drawn = Forest.draw(
         n,
@@ -111,10 +75,11 @@ def _fit(
     wanted = np.union1d(drawn, judges)
     X = fetch(wanted)
     forest.build_drawn(X, np.searchsorted(wanted, drawn), settings.n_threads)
-    estimator._calibration = Calibration.of_rows(
+    calibration = Calibration.of_rows(
         X.take(np.searchsorted(wanted, judges), axis=0), None if weight is None else weight[judges], states, cross
     )
-    estimator._adopt(forest, n_sample, replace(settings, contamination=None))
+    model = BatchModel(forest, calibration, n_sample)
     if settings.contamination is not None:
         scores = -remote.scores(forest, settings.score)
-        estimator.offset_ = lowest_share(scores if kept is None else scores[kept], weight, settings.contamination)
+        model.offset = lowest_share(scores if kept is None else scores[kept], weight, settings.contamination)
+    return model

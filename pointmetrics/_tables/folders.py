@@ -8,8 +8,6 @@ from pathlib import Path
 
 from pointmetrics import io
 
-from . import Failure
-
 _COMMON = (".ply", ".pcd", ".obj", ".off", ".xyz", ".txt", ".csv", ".npy", ".npz")
 
 
@@ -27,16 +25,18 @@ def match(a: Path, b: Path) -> Matched:
     """Pair two files, or the files of two folders (and their subfolders) by their path without its suffix."""
     for path in (a, b):
         if not path.exists():
-            raise Failure(f"there is no file or folder {path}")
+            raise ValueError(f"there is no file or folder {path}")
     if a.is_dir() != b.is_dir():
         kinds = ["a folder" if path.is_dir() else "a file" for path in (a, b)]
-        raise Failure(f"A and B must be two files or two folders, but {a} is {kinds[0]} and {b} is {kinds[1]}")
+        raise ValueError(f"A and B must be two files or two folders, but {a} is {kinds[0]} and {b} is {kinds[1]}")
     if not a.is_dir():
         return Matched([(a.name if a.name == b.name else f"{a.name} / {b.name}", a, b)], [], [], False)
     of_a, of_b = list_files(a), list_files(b)
     shared = sorted(of_a.keys() & of_b.keys())
     if not shared:
-        raise Failure(f"{a} and {b} have no file of one name in common: {a} has {_some(of_a)}, {b} has {_some(of_b)}")
+        raise ValueError(
+            f"{a} and {b} have no file of one name in common: {a} has {_some(of_a)}, {b} has {_some(of_b)}"
+        )
     return Matched(
         [(name, of_a[name], of_b[name]) for name in shared],
         sorted(of_a.keys() - of_b.keys()),
@@ -57,13 +57,13 @@ def list_files(folder: Path) -> dict[str, Path]:
                     continue
                 key = path.relative_to(folder).as_posix()[: -len(io.suffix_of(path))]
                 if key in found and _is_common(found[key]) == _is_common(path):
-                    raise Failure(f"{found[key]} and {path} have one name: which of them is meant?")
+                    raise ValueError(f"{found[key]} and {path} have one name: which of them is meant?")
                 if key not in found or _is_common(path):
                     found[key] = path
     except OSError as error:
-        raise Failure(f"cannot read {error.filename}: {error.strerror}") from error
+        raise ValueError(f"cannot read {error.filename}: {error.strerror}") from error
     if not found:
-        raise Failure(f"{folder} holds no file of a known format ({', '.join(io.SUFFIXES)})")
+        raise ValueError(f"{folder} holds no file of a known format ({', '.join(io.SUFFIXES)})")
     return found
 
 

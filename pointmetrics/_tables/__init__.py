@@ -1,0 +1,1 @@
+"""Tables of several methods, classes and metrics, as papers print them."""
