@@ -3,8 +3,9 @@
     pytest bench/bench_forest_batch.py --benchmark-enable --benchmark-json batch.json
     python bench/report.py batch.json
 
-100 trees of 256 points over the same 100,000 x 10 float64 rows; the groups name the threads. Every model is
-checked against planted anomalies before it is timed.
+100 trees of 256 points over the same 100,000 x 10 float64 rows; the groups name the threads. Scores are timed at 3 and
+64 features, too. Every model is checked against planted anomalies before it is timed. coniferest stops at depth 8
+unless told otherwise.
 """
 
 from __future__ import annotations
@@ -62,11 +63,20 @@ def _negated(model: Any, X: np.ndarray) -> np.ndarray:
     return -model.score_samples(X)
 
 
+def _coniferest_deep(n_threads: int) -> Any:
+    from coniferest.isoforest import IsolationForest
+
+    return IsolationForest(
+        n_trees=N_TREES, n_subsamples=N_SAMPLES, max_depth=N_SAMPLES, n_jobs=n_threads, random_seed=0
+    )
+
+
 LIBRARIES: dict[str, Library] = {
     "imondrian default": Library("imondrian", partial(_ours, score="default"), _negated),
     "imondrian depth": Library("imondrian", partial(_ours, score="depth"), _negated),
     "imondrian insertion": Library("imondrian", partial(_ours, score="insertion"), _negated),
     "coniferest": Library("coniferest", _coniferest, _negated),
+    "coniferest, any depth": Library("coniferest", _coniferest_deep, _negated),
     "scikit-learn": Library("sklearn", _sklearn, _negated),
     "isotree": Library("isotree", _isotree, lambda model, X: model.decision_function(X)),
 }
@@ -104,6 +114,20 @@ def test_score(benchmark: Any, data: DataSet, name: str, n_threads: int) -> None
     label(benchmark, _workload("score", data, n_threads), name, len(data.X))
     model = library.make(n_threads).fit(data.X)
     check_scores(benchmark, data.y, library.scores(model, data.X), 0.9)
+    measure(benchmark, library.scores, model, data.X, rounds=5)
+
+
+@pytest.mark.parametrize("n_features", [3, 64])
+@each_library
+def test_score_widths(benchmark: Any, timed: bool, name: str, n_features: int) -> None:
+    library = LIBRARIES[name]
+    need(library.module)
+    data = planted(100_000 if timed else 2_000, n_features)
+    label(
+        benchmark, f"score {len(data.X):,} x {n_features}, {N_TREES} trees x {N_SAMPLES}, 1 thread", name, len(data.X)
+    )
+    model = library.make(1).fit(data.X)
+    check_scores(benchmark, data.y, library.scores(model, data.X), 0.8)
     measure(benchmark, library.scores, model, data.X, rounds=5)
 
 

@@ -121,12 +121,12 @@ struct Pack {
 
   // Halves are added until one lane is left: the same order everywhere.
   NK_INLINE T sum() const {
-    alignas(64) T lane[kLanes];
-    store(lane);
-    for (int half = kLanes / 2; half > 0; half /= 2) {
-      for (int k = 0; k < half; ++k) lane[k] += lane[k + half];
+    typename S::V part[kParts];
+    for (int k = 0; k < kParts; ++k) part[k] = v[k];
+    for (int half = kParts / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) part[k] = S::add(part[k], part[k + half]);
     }
-    return lane[0];
+    return add_up(part[0]);
   }
   // The largest lane; no lane is NaN.
   NK_INLINE T largest() const {
@@ -143,8 +143,37 @@ struct Pack {
     return lane[0];
   }
 
-#if NK_X86 && NK_LEVEL == 2
  private:
+  static NK_INLINE T add_up(T a) { return a; }
+#if NK_NEON
+  static NK_INLINE float add_up(float32x4_t a) {
+    const float32x2_t sums = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(sums, 0) + vget_lane_f32(sums, 1);
+  }
+  static NK_INLINE double add_up(float64x2_t a) { return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1); }
+#endif
+#if NK_X86
+  static NK_INLINE float add_up(__m128 a) {
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+  }
+  static NK_INLINE double add_up(__m128d a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
+#endif
+#if NK_X86 && NK_LEVEL >= 1
+  static NK_INLINE float add_up(__m256 a) {
+    return add_up(_mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+  }
+  static NK_INLINE double add_up(__m256d a) {
+    return add_up(_mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1)));
+  }
+#endif
+#if NK_X86 && NK_LEVEL == 2
+  static NK_INLINE float add_up(__m512 a) {
+    return add_up(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
+  }
+  static NK_INLINE double add_up(__m512d a) {
+    return add_up(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1)));
+  }
   static NK_INLINE float reduce(__m512 a) { return _mm512_reduce_max_ps(a); }
   static NK_INLINE double reduce(__m512d a) { return _mm512_reduce_max_pd(a); }
 #endif

@@ -1,6 +1,8 @@
 // What compilers spell differently.
 #pragma once
 
+#include <cstdint>
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #define NK_INLINE __forceinline
@@ -24,6 +26,15 @@ NK_INLINE int lowest_bit(unsigned mask) {
   return static_cast<int>(at);
 #else
   return __builtin_ctz(mask);
+#endif
+}
+NK_INLINE int lowest_bit(std::uint64_t mask) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long at;
+  _BitScanForward64(&at, mask);
+  return static_cast<int>(at);
+#else
+  return __builtin_ctzll(mask);
 #endif
 }
 

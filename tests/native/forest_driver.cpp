@@ -137,7 +137,7 @@ void audit(Columns<T>& columns, int threads) {
   }
 }
 
-// Scores of every batch size class: plain walks, one block of rows, many.
+// Scores of a row, of some, of all.
 template <class T>
 double score_all(Columns<T>& columns, const std::vector<T>& x, int threads) {
   double total = 0.0;
@@ -418,7 +418,49 @@ void share() {
   }
 }
 
+// A call of many rows makes tables of the trees; calls of few walk the trees themselves: every bit is the same.
+template <class T>
+void many_rows(std::int64_t d, std::int64_t sample, int kind) {
+  constexpr std::int64_t kTrees = 7;
+  std::mt19937_64 random(static_cast<unsigned>(d + sample + kind));
+  const std::vector<T> x = any_rows<T>(random, 2 * sample, d, kind);
+  Columns<T> columns(kTrees, sample, d, kTrees * sample, Memory::kUnbounded, 0.0, true, true);
+  require(
+      imondrian::fit(columns.view(), kIs64<T>, x.data(), 2 * sample, nullptr, sample, true, false, 2) == Status::kOk,
+      "fit failed");
+  require(imondrian::fill_boxes(columns.view(), kIs64<T>, 1) == Status::kOk, "fill_boxes failed");
+  const std::int64_t n = 6 * sample + 203;
+  std::vector<T> asked;
+  while (static_cast<std::int64_t>(asked.size()) < n * d) {
+    const std::vector<T> more = any_rows<T>(random, 2 * sample, d, kind);
+    asked.insert(asked.end(), x.begin(), x.end());
+    asked.insert(asked.end(), more.begin(), more.end());
+  }
+  for (const Score score : {Score::kDepth, Score::kSpacing}) {
+    std::vector<double> many(static_cast<std::size_t>(n)), few(many.size());
+    double norm = 0.0;
+    require(imondrian::score(columns.view(), kIs64<T>, asked.data(), n, score, many.data(), &norm, 2) == Status::kOk,
+            "score ran out of memory");
+    for (std::int64_t i = 0; i < n; i += 7) {
+      require(imondrian::score(columns.view(), kIs64<T>, asked.data() + i * d, std::min<std::int64_t>(7, n - i), score,
+                               few.data() + i, &norm, 1) == Status::kOk,
+              "score ran out of memory");
+    }
+    require(many == few, "many rows score otherwise than few");
+  }
+}
+
+template <class T>
+void all_many_rows() {
+  for (int kind = 0; kind < 2; ++kind) {
+    for (const std::int64_t d : {1, 3, 17, 40}) many_rows<T>(d, 50, kind);
+    for (const std::int64_t sample : {1, 2, 130, 300}) many_rows<T>(3, sample, kind);
+  }
+}
+
 void run_all() {
+  all_many_rows<float>();
+  all_many_rows<double>();
   run<float>();
   run<double>();
   for (unsigned seed = 0; seed < 24; ++seed) {

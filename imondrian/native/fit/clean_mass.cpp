@@ -6,7 +6,7 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "score/packed_walk.hpp"
+#include "score/depth_batch.hpp"
 #include "score/score_window.hpp"
 
 namespace imondrian::NK_ISA {
@@ -99,11 +99,13 @@ class Trimmer {
   // One copy of a point.
   double copy(std::int64_t i) const { return std::min(1.0, samples_.mass(i)); }
 
-  // Depth of a point in a tree that holds it, without `own` of its mass.
-  double held_depth(const Tree<T>& tree, std::int64_t i, double own) const {
-    return levels_above(tree, samples_.leaf[i]) + hidden_depth(tree.leaf_mass[samples_.leaf[i]] - own);
+  // Depth of a point in a tree that holds it so many levels down, without `own` of its mass.
+  double held_depth(const Tree<T>& tree, std::int64_t i, double levels, double own) const {
+    return levels + hidden_depth(tree.leaf_mass[samples_.leaf[i]] - own);
   }
-  double held_depth(const Tree<T>& tree, std::int64_t i) const { return held_depth(tree, i, copy(i)); }
+  double held_depth(const Tree<T>& tree, std::int64_t i) const {
+    return held_depth(tree, i, levels_above(tree, samples_.leaf[i]), copy(i));
+  }
 
   // Depths summed over the trees; where a tree holds the point, without one copy of it.
   void sum_depths() {
@@ -114,12 +116,14 @@ class Trimmer {
     const bool everywhere = samples_.all_in_all(trees);
     for_trees([&](std::int64_t t) {
       const Tree<T> tree(forest_, t);
+      nativekit::Paced pace(1 << 16);
       for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
-        nativekit::stop_if_asked();
-        held[i] = held_depth(tree, i);
+        const double levels = levels_above(tree, samples_.leaf[i]);
+        held[i] = held_depth(tree, i, levels, copy(i));
+        pace.did(static_cast<std::int64_t>(levels));
         if (everywhere) continue;
         const std::int32_t p = samples_.point[i];
-        held[i] -= missing_[p] ? depth_with_missing(tree, point(p)) : held_depth(tree, i, 0.0);
+        held[i] -= missing_[p] ? depth_with_missing(tree, point(p)) : held_depth(tree, i, levels, 0.0);
       }
     });
     if (!everywhere) sum_all_depths();
@@ -128,29 +132,25 @@ class Trimmer {
 
   // As if no tree held any of the points.
   void sum_all_depths() {
-    std::vector<PackedTree<T>> packs(static_cast<std::size_t>(forest_.n_trees));
-    for_trees([&](std::int64_t t) {
-      const Tree<T> tree(forest_, t);
-      LeafEnds<T> ends(tree);
-      packs[t] = pack_blocks(tree, ends);
-    });
-    const PackedScan<T, double> scan = choose_scan<T, double>(forest_.n_features);
-    for_each((samples_.n_points + kChunk - 1) / kChunk, [&](std::int64_t c) {
-      const std::int64_t begin = c * kChunk, n = std::min(kChunk, samples_.n_points - begin), width = forest_.width;
-      std::vector<T> rows(static_cast<std::size_t>(n * width));
-      for (std::int64_t i = 0; i < n; ++i) copy_row(rows.data() + i * width, point(begin + i), width);
-      double* out = depth_.data() + begin;
-      for (const PackedTree<T>& pack : packs) {
-        nativekit::stop_if_asked();
-        scan(pack, rows.data(), n, width, forest_.n_features, out);
-      }
-      for (std::int64_t i = 0; i < n; ++i) {
-        if (!missing_[begin + i]) continue;
-        nativekit::stop_if_asked();
-        out[i] = 0.0;
-        for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
-          out[i] += depth_with_missing(Tree<T>(forest_, t), point(begin + i));
-        }
+    for (std::int64_t first = 0; first < forest_.n_trees;) {
+      const DepthBatch<T> trees(forest_, first, false, n_threads_);
+      for_each((samples_.n_points + kChunk - 1) / kChunk, [&](std::int64_t c) {
+        const std::int64_t begin = c * kChunk, n = std::min(kChunk, samples_.n_points - begin), width = forest_.width;
+        std::vector<T> rows(static_cast<std::size_t>(n * width));
+        for (std::int64_t i = 0; i < n; ++i) copy_row(rows.data() + i * width, point(begin + i), width);
+        trees.add(rows.data(), n, width, depth_.data() + begin);
+      });
+      first = trees.end();
+    }
+    std::vector<std::int64_t> lacking;
+    for (std::int64_t p = 0; p < samples_.n_points; ++p) {
+      if (missing_[p]) lacking.push_back(p);
+    }
+    for_each(static_cast<std::int64_t>(lacking.size()), [&](std::int64_t i) {
+      const std::int64_t p = lacking[i];
+      depth_[p] = 0.0;
+      for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
+        depth_[p] += depth_with_missing(Tree<T>(forest_, t), point(p));
       }
     });
   }
@@ -221,14 +221,16 @@ class Trimmer {
     void see_held(std::int32_t box, const T* x, std::int32_t but, double depth, Seen* seen) {
       add({box, 0.0}, x, but, depth, seen);
     }
-    void see(const T* x, bool missing, Seen* seen) {
-      if (missing) {
-        prepare_tree_means(tree_, sight_, scratch_);
-        double depth = 0.0;
-        const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
-        return add(end, x, kNobody, depth, seen);
-      }
-      add({clean_box(tree_, leaf_under(tree_, x)), 0.0}, x, kNobody, leaf_depth(tree_, x), seen);
+    // See one that ends in that leaf (~slot).
+    void see_at(std::int32_t leaf, const T* x, double depth, Seen* seen) {
+      add({clean_box(tree_, leaf), 0.0}, x, kNobody, depth, seen);
+    }
+    void see_missing(const T* x, Seen* seen) {
+      nativekit::stop_if_asked();
+      prepare_tree_means(tree_, sight_, scratch_);
+      double depth = 0.0;
+      const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
+      add(end, x, kNobody, depth, seen);
     }
     void finish() { measure_looks(tree_, sight_, looks_, scratch_); }
 
@@ -247,8 +249,8 @@ class Trimmer {
   // What trees make of points spread over the batch (of all, where every tree holds all), each without its
   // own mass.
   void remember() {
-    const std::int64_t m = samples_.n_sample, trees = forest_.n_trees;
-    const std::int64_t n = samples_.all_in_all(trees) ? samples_.n_points : std::min(kLookedAt, samples_.n_points);
+    const bool everywhere = samples_.all_in_all(forest_.n_trees);
+    const std::int64_t n = everywhere ? samples_.n_points : std::min(kLookedAt, samples_.n_points);
     std::vector<std::int64_t> looked(static_cast<std::size_t>(n));
     std::vector<std::int32_t> place(flagged_.size(), -1);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -256,25 +258,17 @@ class Trimmer {
       place[looked[i]] = static_cast<std::int32_t>(i);
     }
     std::vector<Seen> seen;
-    nativekit::fill_in_runs(seen, static_cast<std::size_t>(trees * n), {});
+    nativekit::fill_in_runs(seen, static_cast<std::size_t>(forest_.n_trees * n), {});
+    std::vector<T> rows(everywhere ? 0 : static_cast<std::size_t>(n * forest_.width));
+    for (std::int64_t i = 0; i < n && !everywhere; ++i) {
+      copy_row(rows.data() + i * forest_.width, point(looked[i]), forest_.width);
+    }
     for_trees([&](std::int64_t t) {
-      const Tree<T> tree(forest_, t);
       std::vector<std::int64_t> held(static_cast<std::size_t>(n), -1);
-      for (std::int64_t i = t * m; i < (t + 1) * m; ++i) {
+      for (std::int64_t i = t * samples_.n_sample; i < (t + 1) * samples_.n_sample; ++i) {
         if (const std::int32_t at = place[samples_.point[i]]; at >= 0) held[at] = i;
       }
-      Looker looker(tree, n);
-      for (std::int64_t i = 0; i < n; ++i) {
-        nativekit::stop_if_asked();
-        const T* x = point(looked[i]);
-        if (held[i] >= 0) {
-          looker.see_held(held_box(tree, held[i]), x, alone(tree, held[i]), held_depth(tree, held[i]),
-                          &seen[t * n + i]);
-        } else {
-          looker.see(x, missing_[looked[i]], &seen[t * n + i]);
-        }
-      }
-      looker.finish();
+      look_at(Tree<T>(forest_, t), looked, held, rows, seen.data() + t * n);
     });
     write_recent(seen, looked);
   }
@@ -283,6 +277,27 @@ class Trimmer {
   std::int32_t alone(const Tree<T>& tree, std::int64_t i) const {
     const std::int32_t leaf = samples_.leaf[i];
     return tree.leaf_clean[leaf] > copy(i) ? kNobody : leaf;
+  }
+
+  // What one tree makes of them: `held` says where it holds them; where it does not hold all, `rows` are theirs.
+  void look_at(const Tree<T>& tree, const std::vector<std::int64_t>& looked, const std::vector<std::int64_t>& held,
+               const std::vector<T>& rows, Seen* seen) {
+    const std::int64_t n = static_cast<std::int64_t>(looked.size());
+    LeafEnds<T> ends(tree);
+    std::vector<std::int32_t> end(rows.empty() ? 0 : looked.size(), 0);
+    if (!rows.empty()) walk_on(pack_walk(tree, ends), rows.data(), n, forest_.width, end.data());
+    Looker looker(tree, n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const T* x = point(looked[i]);
+      if (held[i] >= 0) {
+        looker.see_held(held_box(tree, held[i]), x, alone(tree, held[i]), held_depth(tree, held[i]), seen + i);
+      } else if (missing_[looked[i]]) {
+        looker.see_missing(x, seen + i);
+      } else {
+        looker.see_at(ends.leaves()[end[i]], x, ends.values()[end[i]], seen + i);
+      }
+    }
+    looker.finish();
   }
 
   // The clean box of a point that the tree holds, without one copy of it.

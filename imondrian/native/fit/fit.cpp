@@ -43,6 +43,14 @@ void draw_tree(const ForestView& forest, std::int64_t t, std::int64_t n, std::in
   }
 }
 
+// Ask for all of a short row, the beginning of a long one.
+template <class T>
+void prefetch_row(const T* x, std::int64_t n_features) {
+  constexpr std::int64_t kLine = 64 / sizeof(T), kMost = 4 * kLine;
+  for (std::int64_t j = 0; j < std::min(n_features, kMost); j += kLine) NK_PREFETCH(x + j);
+  NK_PREFETCH(x + std::min(n_features, kMost) - 1);
+}
+
 // Build tree t from the rows of x that it draws, or that forest.drawn names (already_drawn), or from all; samples,
 // where there are any, learn which rows it holds, and which of x those are.
 template <class T>
@@ -60,7 +68,7 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
   }
   T* points = static_cast<T*>(forest.points);
   for (std::int64_t i = 0; i < k; ++i) {
-    if (own_rows) NK_PREFETCH(x + drawn[std::min(i + 12, k - 1)] * tree.n_features);
+    if (own_rows) prefetch_row(x + drawn[std::min(i + 12, k - 1)] * tree.n_features, tree.n_features);
     const std::int64_t row = own_rows ? t * k + i : (sampled ? drawn[i] : i);
     if (own_rows) copy_padded(points + row * tree.width, x + drawn[i] * tree.n_features, tree.n_features, tree.width);
     rows[i] = static_cast<std::int32_t>(row);

@@ -9,7 +9,6 @@
 #include "fit/clean_mass.cpp"
 #include "fit/fit.cpp"
 #include "score/explain.cpp"
-#include "score/packed_walk.cpp"
 #include "score/score.cpp"
 #include "score/spacing.cpp"
 #include "stream/learn.cpp"

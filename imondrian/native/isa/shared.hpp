@@ -12,6 +12,7 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <queue>
 #include <type_traits>
 #include <utility>
 #include <vector>

@@ -4,7 +4,7 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "score/packed_walk.hpp"
+#include "score/depth_batch.hpp"
 #include "score/score_window.hpp"
 #include "score/ways.hpp"
 
@@ -39,7 +39,9 @@ void walk_packed_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std
 namespace {
 
 constexpr std::int64_t kScoreChunk = 1024;  // rows a thread scores before it asks for more
-constexpr std::int64_t kPackFrom = 64;      // rows from which packing the trees pays
+// From how many rows for each leaf of a tree tables pay (bench/bench_forest_calls.py), beside as many over the number
+// of features: the fewer, the more groups of trees there are.
+constexpr double kRowsPerLeaf = 6.0;
 
 double mean_norm(const ForestView& forest) {
   double sum = 0.0;
@@ -47,7 +49,8 @@ double mean_norm(const ForestView& forest) {
   return sum / static_cast<double>(forest.n_trees);
 }
 
-// Add up the leaf depths of few rows (n, n_features), straight on the trees.
+// Add up the leaf depths of few rows (n, n_features) that all lack a value, or that all lack none, straight on the
+// trees.
 template <class T>
 void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing, double* out) {
   const std::int64_t d = forest.n_features;
@@ -68,40 +71,10 @@ void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, bool 
   }
 }
 
-// A tree as many rows see it; the ways only where some lack values.
-template <class T>
-struct PackedDepths {
-  PackedTree<T> walk;
-  PackedWays<T> ways;
-};
-
-// Add up the leaf depths of rows (n, n_features) that all lack a value, or that all lack none.
-template <class T>
-void add_depths(const ForestView& forest, const T* x, std::int64_t n, bool missing,
-                const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
-  const std::int64_t d = forest.n_features;
-  if (packs.empty()) return add_leaf_depths(forest, x, n, missing, out);
-  std::vector<std::int32_t> end(missing ? static_cast<std::size_t>(n) : 0);
-  std::vector<double> gain(end.size());
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-    const Tree<T> tree(forest, t);
-    if (tree.empty()) continue;
-    nativekit::stop_if_asked();
-    if (!missing) {
-      scan(packs[t].walk, x, n, d, d, out);
-    } else {
-      walk_packed_ways(packs[t].ways, x, n, d, end.data(), gain.data());
-      for (std::int64_t i = 0; i < n; ++i) out[i] += packs[t].walk.value[end[i]] - gain[i];
-    }
-  }
-}
-
-// Summed leaf depths of n rows of x (n, n_features), whether they lack values or not.
-template <class T>
-void sum_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, const std::vector<PackedDepths<T>>& packs,
-                     PackedScan<T, double> scan, double* out) {
-  const std::int64_t d = forest.n_features;
-  if (!has_missing(x, n * d)) return add_depths(forest, x, n, false, packs, scan, out);
+// Call add(rows, n, missing, sums) for the rows of x (n, d) that lack a value, and for those that lack none.
+template <class T, class Add>
+void add_by_kind(const T* x, std::int64_t n, std::int64_t d, double* out, const Add& add) {
+  if (!has_missing(x, n * d)) return add(x, n, false, out);
   for (const bool missing : {false, true}) {
     std::vector<std::int64_t> which;
     std::vector<T> rows;
@@ -110,9 +83,10 @@ void sum_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, const
       which.push_back(i);
       rows.insert(rows.end(), x + i * d, x + (i + 1) * d);
     }
-    std::vector<double> sums(which.size(), 0.0);
+    std::vector<double> sums(which.size());
+    for (std::size_t k = 0; k < which.size(); ++k) sums[k] = out[which[k]];
     const std::int64_t m = static_cast<std::int64_t>(which.size());
-    if (m > 0) add_depths(forest, rows.data(), m, missing, packs, scan, sums.data());
+    if (m > 0) add(rows.data(), m, missing, sums.data());
     for (std::size_t k = 0; k < which.size(); ++k) out[which[k]] = sums[k];
   }
 }
@@ -130,54 +104,61 @@ void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
   }
 }
 
-// Mean depth of n rows of x (n, n_features): on packed trees where there are any.
-template <class T>
-void score_chunk(const ForestView& forest, const T* x, std::int64_t n, Score score,
-                 const std::vector<PackedDepths<T>>& packs, PackedScan<T, double> scan, double* out) {
-  std::fill(out, out + n, 0.0);
-  if (score == Score::kInsertion) {
-    sum_insertion_depths(forest, x, n, out);
-  } else {
-    sum_leaf_depths(forest, x, n, packs, scan, out);
-  }
-  for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(forest.n_trees);
-}
-
-template <class T>
-Status score_as(const ForestView& given, const T* x, std::int64_t n, Score score, double* depth, int n_threads) {
-  WithMeans with_means(given);
-  const ForestView& forest = with_means.forest();
-  const std::int64_t d = forest.n_features, trees = forest.n_trees;
-  const bool missing = has_missing(x, n * d);
-  if (missing) with_means.make_depth();
-  const bool packed = score == Score::kDepth && n >= kPackFrom;
-  std::vector<PackedDepths<T>> packs(packed ? static_cast<std::size_t>(trees) : 0);
+// Call body(x, n, sums) for the rows of x (n, d), some at a time.
+template <class T, class Body>
+void for_chunks(const T* x, std::int64_t n, std::int64_t d, double* out, int n_threads, const Body& body) {
   std::atomic<bool> no_memory{false};
-  const PackedScan<T, double> scan = choose_scan<T, double>(d);
-  if (packed) {
-    nativekit::parallel_for(trees, n * trees < 20000 ? 1 : n_threads, [&](std::int64_t t) {
-      try {
-        const Tree<T> tree(forest, t);
-        if (tree.empty()) return;
-        LeafEnds<T> ends(tree);
-        packs[t].walk = pack_blocks(tree, ends);
-        if (missing) packs[t].ways = pack_ways(tree, ends, depth_means(tree));
-      } catch (const std::bad_alloc&) {
-        no_memory = true;
-      }
-    });
-  }
-  if (no_memory) return Status::kNoMemory;
-  const std::int64_t n_chunks = (n + kScoreChunk - 1) / kScoreChunk;
-  nativekit::parallel_for(n_chunks, n_threads, [&](std::int64_t c) {
+  nativekit::parallel_for((n + kScoreChunk - 1) / kScoreChunk, n_threads, [&](std::int64_t c) {
     const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
     try {
-      score_chunk(forest, x + begin * d, count, score, packs, scan, depth + begin);
+      body(x + begin * d, count, out + begin);
     } catch (const std::bad_alloc&) {
       no_memory = true;
     }
   });
-  return no_memory ? Status::kNoMemory : Status::kOk;
+  if (no_memory) throw std::bad_alloc();
+}
+
+template <class T>
+void sum_leaf_depths(const ForestView& given, const T* x, std::int64_t n, double* out, int n_threads) {
+  const std::int64_t d = given.n_features;
+  WithMeans with_means(given);
+  const bool any_missing = has_missing(x, n * d);
+  if (any_missing) with_means.make_depth();
+  const ForestView& forest = with_means.forest();
+  if (!tables_pay(forest, n, kRowsPerLeaf + kRowsPerLeaf / static_cast<double>(d))) {
+    return for_chunks(x, n, d, out, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
+      add_by_kind(rows, count, d, sums, [&](const T* alike, std::int64_t m, bool missing, double* to) {
+        add_leaf_depths(forest, alike, m, missing, to);
+      });
+    });
+  }
+  for (std::int64_t first = 0; first < forest.n_trees;) {
+    const DepthBatch<T> trees(forest, first, any_missing, n_threads);
+    for_chunks(x, n, d, out, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
+      add_by_kind(rows, count, d, sums, [&](const T* alike, std::int64_t m, bool missing, double* to) {
+        missing ? trees.add_missing(alike, m, d, to) : trees.add(alike, m, d, to);
+      });
+    });
+    first = trees.end();
+  }
+}
+
+// Mean depths of n rows of x (n, n_features).
+template <class T>
+Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score score, double* depth, int n_threads) {
+  std::fill(depth, depth + n, 0.0);
+  if (score == Score::kInsertion) {
+    WithMeans with_means(forest);
+    if (has_missing(x, n * forest.n_features)) with_means.make_depth();
+    for_chunks(x, n, forest.n_features, depth, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
+      sum_insertion_depths(with_means.forest(), rows, count, sums);
+    });
+  } else {
+    sum_leaf_depths(forest, x, n, depth, n_threads);
+  }
+  for (std::int64_t i = 0; i < n; ++i) depth[i] /= static_cast<double>(forest.n_trees);
+  return Status::kOk;
 }
 
 template <class T>

@@ -6,16 +6,18 @@
 
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
-#include "score/packed_walk.hpp"
 #include "score/score_window.hpp"
+#include "score/tree_batch.hpp"
 
 namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kSpacingChunk = 512;      // rows a thread scores before it asks for more
-constexpr std::int64_t kSpacingPackFrom = 256;   // rows from which packing the trees pays
-constexpr std::int64_t kMakeBoxesFrom = 8;       // rows from which boxes that no tree stores are shared
-constexpr std::int64_t kPackedBytes = 16 << 20;  // of packed trees at a time, or one
+constexpr std::int64_t kSpacingChunk = 512;  // rows a thread scores before it asks for more
+constexpr std::int64_t kMakeBoxesFrom = 8;   // rows from which boxes that no tree stores are shared
+// Rows for each leaf of a tree from which tables pay (bench/bench_forest_calls.py): where trees store no boxes, looking
+// for one costs more.
+constexpr double kRowsPerLeafBoxed = 2.5;
+constexpr double kRowsPerLeafUnboxed = 0.4;
 
 // Walks end where the clean box is known: in the child whose mass falls short, or where both would.
 template <class T>
@@ -56,10 +58,9 @@ constexpr int kAbreastBytes = 64;
 constexpr int kAbreastBytes = 32;
 #endif
 
-// A tree as many rows see it: the walk to the clean box, and every such box as the tree sees it.
+// A tree as many rows see it once they have reached its clean boxes: every such box as the tree sees it.
 template <class T>
 struct PackedSpacing {
-  PackedTree<T> walk;
   PackedWays<T> ways;  // where some rows lack values
   std::int64_t width = 0;
   bool few = false, constant = false;
@@ -179,16 +180,46 @@ void write_boxes(const Tree<T>& tree, const Sight<T>& sight, const CleanBoxEnds<
   BoxSweep<T>(tree, sight).run(visit);
 }
 
+// The width in packs, if it is not 0, lets compilers unroll what they do a row.
+template <int kPacks, class T>
+NK_INLINE void add_extents_of(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n,
+                              LogSum* sums) {
+  const std::int64_t width = kPacks > 0 ? kPacks * Pack<T>::kLanes : tree.width;
+  const T* const boxes = tree.boxes.data();
+  const T* const rate = tree.rate.data();
+  const bool constant = tree.constant;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* lo = boxes + end[i] * 2 * width;
+    sums[i].add_log_of(stretched_extent(x + i * width, lo, lo + width, rate, width, constant));
+  }
+}
+
 template <class T>
-void add_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
-                 const std::int32_t* end, std::int64_t n, LogSum* sums, LogSum* near_sums) {
+void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n, LogSum* sums) {
+  switch (tree.width / Pack<T>::kLanes) {
+    case 1:
+      return add_extents_of<1>(tree, x, end, n, sums);
+    case 2:
+      return add_extents_of<2>(tree, x, end, n, sums);
+    case 3:
+      return add_extents_of<3>(tree, x, end, n, sums);
+    case 4:
+      return add_extents_of<4>(tree, x, end, n, sums);
+    default:
+      return add_extents_of<0>(tree, x, end, n, sums);
+  }
+}
+
+// Of wide forests: distances, too.
+template <class T>
+void add_near(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width, const std::int32_t* end,
+              std::int64_t n, LogSum* sums, LogSum* near_sums) {
   const std::int64_t width = tree.width;
   const bool plain = !tree.holed && !tree.constant;
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
     const double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
     sums[i].add_log_of(extent);
-    if (!near_sums) continue;
     const T* const row = rows + i * row_width;
     const double away = plain ? tree.nearest_abreast(x + i * width, row, end[i])
                               : tree.nearest(x + i * width, row, end[i], !tree.holed);
@@ -214,11 +245,11 @@ void add_log_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, st
 }
 
 template <class T>
-PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing) {
+PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing, WalkTree<T>& walk) {
   PackedSpacing<T> packed;
   if (tree.empty()) return packed;
   CleanBoxEnds<T> ends(tree);
-  packed.walk = pack_blocks(tree, ends);
+  walk = pack_walk(tree, ends);
   Sight<T> sight;
   sight.look_at(tree);
   if (missing) {
@@ -270,23 +301,28 @@ struct Chunk {
   // Of n padded rows, what a tree with a bag sees; all others see them as they are.
   const T* seen(const PackedSpacing<T>& tree, const T* rows, std::int64_t n, std::int64_t width) {
     if (!tree.few) return rows;
-    few.assign(static_cast<std::size_t>(n * tree.width), std::numeric_limits<T>::quiet_NaN());
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::size_t k = 0; k < tree.bag.size(); ++k) few[i * tree.width + k] = rows[i * width + tree.bag[k]];
+    const std::size_t size = tree.bag.size(), room = static_cast<std::size_t>(tree.width);
+    few.resize(std::max(few.size(), static_cast<std::size_t>(n) * room));
+    T* to = few.data();
+    for (std::int64_t i = 0; i < n; ++i, to += room) {
+      for (std::size_t k = 0; k < size; ++k) to[k] = rows[i * width + tree.bag[k]];
+      for (std::size_t k = size; k < room; ++k) to[k] = std::numeric_limits<T>::quiet_NaN();
     }
     return few.data();
   }
 };
 
 template <class T>
-void add_packed(const PackedSpacing<T>& tree, PackedScan<T, std::int32_t> scan, std::int64_t d, std::int64_t width,
-                Chunk<T>& chunk, LogSum* sums, LogSum* near_sums, double* log_sums) {
+void add_packed(const PackedSpacing<T>& tree, const std::int32_t* end, std::int64_t width, Chunk<T>& chunk,
+                LogSum* sums, LogSum* near_sums, double* log_sums) {
   const std::int64_t n = chunk.n_whole, m = static_cast<std::int64_t>(chunk.lacking.size());
-  chunk.end.resize(static_cast<std::size_t>(n + m));
-  scan(tree.walk, chunk.whole.data(), n, width, d, chunk.end.data());
-  const T* const whole = chunk.whole.data();
-  add_extents(tree, chunk.seen(tree, whole, n, width), whole, width, chunk.end.data(), n, sums, near_sums);
+  if (n > 0) {
+    const T* const whole = chunk.whole.data();
+    const T* const seen = chunk.seen(tree, whole, n, width);
+    near_sums ? add_near(tree, seen, whole, width, end, n, sums, near_sums) : add_extents(tree, seen, end, n, sums);
+  }
   if (m == 0) return;
+  chunk.end.resize(static_cast<std::size_t>(m));
   walk_packed_ways(tree.ways, chunk.holed.data(), m, width, chunk.end.data(), chunk.gain.data());
   const T* rows = chunk.seen(tree, chunk.holed.data(), m, width);
   add_log_extents(tree, rows, chunk.holed.data(), width, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
@@ -382,25 +418,45 @@ void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, Lo
   }
 }
 
-// Trees from `first` on, packed: as many as their room allows. Returns the next tree.
+// Trees from `first` on, as many as there is room for.
 template <class T>
-std::int64_t pack_some(const ForestView& forest, std::int64_t first, bool missing, int n_threads,
-                       std::vector<PackedSpacing<T>>& packs) {
-  const std::int64_t bytes = forest.capacity * (forest.width * static_cast<std::int64_t>(sizeof(T)) + 64);
-  const std::int64_t n = std::clamp<std::int64_t>(kPackedBytes / bytes, 1, forest.n_trees - first);
-  std::atomic<bool> no_memory{false};
-  packs.clear();
-  packs.resize(static_cast<std::size_t>(n));
-  nativekit::parallel_for(n, n_threads, [&](std::int64_t k) {
-    try {
-      packs[k] = pack_spacing(Tree<T>(forest, first + k), missing);
-    } catch (const std::bad_alloc&) {
-      no_memory = true;
+struct SpacingBatch {
+  TreeBatch<T> trees;
+  std::vector<PackedSpacing<T>> packs;
+
+  SpacingBatch(const ForestView& forest, std::int64_t first, bool missing, int n_threads)
+      : trees(batch_size<T>(forest, forest.n_trees - first, bytes_beside(forest, missing)), forest.n_features),
+        packs(static_cast<std::size_t>(trees.size())) {
+    std::atomic<bool> no_memory{false};
+    nativekit::parallel_for(trees.size(), n_threads, [&](std::int64_t k) {
+      try {
+        WalkTree<T> walk;
+        packs[k] = pack_spacing(Tree<T>(forest, first + k), missing, walk);
+        if (!walk.nodes.empty()) trees.set(k, std::move(walk));
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    if (no_memory) throw std::bad_alloc();
+    trees.finish();
+  }
+
+  // What a tree takes up but for its walk: few of its leaves are clean boxes.
+  static std::int64_t bytes_beside(const ForestView& forest, bool missing) {
+    return forest.capacity *
+           (forest.width * static_cast<std::int64_t>(sizeof(T)) + (missing ? 2 * sizeof(WayNode<T>) : 0));
+  }
+
+  void add(Chunk<T>& chunk, std::int64_t width, LogSum* sums, LogSum* near_sums, double* log_sums) const {
+    RowBatch<T> rows;
+    if (chunk.n_whole > 0) rows.load(trees, chunk.whole.data(), chunk.n_whole, width);
+    for (std::int64_t k = 0; k < trees.size(); ++k) {
+      nativekit::stop_if_asked();
+      if (packs[k].rate.empty()) continue;
+      add_packed(packs[k], chunk.n_whole > 0 ? rows.find(k) : nullptr, width, chunk, sums, near_sums, log_sums);
     }
-  });
-  if (no_memory) throw std::bad_alloc();
-  return first + n;
-}
+  }
+};
 
 // `out`: mean log spacings of a chunk; of rows with missing values from their sums over the trees there, of the
 // others, which come one after the other, from `sums` and, where distances count for `near`, `near_sums`.
@@ -442,21 +498,17 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       }
     });
   };
-  if (n < kSpacingPackFrom) {
+  if (!tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
     for_chunks([&](const Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
       score_few(forest, chunk, products, near, logs);
     });
   } else {
-    const PackedScan<T, std::int32_t> scan = choose_scan<T, std::int32_t>(d);
-    std::vector<PackedSpacing<T>> packs;
     for (std::int64_t first = 0; first < forest.n_trees && !no_memory;) {
-      first = pack_some(forest, first, missing, n_threads, packs);
+      const SpacingBatch<T> batch(forest, first, missing, n_threads);
       for_chunks([&](Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
-        for (const PackedSpacing<T>& tree : packs) {
-          nativekit::stop_if_asked();
-          if (!tree.rate.empty()) add_packed(tree, scan, d, forest.width, chunk, products, near, logs);
-        }
+        batch.add(chunk, forest.width, products, near, logs);
       });
+      first += batch.trees.size();
     }
   }
   double present = 0.0;

@@ -19,7 +19,7 @@ struct WayNode {
 template <class T>
 struct PackedWays {
   std::vector<WayNode<T>> nodes;   // from the root
-  std::vector<std::int32_t> ends;  // the last of them: their numbers as ends (score/packed_walk.hpp)
+  std::vector<std::int32_t> ends;  // the last of them: their numbers as ends (walk_tree.hpp)
 };
 
 // The ways through the part of a tree that lies above its ends.
