@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 
 from imondrian._forest.forest import Forest
+from imondrian._forest.numbers import first_infinity
 from imondrian._forest.schema import COLUMNS
 from imondrian._forest.scoring import anomaly_scores, spacing_scores
 from imondrian._kit.device import Device
@@ -114,16 +115,20 @@ class DeviceForest:
             )
         n_missing, n_infinite = xp.asnumpy(counts).tolist()
         if n_infinite:
-            raise ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.")
+            raise self._too_large(xp.asnumpy(x))
         if n_missing:
             self._measure_missing(x, missing, n_missing, score, measured)
         return measured, instance
+
+    def _too_large(self, rows: np.ndarray) -> ValueError:
+        """Return the error that the CPU raises."""
+        return ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.{first_infinity(rows)}")
 
     def _wide_spacings(self, x: Any) -> Any:
         """Return log spacings that count distances to clean points: the CPU measures a copy of the rows."""
         rows = self.device.xp.asnumpy(x)
         if np.isinf(rows).any():
-            raise ValueError(f"Input X contains infinity or a value too large for {self.dtype!r}.")
+            raise self._too_large(rows)
         middle, to_limit = self._usual()
         measured = (self._forest.depths(rows, "spacing")[0] + 1.0) * to_limit + middle
         return self.device.xp.asarray(measured)

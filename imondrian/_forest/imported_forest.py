@@ -201,7 +201,7 @@ def _check_shapes(n_features: int, sample_size: int, n_leaves: np.ndarray, cuts:
     for name, cut in cuts.items():
         told = COLUMNS[name]
         if (
-            cut.shape != told.shape(*shape, width=0, rows=0, window=0)
+            cut.shape != told.shape(*shape, width=0, rows=0, window=0, bag=0)
             or cut.dtype != told.dtype(real)
             or real not in (np.float32, np.float64)
         ):

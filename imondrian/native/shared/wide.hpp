@@ -7,17 +7,19 @@
 #if defined(REAL_BITS)  // a kernel: there are no headers
 #define NK_SHARED __device__ __forceinline__
 #define NK_SHARED_RARE __device__ __forceinline__
+typedef int Index;  // of features; the narrower takes fewer registers
 #else
 #include <math.h>
 
 #include <nativekit/simd.hpp>  // in brackets: what is in quotes is put into the kernel's source
 #define NK_SHARED inline
 #define NK_SHARED_RARE NK_RARE
+namespace imondrian {
+typedef long long Index;
+}
 #endif
 
 namespace imondrian {
-
-typedef long long Index;
 
 constexpr double kLeastDouble = 4.9406564584124654e-324, kMostDouble = 1.7976931348623157e308;
 constexpr int kNoExponent = -2147483647 - 1;  // below all others

@@ -188,4 +188,4 @@ def test_a_stream_of_wide_rows_learns_and_scores_as_one_from_a_file():
     model.learn_many(X[:100])
     copied = pickle.loads(pickle.dumps(model))
     assert_array_equal(model.score_learn_many(X[100:]), copied.score_learn_many(X[100:]))
-    model._forest.check()
+    model._model.forest.check()

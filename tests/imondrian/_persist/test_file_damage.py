@@ -86,7 +86,7 @@ def test_other_versions(refuses, content, version):
 def test_a_newer_forest(refuses, content):
     header, arrays = state_and_arrays(content)
     header["state"]["fitted"]["forest_"]["$forest"]["version"] += 1
-    refuses(forge(header, arrays), r"state version \d+; this imondrian reads version \d+")
+    refuses(forge(header, arrays), r"state version \d+; this imondrian reads versions \d+ to \d+")
 
 
 def test_the_other_class(refuses, content, tmp_path):
