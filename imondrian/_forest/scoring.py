@@ -44,9 +44,13 @@ def depth_slope(value: np.ndarray, expected: float, norm: float) -> np.ndarray:
     """Return how much the anomaly score changes from depth ``expected`` to ``value``, a level."""
     if not norm > 0:
         return np.zeros_like(value)
-    exponent = -np.log(2.0) / norm * (value - expected)
+    step = value - expected
+    far = np.abs(step) > norm  # where a secant loses no digits; a tiny norm would overflow below
+    secant = np.divide(np.exp2(-value / norm) - np.exp2(-expected / norm), step, out=np.zeros_like(step), where=far)
+    exponent = np.where(far, 0.0, -np.log(2.0) * (step / norm))
     ratio = np.divide(np.expm1(exponent), exponent, out=np.ones_like(exponent), where=exponent != 0)
-    return -np.log(2.0) / norm * np.exp2(-expected / norm) * ratio
+    near = -np.log(2.0) * np.exp2(-expected / norm) * ratio
+    return np.where(far, secant, np.divide(near, norm, out=np.zeros_like(near), where=near != 0))
 
 
 def spacing_slope(value: np.ndarray, expected: float) -> np.ndarray:

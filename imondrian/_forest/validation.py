@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -138,6 +139,16 @@ def is_ready(X: Any, n_threads: int = 1) -> bool:
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or not X.flags.c_contiguous:
         return False
     return X.dtype in (np.float32, np.float64) and X.flags.aligned and _core.no_infinity(X, n_threads)
+
+
+def warn_of_little_mass(weight: np.ndarray | None) -> None:
+    """Tell whoever normalised the weights that they are numbers of copies."""
+    if weight is not None and len(weight) > 1 and (total := float(weight.sum())) <= 2.0:
+        warnings.warn(
+            f"sample_weight sums to {total:.6g}: weights are numbers of copies, and so few points are all alike; "
+            "sample_weight * len(X) / sample_weight.sum() counts every row once on average",
+            stacklevel=4,
+        )
 
 
 def drop_weightless(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

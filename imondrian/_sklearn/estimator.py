@@ -15,7 +15,7 @@ from imondrian._cuda.rows import refuse_device
 from imondrian._forest.numbers import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import Score, Window
-from imondrian._forest.validation import drop_weightless, is_ready
+from imondrian._forest.validation import drop_weightless, is_ready, warn_of_little_mass
 from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
@@ -242,6 +242,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
             try:
                 X = self._validated(X, _FLOATS, settings.n_threads, reset=True)
                 X, weight = self._weighted(X, sample_weight)
+                warn_of_little_mass(weight)
                 self._model = BatchModel.fit(X, weight, settings)
             except BaseException:
                 self.__dict__ = before  # validation notes the width and names at once

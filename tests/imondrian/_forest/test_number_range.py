@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases.forest_cases import states
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imondrian import IsolationMondrianForest
@@ -159,6 +159,7 @@ def test_weights(data, dtype, seed, scaled):
             )
         )
     )
+    assume(weight.sum() >= 1e-290)  # means over less have no digits left
     forest = Forest.build(X, weight, states(seed, 3), 100, scaled=scaled, spaced=True)
     assert_sound(forest, X)
     Forest.build(X, weight, states(seed, 3), max(1, len(X) // 2), scaled=scaled, spaced=True).check()

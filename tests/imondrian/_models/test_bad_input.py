@@ -1,6 +1,7 @@
 """Bad input raises an error that says what was wrong, and leaves the model as it was."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -347,3 +348,15 @@ def test_scores_survive_refused_input():
     with pytest.raises(ValueError, match="must be finite"):
         model.learn_one({"a": float("inf")})
     assert_array_equal(model.score_many(frame), scores)
+
+
+@pytest.mark.parametrize("score", ["depth", "insertion", "spacing"])
+def test_weights_that_sum_to_one_are_warned_of(score):
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    with pytest.warns(UserWarning, match=r"sample_weight sums to 1: .* sample_weight \* len\(X\) / sample_weight.sum"):
+        detector = IsolationMondrianForest(5, score=score, random_state=0).fit(X, sample_weight=np.full(200, 1 / 200))
+    explained = detector.explain(X)
+    assert np.isfinite(explained).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        IsolationMondrianForest(5, score=score).fit(X, sample_weight=np.full(200, 0.02))
