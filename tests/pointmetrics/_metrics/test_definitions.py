@@ -71,7 +71,7 @@ def test_every_metric_has_a_definition():
     """What is public and computes a number of clouds; the others prepare, look up or put together."""
     no_metric = {
         "ball_query", "compare", "conventions", "estimate_normals", "farthest_points", "info", "measure_preset",
-        "nearest_neighbors", "presets", "thin_points", "voxel_downsample", "audit_emd", "geometry_distortion",
+        "nearest_neighbors", "presets", "thin_points", "voxel_downsample", "audit_emd", "geometry_distortion", "table",
     }  # fmt: skip
     public = {name for name in pm.__all__ if name[0].islower() and callable(getattr(pm, name))}
     assert public - no_metric == {d.metric for d in pm.conventions().values() if not d.metric.startswith("sets.")}
