@@ -125,7 +125,7 @@ CALLS = {
     "point_to_mesh_distance": lambda f, x, y: f(x, CORNERS, FACES),
     "psnr_d1": lambda f, x, y: f(x, y, peak=1.0),
     "psnr_d2": lambda f, x, y: f(x, y, peak=1.0),
-    "geometry_distortion": lambda f, x, y: f(x, y),
+    "geometry_distortion": lambda f, x, y: f(x, y, peak=1.0).d2,
     "ray_depth_errors": lambda f, x, y: f(x, x),
     "sinkhorn_divergence": lambda f, x, y: f(x, y, epsilon=0.1),
     "sliced_wasserstein_distance": lambda f, x, y: f(x, y),
