@@ -1,0 +1,423 @@
+// What a tree sees of rows and boxes, and how far they are apart there (see spacing.hpp).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "nativekit/interrupt.hpp"
+#include "score/depth_score.hpp"
+#include "shared/clean.hpp"
+#include "tree/box.hpp"
+#include "tree/feature_subset.hpp"
+
+namespace imondrian::NK_ISA {
+
+using imondrian::clean_needed;
+
+constexpr double kFar = std::numeric_limits<double>::infinity();  // no point to measure a distance to
+
+template <class T>
+NK_INLINE double clean_needed(const Tree<T>& tree) {
+  return clean_needed(tree.clean_of(tree.root()));
+}
+
+// How many values of x differ from what all values of their feature are, in a tree where it has rate 0 (I10).
+template <class T>
+NK_INLINE std::int64_t odd_constants(const T* x, const T* lo, const T* rate, std::int64_t width) {
+  std::int64_t n = 0;
+  for (std::int64_t j = 0; j < width; ++j) n += (rate[j] == T(0)) & ((x[j] < lo[j]) | (x[j] > lo[j]));
+  return n;
+}
+
+// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing. `constant`: whether
+// some rate is 0.
+template <class T>
+NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width,
+                                  bool constant) {
+  using P = Pack<T>;
+  P sum = P::zero();
+  for (std::int64_t j = 0; j < width; j += P::kLanes) {
+    const P at = P::load(x + j);
+    const P side = larger(at, P::load(hi + j)) - smaller(at, P::load(lo + j));
+    sum = sum + larger(side, P::zero()) * P::load(rate + j);
+  }
+  double extent = static_cast<double>(sum.sum());
+  if (!(extent <= Plain<T>::kMost)) extent = wide_sum(Stretched<T>{x, lo, hi, rate}, width);
+  return floored_extent(extent, constant ? static_cast<double>(odd_constants(x, lo, rate, width)) : 0.0);
+}
+
+// A product of positive numbers up to kMost whose logarithm is wanted: one logarithm for all of them.
+class LogSum {
+ public:
+  NK_INLINE void add_log_of(double value) {
+    mantissa_ *= value;
+    std::uint64_t bits;
+    std::memcpy(&bits, &mantissa_, sizeof bits);
+    exponent_ += static_cast<std::int64_t>(bits >> 52) - kBias;
+    bits = (bits & kFraction) | (static_cast<std::uint64_t>(kBias) << 52);
+    std::memcpy(&mantissa_, &bits, sizeof bits);
+  }
+  double sum() const { return std::log(mantissa_) + static_cast<double>(exponent_) * 0.693147180559945309417; }
+
+ private:
+  static constexpr std::int64_t kBias = 1023;
+  static constexpr std::uint64_t kFraction = (std::uint64_t{1} << 52) - 1;
+  double mantissa_ = 1.0;  // in [1, 2)
+  std::int64_t exponent_ = 0;
+};
+
+// The smallest box above a leaf (~slot), or the leaf, that holds enough clean mass: the root if there is none.
+// Found from below, where few are passed; clean mass never grows on the way down (I12).
+template <class T>
+NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
+  const double needed = clean_needed(tree);
+  std::int32_t up = tree.leaf_parent[~leaf];
+  if (tree.leaf_clean[~leaf] >= needed || up == kNobody) return leaf;
+  while (tree.clean[up] < needed && tree.parent[up] != kNobody) up = tree.parent[up];
+  return up;
+}
+
+// Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
+template <class T, class Visit>
+NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
+  std::int32_t at = v;
+  while (true) {
+    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
+    visit(~at);
+    for (std::int32_t came = at;; came = at) {
+      if (at == v) return;
+      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
+      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
+      if (right != came) {
+        at = right;
+        break;
+      }
+    }
+  }
+}
+
+// How many of n values two points both have.
+template <class T>
+NK_INLINE std::int64_t count_shared(const T* a, const T* b, std::int64_t n) {
+  std::int64_t shared = 0;
+  for (std::int64_t j = 0; j < n; ++j) shared += (a[j] == a[j]) & (b[j] == b[j]);
+  return shared;
+}
+
+// Whether two rows are one in all n values, missing ones included.
+template <class T>
+NK_INLINE bool same_row(const T* a, const T* b, std::int64_t n) {
+  bool same = true;
+  for (std::int64_t j = 0; j < n; ++j) same &= (a[j] == b[j]) | ((a[j] != a[j]) & (b[j] != b[j]));
+  return same;
+}
+
+// Room for a box that no tree stores, and for clean points as a tree sees them.
+template <class T>
+struct BoxScratch {
+  std::vector<T> lower, upper, nothing, seen;
+  std::vector<std::int32_t> clean;
+
+  // A row without any value.
+  const T* no_values(std::int64_t width) {
+    nothing.resize(static_cast<std::size_t>(width), std::numeric_limits<T>::quiet_NaN());
+    return nothing.data();
+  }
+};
+
+// What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
+template <class T>
+class Sight {
+ public:
+  void look_at(const Tree<T>& tree) {
+    few_ = NK_ISA::sees_few(tree);
+    bag_ = tree.bag;
+    near_ = tree.near;
+    n_seen_ = NK_ISA::n_seen(tree);
+    width_ = few_ ? (n_seen_ + kBagPack - 1) / kBagPack * kBagPack : tree.width;
+    if (few_) gather_bag(tree.bag, n_seen_, tree.rate, T(0), rate_own_);
+    rate_ = tree.rate;
+    constant_ = false;
+    for (std::int64_t j = 0; j < n_seen_; ++j) constant_ |= rate()[j] == T(0);
+  }
+  bool sees_few() const { return few_; }
+  bool has_constants() const { return constant_; }
+  // Ask for the box of v before it is needed.
+  NK_INLINE void prefetch(const Tree<T>& tree, std::int32_t v) const {
+    if (tree.lower && v >= 0) prefetch_box(tree, v);
+  }
+  std::int64_t width() const { return width_; }
+  std::int64_t n_seen() const { return n_seen_; }
+  double near() const { return near_; }
+  const T* rate() const { return few_ ? rate_own_ : rate_; }
+  NK_INLINE const T* row(const T* x, T* own) const {
+    if (!few_) return x;
+    gather_bag(bag_, n_seen_, x, kMissing, own);
+    return own;
+  }
+  // The box of v: from the tree's own where it keeps them, else (and for a bag) written to lo and hi.
+  NK_INLINE void box(const Tree<T>& tree, std::int32_t v, T* lo, T* hi) const {
+    if (tree.lower || v < 0) {
+      see(tree.lower_of(v), lo);
+      see(tree.upper_of(v), hi);
+      return;
+    }
+    for (std::int64_t j = 0; j < width_; ++j) lo[j] = hi[j] = kMissing;
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      T own[kMostSeen];
+      grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
+    });
+  }
+  // kFloor + the extent of a box as the tree sees it, stretched to the padded row x.
+  NK_INLINE double extent_in(const T* lo, const T* hi, const T* x) const {
+    T seen[kMostSeen];
+    return stretched(row(x, seen), lo, hi);
+  }
+  // kFloor + the extent of the box of v stretched to the padded row x.
+  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
+    if (few_) {
+      T seen[kMostSeen], lo[kMostSeen], hi[kMostSeen];
+      box(tree, v, lo, hi);
+      return stretched(row(x, seen), lo, hi);
+    }
+    if (tree.lower || v < 0) return stretched(x, tree.lower_of(v), tree.upper_of(v));
+    scratch.lower.resize(static_cast<std::size_t>(width_));
+    scratch.upper.resize(static_cast<std::size_t>(width_));
+    box(tree, v, scratch.lower.data(), scratch.upper.data());
+    return stretched(x, scratch.lower.data(), scratch.upper.data());
+  }
+
+  // kFloor + the distance of two points as the tree sees them, kFar where they share no value.
+  NK_INLINE double distance(const T* a, const T* b) const {
+    const double away = stretched(a, b, b);
+    const std::int64_t shared = count_shared(a, b, n_seen_);
+    if (shared == n_seen_) return away;
+    if (shared == 0) return kFar;
+    const double all = static_cast<double>(n_seen_) / static_cast<double>(shared);
+    return std::min(kFloor + (away - kFloor) * all, kMost);
+  }
+  // The least of these from the padded row x to the clean points below v, without one leaf (a slot); `which` leaf. A
+  // point held once that equals x is taken to be x itself.
+  NK_INLINE double nearest(const Tree<T>& tree, std::int32_t v, const T* x, std::int32_t but = kNobody,
+                           std::int32_t* which = nullptr) const {
+    T own[kMostSeen], theirs[kMostSeen];
+    const T* const at = row(x, own);
+    double least = kFar;
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      if (leaf == but || !(tree.leaf_clean[leaf] > 0.0)) return;
+      const T* const point = tree.lower_of(~leaf);
+      const double away = distance(at, row(point, theirs));
+      if (away == kFloor && tree.leaf_clean[leaf] <= 1.0 && same_row(x, point, tree.n_features)) return;
+      if (away < least && which) *which = leaf;
+      least = std::min(least, away);
+    });
+    return least;
+  }
+  // kFloor + how far clean points below v are from the nearest other one, on average over some of them; kFar where
+  // there are no two. `parts` (n_seen), unless null: what each feature adds to it, but for kFloor.
+  double among(const Tree<T>& tree, std::int32_t v, BoxScratch<T>& scratch, double* parts) const {
+    scratch.clean.clear(), scratch.seen.clear();
+    for_each_leaf(tree, v, [&](std::int32_t leaf) {
+      if (!(tree.leaf_clean[leaf] > 0.0)) return;
+      T own[kMostSeen];
+      const T* const at = row(tree.lower_of(~leaf), own);
+      scratch.clean.push_back(leaf);
+      scratch.seen.insert(scratch.seen.end(), at, at + width_);
+    });
+    const std::int64_t n = static_cast<std::int64_t>(scratch.clean.size()), some = std::min(n, kAsked);
+    double sum = 0.0, asked = 0.0;
+    if (parts) std::fill(parts, parts + n_seen_, 0.0);
+    for (std::int64_t i = 0; i < some; ++i) {
+      const std::int64_t own = i * n / some;
+      const T* const at = scratch.seen.data() + own * width_;
+      double least = tree.leaf_clean[scratch.clean[own]] > 1.0 ? kFloor : kFar;  // it may have copies
+      std::int64_t nearest = own;
+      for (std::int64_t k = 0; k < n; ++k) {
+        const double away = k == own ? kFar : distance(at, scratch.seen.data() + k * width_);
+        if (away < least) least = away, nearest = k;
+      }
+      if (least == kFar) continue;
+      sum += least, asked += 1.0;
+      if (parts && nearest != own) add_parts(at, scratch.seen.data() + nearest * width_, 1.0, parts);
+    }
+    for (std::int64_t j = 0; parts && j < n_seen_; ++j) parts[j] /= std::max(asked, 1.0);
+    return asked > 0.0 ? sum / asked : kFar;
+  }
+  // Add what each feature adds to the distance of two points as the tree sees them, `times` over.
+  void add_parts(const T* a, const T* b, double times, double* parts) const {
+    const double all = times * static_cast<double>(n_seen_) / static_cast<double>(count_shared(a, b, n_seen_));
+    for (std::int64_t j = 0; j < n_seen_; ++j) {
+      if (a[j] != a[j] || b[j] != b[j] || a[j] == b[j]) continue;
+      const double side = std::abs(static_cast<double>(a[j]) - static_cast<double>(b[j]));
+      parts[j] += all * (rate()[j] == T(0) ? kOddConstant : side * static_cast<double>(rate()[j]));
+    }
+  }
+  // What points stored below v get on average if they end in its box, of kFloor + extent `size`.
+  double usual(const Tree<T>& tree, std::int32_t v, double size, BoxScratch<T>& scratch) const {
+    if (near_ == 0.0) return std::log(size);
+    const double away = among(tree, v, scratch, nullptr);
+    return mixed(size, away == kFar ? size : away);
+  }
+  // The log spacing of a point that ends in the box of v, stretched to `extent`, with kFloor + distance `away` or kFar.
+  double value(const Tree<T>& tree, std::int32_t v, double extent, double away, BoxScratch<T>& scratch) const {
+    if (near_ == 0.0) return std::log(extent);
+    if (away != kFar) return mixed(extent, away);
+    const double others = among(tree, v, scratch, nullptr);
+    if (others == kFar) return std::log(extent);
+    const double size = this->extent(tree, v, scratch.no_values(tree.width), scratch);
+    return std::log(extent) + near_ * (std::log(others) - std::log(size));
+  }
+  double value(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch,
+               std::int32_t but = kNobody) const {
+    const double extent = this->extent(tree, v, x, scratch);
+    return value(tree, v, extent, near_ == 0.0 ? kFar : nearest(tree, v, x, but), scratch);
+  }
+  double mixed(double extent, double away) const { return (1.0 - near_) * std::log(extent) + near_ * std::log(away); }
+
+ private:
+  static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  static constexpr std::int64_t kAsked = 4;  // clean points that tell how far from each other they are
+  NK_INLINE double stretched(const T* x, const T* lo, const T* hi) const {
+    return stretched_extent(x, lo, hi, rate(), width_, constant_);
+  }
+  NK_INLINE void see(const T* from, T* to) const {
+    if (few_) {
+      gather_bag(bag_, n_seen_, from, kMissing, to);
+    } else {
+      copy_row(to, from, width_);
+    }
+  }
+
+  bool few_ = false, constant_ = false;
+  const std::int32_t* bag_ = nullptr;
+  std::int64_t width_ = 0, n_seen_ = 0;
+  double near_ = 0.0;
+  const T* rate_ = nullptr;
+  T rate_own_[kMostSeen] = {};
+};
+
+// Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
+// take the square of their number where trees are deep. Throws what stops a call, or for want of memory.
+template <class T>
+class BoxSweep {
+ public:
+  BoxSweep(const Tree<T>& tree, const Sight<T>& sight) : tree_(tree), sight_(sight) {}
+
+  // Call visit(v, lower, upper) for every node, children before parents.
+  template <class Visit>
+  NK_INLINE void run(const Visit& visit) {
+    if (tree_.empty() || tree_.root() < 0) return;
+    order_nodes();
+    room_of_.resize(static_cast<std::size_t>(tree_.header[kNodeMark]));
+    nativekit::Paced pace(1 << 20);
+    for (std::size_t i = order_.size(); i-- > 0;) {
+      const std::int32_t v = order_[i];
+      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
+      const std::int32_t inner = left >= 0 ? left : right, other = left >= 0 ? right : left;
+      const std::int32_t room = inner >= 0 ? room_of_[inner] : take_room();
+      if (inner < 0) add_leaf(inner, room);
+      if (other >= 0) {
+        unite(room, room_of_[other]);
+      } else {
+        add_leaf(other, room);
+      }
+      room_of_[v] = room;
+      pace.did(2 * sight_.width());
+      visit(v, lower(room), upper(room));
+    }
+  }
+
+ private:
+  // Parents before children, and the heavier child last: read backwards, few boxes wait at a time.
+  void order_nodes() {
+    std::vector<std::int32_t> stack{tree_.root()};
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      order_.push_back(v);
+      const std::int32_t heavy = tree_.heavier_child(v), left = tree_.child[2 * std::int64_t{v}];
+      const std::int32_t light = heavy == left ? tree_.child[2 * std::int64_t{v} + 1] : left;
+      if (heavy >= 0) stack.push_back(heavy);
+      if (light >= 0) stack.push_back(light);
+    }
+  }
+  T* lower(std::int32_t room) { return boxes_[room].data(); }
+  T* upper(std::int32_t room) { return boxes_[room].data() + sight_.width(); }
+  std::int32_t take_room() {
+    if (free_.empty()) {
+      boxes_.emplace_back(static_cast<std::size_t>(2 * sight_.width()));
+      free_.push_back(static_cast<std::int32_t>(boxes_.size()) - 1);
+    }
+    const std::int32_t room = free_.back();
+    free_.pop_back();
+    std::fill(boxes_[room].begin(), boxes_[room].end(), std::numeric_limits<T>::quiet_NaN());
+    return room;
+  }
+  NK_INLINE void add_leaf(std::int32_t v, std::int32_t room) {
+    T own[kMostSeen];
+    grow_box(lower(room), upper(room), sight_.row(tree_.lower_of(v), own), sight_.width());
+  }
+  NK_INLINE void unite(std::int32_t room, std::int32_t other) {
+    unite_boxes(lower(room), upper(room), lower(room), upper(room), lower(other), upper(other), sight_.width());
+    free_.push_back(other);
+  }
+
+  const Tree<T>& tree_;
+  const Sight<T>& sight_;
+  std::vector<std::int32_t> order_, room_of_, free_;
+  std::vector<std::vector<T>> boxes_;
+};
+
+// Where a row gets in a tree, and how much the choices for want of a value have gained (means.hpp).
+struct Ending {
+  std::int32_t box;
+  double gain;
+};
+
+// Tell every look, `.x` at the box `.end.box`, the extent that it sees; reorders them. Each box is made once: one by
+// one from the leaves below, or in a sweep where that has fewer to see.
+template <class T, class Look>
+void measure_looks(const Tree<T>& tree, const Sight<T>& sight, std::vector<Look>& looks, BoxScratch<T>& scratch) {
+  nativekit::Paced pace(1 << 18);
+  std::sort(looks.begin(), looks.end(), [&](const Look& a, const Look& b) {
+    pace.did(1);
+    return a.end.box < b.end.box;
+  });
+  double below = 0.0;  // points, of all boxes
+  auto at = looks.begin();
+  for (std::int32_t box = kNobody; at != looks.end(); ++at) {
+    if (tree.lower || at->end.box < 0) {
+      pace.did(sight.width());
+      at->write(tree, sight, sight.extent(tree, at->end.box, at->x, scratch), scratch);
+    } else if (at->end.box != box) {
+      below += tree.mass_of(box = at->end.box);
+    }
+  }
+  if (tree.lower || below == 0.0) return;
+  at = std::find_if(looks.begin(), looks.end(), [](const Look& look) { return look.end.box >= 0; });
+  const auto tell = [&](const T* lo, const T* hi) {
+    for (const std::int32_t box = at->end.box; at != looks.end() && at->end.box == box; ++at) {
+      at->write(tree, sight, sight.extent_in(lo, hi, at->x), scratch);
+    }
+  };
+  if (below > tree.total_mass()) {
+    const auto first = at;
+    BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
+      at = std::lower_bound(first, looks.end(), v,
+                            [](const Look& look, std::int32_t box) { return look.end.box < box; });
+      if (at != looks.end() && at->end.box == v) tell(lo, hi);
+    });
+    return;
+  }
+  std::vector<T> sides(static_cast<std::size_t>(2 * sight.width()));
+  while (at != looks.end()) {
+    pace.did(sight.width());
+    sight.box(tree, at->end.box, sides.data(), sides.data() + sight.width());
+    tell(sides.data(), sides.data() + sight.width());
+  }
+}
+
+}  // namespace imondrian::NK_ISA
