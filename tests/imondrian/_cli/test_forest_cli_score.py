@@ -252,6 +252,14 @@ def test_all_columns_are_kept_as_they_stood_and_text_is_no_feature(tmp_path):
     assert some.num_columns == 9 and some.select(alone.column_names).equals(alone)
 
 
+def test_lists_and_objects_are_kept_as_json():
+    rows = [{"a": float(k * k), "at": {"x": None, "ü": [k, True]}, "tags": ['b"c', k], "ok": k > 3} for k in range(40)]
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = score("in.jsonl", "--keep-all", "--reasons", "0")
+    for name in ("at", "tags", "ok"):
+        assert [json.loads(text) for text in found.column(name).to_pylist()] == [row[name] for row in rows]
+
+
 def test_reasons_are_the_largest_contributions():
     X = make(700)
     top = score(write_parquet(as_table(X)), "--top", "20", "--reasons", "2")
