@@ -36,10 +36,6 @@ MISTAKES = {
         lambda: forest().fit(frame(name=["a"] * 40, when=dates())),
         r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
     ),
-    "both in a frame of a stream": (
-        lambda: KeyedForest().learn_many(["a"] * 40, frame(name=["a"] * 40, when=dates())),
-        r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
-    ),
     "a name of river's": (
         lambda: IsolationMondrianForest(n_trees=5),
         "has no parameter 'n_trees': .* n_estimators here",
@@ -93,6 +89,10 @@ RIVER = {
         r"got ndarray; dict\(enumerate\(x\)\) makes",
     ),
     "text": (lambda r: r.OnlineIsolationMondrianForest().learn_one({"a": 1.0, "b": "x"}), r"x\['b'\] must be a number"),
+    "text and dates": (
+        lambda r: r.OnlineIsolationMondrianForest().learn_many(frame(name=["a"] * 40, when=dates())),
+        r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
+    ),
     "a table's forest": (
         lambda r: r.AlarmFilter(forest()),
         "anomaly_detector must score and learn one point at a time",
