@@ -44,6 +44,14 @@ def _one_mark(context: click.Context, option: click.Parameter, value: str | None
     return value
 
 
+def _not_of_streams(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        raise click.UsageError(
+            f"{option.opts[0]} is of tables: what a stream's fields will hold is not known before. --exclude A,B "
+            "leaves fields out, --columns A,B takes no others; a record with text in its fields is told with the option"
+        )
+
+
 class _Window(click.ParamType):
     name = "window"
 
@@ -160,6 +168,13 @@ _GROUPS = {
 )
 @click.option(
     "-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B", help="Fields to leave out."
+)
+@click.option(
+    "--numeric-only",
+    is_flag=True,
+    hidden=True,
+    expose_value=False,
+    callback=_not_of_streams,
 )
 @click.option(
     "-k",

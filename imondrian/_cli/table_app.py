@@ -133,7 +133,7 @@ _COLUMNS = ["--columns", "--exclude", "--numeric-only", "--infinite"]
 _FILES = ["--read-as", "--delimiter", "--decimal", "--encoding", "--header", "--missing"]
 _FOREST = ["--model", "--trees", "--max-samples", "--score", "--seed", "--jobs"]
 _SCORE_GROUPS = {
-    "Columns": [*_COLUMNS, "--keep", "--label", "--anomaly"],
+    "Columns": [*_COLUMNS, "--keep", "--keep-all", "--label", "--anomaly"],
     "What is an outlier": ["--contamination", "--fdr"],
     "Output": [
         "--output",
@@ -177,6 +177,7 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     groups=_SCORE_GROUPS,
     examples=[
         "imondrian score readings.csv --numeric-only --top 20",
+        "imondrian score readings.csv --keep-all --contamination 0.01 -o scored.csv",
         "imondrian score readings.parquet -o scores.csv --plot scores.png --save usual.forest",
         "imondrian score today.parquet -o today.csv --model usual.forest --fdr 0.1",
     ],
@@ -205,6 +206,9 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     multiple=True,
     metavar="A,B",
     help="Columns to copy to the output; those that hold no numbers are then no features.",
+)
+@click.option(
+    "--keep-all", is_flag=True, help="Copy all columns: the output is the table itself, with more columns behind."
 )
 @_fitting
 @click.option(

@@ -19,7 +19,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -102,6 +102,8 @@ def record(x: Any) -> dict[Any, Any]:
             raise ValueError(f"x must have distinct keys, got {x.index[x.index.duplicated()][0]!r} more than once")
         return dict(x.items())
     advice = "; tables go to the methods whose names end in _many" if getattr(x, "ndim", 0) == 2 else ""
+    if getattr(x, "ndim", 0) == 1 or isinstance(x, (list, tuple)):
+        advice = "; dict(enumerate(x)) makes one"
     raise TypeError(f"x must be a dict of numbers by feature, got {type(x).__name__}{advice}")
 
 
@@ -194,11 +196,11 @@ def _columns(X: Any) -> tuple[list[Any], list[np.ndarray]]:
     """Return the names and the values of a dataframe's columns."""
     library = type(X).__module__.partition(".")[0]
     if library == "pandas":
-        return list(X.columns), [_of_pandas(X.iloc[:, j], name) for j, name in enumerate(X.columns)]
+        return list(X.columns), _each(_of_pandas, X.columns, [X.iloc[:, j] for j in range(len(X.columns))])
     if library == "polars":
-        return list(X.columns), [_of_polars(X[name], name) for name in X.columns]
+        return list(X.columns), _each(_of_polars, X.columns, X.get_columns())
     if library == "pyarrow":
-        return list(X.column_names), [_of_arrow(X.column(j), name) for j, name in enumerate(X.column_names)]
+        return list(X.column_names), _each(_of_arrow, X.column_names, X.columns)
     try:
         import pyarrow
     except ImportError:
@@ -210,8 +212,28 @@ def _columns(X: Any) -> tuple[list[Any], list[np.ndarray]]:
     return _columns(pyarrow.table(X))
 
 
+class _StrangeColumnError(Exception):
+    pass
+
+
 def _strange(name: Any, dtype: Any) -> NoReturn:
-    raise TypeError(f"X[{name!r}] must be numbers, got {dtype}: leave such columns out, or convert them")
+    raise _StrangeColumnError(f"X[{name!r}]", str(dtype))
+
+
+def _each(read: Callable[[Any, Any], np.ndarray], names: Sequence[Any], columns: Sequence[Any]) -> list[np.ndarray]:
+    """Return the values of all columns; TypeError that names those which hold no numbers."""
+    found: list[np.ndarray] = []
+    strange: list[tuple[str, str]] = []
+    for name, column in zip(names, columns, strict=True):
+        try:
+            found.append(read(column, name))
+        except _StrangeColumnError as error:
+            strange.append(error.args)
+    if strange:
+        places, kinds = (", ".join(words) for words in zip(*strange[:10], strict=True))
+        more = f" and {len(strange) - 10} columns more" if len(strange) > 10 else ""
+        raise TypeError(f"{places}{more} must be numbers, got {kinds}: leave such columns out, or convert them")
+    return found
 
 
 def _of_pandas(column: Any, name: Any) -> np.ndarray:
@@ -307,7 +329,7 @@ def _checked_frame(X: Any, library: str) -> Any:
     if library == "pandas":
         if all(isinstance(dtype, np.dtype) and dtype.kind in _PLAIN + "c" for dtype in X.dtypes):
             return X
-        floats = {j: _of_pandas(X.iloc[:, j], name) for j, name in enumerate(X.columns)}
+        floats = _columns(X)[1]
         replaced = [j for j, dtype in enumerate(X.dtypes) if dtype == np.dtype(object)]
         if replaced:
             X = X.copy(deep=False)

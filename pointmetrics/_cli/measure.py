@@ -132,6 +132,8 @@ def _close(name: str) -> str:
     """Guess which metric a name stands for."""
     from difflib import get_close_matches  # only for errors
 
+    if name.lower() in ("cd", "chamfer", "chamfer-distance", "chamfer_distance"):
+        return "; that name has many definitions: cd-l2 (squared) and cd-l1 are the usual ones, audit tells them apart"
     names = [*conventions(), "dcd", "hausdorff", *_RATES, *_EMD, *_MESH, *_by_name.names()]
     close = get_close_matches(name.lower().replace("_", "-"), names, 1)
     return f"; did you mean {close[0]}?" if close else ""

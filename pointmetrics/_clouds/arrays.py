@@ -21,8 +21,8 @@ from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Array, Backend
 from pointmetrics._io.npy import lies_across
 
-from .libraries import NUMPY, SHAPES, Library, half_message, to_native, warn_user
-from .objects import points_of, refuse_unknown
+from .libraries import NUMPY, Library, half_message, to_native, warn_user
+from .objects import points_of, refuse_unknown, wrong_shape
 
 _MAX_POINTS = 2**31 - 2
 
@@ -296,7 +296,7 @@ def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns:
     points = _as_floats(array, name, backend)
     shape = points.shape
     if len(shape) not in (2, 3):
-        raise ValueError(f"{name} must have {SHAPES}, got shape {shape}")
+        raise wrong_shape(shape, name)
     if 0 in shape:
         raise ValueError(
             f"{name} is empty: it must hold at least one point of at least one coordinate, got shape {shape}"

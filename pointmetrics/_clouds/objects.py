@@ -26,6 +26,8 @@ def points_of(x: Any, name: str) -> Any:
         if all(type(part) in _PLAIN or not _is_object(part) for part in x):
             return x
         return [_one(part, f"{name}[{i}]") for i, part in enumerate(x)]
+    if hasattr(x, "n_blocks"):  # PyVista's MultiBlock, which numpy would take for a sequence
+        raise TypeError(f"{name} is {_kind(x)} of {x.n_blocks}: pass one of its blocks, or all as its combine()")
     return _points(x, name) if _is_object(x) else x
 
 
@@ -43,7 +45,7 @@ def mesh_of(x: Any, name: str) -> tuple[Any, Any] | None:
         return None
     vertices, faces = _vertices(x, name), _faces(x)
     if faces is None or (not isinstance(faces, list) and len(faces) == 0):
-        raise ValueError(f"{name} is a {_kind(x)} without faces: a mesh is wanted")
+        raise ValueError(f"{name} is {_kind(x)} without faces: a mesh is wanted")
     return vertices, faces
 
 
@@ -89,7 +91,7 @@ def _one(x: Any, name: str) -> Any:
     points = _points(x, name)
     if isinstance(points, list):
         if len(points) != 1:
-            raise ValueError(f"{name} is a {_kind(x)} of {len(points)} clouds: pass it by itself, in no list")
+            raise ValueError(f"{name} is {_kind(x)} of {len(points)} clouds: pass it by itself, in no list")
         return points[0]
     return points
 
@@ -98,7 +100,7 @@ def _points(x: Any, name: str) -> Any:
     points, faces = _vertices(x, name), _faces(x)
     if faces is not None and len(faces):
         warn_user(
-            f"{name} is a {_kind(x)}, and its vertices are taken for points; io.sample_mesh draws points from a "
+            f"{name} is {_kind(x)}, and its vertices are taken for points; io.sample_mesh draws points from a "
             f"mesh's surface, and passing the vertices themselves says that they are meant"
         )
     return points
@@ -115,11 +117,11 @@ def _vertices(x: Any, name: str) -> Any:
         if _has_positions(x, group):
             tensors = getattr(x, group)
             if "positions" not in tensors:
-                raise ValueError(f"{name} is empty: a {_kind(x)} without positions")
+                raise ValueError(f"{name} is empty: {_kind(x)} without positions")
             return tensors["positions"].cpu().numpy()
     points = np.asarray(x.points if hasattr(x, "points") else x.vertices)
     if points.size == 0:
-        raise ValueError(f"{name} is empty: a {_kind(x)} without {'points' if hasattr(x, 'points') else 'vertices'}")
+        raise ValueError(f"{name} is empty: {_kind(x)} without {'points' if hasattr(x, 'points') else 'vertices'}")
     return points
 
 
@@ -147,8 +149,18 @@ def _packed_faces(x: Any) -> Any:
 
 
 def _kind(x: Any) -> str:
-    """Name the type of an object with its library, as ``open3d PointCloud``."""
-    return f"{type(x).__module__.partition('.')[0]} {type(x).__name__}"
+    """Name the type of an object with its library, as ``an open3d PointCloud``."""
+    if x is None:
+        return "None"
+    library = type(x).__module__.partition(".")[0]
+    name = type(x).__name__ if library == "builtins" else f"{library} {type(x).__name__}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def wrong_shape(shape: tuple[int, ...], name: str) -> ValueError:
+    """Return the error of an array that holds no clouds."""
+    way_out = f": {name}[:, None] for points of one coordinate, {name}[None] for a single point"
+    return ValueError(f"{name} must have {SHAPES}, got shape {shape}{way_out if len(shape) == 1 and shape[0] else ''}")
 
 
 def refuse_unknown(x: Any, array: np.ndarray, name: str) -> None:
@@ -164,6 +176,7 @@ def refuse_unknown(x: Any, array: np.ndarray, name: str) -> None:
             f"{name} must have {SHAPES}, got the {type(x).__name__} {x!r}: where that is a file, "
             f"read it with pointmetrics.io.read_points"
         )
+    advice = ": its to_mesh() is one mesh of all its parts" if hasattr(x, "to_mesh") else ""  # trimesh's Scene
     raise TypeError(
-        f"{name} must have {SHAPES}, or be a cloud of Open3D, trimesh, PyVista or PyTorch3D, got a {_kind(x)}"
+        f"{name} must have {SHAPES}, or be a cloud of Open3D, trimesh, PyVista or PyTorch3D, got {_kind(x)}{advice}"
     )

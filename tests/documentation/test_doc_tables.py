@@ -13,7 +13,7 @@ import pointmetrics as pm
 from pointmetrics import cli
 
 PAGE = ROOT / "docs" / "guide" / "paper-tables.md"
-SHOWN = [s for s in snippets(PAGE.read_text(encoding="utf-8")) if s.kind == "shell"]
+SHOWN = [s for s in snippets(PAGE.read_text(encoding="utf-8")) if s.kind == "shell" and s.code.startswith("$ ")]
 
 
 @pytest.fixture(scope="module")

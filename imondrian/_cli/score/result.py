@@ -38,7 +38,7 @@ class Result:
         self._names = [f"reason_{k + 1}" for k in range(n_reasons)] if not (in_sentences and n_reasons) else ["why"]
         reserved = ["file", "row", "score", "p_value", "outlier", *self._names]
         if clash := [name for name in columns.keep if name in reserved]:
-            raise Failure(f"--keep {clash[0]}: the output has a column of that name", USAGE)
+            raise Failure(f"--keep {clash[0]}: the output has a column of that name; --keep names all others", USAGE)
         chosen = scored.best[:explained]
         order = np.argsort(chosen["index"])
         self._explained = chosen["index"][order]

@@ -125,11 +125,13 @@ def _cell(name: str, value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _usual(share: float | None) -> str:
+def _usual(share: float | None, fitting: Fitting) -> str:
     """Say how many rows that are no outliers a threshold calls so: an outlier column alone does not tell."""
     if share is None:
         return ""
-    return f", as {'less than 0.1%' if share < 0.001 else f'about {share:.1%}'} of usual rows are"
+    told = f", as {'less than 0.1%' if share < 0.001 else f'about {share:.1%}'} of usual rows are"
+    by_default = fitting.contamination is None and fitting.model is None
+    return f"{told}; --contamination 0.01 calls the oddest 1% instead" if by_default and share >= 0.02 else told
 
 
 def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
@@ -149,7 +151,7 @@ def _finish(settings: Settings, result: Result, labels: Labels | None) -> None:
         summary["usual_called"] = usual
     verb = "is" if scored.n_outliers == 1 else "are"
     which = (
-        f"{verb} above the threshold {detector.threshold:.4f}{_usual(usual)}"
+        f"{verb} above the threshold {detector.threshold:.4f}{_usual(usual, settings.fitting)}"
         if settings.fdr is None
         else f"{verb} called outliers, of which at most {settings.fdr:.0%} are expected to be false"
     )

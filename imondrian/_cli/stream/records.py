@@ -185,6 +185,7 @@ class BadLines:
     count: int = 0
     good: int = 0
     last: tuple[int, str] = (0, "")
+    _advice: tuple[str, int] = ("", 0)  # what was advised last, and for which line
 
     def report(self, line: int, what: str) -> None:
         """Note one; :class:`BadLine` if there may be none."""
@@ -193,9 +194,18 @@ class BadLines:
         self.count += 1
         self.last = (line, what)
         if not self.quiet and self.count <= _TOLD:
-            print(f"imondrian: line {line}: {what}", file=sys.stderr)
+            print(f"imondrian: line {line}: {self._shortened(line, what)}", file=sys.stderr)
             if self.count == _TOLD:
                 print("imondrian: further bad lines are counted, and not told of", file=sys.stderr)
+
+    def _shortened(self, line: int, what: str) -> str:
+        """Say fields that hold no numbers once: every line of a stream may have them."""
+        advice = what.rpartition("; ")[2]
+        if advice.endswith("leaves them out"):
+            if advice == self._advice[0]:
+                return f"the same fields as in line {self._advice[1]}"
+            self._advice = (advice, line)
+        return what
 
 
 def no_numbers(wrong: Sequence[tuple[str, str]]) -> str:

@@ -29,6 +29,7 @@ class Selection:
     exclude: tuple[str, ...] = ()
     label: str | None = None
     keep: tuple[str, ...] = ()
+    keep_all: bool = False
     numeric_only: bool = False
     infinite: str = "refuse"
 
@@ -63,7 +64,7 @@ def choose(tables: Sequence[Table], selection: Selection, needed: Sequence[str] 
     """
     first = tables[0]
     known = first.kinds
-    keep, label = _named(selection.keep, first, "--keep"), selection.label
+    keep, label = list(known) if selection.keep_all else _named(selection.keep, first, "--keep"), selection.label
     if label is not None:
         _named((label,), first, "--label", whole=True)
     left_out = set(_named(selection.exclude, first, "--exclude"))

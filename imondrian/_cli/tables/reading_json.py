@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,4 +113,6 @@ def _kind(counts: dict[str, int]) -> str:
 def _text(value: Any) -> str:
     if type(value) is bool:
         return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
     return value if type(value) is str else str(value)

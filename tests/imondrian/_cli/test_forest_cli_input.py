@@ -175,6 +175,7 @@ CASES = {
     ),
     "an anomaly without label": (put("a,b\n1,2\n"), ("--anomaly", "q"), 2, "--anomaly says what values of"),
     "a name that is taken": (put("score,b\n1,2\n"), ("-k", "score"), 2, "--keep score: the output has a column"),
+    "a name that is taken of all": (put("a,row\n1,2\n"), ("--keep-all",), 2, "--keep row: the output has a column"),
     "no model": (put("a\n1\n"), ("-m", "none"), 1, "none: No such file"),
     "a model of its own": (put("a\n1\n"), ("-m", "good.csv"), 1, "good.csv"),
     "trees with a model": (put("a\n1\n"), ("-m", "x", "--max-samples", "3"), 2, "--max-samples says how to"),

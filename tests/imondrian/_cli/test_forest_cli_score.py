@@ -232,6 +232,34 @@ def test_top_are_the_most_anomalous_with_reasons():
     assert given.sum() == 100 and given[order[:100]].all()
 
 
+def test_all_columns_are_kept_as_they_stood_and_text_is_no_feature(tmp_path):
+    X = np.abs(make(300)).round(3)
+    tags = [f'"{k}; {"naïve" if k % 2 else ""}"' for k in range(300)]
+    days = [f"2026-01-{k % 28 + 1:02}" for k in range(300)]
+    lines = [f"{tag},{a},{b},{day},{c}" for tag, (a, b, c), day in zip(tags, X, days, strict=True)]
+    Path("in.csv").write_text("\n".join(["tag,alpha,beta,day,gamma delta", *lines]) + "\n", encoding="utf-8")
+    found = score("in.csv", "--keep-all", "--reasons", "0")
+    assert found.column_names == ["row", "tag", "alpha", "beta", "day", "gamma delta", "score", "p_value", "outlier"]
+    assert found.column("tag").to_pylist() == [tag.strip('"') for tag in tags]
+    assert found.column("day").cast(pa.string()).to_pylist() == days
+    for name, values in zip(NAMES, X.T, strict=True):
+        given = found.column(name).to_pylist()
+        assert np.array_equal([float("nan" if value == "nan" else value) for value in given], values, equal_nan=True)
+    without = score("in.csv", "--exclude", "tag,day", "--reasons", "0")
+    assert found.select(without.column_names).equals(without)  # those that are copied are features all the same
+    some = score("in.csv", "--keep-all", "--columns", "alpha", "--reasons", "0", "--top", "7")
+    alone = score("in.csv", "--columns", "alpha", "--reasons", "0", "--top", "7")
+    assert some.num_columns == 9 and some.select(alone.column_names).equals(alone)
+
+
+def test_lists_and_objects_are_kept_as_json():
+    rows = [{"a": float(k * k), "at": {"x": None, "ü": [k, True]}, "tags": ['b"c', k], "ok": k > 3} for k in range(40)]
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = score("in.jsonl", "--keep-all", "--reasons", "0")
+    for name in ("at", "tags", "ok"):
+        assert [json.loads(text) for text in found.column(name).to_pylist()] == [row[name] for row in rows]
+
+
 def test_reasons_are_the_largest_contributions():
     X = make(700)
     top = score(write_parquet(as_table(X)), "--top", "20", "--reasons", "2")
@@ -532,5 +560,11 @@ def test_the_note_says_what_share_of_usual_rows_the_threshold_calls(capsys, tmp_
             -IsolationMondrianForest.load(model).score_samples(pd.DataFrame(fresh, columns=["a", "b"])) > 0.5
         )
         assert abs(called - share) < (0.12 if n == 60 else 0.03)
+        # The way out is for those who have chosen no threshold, neither now nor when the model was made.
+        assert told.rstrip().endswith("of usual rows are; --contamination 0.01 calls the oddest 1% instead")
+        for chosen in (["--contamination", "0.3"], ["--model", str(model)]):
+            cli.main(["score", str(table), "-o", str(tmp_path / "o.csv"), *chosen])
+            told = capsys.readouterr().err
+            assert "of usual rows are" in told and "--contamination" not in told
     cli.main(["score", str(table), "-o", str(tmp_path / "o.csv"), "--fdr", "0.1"])
     assert "usual rows" not in capsys.readouterr().err

@@ -206,6 +206,7 @@ def test_places_that_cannot_be_written_are_refused_at_once(tmp_path):
         (("--window", "x"), "thinned"),
         (("--replay",), "--replay needs --model"),
         (("--columns", "a", "--ignore", "a"), "is also among"),
+        (("--numeric-only",), "--numeric-only is of tables"),
     ],
 )
 def test_command_lines_that_are_refused(options, message):

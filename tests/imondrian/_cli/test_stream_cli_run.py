@@ -305,6 +305,22 @@ def test_the_first_bad_line_may_be_fatal(tmp_path, X, chunk):
     assert OnlineIsolationMondrianForest.load(tmp_path / "model")._model.note["records"] == 100
 
 
+def test_fields_that_hold_no_numbers_in_every_line_are_listed_once(tmp_path, capsys):
+    lines = [
+        *(json.dumps({"id": f"x{k}", "at": "noon", "a": k}) for k in range(3)),
+        json.dumps({"id": "x", "a": [1]}),
+        json.dumps({"id": "x", "at": "noon", "a": 1}),
+        json.dumps({"a": 1}),
+    ]
+    code, found = run(tmp_path, "\n".join(lines).encode() + b"\n")
+    assert code == 3 and [each["record"] for each in found] == [6]
+    told = [line.removeprefix("imondrian: ") for line in capsys.readouterr().err.splitlines()]
+    assert [line.startswith(f"line {k}: ") for k, line in enumerate(told[:5], 1)] == [True] * 5
+    assert told[0].endswith("'id' is the text 'x0', 'at' is the text 'noon'; --ignore id,at leaves them out")
+    assert told[1:3] == [f"line {k}: the same fields as in line 1" for k in (2, 3)]
+    assert told[3].endswith("--ignore id,a leaves them out") and told[4].endswith("--ignore id,at leaves them out")
+
+
 def test_many_bad_lines_are_counted_and_not_all_told(tmp_path, X, capsys):
     run(tmp_path, json_lines(X[:5]) + b"x\n" * 2000)
     told = capsys.readouterr().err

@@ -32,6 +32,10 @@ MISTAKES = {
         r"X\['name'\] must be numbers, got str: leave such",
     ),
     "dates in a frame": (lambda: forest().fit(frame(when=dates())), r"X\['when'\] must be numbers, got datetime64"),
+    "both in a frame": (
+        lambda: forest().fit(frame(name=["a"] * 40, when=dates())),
+        r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
+    ),
     "a name of river's": (
         lambda: IsolationMondrianForest(n_trees=5),
         "has no parameter 'n_trees': .* n_estimators here",
@@ -80,8 +84,15 @@ RIVER = {
         lambda r: r.OnlineIsolationMondrianForest(n_estimators=5),
         "'n_estimators': .* n_trees here",
     ),
-    "an array": (lambda r: r.OnlineIsolationMondrianForest().learn_one(X[0]), "x must be a dict of numbers by feature"),
+    "an array": (
+        lambda r: r.OnlineIsolationMondrianForest().learn_one(X[0]),
+        r"got ndarray; dict\(enumerate\(x\)\) makes",
+    ),
     "text": (lambda r: r.OnlineIsolationMondrianForest().learn_one({"a": 1.0, "b": "x"}), r"x\['b'\] must be a number"),
+    "text and dates": (
+        lambda r: r.OnlineIsolationMondrianForest().learn_many(frame(name=["a"] * 40, when=dates())),
+        r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
+    ),
     "a table's forest": (
         lambda r: r.AlarmFilter(forest()),
         "anomaly_detector must score and learn one point at a time",

@@ -217,7 +217,7 @@ def test_arrays_of_a_mesh_need_their_faces():
 @pytest.mark.parametrize("make", MESHES)
 def test_a_mesh_in_the_place_of_points_is_its_vertices_and_that_is_said(make):
     with pytest.warns(
-        UserWarning, match=r"y is a \w+ \w+, and its vertices are taken for points; io.sample_mesh"
+        UserWarning, match=r"y is an? \w+ \w+, and its vertices are taken for points; io.sample_mesh"
     ) as told:
         value = pm.chamfer_distance(X, make(CORNERS, FACES))
     assert value == pytest.approx(pm.chamfer_distance(X, CORNERS), rel=1e-6)
@@ -251,17 +251,17 @@ def empties():
 
 def test_what_is_empty_is_named():
     for kind, empty in empties().items():
-        with pytest.raises(ValueError, match=f"y is empty: a {kind}"):
+        with pytest.raises(ValueError, match=f"y is empty: an? {kind}"):
             pm.chamfer_distance(X, empty)
-        with pytest.raises(ValueError, match=rf"y\[1\] is empty: a {kind}"):
+        with pytest.raises(ValueError, match=rf"y\[1\] is empty: an? {kind}"):
             pm.chamfer_distance([X, X], [Y, empty])
-        with pytest.raises(ValueError, match=f"vertices is (empty: )?a {kind}"):
+        with pytest.raises(ValueError, match=f"vertices is (empty: )?an? {kind}"):
             pm.point_to_mesh_distance(X, empty)
 
 
 @pytest.mark.parametrize("make", [open3d_cloud, open3d_tensor_cloud, trimesh_cloud, pyvista_cloud])
 def test_a_cloud_in_the_place_of_a_mesh_is_refused(make):
-    with pytest.raises(ValueError, match=r"vertices is a \w+ \w+ without faces: a mesh is wanted"):
+    with pytest.raises(ValueError, match=r"vertices is an? \w+ \w+ without faces: a mesh is wanted"):
         pm.point_to_mesh_distance(X, make(Y))
 
 
@@ -271,9 +271,33 @@ def test_other_objects_and_paths_are_refused_with_the_way_out(tmp_path):
             TypeError, match=r"x must have shape .* got the \w+ .*scan.ply.*pointmetrics.io.read_points"
         ):
             pm.chamfer_distance(bad, Y)
-    for bad in (object(), None, library("trimesh").Scene()):
-        with pytest.raises(TypeError, match=f"or be a cloud of Open3D.* got a .*{type(bad).__name__}"):
+    for bad, told in (
+        (object(), "an object$"),
+        (None, "None$"),
+        ({"points": X}, "a dict$"),
+        (library("trimesh").Scene(), r"a trimesh Scene: its to_mesh\(\) is one mesh of all its parts"),
+    ):
+        with pytest.raises(TypeError, match=f"x must have shape .* or be a cloud of Open3D.* got {told}"):
             pm.chamfer_distance(bad, Y)
+
+
+def test_several_clouds_in_one_object_are_refused_with_the_way_out():
+    pyvista = library("pyvista")
+    blocks = pyvista.MultiBlock([pyvista.PolyData(X), pyvista.PolyData(Y)])
+    for bad in (blocks, pyvista.MultiBlock([blocks[0]]), pyvista.MultiBlock()):
+        with pytest.raises(TypeError, match=rf"x is a pyvista MultiBlock of {len(bad)}: .* its combine\(\)"):
+            pm.chamfer_distance(bad, Y)
+    assert pm.chamfer_distance(blocks.combine(), Y) == pm.chamfer_distance(np.concatenate([X, Y]), Y)
+
+
+def test_rows_of_numbers_are_refused_with_the_way_out():
+    column = X[:, 0]
+    for one in (column, column.tolist()):
+        with pytest.raises(ValueError, match=r"x must have .* got shape \(\d+,\): x\[:, None\] .* x\[None\]"):
+            pm.chamfer_distance(one, column[:, None])
+    assert pm.chamfer_distance(column[:, None], column[::-1, None]) == 0
+    with pytest.raises(ValueError, match=r"got shape \(0,\)$"):
+        pm.chamfer_distance([], Y)
 
 
 def test_frames_with_a_column_called_points_are_frames():

@@ -79,6 +79,7 @@ def test_an_error_within_a_call_that_fits_is_its_own():
     [
         ("imondrian", ["stream", "table.csv"], "stream reads standard input: imondrian stream < FILE"),
         ("pointmetrics", ["compare", "a.npy", "b.npy", "-m", "CD-L1"], "; did you mean cd-l1?"),
+        ("pointmetrics", ["compare", "a.npy", "b.npy", "-m", "chamfer"], "; that name has many definitions: cd-l2"),
     ],
 )
 def test_command_lines_say_what_was_meant(program, arguments, message):
