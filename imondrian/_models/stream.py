@@ -238,8 +238,6 @@ class StreamModel:
         if not self.is_ready:
             raise self._too_early()
         verdict, forest, settings = verdicts_of(y, len(rows)), self.forest, self.settings
-        if (np.isnan(rows).all(axis=1)).any():
-            raise ValueError("a verdict must be on a point that has a value")
         if len(rows) and forest is not None:
             self._keep(verdicts_given(forest, settings.score, self.verdicts, rows, verdict, settings.n_threads))
 
