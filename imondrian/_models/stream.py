@@ -190,7 +190,7 @@ class StreamModel:
         rows = self.rows(fields, values)
         if rows is None or self.forest is None or len(rows) == 0:
             return judged
-        first = min(max(0, self.settings.warm_up - int(self.forest.mass)), len(rows))
+        first = min(self.forest.arrivals_until(self.settings.warm_up), len(rows))
         past = None if self.recent is None else self.recent.copy()
         scores = self._learn(rows, scored=True, n_threads=self.settings.n_threads)
         assert scores is not None
@@ -351,7 +351,7 @@ class StreamModel:
         if self.recent is None and not scored:
             forest.learn(rows, n_threads=n_threads, max_bytes=limit)
             return None
-        warming_up = max(0, self.settings.warm_up - int(forest.mass))
+        warming_up = forest.arrivals_until(self.settings.warm_up)
         known = None if scored else self._score_known(rows)
         score = None if known else self.settings.score
         scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit)
