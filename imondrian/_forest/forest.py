@@ -6,6 +6,7 @@ Arguments are trusted here: the public classes validate.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -182,6 +183,26 @@ class Forest(ForestColumns):
             with undo:
                 return self._learn(X, weight, score, n_threads, max_bytes)
         return self._learn(X, weight, score, n_threads, max_bytes)
+
+    def arrivals_until(self, mass: float, weight: np.ndarray | None = None) -> int:
+        """Return how many points are still to be learnt until there is so much mass; they weigh 1 each, or ``weight``.
+
+        In a full window a point takes the place of the oldest, which may have been forgotten. Of windows that leave
+        points out, what enters is not known beforehand: each is taken to.
+        """
+        lacking = mass - self.mass
+        if lacking <= 0:
+            return 0
+        if weight is not None:
+            return int(np.searchsorted(np.cumsum(weight), lacking)) + 1
+        if self.memory == SLIDING and self.decay == 0.0:
+            ring = self.columns["member_leaf"][0]
+            _, held, _, oldest = self.columns["stream"][0, :4].tolist()
+            forgotten = np.roll(ring[:held] == -1, -oldest)
+            adds = np.flatnonzero(np.append(np.ones(len(ring) - held, bool), forgotten))
+            if len(adds) >= lacking:  # else the window, given by other parameters, never has so much
+                return int(adds[math.ceil(lacking) - 1]) + 1
+        return math.ceil(lacking)
 
     def _learn(
         self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int, max_bytes: int | None

@@ -76,15 +76,22 @@ class Verdicts:
 
     # -- others from this one ----------------------------------------------------------------------
 
-    def moved(self, places: np.ndarray, n_features: int) -> Verdicts:
-        """Return these for a forest whose features have gone to other places (-1: away), among ``n_features``."""
+    def moved(self, places: np.ndarray, n_features: int) -> Verdicts | None:
+        """Return these for a forest whose features have gone to other places (-1: away), among ``n_features``.
+
+        Of verdicts on points that differed in what is away alone the last is left, none where no value is; None if no
+        verdict is left.
+        """
         rows = np.full((len(self), n_features), np.nan, self.rows.dtype)
         kept = places >= 0
         rows[:, places[kept]] = self.rows[:, kept]
+        last = {key: which for which, key in enumerate(_keys(rows))}
+        left = [which for which in sorted(last.values()) if not np.isnan(rows[which]).all()]
+        if not left:
+            return None
         feature = self.cuts["feature"]
-        return Verdicts(
-            rows, self.verdict, {**self.cuts, "feature": np.where(feature < 0, np.int32(-1), places[feature])}
-        )
+        cuts = {**self.cuts, "feature": np.where(feature < 0, np.int32(-1), places[feature])}
+        return Verdicts(rows[left], self.verdict[left], cuts)
 
     # -- scores ------------------------------------------------------------------------------------
 
@@ -150,6 +157,8 @@ def verdicts_given(
     """Return the verdicts before and those on rows, (n,) of 1 and -1; the last one on a point counts."""
     if not _holds_points(forest):
         raise ValueError("X cannot be judged: the forest holds no points any more")
+    if np.isnan(rows).all(axis=1).any():
+        raise ValueError("a verdict must be on a point that has a value")
     known = _as_dict(before)
     for row, key, each in zip(rows, _keys(rows), verdict.tolist(), strict=True):
         known.pop(key, None)

@@ -189,7 +189,7 @@ class Settings:
         verdicts: Verdicts | None = None,
     ) -> None:
         """Learn rows in order, and remember for p-values how anomalous each was before."""
-        warming_up = max(0, min(WARM_UP, self.retention.points or WARM_UP) - int(forest.mass))
+        warming_up = forest.arrivals_until(min(WARM_UP, self.retention.points or WARM_UP), weight)
         limit = self.max_bytes
         if limit is not None:
             limit -= reserved_bytes(forest.n_features, forest.dtype.itemsize) + nbytes_of(verdicts)

@@ -190,7 +190,7 @@ class StreamModel:
         rows = self.rows(fields, values)
         if rows is None or self.forest is None or len(rows) == 0:
             return judged
-        first = min(max(0, self.settings.warm_up - int(self.forest.mass)), len(rows))
+        first = min(self.forest.arrivals_until(self.settings.warm_up), len(rows))
         past = None if self.recent is None else self.recent.copy()
         scores = self._learn(rows, scored=True, n_threads=self.settings.n_threads)
         assert scores is not None
@@ -238,8 +238,6 @@ class StreamModel:
         if not self.is_ready:
             raise self._too_early()
         verdict, forest, settings = verdicts_of(y, len(rows)), self.forest, self.settings
-        if (np.isnan(rows).all(axis=1)).any():
-            raise ValueError("a verdict must be on a point that has a value")
         if len(rows) and forest is not None:
             self._keep(verdicts_given(forest, settings.score, self.verdicts, rows, verdict, settings.n_threads))
 
@@ -353,7 +351,7 @@ class StreamModel:
         if self.recent is None and not scored:
             forest.learn(rows, n_threads=n_threads, max_bytes=limit)
             return None
-        warming_up = max(0, self.settings.warm_up - int(forest.mass))
+        warming_up = forest.arrivals_until(self.settings.warm_up)
         known = None if scored else self._score_known(rows)
         score = None if known else self.settings.score
         scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit)

@@ -309,7 +309,7 @@ class Inference(Fitted):
         Parameters
         ----------
         X : array-like or dataframe of shape (n_samples, n_features)
-            Any rows; no tree need hold them.
+            Any rows that have some value; no tree need hold them.
         y : array-like of shape (n_samples,)
             1 for normal, -1 for an anomaly. Of several verdicts on a row the last counts.
 

@@ -222,10 +222,11 @@ class TreeExplainer {
     const double least = away - others;
     const bool plain = std::max(sum, usual_sum) < kPlainMost && (usual_sum > 0.0) == (others > kFloor);
     if (plain && least != 0.0) {
-      const double up = sum > 0.0 ? (away - kFloor) / sum : 0.0;
-      const double down = usual_sum > 0.0 ? (others - kFloor) / usual_sum : 0.0;
+      const auto share_of = [](double part, double total) { return total > 0.0 ? part / total : 0.0; };
       for (std::int64_t j = 0; j < n; ++j) {
-        const double part = amount * ((up * parts[j] - down * usual[j]) / least);
+        const double now = (away - kFloor) * share_of(parts[j], sum);  // total may be tiny: no factor of it alone
+        const double before = (others - kFloor) * share_of(usual[j], usual_sum);
+        const double part = amount * ((now - before) / least);
         if (part != 0.0) add(out, name(j), at[j] > there[j], part);
       }
     } else if (sum > 0.0) {

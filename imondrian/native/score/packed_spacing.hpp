@@ -69,7 +69,7 @@ struct PackedSpacing {
   std::int64_t n_features = 0;
   std::int64_t stride = 0;          // the points, and room for a pack more
   std::vector<std::int32_t> first;  // (ends, 2): the first of them, and the one behind the last
-  std::vector<double> apart;        // (ends): what a row without any value gets more than for its extent alone
+  std::vector<double> apart;        // (ends): see Sight::apart()
 
   // kFloor + the distance from a row, x as the tree sees it, to the nearest other clean point of an end, or kFar.
   NK_INLINE double nearest(const T* x, const T* row, std::int32_t end, bool plain) const {
@@ -151,9 +151,7 @@ void write_clean(const Tree<T>& tree, const CleanBoxEnds<T>& ends, bool missing,
     for_each_leaf(tree, box, [&](std::int32_t leaf) { held += tree.leaf_clean[leaf] > 0.0; });
     packed.first.push_back(place[~v]);
     packed.first.push_back(place[~v] + held);
-    if (!missing) continue;
-    const double size = sight.extent(tree, box, scratch.no_values(tree.width), scratch);
-    packed.apart.push_back(sight.usual(tree, box, size, scratch) - std::log(size));
+    if (missing) packed.apart.push_back(sight.apart(tree, box, scratch));
   }
 }
 

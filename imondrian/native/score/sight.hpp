@@ -264,11 +264,14 @@ class Sight {
   // The log spacing of a point that ends in the box of v, stretched to `extent`, with kFloor + distance `away` or kFar.
   double value(const Tree<T>& tree, std::int32_t v, double extent, double away, BoxScratch<T>& scratch) const {
     if (near_ == 0.0) return std::log(extent);
-    if (away != kFar) return mixed(extent, away);
+    return away != kFar ? mixed(extent, away) : std::log(extent) + apart(tree, v, scratch);
+  }
+  // What a point that shares no value with a clean one gets more in the box of v than for its extent alone.
+  double apart(const Tree<T>& tree, std::int32_t v, BoxScratch<T>& scratch) const {
     const double others = among(tree, v, scratch, nullptr);
-    if (others == kFar) return std::log(extent);
+    if (others == kFar) return 0.0;
     const double size = this->extent(tree, v, scratch.no_values(tree.width), scratch);
-    return std::log(extent) + near_ * (std::log(others) - std::log(size));
+    return near_ * (std::log(others) - std::log(size));
   }
   double value(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch,
                std::int32_t but = kNobody) const {

@@ -42,9 +42,9 @@ class Judge {
         recent_(forest.recent + (1 + first / kTreesAbreast) * kRecentSize) {}
 
   // The verdict on padded row x, whose leaves the group has found, and what each tree makes of it, `step` apart:
-  // its stretched extent, or its log spacing where the row lacks values or the forest is wide; NaN where the tree is
-  // empty.
-  bool flags(const T* x, Lack lack, double* seen, std::int64_t step) {
+  // its stretched extent, or its log spacing where the row lacks values; NaN where the tree is empty. `near`, of wide
+  // forests: distances, where it lacks none.
+  bool flags(const T* x, Lack lack, double* seen, double* near, std::int64_t step) {
     const bool missing = lack != Lack::kNone;
     double extent[kTreesAbreast], away[kTreesAbreast], sum = 0.0, present = 0.0;
     if (!missing) look_across(group_, x, extent, away);
@@ -55,7 +55,7 @@ class Judge {
         continue;
       }
       double depth = missing ? 0.0 : group_.depth(k);
-      if (!missing && tree.near > 0.0) extent[k] = group_.sight(k).mixed(extent[k], away[k]);
+      if (near) near[k * step] = missing ? 1.0 : away[k];
       if (missing) extent[k] = look_with_missing(tree, x, lack, group_.sight(k), group_.scratch(), depth);
       seen[k * step] = extent[k];
       sum += depth;
@@ -77,7 +77,7 @@ class Judge {
 enum class Gather : int { kDepth = 0, kInsertion = 1, kNothing = 2 };
 
 // Up to kTreesAbreast trees through one block of new rows: `depths` and `norms` (c(mass)), n values a
-// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals.
+// tree, unless nothing is gathered; `seen` of a forest that judges its arrivals, and `near` of a wide one.
 template <class T>
 class GroupLearner {
  public:
@@ -88,7 +88,7 @@ class GroupLearner {
 
   // Returns false if there was no memory for a score; the rows are learnt all the same.
   bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths, double* norms,
-             double* seen) {
+             double* seen, double* near) {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -97,7 +97,7 @@ class GroupLearner {
       const Lack lack = lack_of(x, forest_.n_features);
       walk(x, lack != Lack::kNone);
       const double mass = weight ? weight[i] : 1.0;
-      const bool flagged = judge_ && is_flagged(x, lack, seen + i, n);
+      const bool flagged = judge_ && is_flagged(x, lack, seen + i, near ? near + i : nullptr, n);
       double depth[kTreesAbreast];
       if (gather_ == Gather::kDepth && lack != Lack::kNone) depths_with_missing(group_, x, lack, depth);
       for (int k = 0; k < group_.n_trees(); ++k) {
@@ -139,9 +139,9 @@ class GroupLearner {
     learn_row(changing_[k]->stream, row, leaf, amount);
   }
 
-  bool is_flagged(const T* x, Lack lack, double* seen, std::int64_t step) {
+  bool is_flagged(const T* x, Lack lack, double* seen, double* near, std::int64_t step) {
     try {
-      return judge_->flags(x, lack, seen, step);
+      return judge_->flags(x, lack, seen, near, step);
     } catch (const std::bad_alloc&) {
       no_memory_ = true;
       return false;
@@ -229,47 +229,66 @@ void average(const double* values, std::int64_t trees, std::int64_t n, double* o
   for (std::int64_t i = 0; i < n; ++i) out[i] /= static_cast<double>(trees);
 }
 
-// What the trees that are not empty saw of one row: stretched extents, or log spacings (Judge::flags).
+// What the trees that are not empty saw of one row (Judge::flags): its mean log spacing, to the bits of a score's.
 class Sighting {
  public:
-  void add_extent(double extent) {
-    const bool seen = extent == extent;  // NaN: the tree is empty
-    logs_.add_log_of(seen ? extent : 1.0);
-    present_ += seen;
-  }
+  void add_extent(double extent) { add(extents_, extent); }
+  void add_distance(double away) { add(distances_, away); }
   void add_log(double value) {
     const bool seen = value == value;
-    sum_ += seen ? value : 0.0;
+    logs_ += seen ? value : 0.0;
     present_ += seen;
   }
   bool any() const { return present_ > 0.0; }
-  double mean() const { return (sum_ + logs_.sum()) / present_; }  // one of the sums is 0
+  // `near`: what distances count for, if they were added.
+  double mean(double near) const {
+    const double extents = extents_.sum();
+    return (logs_ + (near > 0.0 ? (1.0 - near) * extents + near * distances_.sum() : extents)) / present_;
+  }
 
  private:
-  LogSum logs_;
-  double sum_ = 0.0, present_ = 0.0;
+  void add(LogSum& sum, double value) {
+    const bool seen = value == value;  // NaN: the tree is empty
+    sum.add_log_of(seen ? value : 1.0);
+    present_ += &sum == &extents_ && seen;
+  }
+
+  LogSum extents_, distances_;
+  double logs_ = 0.0, present_ = 0.0;  // either the logs or the products are of no tree
 };
 
-// From what trees saw of each row, (trees, n), to how unusual it was among the recent ones; rows join them.
+// What trees saw of rows, (trees, n) each.
+struct Looks {
+  std::vector<double> extents, distances;  // extents or logs; distances of wide forests alone
+
+  Looks(const ForestView& forest, std::int64_t n)
+      : extents(forest.clean ? static_cast<std::size_t>(forest.n_trees * n) : 0),
+        distances(is_wide(forest) ? extents.size() : 0) {}
+  double* extents_from(std::int64_t place) { return extents.empty() ? nullptr : extents.data() + place; }
+  double* distances_from(std::int64_t place) { return distances.empty() ? nullptr : distances.data() + place; }
+};
+
+// From what trees saw of each row to how unusual it was among the recent ones; rows join them.
 template <class T>
-void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const double* seen, double* out) {
+void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, const Looks& seen, double* out) {
   std::vector<Sighting> sightings(static_cast<std::size_t>(n));
-  std::vector<char> logs(static_cast<std::size_t>(n), is_wide(forest));
-  for (std::int64_t i = 0; i < n; ++i) logs[i] |= has_missing(x + i * forest.n_features, forest.n_features);
+  std::vector<char> logs(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) logs[i] = has_missing(x + i * forest.n_features, forest.n_features);
   const bool no_logs = std::find(logs.begin(), logs.end(), 1) == logs.end();
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {  // rows inside: a sum waits for its last factor
     for (std::int64_t i = 0; i < n; ++i) {
-      const double value = seen[t * n + i];
+      const double value = seen.extents[t * n + i];
       if (!no_logs && logs[i]) {
         sightings[i].add_log(value);
       } else {
         sightings[i].add_extent(value);
+        if (!seen.distances.empty()) sightings[i].add_distance(seen.distances[t * n + i]);
       }
     }
   }
   Recent recent(forest.recent);
   for (std::int64_t i = 0; i < n; ++i) {
-    const double spacing = sightings[i].mean();
+    const double spacing = sightings[i].mean(logs[i] ? 0.0 : near_weight(forest));
     if (out) out[i] = Usual(recent).excess(spacing);
     if (sightings[i].any()) recent.add(spacing);
   }
@@ -288,7 +307,7 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
   const std::int64_t trees = forest.n_trees;
   const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
   std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
-  std::vector<double> seen(forest.clean ? static_cast<std::size_t>(trees * std::min(n, kLearnBlock)) : 0);
+  Looks seen(forest, std::min(n, kLearnBlock));
   std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
   T* points = static_cast<T*>(forest.points);
   std::atomic<bool> no_memory{false};
@@ -314,11 +333,14 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       const std::int64_t first = g * kTreesAbreast, offset = gathers ? first * count : 0;
       GroupLearner<T> learner(forest, first, gather);
       const double* weights = weight ? weight + begin : nullptr;
-      double* looks = seen.data() + (forest.clean ? first * count : 0);
-      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, looks)) no_memory = true;
+      const std::int64_t place = first * count;
+      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, seen.extents_from(place),
+                         seen.distances_from(place))) {
+        no_memory = true;
+      }
     });
     if (forest.clean)
-      measure_spacings(forest, x + begin * forest.n_features, count, seen.data(), spaced ? depth + begin : nullptr);
+      measure_spacings(forest, x + begin * forest.n_features, count, seen, spaced ? depth + begin : nullptr);
     if (spaced) std::fill(norm + begin, norm + begin + count, 1.0);
     if (gathers) {
       average(depths, trees, count, depth + begin);

@@ -189,3 +189,43 @@ def test_a_stream_of_wide_rows_learns_and_scores_as_one_from_a_file():
     copied = pickle.loads(pickle.dumps(model))
     assert_array_equal(model.score_learn_many(X[100:]), copied.score_learn_many(X[100:]))
     model._model.forest.check()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [65, 70, 200])
+def test_rows_that_share_no_value_with_any_score_alike_in_many_and_alone(d, dtype):
+    rng = np.random.default_rng(d)
+    X = rng.integers(0, 4, (500, d)).astype(dtype)
+    X[rng.random(X.shape) < 0.95] = np.nan
+    model = IsolationMondrianForest(5, max_samples=1.0, random_state=0).fit(X)
+    assert_array_equal(model.score_samples(X), [model.score_samples(x[None])[0] for x in X])
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.02])
+def test_scores_while_learning_are_those_of_asking_first(missing):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 70))
+    X[:, 10:30] = 0.0
+    X[rng.random(X.shape) < missing] = np.nan
+    asking, learning = (OnlineIsolationMondrianForest(9, window=64, score="spacing", seed=0) for _ in range(2))
+    asking.learn_many(X[:40])
+    learning.learn_many(X[:40])
+    asked = []
+    for row in X[40:]:
+        asked.append(asking.score_many(row[None])[0])
+        asking.learn_many(row[None])
+    assert_array_equal(learning.score_learn_many(X[40:]), asked)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_contributions_are_finite_where_what_is_shared_is_tiny(dtype):
+    """Units of huge columns: what a row of ordinary numbers adds there is next to nothing."""
+    rng = np.random.default_rng(4)
+    X = rng.uniform(-1, 1, (5, 66)) * float(np.finfo(dtype).max)
+    X[rng.random(X.shape) < 0.9] = np.nan
+    usual = rng.normal(size=(6, 66))
+    model = IsolationMondrianForest(20, random_state=0).fit(X.astype(dtype)).partial_fit(usual[:3].astype(dtype))
+    some = usual[3:].repeat(30, axis=0).astype(dtype)
+    some[rng.random(some.shape) < 0.95] = np.nan
+    parts = model.explain(some)
+    assert_allclose(parts.sum(axis=1), model.score_samples(some) - model.expected_score_, atol=1e-9)

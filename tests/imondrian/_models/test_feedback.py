@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from reference.feedback_reference import adjusted
@@ -276,6 +277,42 @@ def test_keys_that_are_dropped_are_gone_from_verdicts():
     pickle.loads(pickle.dumps(model)).score_one({"b": 0.0, "c": 1.0})
 
 
+def test_verdicts_that_differed_in_a_dropped_key_alone_become_the_last_of_them(tmp_path):
+    model = OnlineIsolationMondrianForest(n_trees=5, seed=0, window=20, max_features=3)
+    values = RNG.normal(size=(50, 2)).tolist()
+    for a, b in values[:25]:
+        model.learn_one({"a": a, "b": b})
+    for c in (1.0, 2.0):
+        model.learn_one({"a": 0.5, "b": 1.0, "c": c})
+    model.feedback_many(pd.DataFrame({"a": [0.5, 0.5], "b": [1.0, 1.0], "c": [1.0, 2.0]}), [1, -1])
+    for c, verdict in ((1.0, 1), (2.0, -1), (3.0, 1)):
+        model.feedback_one({"c": c}, verdict)
+    for a, b in values[25:]:
+        model.learn_one({"a": a, "b": b})
+    model.learn_one({"a": 0.5, "b": 1.0, "d": 1.0})  # takes the place of "c"
+    assert model._model.keys.keys() == {"a", "b", "d"}
+    assert model._model.verdicts.verdict.tolist() == [-1]
+    model.save(tmp_path / "model.imf")
+    for other in (pickle.loads(pickle.dumps(model)), OnlineIsolationMondrianForest.load(tmp_path / "model.imf")):
+        assert other.score_one({"a": 0.5, "b": 1.0}) == model.score_one({"a": 0.5, "b": 1.0})
+    model.feedback_one({"a": 1.0, "b": 1.0}, 1)
+    model.forget_one({"a": 0.5, "b": 1.0, "d": 1.0})
+    model.withdraw_one({"a": 0.5, "b": 1.0})
+    assert len(model._model.verdicts) == 1
+
+
+def test_verdicts_go_with_the_last_key_that_they_had_values_for():
+    model = OnlineIsolationMondrianForest(n_trees=5, seed=0, window=20, max_features=2)
+    for value in RNG.normal(size=30).tolist():
+        model.learn_one({"a": value, "b": -value})
+    model.feedback_one({"a": 5.0}, -1)
+    for value in RNG.normal(size=30).tolist():
+        model.learn_one({"b": value})
+    model.learn_one({"b": 0.0, "c": 1.0})  # takes the place of "a"
+    assert model._model.verdicts is None
+    assert model.score_one({"b": 0.5}) == pickle.loads(pickle.dumps(model)).score_one({"b": 0.5})
+
+
 # -- where the model goes --------------------------------------------------------------------------
 
 
@@ -437,6 +474,10 @@ def test_bad_points_change_nothing():
     model.feedback_many(np.column_stack((NEW, np.full(len(NEW), np.nan))), np.ones(len(NEW)))
     with pytest.raises(ValueError, match="features"):
         fitted().feedback(np.ones((1, 4)), [1])
+    forest = fitted()
+    with pytest.raises(ValueError, match="a point that has a value"):
+        forest.feedback(np.vstack([X[:1], np.full((1, X.shape[1]), np.nan)]), [1, 1])
+    assert forest._model.verdicts is None
     with pytest.raises(NotFittedError):
         IsolationMondrianForest().feedback(X[:1], [1])
 
