@@ -65,6 +65,8 @@ def _is_object(x: Any) -> bool:
     """Tell whether ``x`` is one that arrays are to be taken from."""
     if type(x) in _PLAIN or hasattr(x, "__array__"):
         return False
+    if hasattr(x, "an_attribute_of_no_library"):  # has them all, as Dask's Delayed
+        return False
     if _is_foreign_tensor(x):
         return True
     if any(hasattr(x, mark) for mark in _ARRAY_MARKS):
