@@ -43,7 +43,7 @@ def test_every_option_is_told_once_and_under_its_heading(name):
     context = click.Context(command, info_name=name)
     text = command.get_help(context)
     for parameter in command.get_params(context):
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and not parameter.hidden:
             record = parameter.get_help_record(context)[0].split()[0].rstrip(",")
             assert len(re.findall(rf"^  {re.escape(record)}(?![-\w])", text, re.MULTILINE)) == 1, record
     listed = {option for group in command._groups.values() for option in group}
