@@ -110,8 +110,12 @@ NK_INLINE std::int64_t count_shared(const T* a, const T* b, std::int64_t n) {
 // Whether two rows are one in all n values, missing ones included.
 template <class T>
 NK_INLINE bool same_row(const T* a, const T* b, std::int64_t n) {
+  constexpr std::int64_t kAtOnce = 64;  // without a branch; rows that differ mostly do early
   bool same = true;
-  for (std::int64_t j = 0; j < n; ++j) same &= (a[j] == b[j]) | ((a[j] != a[j]) & (b[j] != b[j]));
+  for (std::int64_t begin = 0; begin < n && same; begin += kAtOnce) {
+    const std::int64_t end = std::min(begin + kAtOnce, n);
+    for (std::int64_t j = begin; j < end; ++j) same &= (a[j] == b[j]) | ((a[j] != a[j]) & (b[j] != b[j]));
+  }
   return same;
 }
 
