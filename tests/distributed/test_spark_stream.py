@@ -190,7 +190,9 @@ def test_a_query_that_was_killed_goes_on_where_it_was(tmp_path):
     (tmp_path / "out").mkdir()
     batches = make_batches(3)
     for number, batch in enumerate(batches):
-        batch.to_json(tmp_path / "in" / f"{number}.json", orient="records", lines=True, double_precision=15)
+        path = tmp_path / "in" / f"{number}.json"
+        batch.to_json(path, orient="records", lines=True, double_precision=15)
+        os.utime(path, (1_000_000 + number, 1_000_000 + number))  # Spark takes files by age, in milliseconds
     killed = run_query(tmp_path, "1")
     assert killed.returncode == 9, killed.stdout[-4000:]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.parquet"]
