@@ -11,9 +11,9 @@ struct Axis {
   i64 first, last, step;
 };
 
-// The lowest and the highest value of an axis; the whole block takes part.
-__device__ __forceinline__ void range_of(const Axis& axis, double start, double* low_out, double* high_out) {
-  __shared__ double lowest[8], highest[8];
+// The lowest and the highest value of an axis; the whole block takes part. `lowest`, `highest`: a place a warp.
+__device__ __forceinline__ void range_of(const Axis& axis, double start, double* lowest, double* highest,
+                                         double* low_out, double* high_out) {
   double low = start, high = start;
   for (i64 k = axis.first; k < axis.last; k += axis.step) {
     low = min(low, min(static_cast<double>(axis.x[k]), static_cast<double>(axis.y[k])));
@@ -36,6 +36,7 @@ __device__ __forceinline__ void range_of(const Axis& axis, double start, double*
 // lost; NaN where a coordinate is not finite, and nothing is written then.
 extern "C" __global__ void __launch_bounds__(256)
     normalise(const real* x, const real* y, const i64* offsets, int d, float* unit_x, float* unit_y, double* scales) {
+  __shared__ double lowest[8], highest[8];
   __shared__ int is_finite;
   const i64 first = offsets[blockIdx.x] * d, last = offsets[blockIdx.x + 1] * d;
   if (threadIdx.x == 0) is_finite = 1;
@@ -60,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int a = 0; a < d; ++a) {
       const i64 begin = first + a + static_cast<i64>(threadIdx.x) * d, step = static_cast<i64>(blockDim.x) * d;
       double low, high;
-      range_of({x, y, begin, last, step}, static_cast<double>(x[first + a]), &low, &high);
+      range_of({x, y, begin, last, step}, static_cast<double>(x[first + a]), lowest, highest, &low, &high);
       reach = max(reach, 0.5 * (high - low));
       const double centre = low + 0.5 * (high - low);
       if (pass == 0) continue;
