@@ -99,13 +99,10 @@ __device__ __forceinline__ void add_tile(const coordinate* row, const coordinate
   }
 }
 
-// Over all n columns, a tile at a time; the whole block takes part.
+// Over all n columns, a tile at a time: `points` and `tile` are in shared memory, and the whole block takes part.
 __device__ __forceinline__ SoftMinimum soft_minimum(const coordinate* row, const real* columns, const double* potential,
-                                                    i64 n, int d, int squared, double inverse) {
-#if DIM > 0
-  __shared__ double points[TILE * DIM];
-#endif
-  __shared__ double tile[TILE];
+                                                    i64 n, int d, int squared, double inverse, double* points,
+                                                    double* tile) {
   SoftMinimum found = {__longlong_as_double(0x7ff0000000000000LL), 0, inverse};
   for (i64 from = 0; from < n; from += TILE) {
     const int size = static_cast<int>(min(static_cast<i64>(TILE), n - from));
@@ -160,6 +157,12 @@ extern "C" __global__ void __launch_bounds__(TILE, 6)
                 int squared, const double* now, const unsigned char* done, const double* cross_x, const double* cross_y,
                 const double* own_x, const double* own_y, double* fresh_cross_x, double* fresh_cross_y,
                 double* fresh_own_x, double* fresh_own_y) {
+#if DIM > 0
+  __shared__ double points[TILE * DIM];
+#else
+  double* points = nullptr;
+#endif
+  __shared__ double tile[TILE];
   const i64 pair = blockIdx.x / (4 * n_tiles);
   const int direction = static_cast<int>(blockIdx.x / n_tiles % 4);
   const bool own = direction >= 2, rows_of_y = direction % 2 == 1, columns_of_y = own ? rows_of_y : !rows_of_y;
@@ -179,7 +182,7 @@ extern "C" __global__ void __launch_bounds__(TILE, 6)
   const real* row = row_points + (rows.first + min(i, rows.n - 1)) * d;
 #endif
   const SoftMinimum found =
-      soft_minimum(row, column_points, potential + columns.first, columns.n, d, squared, 1.0 / epsilon);
+      soft_minimum(row, column_points, potential + columns.first, columns.n, d, squared, 1.0 / epsilon, points, tile);
   if (i >= rows.n) return;
   double* fresh = own ? (rows_of_y ? fresh_own_y : fresh_own_x) : (rows_of_y ? fresh_cross_y : fresh_cross_x);
   fresh[rows.first + i] = found.low - epsilon * log(found.sum / static_cast<double>(columns.n));
