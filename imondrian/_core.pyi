@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
@@ -66,7 +66,12 @@ def instruction_set() -> tuple[str, str]: ...
 def hears_signals() -> bool: ...
 def hidden_depth(mass: float) -> float: ...
 def no_infinity(X: npt.NDArray[Any], n_threads: int) -> bool: ...
-def row_of(x: dict[Any, Any], places: dict[Any, int]) -> npt.NDArray[np.float64] | None: ...
+def row_of(
+    x: dict[Any, Any],
+    places: dict[Any, int],
+    nominal: npt.NDArray[np.uint8] | None = None,
+    word: Callable[[Any], float] | None = None,
+) -> npt.NDArray[np.float64] | None: ...
 def fit(
     forest: ForestView,
     X: npt.NDArray[Any],

@@ -138,11 +138,12 @@ def no_infinity(cnp.ndarray X, int n_threads):
     return none
 
 
-def row_of(dict x, dict places):
+def row_of(dict x, dict places, const uint8_t[::1] nominal=None, word=None):
     """Return the values of x as a float64 row (1, len(places)), NaN where it has none or None.
 
-    None where there is more to say or to ask (``_numbers.py``): a key without a place, a value that is no finite number
-    of the usual types.
+    ``nominal`` is 1 for features that are categories, of which ``word`` makes numbers, and 2 for numbers among which
+    there were truth values. None where there is more to say or to ask (``_forest/numbers.py``): a key without a place,
+    a value that is no finite number, or category, of the usual types.
     """
     cdef cnp.npy_intp shape[2]
     shape[0], shape[1] = 1, len(places)
@@ -150,6 +151,9 @@ def row_of(dict x, dict places):
     cdef double* values = <double*>cnp.PyArray_DATA(<cnp.ndarray>row)
     cdef int64_t place
     cdef double number
+    cdef bint mixed = nominal is not None
+    if mixed and nominal.shape[0] != shape[1]:
+        raise ValueError("nominal must be as long as places")
     for place in range(shape[1]):
         values[place] = NAN
     for key, value in x.items():
@@ -158,9 +162,15 @@ def row_of(dict x, dict places):
             return None
         if value is None:
             continue
-        if type(value) is float or isinstance(value, (float, np.floating)):
+        if mixed and nominal[place] == 1:
+            if type(value) is not str and type(value) is not bool:
+                return None
+            number = word(value)
+        elif type(value) is float or isinstance(value, (float, np.floating)):
             number = value
         elif isinstance(value, int):
+            if type(value) is bool and not (mixed and nominal[place] == 2):
+                return None
             try:
                 number = value
             except OverflowError:

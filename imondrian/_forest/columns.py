@@ -327,7 +327,9 @@ class ForestColumns:
         self.__dict__ = twin.__dict__
         return places, new
 
-    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> tuple[Self, np.ndarray, list[int]]:
+    def widened(
+        self, n_more: int, drop: Sequence[int] = (), own: bool = False, nominal: np.ndarray | None = None
+    ) -> tuple[Self, np.ndarray, list[int]]:
         """Return the forest with features as after ``add_features``, in the place of this one, and what that returns.
 
         Nothing is written to this one's columns. With ``own`` the new one shares none of them, so that this one stays
@@ -353,6 +355,10 @@ class ForestColumns:
         if self.spaced:
             columns["bag"] = twin._with_room(columns["bag"])
         twin.columns = columns
+        mask = np.zeros(twin.n_features, bool)
+        mask[places[places >= 0]] = self.nominal[places >= 0]
+        mask[new] = False if nominal is None else nominal
+        twin._nominal = mask
         twin._renew_view()
         if self.spaced:
             _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))

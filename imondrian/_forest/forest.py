@@ -66,6 +66,18 @@ class Forest(ForestColumns):
 
     # What a row without any value gets: after so many updates, for that score, ``depths``. Replaced, never changed:
     # copies share it.
+    _nominal: np.ndarray | None = None
+
+    @property
+    def nominal(self) -> np.ndarray:
+        """Which features are nominal, (n_features,)."""
+        return np.zeros(self.n_features, bool) if self._nominal is None else self._nominal
+
+    @property
+    def has_nominal(self) -> bool:
+        """Whether some feature is nominal."""
+        return self._nominal is not None and bool(self._nominal.any())
+
     _nothing: tuple[int, str, float, float] | None = None
 
     def require_learning(self, what: str) -> None:
@@ -82,6 +94,8 @@ class Forest(ForestColumns):
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
         n_threads: int = 1,
         drawn: np.ndarray | None = None,
     ) -> Forest:
@@ -94,6 +108,7 @@ class Forest(ForestColumns):
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
         forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
+        forest._nominal = None if nominal is None else np.array(nominal, bool)
         if spaced:
             _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
@@ -112,6 +127,8 @@ class Forest(ForestColumns):
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
         n_threads: int = 1,
     ) -> tuple[Forest, np.ndarray]:
         """Return a forest without its rows, and which of n rows each tree gets, (n_trees, n_sample), int64.
@@ -121,6 +138,7 @@ class Forest(ForestColumns):
         forest = cls(
             n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes, spaced=spaced
         )
+        forest._nominal = None if nominal is None else np.array(nominal, bool)
         if spaced:
             _core.draw_bags(forest._view, 0)
         drawn = np.empty((len(states), n_sample), np.int64)
@@ -143,6 +161,8 @@ class Forest(ForestColumns):
         *,
         scaled: bool = False,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
@@ -159,6 +179,7 @@ class Forest(ForestColumns):
                 scaled=scaled,
                 spaced=spaced,
             )
+        forest._nominal = None if nominal is None else np.array(nominal, bool)
         if spaced:
             _core.draw_bags(forest._view, 0)
         return forest

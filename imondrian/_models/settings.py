@@ -18,6 +18,7 @@ from imondrian._forest.validation import (
     WARM_UP,
     Retention,
     byte_limit,
+    category_weight,
     check_window_fits,
     contamination_share,
     is_scaled,
@@ -28,6 +29,27 @@ from imondrian._forest.validation import (
 )
 
 from .feedback import Verdicts, nbytes_of
+
+_OF_CATEGORIES = {"categorical_features": "auto", "categorical_weight": 1.0}
+
+
+def without_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as files have them: what says nothing of categories can be read by programs before them."""
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in _OF_CATEGORIES or type(value) is not type(_OF_CATEGORIES[name]) or value != _OF_CATEGORIES[name]
+    }
+
+
+def with_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a file, or pickle, with what it does not say of categories."""
+    return {**_OF_CATEGORIES, **params}
+
+
+def asked(nominal: np.ndarray | None) -> np.ndarray | None:
+    """Return which features are nominal; None where none is, so that forests of numbers have nothing for them."""
+    return nominal if nominal is not None and nominal.any() else None
 
 
 def reserved_bytes(n_features: int, itemsize: int) -> int:
@@ -49,6 +71,7 @@ class StreamSettings:
     half_life: float | None
     max_features: int
     max_bytes: int | None
+    nominal_weight: float
     warm_up: int  # points from which scores mean something
 
     @classmethod
@@ -67,6 +90,7 @@ class StreamSettings:
             half_life=half_life,
             max_features=positive_int("max_features", params["max_features"]),
             max_bytes=byte_limit(params["max_bytes"]),
+            nominal_weight=category_weight(params.get("categorical_weight", 1.0)),
             warm_up=min(WARM_UP, kept.points or WARM_UP),
         )
 
@@ -75,11 +99,18 @@ class StreamSettings:
         """Whether trees are grown for spacing scores."""
         return self.score == "spacing"
 
-    def empty_forest(self, n_features: int) -> Forest:
-        """Return a forest that has learnt nothing yet."""
+    def empty_forest(self, n_features: int, nominal: np.ndarray | None = None) -> Forest:
+        """Return a forest that has learnt nothing yet; ``nominal`` (n_features,) says which features are."""
         states = seed_states(np.random.RandomState(self.seed), self.n_trees)
         return Forest.for_stream(
-            n_features, np.float64, states, *self.retention, scaled=self.scaled, spaced=self.spaced
+            n_features,
+            np.float64,
+            states,
+            *self.retention,
+            scaled=self.scaled,
+            spaced=self.spaced,
+            nominal=asked(nominal),
+            nominal_weight=self.nominal_weight,
         )
 
     def layout(self, n_features: int) -> Layout:
@@ -102,6 +133,7 @@ class Settings:
     scaled: bool
     contamination: float | None
     max_bytes: int | None
+    nominal_weight: float
     n_threads: int
     random_state: Any
 
@@ -120,6 +152,7 @@ class Settings:
             scaled=is_scaled(params["scale"]),
             contamination=contamination_share(params["contamination"]),
             max_bytes=byte_limit(params["max_bytes"]),
+            nominal_weight=category_weight(params.get("categorical_weight", 1.0)),
             n_threads=thread_count(params["n_jobs"]),
             random_state=params["random_state"],
         )
@@ -141,11 +174,18 @@ class Settings:
 
         return seed_states(check_random_state(self.random_state), self.n_trees)
 
-    def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:
+    def empty_forest(self, n_features: int, dtype: np.dtype, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
         self.check_windows_fit(n_features, dtype)
         return Forest.for_stream(
-            n_features, dtype, self.states(), *self.retention, scaled=self.scaled, spaced=self.spaced
+            n_features,
+            dtype,
+            self.states(),
+            *self.retention,
+            scaled=self.scaled,
+            spaced=self.spaced,
+            nominal=asked(nominal),
+            nominal_weight=self.nominal_weight,
         )
 
     def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0) -> None:
@@ -162,6 +202,7 @@ class Settings:
         states: np.ndarray,
         size: int,
         drawn: np.ndarray | None = None,
+        nominal: np.ndarray | None = None,
     ) -> Forest:
         """Build trees from samples of ``size`` rows of X; ``drawn``, if given, receives their numbers."""
         return Forest.build(
@@ -172,13 +213,17 @@ class Settings:
             scaled=self.scaled,
             boxes=self.score == "insertion",
             spaced=self.score == "spacing",
+            nominal=asked(nominal),
+            nominal_weight=self.nominal_weight,
             n_threads=self.n_threads,
             drawn=drawn,
         )
 
-    def grow_samples(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
+    def grow_samples(
+        self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, nominal: np.ndarray | None = None
+    ) -> Forest:
         """Build trees from samples of X as large as ``fit`` would draw."""
-        return self.grow(X, weight, states, self.sample_size(len(X)))
+        return self.grow(X, weight, states, self.sample_size(len(X)), nominal=nominal)
 
     def learn(
         self,

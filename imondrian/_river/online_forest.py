@@ -16,14 +16,14 @@ import numpy as np
 from imondrian._conformal.calibration import Calibration
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import table
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
+from imondrian._forest.tables import table
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
-from imondrian._models.settings import StreamSettings
+from imondrian._models.settings import StreamSettings, without_defaults
 from imondrian._models.stream import StreamModel
 from imondrian._models.stream_state import TYPES, give_checked_state, give_state, state_of
 from imondrian._models.wording import MOST_REASONS
@@ -57,6 +57,7 @@ class OnlineForest(SavedModel):
         calibration_half_life: float | None = None,
         max_features: int = 1000,
         max_bytes: int | None = None,
+        categorical_weight: float = 1.0,
     ) -> None:
         self.n_trees = n_trees
         self.window = window
@@ -69,6 +70,7 @@ class OnlineForest(SavedModel):
         self.calibration_half_life = calibration_half_life
         self.max_features = max_features
         self.max_bytes = max_bytes
+        self.categorical_weight = categorical_weight
         self._put_around(StreamModel(StreamSettings.of(vars(self))))
 
     def _put_around(self, model: StreamModel) -> None:
@@ -142,7 +144,7 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
         """
-        self._model.forget(*table(X), missing_ok)
+        self._model.forget(*table(X), missing_ok=missing_ok)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -304,6 +306,7 @@ class OnlineForest(SavedModel):
             n_jobs=params["n_jobs"],
             max_bytes=params["max_bytes"],
             max_features=max(1000, forest.n_features),
+            categorical_weight=params["categorical_weight"],
         )
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
@@ -333,6 +336,7 @@ class OnlineForest(SavedModel):
             scale=self.scale,
             n_jobs=self.n_jobs,
             max_bytes=self.max_bytes,
+            categorical_weight=self.categorical_weight,
             random_state=self.seed,
         )
         fitted = BatchModel(copy.deepcopy(found.forest), Calibration(), verdicts=found.verdicts)
@@ -343,7 +347,7 @@ class OnlineForest(SavedModel):
     # -- files -------------------------------------------------------------------------------------
 
     def _file_parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _PARAMETERS}
+        return without_defaults({name: getattr(self, name) for name in _PARAMETERS})
 
     @classmethod
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
@@ -402,6 +406,7 @@ class OnlineForest(SavedModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
+        self.__dict__.setdefault("categorical_weight", 1.0)  # pickles from before there were categories
         if self.score == "default" and state.get("_score") == "spacing":
             self.score = "spacing"  # in version 0.1.0
         self._put_around(StreamModel(StreamSettings.of(vars(self))))

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from imondrian._conformal.calibration import Calibration, spread
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._cuda.rows import refuse_device
-from imondrian._forest.numbers import first_infinity, refuse_others
+from imondrian._forest.checked_tables import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import Score, Window
 from imondrian._forest.validation import drop_weightless, is_ready, warn_of_little_mass
@@ -20,6 +20,7 @@ from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
 
+from .categories import read_categories
 from .from_isolation_forest import checked_isolation_forest, imported_forest
 from .inference import Inference
 
@@ -173,6 +174,8 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         scale: Literal["robust"] | None = "robust",
         contamination: float | str = "auto",
         max_bytes: int | None = None,
+        categorical_features: Any = "auto",
+        categorical_weight: float = 1.0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -184,6 +187,8 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         self.scale = scale
         self.contamination = contamination
         self.max_bytes = max_bytes
+        self.categorical_features = categorical_features
+        self.categorical_weight = categorical_weight
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -210,6 +215,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
         return tags
 
     # -- learning ----------------------------------------------------------------------------------
@@ -240,10 +246,10 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         with gate_of(self).updating:
             settings, before = Settings.of(self.__dict__), self.__dict__.copy()
             try:
-                X = self._validated(X, _FLOATS, settings.n_threads, reset=True)
+                X, nominal = self._encoded(X, _FLOATS, settings.n_threads, reset=True)
                 X, weight = self._weighted(X, sample_weight)
                 warn_of_little_mass(weight)
-                self._model = BatchModel.fit(X, weight, settings)
+                self._model = BatchModel.fit(X, weight, settings, nominal)
             except BaseException:
                 self.__dict__ = before  # validation notes the width and names at once
                 raise
@@ -275,12 +281,11 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
             settings, before = Settings.of(self.__dict__), self.__dict__.copy()
             model: BatchModel | None = before.get("_model")
             try:
-                X = self._validated(
-                    X, _FLOATS if model is None else model.forest.dtype, settings.n_threads, reset=model is None
-                )
+                dtype = _FLOATS if model is None else model.forest.dtype
+                X, nominal = self._encoded(X, dtype, settings.n_threads, reset=model is None)
                 X, weight = self._weighted(X, sample_weight)
                 if model is None:
-                    model = BatchModel.empty(X.shape[1], X.dtype, settings)
+                    model = BatchModel.empty(X.shape[1], X.dtype, settings, nominal)
                 model.learn(X, weight, settings)
                 self._model = model
             except BaseException:
@@ -326,6 +331,23 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         return self
 
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray:
+        return self._encoded(X, dtype, n_threads, reset)[0]
+
+    def _encoded(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return X as rows of numbers and words, and which columns are words; None: none is."""
+        forest = None if reset else self._fitted().forest
+        asked = self.__dict__["categorical_features"]
+        by_type = asked is None or (isinstance(asked, str) and asked == "auto")
+        if type(X) is np.ndarray and by_type and not (forest is not None and forest.has_nominal):
+            return self._checked(X, dtype, n_threads, reset), None
+        refuse_device(X)
+        found = read_categories(X, asked, forest, self.__dict__.get("feature_names_in_"))
+        if found.nominal is None:
+            return self._checked(X, dtype, n_threads, reset), None
+        rows = self._checked(found.X, dtype, n_threads, reset)
+        return found.put_into(rows), found.nominal
+
+    def _checked(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.

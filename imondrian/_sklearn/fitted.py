@@ -15,7 +15,7 @@ from imondrian._forest.rwlock import gate_of
 from imondrian._models.batch import BatchModel
 from imondrian._models.feedback import Verdicts
 from imondrian._models.remote_fit import RemoteRows, fit_remote_model, read_weight
-from imondrian._models.settings import Settings
+from imondrian._models.settings import Settings, with_defaults, without_defaults
 from imondrian._persist.model_file import SavedModel
 
 Estimator = TypeVar("Estimator", bound="Fitted")
@@ -72,7 +72,7 @@ class Fitted(SavedModel):
 
     def _file_parameters(self) -> dict[str, Any]:
         Settings.of(self.__dict__)
-        return self.get_params(deep=False)
+        return without_defaults(self.get_params(deep=False))
 
     def _file_state(self) -> dict[str, Any]:
         state = self.__getstate__()
@@ -117,7 +117,7 @@ class Fitted(SavedModel):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = with_defaults(state)
         if "forest_" in state:
             forest, calibration = state.pop("forest_"), state.pop("_calibration")
             max_samples, offset = state.pop("max_samples_"), state.pop("offset_")

@@ -16,6 +16,7 @@ from imondrian._models.feedback import require_cpu
 from imondrian._models.settings import Settings
 from imondrian._models.wording import MOST_REASONS
 
+from .categories import levels_told
 from .fitted import Fitted
 
 
@@ -298,8 +299,9 @@ class Inference(Fitted):
         model = self._fitted()
         rows = self._validated(X, model.forest.dtype, n_threads)
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
+        told = levels_told(X, model.forest.nominal) if model.forest.has_nominal else None
         with gate_of(self).reading:
-            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)
+            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most, told)
 
     # -- what a person says of rows ----------------------------------------------------------------
 
