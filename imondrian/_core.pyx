@@ -45,6 +45,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         void* lower
         int32_t* bag
         double* clean
+        double* nominal
         int32_t* refs
         int scaled, edition
         double* mean_depth
@@ -53,6 +54,9 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double decay
         int64_t window
         int64_t* drawn
+        const void* nominal_mask
+        const int32_t* nominal_features
+        int64_t n_nominal
 
     double hidden_depth_of(double mass)
     cbool c_is_wide "imondrian::is_wide"(const View&)
@@ -106,6 +110,7 @@ _INVARIANTS = {
     11: "a bag holds what is no feature, or one twice",
     12: "clean masses do not add up",
     13: "recent scores are damaged",
+    14: "a nominal feature is damaged",
 }
 
 

@@ -66,18 +66,6 @@ class Forest(ForestColumns):
 
     # What a row without any value gets: after so many updates, for that score, ``depths``. Replaced, never changed:
     # copies share it.
-    _nominal: np.ndarray | None = None
-
-    @property
-    def nominal(self) -> np.ndarray:
-        """Which features are nominal, (n_features,)."""
-        return np.zeros(self.n_features, bool) if self._nominal is None else self._nominal
-
-    @property
-    def has_nominal(self) -> bool:
-        """Whether some feature is nominal."""
-        return self._nominal is not None and bool(self._nominal.any())
-
     _nothing: tuple[int, str, float, float] | None = None
 
     def require_learning(self, what: str) -> None:
@@ -107,8 +95,8 @@ class Forest(ForestColumns):
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
-        forest._nominal = None if nominal is None else np.array(nominal, bool)
+        kinds = {"nominal": nominal, "nominal_weight": nominal_weight}
+        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced, **kinds)
         if spaced:
             _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
@@ -135,10 +123,9 @@ class Forest(ForestColumns):
 
         With ``build_drawn`` it becomes what ``build`` would make of all n rows, for ``n > n_trees * n_sample``.
         """
-        forest = cls(
-            n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes, spaced=spaced
-        )
-        forest._nominal = None if nominal is None else np.array(nominal, bool)
+        kinds = {"nominal": nominal, "nominal_weight": nominal_weight}
+        n_rows = len(states) * n_sample
+        forest = cls(n_features, dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced, **kinds)
         if spaced:
             _core.draw_bags(forest._view, 0)
         drawn = np.empty((len(states), n_sample), np.int64)
@@ -165,21 +152,22 @@ class Forest(ForestColumns):
         nominal_weight: float = 1.0,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
+        slots, rows = (64, 64) if points is None else (points + 1, points + 2 * BLOCK)
         if points is None:
-            forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
-        else:
-            forest = cls(
-                n_features,
-                dtype,
-                states,
-                points + 1,
-                points + 2 * BLOCK,
-                memory=memory,
-                decay=decay,
-                scaled=scaled,
-                spaced=spaced,
-            )
-        forest._nominal = None if nominal is None else np.array(nominal, bool)
+            memory, decay = UNBOUNDED, 0.0
+        forest = cls(
+            n_features,
+            dtype,
+            states,
+            slots,
+            rows,
+            memory=memory,
+            decay=decay,
+            scaled=scaled,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         return forest

@@ -29,8 +29,11 @@ std::int32_t cell_of(const ForestView& f, std::int64_t t, const T* x, double mos
     const std::int64_t at = t * f.capacity + v;
     const std::int32_t left = f.child[2 * at], right = f.child[2 * at + 1];
     const T value = x[f.feature[at]];
+    const T threshold = static_cast<const T*>(f.threshold)[at];
     const bool to_right =
-        value != value ? mass_in(f, t, right) > mass_in(f, t, left) : value > static_cast<const T*>(f.threshold)[at];
+        value != value    ? mass_in(f, t, right) > mass_in(f, t, left)
+        : f.n_nominal > 0 ? Kinds<T>{static_cast<const T*>(f.nominal_mask)}.is_right(f.feature[at], value, threshold)
+                          : value > threshold;
     v = to_right ? right : left;
   }
   return v;

@@ -62,7 +62,7 @@ template <class T>
 NK_INLINE Step step_from(const Tree<T>& tree, std::int32_t v, const T* x) {
   const T value = x[tree.feature[v]];
   const bool missing = value != value;
-  const int side = missing ? drawn_side(tree, v) : value > tree.threshold[v];
+  const int side = missing ? drawn_side(tree, v) : tree.is_right(v, value);
   return {tree.child[2 * std::int64_t{v} + side], missing};
 }
 

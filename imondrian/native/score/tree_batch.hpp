@@ -37,6 +37,7 @@ class TreeBatch {
   void set(std::int64_t k, WalkTree<T>&& walk) {
     Entry& tree = trees_[k];
     tree.walk = std::move(walk);
+    if (tree.walk.kinds.any()) return;  // no ranks tell on which side of a bit a word lies
     tree.top = take_top(tree.walk);
     tree.n_asked = count_features(tree.top, n_features_, kMostFeatures);
     tree.by_masks = tree.n_asked <= kMostFeatures;

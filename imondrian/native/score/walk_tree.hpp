@@ -26,6 +26,7 @@ struct WalkTree {
   std::vector<std::int32_t> place;  // by node: where an end's results lie
   std::vector<double> mass;         // by node
   std::int32_t n_cuts = 0;
+  Kinds<T> kinds;
 
   bool is_end(std::int32_t at) const { return nodes[at].left == at; }
 };
@@ -65,6 +66,7 @@ WalkTree<T> pack_walk(const Tree<T>& tree, Ends& ends) {
     std::int32_t at, node, parent, depth;
   };
   WalkTree<T> packed;
+  packed.kinds = tree.kinds;
   const std::size_t room = 2 * static_cast<std::size_t>(tree.header[kNodeMark]) + 1;
   packed.nodes.reserve(room);
   packed.place.reserve(room);
@@ -74,13 +76,15 @@ WalkTree<T> pack_walk(const Tree<T>& tree, Ends& ends) {
     packed.place.push_back(kNobody);
     packed.mass.push_back(tree.mass_of(v));
   };
+  // No value of feature 0 lies right of it.
+  const T nowhere = tree.kinds.is_nominal(0) ? T(Word<T>::kSize - 2) : std::numeric_limits<T>::infinity();
   std::vector<Task> stack{{0, tree.root(), kNobody, 0}};
   add(tree.root());
   while (!stack.empty()) {
     const Task task = stack.back();
     stack.pop_back();
     if (!ends.goes_on(task.node)) {
-      packed.nodes[task.at] = {std::numeric_limits<T>::infinity(), 0, task.at};
+      packed.nodes[task.at] = {nowhere, 0, task.at};
       packed.place[task.at] = ends.end(task.parent, task.node, task.depth);
       continue;
     }
@@ -107,8 +111,8 @@ inline bool tables_pay(const ForestView& forest, std::int64_t n, double rows_per
 
 // Where rows of x (n, stride) that stand at nodes `at` end: the places of their ends are written there. Eight rows go
 // side by side, so that the latency of one hides behind the others.
-template <class T>
-NK_INLINE void walk_on(const WalkTree<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* at) {
+template <bool kMixed, class T>
+NK_INLINE void walk_on_as(const WalkTree<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* at) {
   constexpr int kRows = 8;
   const WalkNode<T>* nodes = tree.nodes.data();
   for (std::int64_t i = 0; i < n; i += kRows) {
@@ -123,7 +127,9 @@ NK_INLINE void walk_on(const WalkTree<T>& tree, const T* x, std::int64_t n, std:
       moved = 0;
       for (int r = 0; r < kRows; ++r) {
         const WalkNode<T>& node = nodes[here[r]];
-        const std::int32_t to = node.left + (rows[r][node.feature] > node.threshold);
+        const T value = rows[r][node.feature];
+        const bool right = kMixed ? tree.kinds.is_right(node.feature, value, node.threshold) : value > node.threshold;
+        const std::int32_t to = node.left + right;
         moved |= to ^ here[r];
         here[r] = to;
       }
@@ -131,6 +137,11 @@ NK_INLINE void walk_on(const WalkTree<T>& tree, const T* x, std::int64_t n, std:
     const int live = n - i < kRows ? static_cast<int>(n - i) : kRows;
     for (int r = 0; r < live; ++r) at[i + r] = tree.place[here[r]];
   }
+}
+
+template <class T>
+NK_INLINE void walk_on(const WalkTree<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* at) {
+  tree.kinds.any() ? walk_on_as<true>(tree, x, n, stride, at) : walk_on_as<false>(tree, x, n, stride, at);
 }
 
 }  // namespace imondrian::NK_ISA
