@@ -70,7 +70,7 @@ class BatchModel:
             settings.learn(model.forest, model.calibration, X, weight)
         else:
             if settings.max_bytes is not None:
-                settings.check_sample_fits(n, n_features, X.itemsize)
+                settings.check_sample_fits(n, n_features, X.itemsize, nominal is not None and bool(nominal.any()))
             states = settings.states()
             drawn = room_for_drawn(n, size, len(states), weight)
             forest = settings.grow(X, weight, states, size, drawn, nominal)
@@ -131,7 +131,7 @@ class BatchModel:
                     f"max_bytes={settings.max_bytes} leaves no room for {len(verdicts)} verdicts, "
                     f"which take {verdicts.nbytes}"
                 )
-            settings.check_windows_fit(self.forest.n_features, self.forest.dtype, verdicts.nbytes)
+            settings.check_windows_fit(self.forest.n_features, self.forest.dtype, verdicts.nbytes, self.forest.mixed)
         self.verdicts = verdicts
 
     def _renew_offset(self, settings: Settings) -> None:
@@ -164,7 +164,7 @@ class BatchModel:
 
     def _grower(self, settings: Settings) -> Callable[..., Forest]:
         """Return what grows forests like this one."""
-        return partial(settings.grow_samples, nominal=self.forest.nominal if self.forest.has_nominal else None)
+        return partial(settings.grow_samples, nominal=self.forest.nominal)
 
     def share_called(self, settings: Settings) -> float | None:
         """Return the share of usual rows that are called outliers; None where none were kept to tell."""

@@ -53,7 +53,7 @@ class Fields(NamedTuple):
 
     def of_other_kinds(self, keys: dict[Any, int], forest: Forest) -> list[int]:
         """Return the columns with values of another kind than the model's feature of that name."""
-        if not self.nominal.any() and not forest.has_nominal:
+        if not self.nominal.any() and not forest.mixed:
             return []
         places = [keys.get(name) for name in self.names]
         others = [j for j, place in enumerate(places) if place is not None and forest.nominal[place] != self.nominal[j]]

@@ -47,11 +47,6 @@ def with_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**_OF_CATEGORIES, **params}
 
 
-def asked(nominal: np.ndarray | None) -> np.ndarray | None:
-    """Return which features are nominal; None where none is, so that forests of numbers have nothing for them."""
-    return nominal if nominal is not None and nominal.any() else None
-
-
 def reserved_bytes(n_features: int, itemsize: int) -> int:
     """Return the most bytes that a model takes beside its forest: objects, and what p-values are read from."""
     return OBJECTS + CALIBRATION_SIZE * (16 + n_features * itemsize)
@@ -109,13 +104,13 @@ class StreamSettings:
             *self.retention,
             scaled=self.scaled,
             spaced=self.spaced,
-            nominal=asked(nominal),
+            nominal=nominal,
             nominal_weight=self.nominal_weight,
         )
 
-    def layout(self, n_features: int) -> Layout:
-        """Return what decides the size of the forest's columns."""
-        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced)
+    def layout(self, n_features: int, mixed: bool = False) -> Layout:
+        """Return what decides the size of the forest's columns; ``mixed``: with nominal features."""
+        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced, mixed=mixed)
 
     def object_bytes(self, n_features: int) -> int:
         """Return the most bytes that a model takes beside its forest and the scores it keeps."""
@@ -176,7 +171,7 @@ class Settings:
 
     def empty_forest(self, n_features: int, dtype: np.dtype, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
-        self.check_windows_fit(n_features, dtype)
+        self.check_windows_fit(n_features, dtype, mixed=nominal is not None and bool(nominal.any()))
         return Forest.for_stream(
             n_features,
             dtype,
@@ -184,15 +179,15 @@ class Settings:
             *self.retention,
             scaled=self.scaled,
             spaced=self.spaced,
-            nominal=asked(nominal),
+            nominal=nominal,
             nominal_weight=self.nominal_weight,
         )
 
-    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0) -> None:
+    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0, mixed: bool = False) -> None:
         """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
         memory, points, _ = self.retention
         if self.max_bytes is not None and points is not None:
-            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced, mixed=mixed)
             check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)
 
     def grow(
@@ -213,7 +208,7 @@ class Settings:
             scaled=self.scaled,
             boxes=self.score == "insertion",
             spaced=self.score == "spacing",
-            nominal=asked(nominal),
+            nominal=nominal,
             nominal_weight=self.nominal_weight,
             n_threads=self.n_threads,
             drawn=drawn,
@@ -244,11 +239,12 @@ class Settings:
             scores = verdicts.adjust(X, scores, self.n_threads)
         calibration.push(scores[warming_up:], self.score)
 
-    def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:
+    def check_sample_fits(self, n: int, n_features: int, itemsize: int, mixed: bool = False) -> None:
         """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
         limit = self.max_bytes
         assert limit is not None
-        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False)  # scores may want boxes
+        # Scores may want boxes.
+        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False, mixed=mixed)
         reserved = reserved_bytes(n_features, itemsize)
 
         def needed(psi: int) -> int:

@@ -381,13 +381,19 @@ class StreamModel:
         if not new:
             self.n_ignored += n_ignored
             return
-        self._check_bytes(len(known) + len(new))
         nominal = np.array([kinds[key] for key in new], bool)
+        self._check_bytes(len(known) + len(new), bool(nominal.any()))
         if self.forest is None:
             forest, places = settings.empty_forest(len(new), nominal), np.zeros(0, np.int32)
         else:
             dropped = [self.keys[key] for key in silent]
-            forest, places, added = self.forest.widened(len(new), dropped, len(table.values) > 1, nominal)
+            forest, places, added = self.forest.widened(
+                len(new),
+                dropped,
+                len(table.values) > 1,
+                nominal=nominal,
+                nominal_weight=settings.nominal_weight,
+            )
             moved = {int(places[self.keys[key]]): key for key in known} | dict(zip(added, new, strict=True))
             known, new = [moved[place] for place in range(len(moved))], []
         # Together: a signal that came in between would leave keys that do not go with the forest.
@@ -483,16 +489,17 @@ class StreamModel:
         """Return the most bytes that the model takes beside its forest."""
         return self.settings.object_bytes(n_features) + sys.getsizeof(self.recent) + nbytes_of(self.verdicts)
 
-    def most_bytes(self, n_features: int) -> int | None:
+    def most_bytes(self, n_features: int, mixed: bool = False) -> int | None:
         """Return the most bytes that a model of so many features ever takes; None where nothing bounds them."""
         points = self.settings.retention.points
-        return points and self.settings.layout(n_features).window_size(points) + self.reserved(n_features)
+        return points and self.settings.layout(n_features, mixed).window_size(points) + self.reserved(n_features)
 
-    def _check_bytes(self, n_features: int) -> None:
+    def _check_bytes(self, n_features: int, mixed: bool = False) -> None:
         """Raise ValueError if windows over so many features may pass ``max_bytes``."""
         limit, points = self.settings.max_bytes, self.settings.retention.points
         if limit is not None and points is not None:
-            check_window_fits(self.settings.layout(n_features), points, limit, self.reserved(n_features))
+            mixed = mixed or (self.forest is not None and self.forest.mixed)
+            check_window_fits(self.settings.layout(n_features, mixed), points, limit, self.reserved(n_features))
 
     def __sizeof__(self) -> int:
         size = object.__sizeof__(self) + sys.getsizeof(self.keys) + sys.getsizeof(self.recent)

@@ -338,7 +338,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         forest = None if reset else self._fitted().forest
         asked = self.__dict__["categorical_features"]
         by_type = asked is None or (isinstance(asked, str) and asked == "auto")
-        if type(X) is np.ndarray and by_type and not (forest is not None and forest.has_nominal):
+        if type(X) is np.ndarray and by_type and not (forest is not None and forest.mixed):
             return self._checked(X, dtype, n_threads, reset), None
         refuse_device(X)
         found = read_categories(X, asked, forest, self.__dict__.get("feature_names_in_"))

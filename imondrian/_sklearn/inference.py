@@ -299,7 +299,7 @@ class Inference(Fitted):
         model = self._fitted()
         rows = self._validated(X, model.forest.dtype, n_threads)
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
-        told = levels_told(X, model.forest.nominal) if model.forest.has_nominal else None
+        told = levels_told(X, model.forest.nominal) if model.forest.mixed else None
         with gate_of(self).reading:
             return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most, told)
 
