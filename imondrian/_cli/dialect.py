@@ -96,6 +96,15 @@ def number_of(cell: str, decimal: str, missing: Collection[str] = ()) -> float:
     raise ValueError(f"must be a number, got the text {text!r:.60}")
 
 
+def level_of(cell: str, missing: Collection[str] = ()) -> str | bool | None:
+    """Return the category in a cell, None for a missing one."""
+    text = cell.strip()
+    lower = text.lower()
+    if lower in _MISSING or cell in missing or text in missing:
+        return None
+    return bool(TRUTH[lower]) if lower in TRUTH else text
+
+
 def mark_of(cell: str, delimiter: str) -> str | None:
     """Return the decimal mark that a cell decides for, if any."""
     text = cell.strip()
