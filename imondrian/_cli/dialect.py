@@ -39,6 +39,9 @@ _MISSING = frozenset(MISSING)
 _NAN = re.compile(r"[+-]?nan(\(\w*\))?")
 _QUOTED = re.compile(r'"[^"]*"')
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_DATE = re.compile(
+    r"\d{4}-\d\d?-\d\d?([T ]\d\d?:\d\d.*)?|\d\d?[/.]\d\d?[/.]\d{4}([T ].*)?|\d\d?:\d\d(:\d\d.*)?", re.ASCII
+)
 _MARKED = {
     ",": re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
     ".": re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
@@ -103,6 +106,11 @@ def level_of(cell: str, missing: Collection[str] = ()) -> str | bool | None:
     if lower in _MISSING or cell in missing or text in missing:
         return None
     return bool(TRUTH[lower]) if lower in TRUTH else text
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date or a time of day, as far as can be seen."""
+    return _DATE.fullmatch(text.strip()) is not None
 
 
 def mark_of(cell: str, delimiter: str) -> str | None:

@@ -75,7 +75,7 @@ class CsvRecords:
     missing : sequence of str
         What means a missing value, beside ``dialect.MISSING``.
     kinds : Kinds, optional
-        What columns hold, as far as it is known.
+        What columns hold, as far as it is known. None: numbers alone.
 
     Attributes
     ----------
@@ -93,9 +93,8 @@ class CsvRecords:
         missing: Sequence[str] = (),
         kinds: Kinds | None = None,
     ) -> None:
-        self._kinds = Kinds(selection.nominal, selection.numeric, None, selection.columns is not None, True)
-        if kinds is not None:
-            self._kinds = kinds
+        # Lines of text are no table of one column.
+        self._kinds = Kinds.of_numbers() if kinds is None or (len(header) == 1 and not selection.nominal) else kinds
         self._delimiter, self._report, self._missing = delimiter, report, frozenset(missing)
         self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)

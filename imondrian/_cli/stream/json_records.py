@@ -31,7 +31,7 @@ class JsonRecords:
     report : callable
         Called with the number of a line that is no record, and what is wrong with it.
     kinds : Kinds, optional
-        What fields hold, as far as it is known.
+        What fields hold, as far as it is known. None: numbers alone.
     """
 
     def __init__(
@@ -42,9 +42,7 @@ class JsonRecords:
         kinds: Kinds | None = None,
     ) -> None:
         self._selection, self._known, self._report = selection, known, report
-        self._kinds = Kinds(selection.nominal, selection.numeric, None, selection.columns is not None, True)
-        if kinds is not None:
-            self._kinds = kinds
+        self._kinds = Kinds.of_numbers() if kinds is None else kinds
         self._others = selection.others
         self._fields: tuple[str, ...] = ()
 

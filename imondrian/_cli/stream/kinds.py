@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from imondrian._cli.dialect import is_date
 from imondrian._forest.levels import word, word_of
 from imondrian._kit import terminal
 
 NUMBER, NOMINAL, LEFT_OUT = "numbers", "categories", "nothing"
-_DATE = re.compile(
-    r"\d{4}-\d\d?-\d\d?([T ]\d\d?:\d\d.*)?|\d\d?[/.]\d\d?[/.]\d{4}([T ].*)?|\d\d?:\d\d(:\d\d.*)?", re.ASCII
-)
 _LOOKED_AT, _MOST_DISTINCT = 100, 95  # values of a field of text; distinct ones among them, unless they are ids
-
-
-def is_date(text: str) -> bool:
-    """Return whether a text is a date or a time of day, as far as can be seen."""
-    return _DATE.fullmatch(text.strip()) is not None
 
 
 class Kinds:
@@ -56,9 +49,16 @@ class Kinds:
         self._seen: dict[str, list[Any]] = {}
         self._untold: dict[str, list[str]] = {}
 
+    @classmethod
+    def of_numbers(cls) -> Kinds:
+        """Return what is known where all fields are numbers."""
+        found = cls()
+        found._kinds = defaultdict(lambda: NUMBER)
+        return found
+
     def of(self, name: str) -> str | None:
         """Return what a field holds; None while that is not known."""
-        return self._kinds.get(name)
+        return self._kinds[name] if isinstance(self._kinds, defaultdict) else self._kinds.get(name)
 
     def has_categories(self, fields: Sequence[str]) -> bool:
         """Return whether some of these fields are no numbers, as far as that is known."""
