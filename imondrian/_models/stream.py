@@ -24,7 +24,7 @@ from .features import Fields, in_order, silent_keys
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
 from .settings import StreamSettings
-from .wording import NOT_READY, StoredPoints, telling_parts, why
+from .wording import NOT_READY, StoredPoints, telling_parts, why, without_sides
 
 # A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
 Reasons = tuple[list[Any], np.ndarray, str]
@@ -124,7 +124,7 @@ class StreamModel:
         row = self.row(x)
         parts = np.zeros((len(self.keys) + 1, 2))  # the last for what is not known
         if row is not None and self.forest is not None and self.is_ready:
-            parts[:-1] = self.forest.explain(row, self.settings.score)[0][0]
+            parts[:-1] = without_sides(self.forest.explain(row, self.settings.score)[0][0], self.forest.nominal)
         return parts[[self.keys.get(key, -1) for key in x]]
 
     # -- tables ------------------------------------------------------------------------------------

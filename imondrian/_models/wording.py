@@ -32,6 +32,16 @@ def telling_parts(forest: Any, rows: np.ndarray, score: str, n_threads: int = 1)
     return np.asarray(forest.explain(rows, score if isinstance(forest, ImportedForest) else "insertion", n_threads)[0])
 
 
+def without_sides(contributions: np.ndarray, nominal: np.ndarray) -> np.ndarray:
+    """Return contributions (..., d, 2) with all that categories contribute in one place: they are not low or high."""
+    if not nominal.any():
+        return contributions
+    found = contributions.copy()
+    found[..., nominal, 1] += found[..., nominal, 0]
+    found[..., nominal, 0] = 0.0
+    return found
+
+
 class Usual(NamedTuple):
     """What a feature's stored values are like."""
 

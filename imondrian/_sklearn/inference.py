@@ -14,7 +14,7 @@ from imondrian._forest.types import Booleans, Floats, Integers
 from imondrian._forest.validation import open_share, positive_int, thread_count
 from imondrian._models.feedback import require_cpu
 from imondrian._models.settings import Settings
-from imondrian._models.wording import MOST_REASONS
+from imondrian._models.wording import MOST_REASONS, without_sides
 
 from .categories import levels_told
 from .fitted import Fitted
@@ -221,7 +221,7 @@ class Inference(Fitted):
         forest, n_threads = self._fitted().forest, thread_count(self.n_jobs)
         X = self._validated(X, forest.dtype, n_threads)
         parts, _ = forest.explain(X, resolve_score(self.__dict__["score"]), n_threads)
-        return -parts if by_direction else -parts.sum(axis=2)
+        return -without_sides(parts, forest.nominal) if by_direction else -parts.sum(axis=2)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Say what ``explain`` returns, as transformers of scikit-learn have it; the scores stay arrays.

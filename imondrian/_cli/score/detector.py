@@ -16,7 +16,7 @@ from imondrian._cli.tables.reading import Table
 from imondrian._kit import terminal
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
-from imondrian._models.wording import MOST_REASONS
+from imondrian._models.wording import MOST_REASONS, without_sides
 
 from .bottom_k import Smallest
 
@@ -126,8 +126,12 @@ class Detector:
         return self.model.why(X, p_values, names, self.settings.score, self.settings.n_threads, most, told)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
-        """Return what each feature adds to each row's score for being low and for being high, (n, d, 2)."""
-        return self.model.forest.explain(X, self.settings.score, self.settings.n_threads)[0]
+        """Return what each feature adds to each row's score for being low and for being high, (n, d, 2).
+
+        All that a category adds is in the second place.
+        """
+        forest = self.model.forest
+        return without_sides(forest.explain(X, self.settings.score, self.settings.n_threads)[0], forest.nominal)
 
     def expected_score(self) -> float:
         """Return the score that contributions add up from."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from imondrian._cli import Failure, output
-from imondrian._cli.reasons import SIDES, ranked
+from imondrian._cli.reasons import CATEGORY, SIDES, ranked
 from imondrian._cli.tables.columns import Columns, Selection, choose, read_rows
 from imondrian._cli.tables.reading import Reading, Table, open_table, tell_note, use_threads
 from imondrian._kit import terminal
@@ -164,9 +164,9 @@ def _as_csv(found: Sequence[_Explained], names: Sequence[str], expected: float, 
     return output.to_csv(
         _HEADER,
         (
-            [one.row, one.score, one.p_value, name, value, side, size]
+            [one.row, one.score, one.p_value, name, value, _side(one, j, side), size]
             for one in found
-            for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)
+            for j, (name, value, pair) in enumerate(zip(names, one.values, one.contributions.tolist(), strict=True))
             for side, size in zip(SIDES, pair, strict=True)
             if size != 0
         ),
@@ -182,7 +182,8 @@ def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int,
     parts = one.contributions
     largest = ranked(np.abs(parts), most)
     rows: list[list[Any]] = [
-        [names[j], _shown(one.values[j]), side, f"{parts[j, SIDES.index(side)]:+.4f}"] for j, side, _ in largest
+        [names[j], _shown(one.values[j]), _side(one, j, side), f"{parts[j, SIDES.index(side)]:+.4f}"]
+        for j, side, _ in largest
     ]
     rest = parts.sum() - sum(parts[j, SIDES.index(side)] for j, side, _ in largest)
     n_others = int(np.count_nonzero(parts)) - len(largest)
@@ -192,6 +193,10 @@ def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int,
     table = terminal.table(["feature", "value", "for being", "contribution"], rows, [1, 3], title=title, rich=rich)
     words = one.why.replace("\n", " ")
     return f"{table}{words}\n"
+
+
+def _side(one: _Explained, feature: int, side: str) -> str:
+    return side if isinstance(one.values[feature], float | None) else CATEGORY
 
 
 def _shown(value: Any) -> str:

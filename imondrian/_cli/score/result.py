@@ -50,7 +50,7 @@ class Result:
             texts = (
                 [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons, told[some]))]
                 if in_sentences
-                else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
+                else in_words(detector.contributions(rows[some]), columns.features, n_reasons, columns.mask)
             )
             for column, more in zip(words, texts, strict=True):
                 column += more

@@ -230,10 +230,10 @@ class CsvRecords:
                 except ValueError as error:
                     if "got the text" not in str(error):
                         raise ValueError(f"field {name!r} {error}") from None
+                    kind = kind or self._kinds.guess(name, level)
                     if kind == NUMBER:
                         texts.append((name, str(error).partition("got ")[2]))
                         continue
-                    kind = self._kinds.guess(name, level)
                 else:
                     if math.isinf(value):
                         raise ValueError(f"field {name!r} must be finite, got {cell.strip()!r:.60}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imondrian._cli.dialect import is_date
+from imondrian._cli.dialect import is_category, is_date
 from imondrian._forest.levels import word, word_of
 from imondrian._kit import terminal
 
@@ -72,6 +72,8 @@ class Kinds:
         """Return what a field holds whose first value this is."""
         if isinstance(value, str) and is_date(value) and not self._chosen:
             return LEFT_OUT
+        if isinstance(value, str) and not is_category(value):
+            return NUMBER  # which it will be found not to be
         return NOMINAL if isinstance(value, (str, bool)) else NUMBER
 
     def learn(self, found: Mapping[str, tuple[str, Any]]) -> None:
@@ -81,7 +83,7 @@ class Kinds:
                 self._kinds[name] = kind
                 if kind == LEFT_OUT:
                     self._leave_out(name, "dates or times")
-                elif isinstance(value, str):
+                elif isinstance(value, str) and kind == NOMINAL:
                     self._untold.setdefault("text", []).append(name)
             if isinstance(value, str) and kind == NOMINAL and not self._chosen and name not in self._asked:
                 self._look_at(name, value)

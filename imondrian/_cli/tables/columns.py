@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from imondrian._cli import USAGE, Failure
-from imondrian._cli.dialect import is_date
+from imondrian._cli.dialect import is_category, is_date
 from imondrian._forest.levels import narrowed, words_of_codes
 from imondrian._kit import terminal
 
@@ -102,6 +102,8 @@ def choose(
     if both := sorted(numeric.intersection(asked)):
         raise Failure(f"--nominal: {both[0]!r} is also among --numeric", USAGE)
     odd: dict[str, list[str]] = {}
+    if known is None:
+        numeric |= _misread(first, [name for name in kinds if kinds[name] == TEXT and name not in asked])
     if needed is not None:
         if selection.columns:
             raise Failure("--columns is of no use with this --model, which names its columns itself", USAGE)
@@ -130,6 +132,28 @@ def choose(
     return Columns(features, label, keep, np.float32 if single else np.float64, selection.infinite, nominal, odd)
 
 
+def _texts(table: Table, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the first values of columns of text."""
+    batch = next(iter(table.batches((), names)), None) if names else None
+    if batch is not None:
+        for j, name in enumerate(names):
+            values = batch.column(j).slice(0, _LOOKED_AT).to_pylist()
+            yield name, [value for value in values if isinstance(value, str) and table.level(value) is not None]
+
+
+def _misread(table: Table, names: Sequence[str]) -> set[str]:
+    """Return the columns of cells that look like numbers in another notation, or lines of no table."""
+    if table.typed:
+        return set()
+    if len(table.kinds) == 1:
+        return set(names)
+    return {
+        name
+        for name, values in _texts(table, names)
+        if sum(map(is_category, values)) * 2 <= len(values) or any("\n" in value for value in values)
+    }
+
+
 def _left_out(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
     """Return the columns that are no features unless they are asked for, by the reason."""
     found: dict[str, list[str]] = {}
@@ -137,9 +161,7 @@ def _left_out(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
         if table.kinds[name] == DATE:
             found.setdefault(_DATES, []).append(name)
     texts = [name for name in names if table.kinds[name] == TEXT]
-    batch = next(iter(table.batches((), texts)), None) if texts else None
-    for j, name in enumerate(texts if batch is not None else []):
-        values = [text for text in batch.column(j).slice(0, _LOOKED_AT).to_pylist() if text]  # type: ignore[union-attr]
+    for name, values in _texts(table, texts):
         if values and sum(map(is_date, values)) >= _MOST * len(values):
             found.setdefault(_DATES, []).append(name)
         elif len(values) >= _LEAST_LOOKED_AT and len(set(values)) >= _MOST * len(values):
