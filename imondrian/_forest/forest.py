@@ -95,8 +95,18 @@ class Forest(ForestColumns):
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        kinds = {"nominal": nominal, "nominal_weight": nominal_weight}
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced, **kinds)
+        forest = cls(
+            n_features,
+            X.dtype,
+            states,
+            n_sample,
+            n_rows,
+            scaled=scaled,
+            boxes=boxes,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
@@ -123,9 +133,19 @@ class Forest(ForestColumns):
 
         With ``build_drawn`` it becomes what ``build`` would make of all n rows, for ``n > n_trees * n_sample``.
         """
-        kinds = {"nominal": nominal, "nominal_weight": nominal_weight}
         n_rows = len(states) * n_sample
-        forest = cls(n_features, dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced, **kinds)
+        forest = cls(
+            n_features,
+            dtype,
+            states,
+            n_sample,
+            n_rows,
+            scaled=scaled,
+            boxes=boxes,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         drawn = np.empty((len(states), n_sample), np.int64)

@@ -72,11 +72,15 @@ def read_categories(X: Any, asked: Any, forest: Forest | None = None, names: Any
     library = library_of(X)
     if library is not None:
         return _of_frame(X, asked, known)
+    if hasattr(X, "toarray") and not isinstance(asked, str | None) and len(asked) == 0:
+        return Categories(X, {}, 0, False)
+    if hasattr(X, "toarray") and ((known is not None and known.any()) or not isinstance(asked, str | None)):
+        raise TypeError(f"X must be dense where columns are categories, got {type(X).__name__}: pass X.toarray()")
     if known is None and not isinstance(asked, str):
-        X = _as_array(X)
-        if X is None or X.ndim != 2:
+        rows = _as_array(X)
+        if rows is None or rows.ndim != 2:
             return Categories(X, {}, 0, False)  # scikit-learn's own words
-        known = mask_of(asked, list(range(X.shape[1])), named=False)
+        known = mask_of(asked, list(range(rows.shape[1])), named=False)
     elif known is None or not known.any():
         return Categories(X, {}, 0, False)
     single = forest is not None and forest.dtype == np.float32

@@ -73,6 +73,7 @@ struct ForestView {
   const void* nominal_mask;
   const std::int32_t* nominal_features;
   std::int64_t n_nominal;
+  std::int64_t* levels;  // (t, n_nominal, level_words(k)), of a forest with clean masses: tree/levels.hpp; may be null
   // Streams only (zero otherwise).
   int memory;
   double decay;         // how fast a reservoir forgets, or a sliding window is thinned
@@ -96,6 +97,13 @@ inline double near_weight(const ForestView& f) {
   return is_wide(f) ? 1.0 - static_cast<double>(kWideFrom) / static_cast<double>(f.n_features) : 0.0;
 }
 
+// Room for the levels of a nominal feature in a tree of so many leaves, in words of 64 bits: heads, masses, tags.
+constexpr int kLevelHead = 2;
+inline std::int64_t level_slots(std::int64_t capacity) { return capacity + capacity / 4 + 4; }
+inline std::int64_t level_words(std::int64_t capacity) {
+  return kLevelHead + level_slots(capacity) + (level_slots(capacity) + 1) / 2;
+}
+
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
@@ -109,6 +117,7 @@ struct Tree {
   double* mean_spacing;
   const T* points;
   Kinds<T> kinds;
+  std::int64_t* levels = nullptr;
 
   Tree(const ForestView& f, std::int64_t t)
       : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition), bag_size(bag_size_of(f)),
@@ -122,6 +131,7 @@ struct Tree {
 #undef IMONDRIAN_SLICE
     if (f.n_nominal > 0) {
       kinds = {static_cast<const T*>(f.nominal_mask), f.nominal_features, f.n_nominal, bit_rate, f.nominal};
+      if (f.levels) levels = f.levels + t * f.n_nominal * level_words(f.capacity);
     }
   }
 

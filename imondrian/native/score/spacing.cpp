@@ -28,6 +28,7 @@ struct RowLook {
   double* extent;
 
   void write(const Tree<T>&, const Sight<T>&, double value, BoxScratch<T>&) const { *extent = value; }
+  Held held() const { return {}; }
 };
 
 // The chunk's rows on one tree that stores no boxes, each of which is made once for all rows.
@@ -172,6 +173,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   const bool missing = has_missing(x, n * d);
   WithMeans with_means(given);
   if (missing) with_means.make_spacing();
+  with_means.make_levels<T>();
   const ForestView& forest = with_means.forest();
   const bool wide = is_wide(forest);
   std::vector<LogSum> sums(static_cast<std::size_t>(n)), near_sums(wide ? sums.size() : 0);
@@ -190,7 +192,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       }
     });
   };
-  if (!tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
+  if (forest.n_nominal > 0 || !tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
     for_chunks([&](const Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
       score_few(forest, chunk, products, near, logs);
     });

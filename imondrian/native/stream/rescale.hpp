@@ -20,6 +20,7 @@
 #include "score/means.hpp"
 #include "stream/remove.hpp"
 #include "tree/build.hpp"
+#include "tree/levels.hpp"
 #include "tree/scale.hpp"
 
 namespace imondrian::NK_ISA {
@@ -143,6 +144,7 @@ NK_INLINE void rebuild(Tree<T>& tree, std::int32_t* refs, RenewScratch<T>& scrat
   }
   const std::size_t mark = static_cast<std::size_t>(tree.header[kLeafMark]);
   std::fill(tree.leaf_point + mark, tree.leaf_point + std::max(mark, scratch.moved.size()), kFree);
+  count_all_levels(tree);
 }
 
 // One tree's scale, before it learns a point.
@@ -239,6 +241,7 @@ class ScaleKeeper {
     scratch.bit_rate.assign(tree_.bit_rate, tree_.bit_rate + tree_.width);
     find_nominal_units(rows, tree_, forest_.scaled != 0, {scratch.bit_rate.data(), tree_.level_root, tree_.entropy},
                        scratch.scale);
+    forget_all_means(tree_);
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
       if (tree_.bit_rate[j] == T(0)) tree_.bit_rate[j] = scratch.bit_rate[j];
     }
