@@ -114,10 +114,13 @@ def words_of(values: Sequence[Any] | np.ndarray, dtype: Any = np.float64) -> np.
     known: dict[Any, float] = {}
     found = np.empty(len(values))
     for place, value in enumerate(values):
-        known_word = known.get(value)
-        if known_word is None:
-            known_word = known[value] = math.nan if _is_missing(value) else word_of(value)
-        found[place] = known_word
+        if _is_missing(value):
+            found[place] = math.nan
+            continue
+        told = known.get(value)
+        if told is None:
+            told = known[value] = word_of(value)
+        found[place] = told
     return narrowed(found, dtype)
 
 
