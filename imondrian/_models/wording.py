@@ -167,9 +167,9 @@ def why(
     rest = np.ones(len(row), bool)
     rest[order] = False
     groups = {"missing": rest & np.isnan(row) & (points.present() >= 0.5), "usual": rest & fine & bool(order)}
-    told = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
-    told["never seen before"] = [_named(name) for name in new]
-    return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in told.items() if some)])
+    said = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
+    said["never seen before"] = [_named(name) for name in new]
+    return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in said.items() if some)])
 
 
 def _named(name: Any) -> str:

@@ -116,7 +116,7 @@ def mask_of(asked: Any, names: list[Any], named: bool) -> np.ndarray:
                 raise ValueError(f"categorical_features names {value!r}, which X lacks; it has {_listed(names)}")
             mask[names.index(value)] = True
         elif isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
-            if not 0 <= value < len(names):
+            if not 0 <= int(value) < len(names):
                 raise ValueError(f"categorical_features must be indices from 0 to {len(names) - 1}, got {value}")
             mask[int(value)] = True
         else:
@@ -165,15 +165,10 @@ def _of_array(X: Any, known: np.ndarray, by_type: bool, names: Sequence[Any], si
 def levels_told(X: Any, nominal: np.ndarray) -> list[dict[int, Any]]:
     """Return the categories of each row as they came, by column."""
     library = library_of(X)
-    columns = None if library is None else parts_of(X)[2]
-    rows = None if columns is not None else _as_array(X)
-    told: dict[int, list[Any]] = {}
-    for j in np.flatnonzero(nominal).tolist():
-        column = rows[:, j] if columns is None and rows is not None else columns[j]  # type: ignore[index]
-        told[j] = (
-            column.to_pylist() if library == "pyarrow" else column.to_list() if columns is not None else column.tolist()
-        )
-    return [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
+    columns: Any = parts_of(X)[2] if library is not None else np.transpose(_as_array(X))  # type: ignore[arg-type]
+    values = {"pyarrow": "to_pylist", "polars": "to_list"}.get(library or "", "tolist")
+    told = {j: getattr(columns[j], values)() for j in np.flatnonzero(nominal).tolist()}
+    return [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
 
 
 def _check_kinds(found: Sequence[Column], known: np.ndarray, names: Sequence[Any]) -> None:
