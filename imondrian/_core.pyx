@@ -57,10 +57,13 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         const void* nominal_mask
         const int32_t* nominal_features
         int64_t n_nominal
+        int64_t* levels
 
     double hidden_depth_of(double mass)
     cbool c_is_wide "imondrian::is_wide"(const View&)
     int bag_size_of(const View&)
+    int64_t c_level_words "imondrian::level_words"(int64_t)
+    void c_count_levels "imondrian::count_levels"(const View&, cbool, int)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
@@ -87,6 +90,7 @@ cdef extern from "score/cells.hpp" namespace "imondrian::cells" nogil:
         const int32_t* child
         const uint8_t* heavier
         const double* value
+        const uint8_t* nominal
         int64_t n_trees
 
     void c_find_cells "imondrian::cells::find_cells"(const View&, cbool, const void*, int64_t, double, int32_t*)
@@ -279,6 +283,7 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
         raise ValueError("the forest is not ready to learn")
     if depth is not None or forest.view.clean != NULL:
         forest.see(X)
+    forest.keep_levels(n_threads)
     cdef Status status
     cdef int64_t learnt = 0
     cdef Watch watch
@@ -326,6 +331,8 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
     forest.see(X)
+    if score == <int>Score.kSpacing:
+        forest.keep_levels(n_threads)
     cdef Status status
     cdef Watch watch
     watch.open(asker())
@@ -362,6 +369,9 @@ def sum_values(dict cuts, cnp.ndarray X, int n_threads):
     view.threshold = <const double*>pointer(cuts, "threshold", np.float64, (k,))
     view.child = <const int32_t*>pointer(cuts, "child", np.int32, (k, 2))
     view.heavier = <const uint8_t*>pointer(cuts, "heavier", np.uint8, (k,))
+    view.nominal = NULL
+    if "nominal" in cuts:
+        view.nominal = <const uint8_t*>pointer(cuts, "nominal", np.uint8, (k,))
     view.value = <const double*>pointer(cuts, "value", np.float64, (len(cuts["value"]),))
     view.n_trees = n_trees
     cdef cbool is64 = X.dtype == np.float64

@@ -157,8 +157,8 @@ class ForestColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns, and of what is kept for rows with missing values."""
-        return _bytes_of(self.columns) + self._view.means_held
+        """Bytes of all columns, and of what is kept for rows with missing values, and for nominal features."""
+        return _bytes_of(self.columns) + self._view.means_held + self._view.levels_held
 
     @property
     def layout(self) -> Layout:
@@ -174,7 +174,7 @@ class ForestColumns:
             self.spaced,
             "lower" in columns,
             "refs" in columns,
-            "nominal" in columns,
+            int(np.count_nonzero(columns["nominal"])) if "nominal" in columns else 0,
         )
 
     def info(self) -> dict[str, Any]:

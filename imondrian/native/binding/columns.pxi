@@ -94,6 +94,11 @@ def bag_size(int64_t n_features, int edition=EDITION):
     return bag_size_of(view)
 
 
+def level_words(int64_t capacity):
+    """Return the words of 64 bits that a tree of so many leaves needs for the levels of a nominal feature."""
+    return c_level_words(capacity)
+
+
 def kinds_of(columns):
     """Return the kinds of columns (``When``) of which at least one is there."""
     return frozenset([column.when for column in COLUMNS if column.name in columns])
@@ -131,7 +136,7 @@ cdef class ForestView:
     cdef readonly dict columns
     cdef readonly object dtype
     cdef object means
-    cdef object nominal_mask, nominal_features
+    cdef object nominal_mask, nominal_features, levels
     cdef public cbool keeps_means
 
     def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled, int edition=EDITION):
@@ -198,6 +203,24 @@ cdef class ForestView:
     def means_held(self):
         """Bytes of the means that are there."""
         return 0 if self.means is None else self.means.nbytes
+
+    @property
+    def levels_held(self):
+        """Bytes of the tables of levels that are there."""
+        return 0 if self.levels is None else self.levels.nbytes
+
+    cdef int keep_levels(self, int n_threads) except -1:
+        """Count the levels of nominal features, for spacings; the core keeps the tables up."""
+        if self.levels is not None or self.view.n_nominal == 0 or self.view.clean == NULL:
+            return 0
+        words = self.view.n_trees * self.view.n_nominal * c_level_words(self.view.capacity)
+        levels = np.zeros(words, np.int64)
+        cdef View view = self.view
+        view.levels = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>levels)
+        c_count_levels(view, self.is64, n_threads)
+        self.levels = levels
+        self.view.levels = view.levels
+        return 0
 
     cdef int see(self, cnp.ndarray X) except -1:
         """Make room for means if rows with missing values ask for them."""

@@ -289,7 +289,16 @@ class Trimmer {
     const std::int64_t n = static_cast<std::int64_t>(looked.size());
     LeafEnds<T> ends(tree);
     std::vector<std::int32_t> end(rows.empty() ? 0 : looked.size(), 0);
-    if (!rows.empty()) walk_on(pack_walk(tree, ends), rows.data(), n, forest_.width, end.data());
+    if (!rows.empty()) {
+      const WalkTree<T> walk = pack_walk(tree, ends);
+      if (tree.kinds.any()) {
+        std::vector<WordBits<T>> keys;
+        find_keys(tree.kinds, rows.data(), n, forest_.width, forest_.n_features, keys);
+        walk_on_keys(walk, keys.data(), n, forest_.width, end.data());
+      } else {
+        walk_on(walk, rows.data(), n, forest_.width, end.data());
+      }
+    }
     Looker looker(tree, n);
     for (std::int64_t i = 0; i < n; ++i) {
       const T* x = point(looked[i]);

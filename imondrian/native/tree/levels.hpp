@@ -1,8 +1,8 @@
 // How many of a tree's points have each level of its nominal features.
 //
 // One table for each of them, open to every level that the tree holds: a tag of 32 bits stands for a word (two levels
-// share one with chance 2^-32). Masses are whole numbers of kShare, so that sums do not depend on what came first, and a
-// table that was kept up is the one that would be made anew.
+// share one with chance 2^-32). Masses are whole numbers of kShare, so that sums do not depend on what came first, and
+// a table that was kept up is the one that would be made anew.
 #pragma once
 
 #include <algorithm>
@@ -113,11 +113,24 @@ void add_levels(const Tree<T>& tree, const T* point, double mass, int sign) {
   }
 }
 
+// A logarithm; of halves up to some hundreds, which most masses are, from a table.
+inline double log_of(double value) {
+  constexpr int kHalves = 1024;
+  static const auto* const known = [] {
+    static double logs[kHalves];
+    for (int k = 1; k < kHalves; ++k) logs[k] = std::log(0.5 * k);
+    return &logs;
+  }();
+  const double halves = 2.0 * value;
+  const int k = halves < kHalves ? static_cast<int>(halves) : 0;
+  return k > 0 && k == halves ? (*known)[k] : std::log(value);
+}
+
 // What a level that nothing clean near by has adds to an extent, in a tree where points of mass `total` have levels,
 // `held` of them this one: the rarer, the more; but no less than if it were usual, given how many levels there are.
 template <class T>
 double level_cost(const Tree<T>& tree, std::int64_t j, double held, double total) {
-  const double rarity = -std::log((std::max(held, 0.0) + 0.5) / (std::max(total, 0.0) + 1.0)) - tree.entropy[j];
+  const double rarity = log_of(std::max(total, 0.0) + 1.0) - log_of(std::max(held, 0.0) + 0.5) - tree.entropy[j];
   return tree.kinds.weight[j] * std::max(3.0 * tree.level_root[j], rarity);
 }
 

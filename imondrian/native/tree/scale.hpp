@@ -32,6 +32,7 @@ struct ScaleScratch {
   std::vector<T> low, high;     // candidates for the tails of one feature; the high ones negated
   std::vector<T> below, above;  // what a value must not pass to be one, by feature
   std::vector<Weighted> weighted;
+  std::vector<double> counts;
 };
 
 // Rows of a store, and how many times each counts (null: once).
@@ -239,8 +240,46 @@ template <class T>
 struct LevelCounts {
   double total = 0.0, squares = 0.0, entropy = 0.0;  // of the shares
 };
+// Of the masses of levels, in any order; sorts them.
 template <class T>
-LevelCounts<T> count_levels(const Rows<T>& rows, std::int64_t j, std::vector<std::pair<T, double>>& found) {
+LevelCounts<T> shares_of(std::vector<double>& masses) {
+  std::sort(masses.begin(), masses.end());
+  LevelCounts<T> counts;
+  for (const double mass : masses) counts.total += mass;
+  double last = -1.0, square = 0.0, entropy = 0.0;  // many levels have the mass of the one before
+  for (const double mass : masses) {
+    if (mass != last) {
+      const double share = mass / counts.total;
+      last = mass, square = share * share, entropy = share * std::log(share);
+    }
+    counts.squares += square;
+    counts.entropy -= entropy;
+  }
+  return counts;
+}
+// Of rows that count once, by a table of their words.
+template <class T>
+LevelCounts<T> count_single_levels(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+  std::size_t size = 16;
+  while (size < 2 * static_cast<std::size_t>(rows.n)) size *= 2;
+  scratch.weighted.assign(size, {T(0), 0.0});  // no word is 0
+  for (std::int64_t i = 0; i < rows.n; ++i) {
+    const T word = rows.at(i, j);
+    if (word != word) continue;
+    std::size_t at = static_cast<std::size_t>(word_of(word) >> 2) & (size - 1);
+    while (scratch.weighted[at].second != 0.0 && scratch.weighted[at].first != word) at = (at + 1) & (size - 1);
+    scratch.weighted[at].first = word;
+    scratch.weighted[at].second += 1.0;
+  }
+  scratch.counts.clear();
+  for (const auto& [word, count] : scratch.weighted) {
+    if (count != 0.0) scratch.counts.push_back(count);
+  }
+  return shares_of<T>(scratch.counts);
+}
+template <class T>
+LevelCounts<T> count_levels(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+  auto& found = scratch.weighted;
   found.clear();
   for (std::int64_t i = 0; i < rows.n; ++i) {
     const T value = rows.at(i, j);
@@ -251,17 +290,14 @@ LevelCounts<T> count_levels(const Rows<T>& rows, std::int64_t j, std::vector<std
     pace.did(1);
     return a < b;
   });
-  LevelCounts<T> counts;
-  for (const auto& pair : found) counts.total += pair.second;
+  scratch.counts.clear();
   for (std::size_t i = 0; i < found.size();) {
     const T word = found[i].first;
     double weight = 0.0;
     for (; i < found.size() && found[i].first == word; ++i) weight += found[i].second;
-    const double share = weight / counts.total;
-    counts.squares += share * share;
-    counts.entropy -= share * std::log(share);
+    scratch.counts.push_back(weight);
   }
-  return counts;
+  return shares_of<T>(scratch.counts);
 }
 
 constexpr double kNominalUnits = 6.0;  // the length of a nominal feature at most, in units: that of two even levels
@@ -294,7 +330,7 @@ void find_nominal_units(const Rows<T>& rows, const Tree<T>& tree, bool scaled, c
   for (std::int64_t k = 0; k < tree.kinds.n; ++k) {
     const std::int64_t j = tree.kinds.which[k];
     pace.did(rows.n);
-    const LevelCounts<T> counts = count_levels(rows, j, scratch.weighted);
+    const LevelCounts<T> counts = rows.weight ? count_levels(rows, j, scratch) : count_single_levels(rows, j, scratch);
     if (!(counts.total > 0.0)) continue;
     units.bit_rate[j] = bit_rate_of(tree, j, scaled ? nominal_length(counts.total, counts.squares) : 1.0);
     units.level_root[j] = std::sqrt(counts.squares);
