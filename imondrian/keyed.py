@@ -44,6 +44,8 @@ class KeyedForest:
     horizon, score, scale, calibration, calibration_half_life
         As for the models, which have fewer kept scores here (``calibration=256``).
     max_features : int, default=100
+    categorical_weight : float, default=1.0
+        As for the models. Text and truth values are categories.
     seed : int or None, default=None
         Each key's model has a seed of its own, which follows from this one and the key alone (BLAKE2b). None: drawn
         when the folder is made.
@@ -141,7 +143,8 @@ class KeyedForest:
         ----------
         key : str, int or tuple of these
         x : dict
-            Numbers by feature. TypeError or ValueError for anything else; nothing is learnt then.
+            Numbers, text and truth values by feature. TypeError or ValueError for anything else; nothing is learnt
+            then.
         """
         self.score_learn_one(key, x)
 

@@ -18,7 +18,7 @@ import numpy as np
 from imondrian._forest.numbers import record
 from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
-from imondrian._models.settings import StreamSettings, without_defaults
+from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import Reasons, StreamModel
 from imondrian._models.wording import NOT_READY
 from imondrian._persist.whole_file import TemporaryFolder
@@ -101,7 +101,7 @@ class KeyedModels:
         found = _read_settings(self._store)
         if found is None:
             self._parameters["score"] = score
-            settings = {**without_defaults(self._parameters), "seed": secrets.randbits(63) if seed is None else seed}
+            settings = {**self._parameters, "seed": secrets.randbits(63) if seed is None else seed}
             self._store.write_note(_SETTINGS, json.dumps(settings, default=lambda value: value.item()).encode())
             self._store.commit()
             return int(settings["seed"])

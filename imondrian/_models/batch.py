@@ -17,7 +17,7 @@ from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._forest.undo import undo_of
 
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
-from .settings import Settings, reserved_bytes
+from .settings import Settings, count_of, reserved_bytes
 from .wording import StoredPoints, telling_parts, why
 
 
@@ -91,7 +91,7 @@ class BatchModel:
             settings.learn(model.forest, model.calibration, X, weight)
         else:
             if settings.max_bytes is not None:
-                settings.check_sample_fits(n, n_features, X.itemsize, nominal is not None and bool(nominal.any()))
+                settings.check_sample_fits(n, n_features, X.itemsize, count_of(nominal))
             states = settings.states()
             drawn = room_for_drawn(n, size, len(states), weight)
             forest = settings.grow(X, weight, states, size, drawn, nominal)
@@ -153,7 +153,9 @@ class BatchModel:
                     f"max_bytes={settings.max_bytes} leaves no room for {len(verdicts)} verdicts, "
                     f"which take {verdicts.nbytes}"
                 )
-            settings.check_windows_fit(self.forest.n_features, self.forest.dtype, verdicts.nbytes, self.forest.mixed)
+            settings.check_windows_fit(
+                self.forest.n_features, self.forest.dtype, verdicts.nbytes, count_of(self.forest.nominal)
+            )
         self.verdicts = verdicts
 
     def _renew_offset(self, settings: Settings) -> None:

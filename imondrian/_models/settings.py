@@ -33,18 +33,14 @@ from .feedback import Verdicts, nbytes_of
 _OF_CATEGORIES = {"categorical_features": "auto", "categorical_weight": 1.0}
 
 
-def without_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as files have them: what says nothing of categories can be read by programs before them."""
-    return {
-        name: value
-        for name, value in params.items()
-        if name not in _OF_CATEGORIES or type(value) is not type(_OF_CATEGORIES[name]) or value != _OF_CATEGORIES[name]
-    }
-
-
 def with_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a file, or pickle, with what it does not say of categories."""
+    """Return the parameters of a pickle, with those that it lacks where it is from before there were categories."""
     return {**_OF_CATEGORIES, **params}
+
+
+def count_of(nominal: np.ndarray | None) -> int:
+    """Return how many features are nominal."""
+    return 0 if nominal is None else int(np.count_nonzero(nominal))
 
 
 def reserved_bytes(n_features: int, itemsize: int) -> int:
@@ -108,9 +104,9 @@ class StreamSettings:
             nominal_weight=self.nominal_weight,
         )
 
-    def layout(self, n_features: int, mixed: bool = False) -> Layout:
-        """Return what decides the size of the forest's columns; ``mixed``: with nominal features."""
-        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced, mixed=mixed)
+    def layout(self, n_features: int, nominal_count: int = 0) -> Layout:
+        """Return what decides the size of the forest's columns, so many of whose features are nominal."""
+        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced, nominal=nominal_count)
 
     def object_bytes(self, n_features: int) -> int:
         """Return the most bytes that a model takes beside its forest and the scores it keeps."""
@@ -171,7 +167,7 @@ class Settings:
 
     def empty_forest(self, n_features: int, dtype: np.dtype, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
-        self.check_windows_fit(n_features, dtype, mixed=nominal is not None and bool(nominal.any()))
+        self.check_windows_fit(n_features, dtype, nominal_count=count_of(nominal))
         return Forest.for_stream(
             n_features,
             dtype,
@@ -183,11 +179,11 @@ class Settings:
             nominal_weight=self.nominal_weight,
         )
 
-    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0, mixed: bool = False) -> None:
+    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0, nominal_count: int = 0) -> None:
         """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
         memory, points, _ = self.retention
         if self.max_bytes is not None and points is not None:
-            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced, mixed=mixed)
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced, nominal=nominal_count)
             check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)
 
     def grow(
@@ -239,12 +235,12 @@ class Settings:
             scores = verdicts.adjust(X, scores, self.n_threads)
         calibration.push(scores[warming_up:], self.score)
 
-    def check_sample_fits(self, n: int, n_features: int, itemsize: int, mixed: bool = False) -> None:
+    def check_sample_fits(self, n: int, n_features: int, itemsize: int, nominal_count: int = 0) -> None:
         """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
         limit = self.max_bytes
         assert limit is not None
         # Scores may want boxes.
-        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False, mixed=mixed)
+        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False, nominal=nominal_count)
         reserved = reserved_bytes(n_features, itemsize)
 
         def needed(psi: int) -> int:

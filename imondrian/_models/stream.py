@@ -23,7 +23,7 @@ from imondrian._forest.validation import check_window_fits
 from .features import Fields, in_order, silent_keys
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
-from .settings import StreamSettings
+from .settings import StreamSettings, count_of
 from .wording import NOT_READY, StoredPoints, telling_parts, why, without_sides
 
 # A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
@@ -382,7 +382,7 @@ class StreamModel:
             self.n_ignored += n_ignored
             return
         nominal = np.array([kinds[key] for key in new], bool)
-        self._check_bytes(len(known) + len(new), bool(nominal.any()))
+        self._check_bytes(len(known) + len(new), self._nominal_among(known) + count_of(nominal))
         if self.forest is None:
             forest, places = settings.empty_forest(len(new), nominal), np.zeros(0, np.int32)
         else:
@@ -489,17 +489,24 @@ class StreamModel:
         """Return the most bytes that the model takes beside its forest."""
         return self.settings.object_bytes(n_features) + sys.getsizeof(self.recent) + nbytes_of(self.verdicts)
 
-    def most_bytes(self, n_features: int, mixed: bool = False) -> int | None:
+    def most_bytes(self, n_features: int, nominal_count: int = 0) -> int | None:
         """Return the most bytes that a model of so many features ever takes; None where nothing bounds them."""
         points = self.settings.retention.points
-        return points and self.settings.layout(n_features, mixed).window_size(points) + self.reserved(n_features)
+        return points and self.settings.layout(n_features, nominal_count).window_size(points) + self.reserved(
+            n_features
+        )
 
-    def _check_bytes(self, n_features: int, mixed: bool = False) -> None:
+    def _check_bytes(self, n_features: int, nominal_count: int | None = None) -> None:
         """Raise ValueError if windows over so many features may pass ``max_bytes``."""
         limit, points = self.settings.max_bytes, self.settings.retention.points
         if limit is not None and points is not None:
-            mixed = mixed or (self.forest is not None and self.forest.mixed)
-            check_window_fits(self.settings.layout(n_features, mixed), points, limit, self.reserved(n_features))
+            nominal_count = self._nominal_among(self.keys) if nominal_count is None else nominal_count
+            layout = self.settings.layout(n_features, nominal_count)
+            check_window_fits(layout, points, limit, self.reserved(n_features))
+
+    def _nominal_among(self, keys: Iterable[Any]) -> int:
+        forest = self.forest
+        return 0 if forest is None else count_of(forest.nominal[[self.keys[key] for key in keys]])
 
     def __sizeof__(self) -> int:
         size = object.__sizeof__(self) + sys.getsizeof(self.keys) + sys.getsizeof(self.recent)

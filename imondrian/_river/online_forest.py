@@ -23,7 +23,7 @@ from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
-from imondrian._models.settings import StreamSettings, without_defaults
+from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import StreamModel
 from imondrian._models.stream_state import TYPES, give_checked_state, give_state, state_of
 from imondrian._models.wording import MOST_REASONS
@@ -84,8 +84,8 @@ class OnlineForest(SavedModel):
         Parameters
         ----------
         x : dict
-            Numbers by feature; other mappings, a pandas Series and a record of NumPy do, too. Raises TypeError or
-            ValueError for anything else, naming the field; nothing is learnt then.
+            Numbers, text and truth values by feature; other mappings, a pandas Series and a record of NumPy do, too.
+            Raises TypeError or ValueError for anything else, naming the field; nothing is learnt then.
         """
         with self._gate.updating:  # what @updating does, in a third of its time
             self._model.learn_one(x)
@@ -220,7 +220,8 @@ class OnlineForest(SavedModel):
             Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
             the points in the trees have, 5 % being lower and 5 % higher; p is ``p_value_one``, left out with
             ``calibration=None``. Values that are missing, though half of the points have them, and keys never learnt
-            are told as such. "not enough is known yet" during warm-up.
+            are told as such; of a category, how many points have it: "site = X9: never seen". "not enough is known yet"
+            during warm-up.
         """
         return self._model.why_one(x, positive_int("most", most))
 
@@ -347,7 +348,7 @@ class OnlineForest(SavedModel):
     # -- files -------------------------------------------------------------------------------------
 
     def _file_parameters(self) -> dict[str, Any]:
-        return without_defaults({name: getattr(self, name) for name in _PARAMETERS})
+        return {name: getattr(self, name) for name in _PARAMETERS}
 
     @classmethod
     def _check_state(cls, parameters: dict[str, Any], fitted: dict[str, Any]) -> None:
@@ -406,7 +407,7 @@ class OnlineForest(SavedModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
-        self.__dict__.setdefault("categorical_weight", 1.0)  # pickles from before there were categories
+        self.__dict__.setdefault("categorical_weight", 1.0)  # in pickles from before there were categories
         if self.score == "default" and state.get("_score") == "spacing":
             self.score = "spacing"  # in version 0.1.0
         self._put_around(StreamModel(StreamSettings.of(vars(self))))

@@ -73,6 +73,13 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         A hard bound on the size of the fitted model (what ``sys.getsizeof`` tells). ``fit``, or the first
         ``partial_fit``, raises ValueError if what the parameters ask for may pass it, and says what would fit;
         without a window ``partial_fit`` raises MemoryError before it learns rows that might. None: no bound.
+    categorical_features : "auto", None, or array-like of shape (n_categories,) or (n_features,), default="auto"
+        Which columns hold categories. "auto": those of a dataframe (pandas, polars, pyarrow) whose type is text, bytes,
+        truth values or categories, and columns of objects that hold such values; in arrays none. None: none, text is
+        refused. Else the columns' names, their indices, or a mask: whatever they hold is a category then, numbers too.
+        What ``fit``, or the first ``partial_fit``, found holds for all calls to come.
+    categorical_weight : float, default=1.0
+        How much a column of categories counts beside one of numbers. Above 0.
     n_jobs : int or None, default=None
         Threads. None is 1, -1 is all cores. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
@@ -128,6 +135,12 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     that have the value went (ties: left), in ``partial_fit`` to the heavier child. Rows that agree wherever both
     have values may share a leaf; it is represented by the one with the most values, in ``partial_fit`` by the last
     that had one it lacked.
+
+    Categories are levels without an order. They are hashed, so that no table of them is kept, however many there are: a
+    level that was never seen is as unlike the others as they are each other. Levels are equal if their values are:
+    texts to the letter (case and Unicode form matter), numbers of whatever type, codes of categorical types by what
+    they stand for; True is 1. A column that comes as numbers where it was categories, or the reverse, is a TypeError
+    that names it; but truth values may stand for the numbers 1 and 0. Dates, intervals and lists are refused.
 
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
@@ -239,7 +252,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            X holds what is no number: text, dates, durations, categories.
+            X holds what is neither a number nor a category, such as dates; or a column of both. It is named.
         ValueError
             Bad parameters; X empty, infinite, complex or not two-dimensional;
             negative weights, or none above 0.

@@ -16,7 +16,7 @@ from imondrian._forest.validation import read_weight
 from imondrian._models.batch import BatchModel
 from imondrian._models.feedback import Verdicts
 from imondrian._models.remote_fit import RemoteRows, fit_remote_model
-from imondrian._models.settings import Settings, with_defaults, without_defaults
+from imondrian._models.settings import Settings, with_defaults
 from imondrian._persist.model_file import SavedModel
 
 Estimator = TypeVar("Estimator", bound="Fitted")
@@ -73,7 +73,7 @@ class Fitted(SavedModel):
 
     def _file_parameters(self) -> dict[str, Any]:
         Settings.of(self.__dict__)
-        return without_defaults(self.get_params(deep=False))
+        return self.get_params(deep=False)
 
     def _file_state(self) -> dict[str, Any]:
         state = self.__getstate__()

@@ -196,8 +196,9 @@ class Inference(Fitted):
         -------
         ndarray or dataframe of shape (n_samples, n_features), float64
             Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
-            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other. A dataframe
-            after ``set_output(transform="pandas")`` or "polars"; directions are columns "name (low)", "name (high)".
+            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other (categories
+            are neither: all of theirs stands in the second place). A dataframe after ``set_output(transform="pandas")``
+            or "polars"; directions are columns "name (low)", "name (high)".
 
         Raises
         ------
@@ -285,8 +286,9 @@ class Inference(Fitted):
         list of n_samples str
             Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
             the points in the trees have, 5 % being lower and 5 % higher; p is that of ``p_values``. Values that are
-            missing, though half of the points have them, are told as such. A forest that was imported knows no points:
-            it tells "high" and "low" alone.
+            missing, though half of the points have them, are told as such. Of a category it is told how many points
+            have it: "site = X9: never seen", "status = error: 0.2 % of points". A forest that was imported knows no
+            points: it tells "high" and "low" alone.
 
         Raises
         ------
