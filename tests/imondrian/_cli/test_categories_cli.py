@@ -116,7 +116,7 @@ def test_explanations_show_the_value(files):
     row = json.loads(explained("json"))["rows"][0]
     site = next(each for each in row["features"] if each["feature"] == "site")
     assert site["value"] == "never" and site["low"] == 0.0 and "site = never" in row["why"]
-    assert "never" in explained("table") and '"site","never","category"' in explained("csv")
+    assert "never" in explained("table") and "site,never,category" in explained("csv")
     reasons = scored(files / "t.csv")[0].filter(like="reason").iloc[-1].tolist()
     assert any(str(reason).startswith("site: category (+") for reason in reasons)
 
