@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+_KEPT, _SET = np.uint64(~(1 << 62) & (1 << 64) - 1), np.uint64(1)
 _CACHED = 1 << 14
 _LONGEST_CACHED = 256
 _MOST_DIGITS = 400  # of a Decimal on either side of its point: as much as a float has
@@ -64,11 +65,15 @@ def form_of(value: Any) -> bytes:
     return f"n{p:x}/{q:x}".encode()
 
 
+def _words_of_forms(forms: Iterable[bytes]) -> np.ndarray:
+    digests = b"".join([blake2b(form, digest_size=8).digest() for form in forms])
+    bits = np.frombuffer(digests, "<u8").astype(np.uint64) & _KEPT | _SET
+    return bits.view(np.float64)
+
+
 def word_of(value: Any) -> float:
     """Return the word of one level, for float64."""
-    digest = blake2b(form_of(value), digest_size=8).digest()
-    bits = int.from_bytes(digest, "little") & ~(1 << 62) | 1
-    return float(np.uint64(bits).view(np.float64))
+    return float(_words_of_forms([form_of(value)])[0])
 
 
 _remembered = lru_cache(_CACHED)(word_of)
@@ -90,12 +95,17 @@ def numbers_of_truths(words: np.ndarray) -> np.ndarray | None:
     return np.where(missing, np.nan, true) if (missing | true | (words == FALSE)).all() else None
 
 
-def words_of_levels(levels: Iterable[Any]) -> np.ndarray:
+def words_of_levels(levels: Sequence[Any]) -> np.ndarray:
     """Return the words of distinct levels, NaN for what is missing, float64."""
-    return np.array([math.nan if _is_missing(level) else word_of(level) for level in levels], np.float64)
+    if all(type(level) is str for level in levels):
+        return _words_of_forms([b"t" + level.encode("utf-8", "surrogatepass") for level in levels])
+    found = np.full(len(levels), math.nan)
+    there = [not _is_missing(level) for level in levels]
+    found[there] = _words_of_forms([form_of(level) for level, is_there in zip(levels, there, strict=True) if is_there])
+    return found
 
 
-def words_of_codes(codes: np.ndarray, levels: Iterable[Any]) -> np.ndarray:
+def words_of_codes(codes: np.ndarray, levels: Sequence[Any]) -> np.ndarray:
     """Return the words of ``levels[codes]``; -1 is missing."""
     return np.append(words_of_levels(levels), math.nan)[codes]
 
@@ -111,17 +121,12 @@ def words_of(values: Sequence[Any] | np.ndarray, dtype: Any = np.float64) -> np.
 
     TypeError for what can be no level. Each distinct one is hashed once.
     """
-    known: dict[Any, float] = {}
-    found = np.empty(len(values))
+    codes = np.full(len(values), -1)
+    known: dict[Any, int] = {}
     for place, value in enumerate(values):
-        if _is_missing(value):
-            found[place] = math.nan
-            continue
-        told = known.get(value)
-        if told is None:
-            told = known[value] = word_of(value)
-        found[place] = told
-    return narrowed(found, dtype)
+        if not _is_missing(value):
+            codes[place] = known.setdefault(value, len(known))
+    return narrowed(words_of_codes(codes, list(known)), dtype)
 
 
 def narrowed(words: np.ndarray, dtype: Any) -> np.ndarray:

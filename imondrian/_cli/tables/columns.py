@@ -268,7 +268,7 @@ def _matrix(batch: Any, columns: Columns, table: Table) -> np.ndarray:
 def _words(column: Any, name: str, table: Table, dtype: Any) -> np.ndarray:
     codes, values = levels_of(column)
     try:
-        return narrowed(words_of_codes(codes, map(table.level, values)), dtype)
+        return narrowed(words_of_codes(codes, [table.level(value) for value in values]), dtype)
     except (TypeError, ValueError):
         raise Failure(
             f"{table.path}: the column {name!r} holds {table.kinds[name]}, which can be no categories"
