@@ -45,6 +45,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         void* lower
         int32_t* bag
         double* clean
+        double* nominal
         int32_t* refs
         int scaled, edition
         double* mean_depth
@@ -53,10 +54,16 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double decay
         int64_t window
         int64_t* drawn
+        const void* nominal_mask
+        const int32_t* nominal_features
+        int64_t n_nominal
+        int64_t* levels
 
     double hidden_depth_of(double mass)
     cbool c_is_wide "imondrian::is_wide"(const View&)
     int bag_size_of(const View&)
+    int64_t c_level_words "imondrian::level_words"(int64_t)
+    void c_count_levels "imondrian::count_levels"(const View&, cbool, int)
     cbool c_no_infinity "imondrian::no_infinity"(cbool, const void*, int64_t, int)
     cbool c_any_missing "imondrian::any_missing"(cbool, const void*, int64_t)
     Status c_fit "imondrian::fit"(const View&, cbool, const void*, int64_t, const double*, int64_t, cbool, cbool,
@@ -83,6 +90,7 @@ cdef extern from "score/cells.hpp" namespace "imondrian::cells" nogil:
         const int32_t* child
         const uint8_t* heavier
         const double* value
+        const uint8_t* nominal
         int64_t n_trees
 
     void c_find_cells "imondrian::cells::find_cells"(const View&, cbool, const void*, int64_t, double, int32_t*)
@@ -106,6 +114,7 @@ _INVARIANTS = {
     11: "a bag holds what is no feature, or one twice",
     12: "clean masses do not add up",
     13: "recent scores are damaged",
+    14: "a nominal feature is damaged",
 }
 
 
@@ -138,11 +147,12 @@ def no_infinity(cnp.ndarray X, int n_threads):
     return none
 
 
-def row_of(dict x, dict places):
+def row_of(dict x, dict places, const uint8_t[::1] nominal=None, word=None):
     """Return the values of x as a float64 row (1, len(places)), NaN where it has none or None.
 
-    None where there is more to say or to ask (``_numbers.py``): a key without a place, a value that is no finite number
-    of the usual types.
+    ``nominal`` is 1 for features that are categories, of which ``word`` makes numbers, and 2 for numbers among which
+    there were truth values. None where there is more to say or to ask (``_forest/numbers.py``): a key without a place,
+    a value that is no finite number, or category, of the usual types.
     """
     cdef cnp.npy_intp shape[2]
     shape[0], shape[1] = 1, len(places)
@@ -150,6 +160,9 @@ def row_of(dict x, dict places):
     cdef double* values = <double*>cnp.PyArray_DATA(<cnp.ndarray>row)
     cdef int64_t place
     cdef double number
+    cdef bint mixed = nominal is not None
+    if mixed and nominal.shape[0] != shape[1]:
+        raise ValueError("nominal must be as long as places")
     for place in range(shape[1]):
         values[place] = NAN
     for key, value in x.items():
@@ -158,9 +171,15 @@ def row_of(dict x, dict places):
             return None
         if value is None:
             continue
-        if type(value) is float or isinstance(value, (float, np.floating)):
+        if mixed and nominal[place] == 1:
+            if type(value) is not str and type(value) is not bool:
+                return None
+            number = word(value)
+        elif type(value) is float or isinstance(value, (float, np.floating)):
             number = value
         elif isinstance(value, int):
+            if type(value) is bool and not (mixed and nominal[place] == 2):
+                return None
             try:
                 number = value
             except OverflowError:
@@ -264,6 +283,7 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
         raise ValueError("the forest is not ready to learn")
     if depth is not None or forest.view.clean != NULL:
         forest.see(X)
+    forest.keep_levels(n_threads)
     cdef Status status
     cdef int64_t learnt = 0
     cdef Watch watch
@@ -311,6 +331,8 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
     forest.see(X)
+    if score == <int>Score.kSpacing:
+        forest.keep_levels(n_threads)
     cdef Status status
     cdef Watch watch
     watch.open(asker())
@@ -347,6 +369,9 @@ def sum_values(dict cuts, cnp.ndarray X, int n_threads):
     view.threshold = <const double*>pointer(cuts, "threshold", np.float64, (k,))
     view.child = <const int32_t*>pointer(cuts, "child", np.int32, (k, 2))
     view.heavier = <const uint8_t*>pointer(cuts, "heavier", np.uint8, (k,))
+    view.nominal = NULL
+    if "nominal" in cuts:
+        view.nominal = <const uint8_t*>pointer(cuts, "nominal", np.uint8, (k,))
     view.value = <const double*>pointer(cuts, "value", np.float64, (len(cuts["value"]),))
     view.n_trees = n_trees
     cdef cbool is64 = X.dtype == np.float64

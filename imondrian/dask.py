@@ -82,6 +82,12 @@ def fit(forest: IsolationMondrianForest, X: Any, *, sample_weight: Any = None) -
     """
     if not isinstance(forest, IsolationMondrianForest):
         raise TypeError(f"forest must be an IsolationMondrianForest, got {type(forest).__name__}")
+    asked = forest.categorical_features
+    if asked is not None and not isinstance(asked, str) and np.size(asked):
+        raise ValueError(
+            f"categorical_features must be 'auto' or None to fit a collection, got {asked!r:.80}: categories are "
+            "fitted in memory, as by forest.fit(X.sample(frac=0.1).compute())"
+        )
     partitions = _Partitions(X)
     if dask.is_dask_collection(sample_weight):
         sample_weight = np.asarray(_compute([sample_weight])[0])
@@ -328,6 +334,13 @@ def _snapshot(forest: Any, X: Any) -> Delayed:
     if not isinstance(forest, IsolationMondrianForest):
         raise TypeError(f"forest must be an IsolationMondrianForest, got {type(forest).__name__}")
     check_is_fitted(forest, "forest_")
+    if forest.forest_.mixed:
+        names = getattr(forest, "feature_names_in_", range(forest.n_features_in_))
+        nominal = [names[j] for j in np.flatnonzero(forest.forest_.nominal)]
+        raise TypeError(
+            f"forest must be of numbers alone, {', '.join(map(repr, nominal[:8]))} are categories: "
+            "X.map_partitions(lambda part: pandas.Series(forest.score_samples(part), part.index)) scores them"
+        )
     validate_data(forest, _example(X), skip_check_array=True, reset=False)
     with gate_of(forest).reading:
         copy = pickle.loads(pickle.dumps(forest))

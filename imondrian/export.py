@@ -61,7 +61,7 @@ def to_onnx(
     TypeError
         ``forest`` is no IsolationMondrianForest.
     ValueError
-        The forest's score is not "depth"; another ``dtype`` or ``ml_opset``.
+        The forest's score is not "depth"; it has nominal columns; another ``dtype`` or ``ml_opset``.
 
     Notes
     -----
@@ -121,7 +121,7 @@ def to_treelite(forest: IsolationMondrianForest, *, dtype: Literal["float32", "f
     TypeError
         ``forest`` is no IsolationMondrianForest.
     ValueError
-        The forest's score is not "depth"; another ``dtype``.
+        The forest's score is not "depth"; it has nominal columns; another ``dtype``.
 
     Notes
     -----
@@ -174,9 +174,16 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
                 f"{function} exports the forest's own score, without the {len(verdicts)} verdicts that were "
                 "given: withdraw them before, in a copy if need be"
             )
+        names = getattr(forest, "feature_names_in_", None)
+        if trees.nominal.any():
+            columns = np.flatnonzero(trees.nominal)
+            told = columns.tolist() if names is None else [str(name) for name in np.asarray(names)[columns]]
+            raise ValueError(
+                f"{function} exports trees over numbers only, and the forest has nominal columns: {told[:10]}"
+                f"{' ...' if len(told) > 10 else ''}; encode them as numbers before fitting to export the model"
+            )
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)
-        names = getattr(forest, "feature_names_in_", None)
         if not norm > 0:  # single points can tell nothing apart: every score is 0.5
             tables, norm = [replace(table, leaf_depth=np.ones_like(table.leaf_depth)) for table in tables], 1.0
         return ExportedForest(

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._forest.numbers import record, table
+from ._forest.numbers import record
 from ._forest.scoring import Score, Window
+from ._forest.tables import table
 from ._forest.validation import positive_int
 from ._keyed.models import KeyedModels, found_parameters
 from ._kit.call_mistakes import explain_mistakes
@@ -43,6 +44,8 @@ class KeyedForest:
     horizon, score, scale, calibration, calibration_half_life
         As for the models, which have fewer kept scores here (``calibration=256``).
     max_features : int, default=100
+    categorical_weight : float, default=1.0
+        As for the models. Text and truth values are categories.
     seed : int or None, default=None
         Each key's model has a seed of its own, which follows from this one and the key alone (BLAKE2b). None: drawn
         when the folder is made.
@@ -101,6 +104,7 @@ class KeyedForest:
         calibration: int | None = 256,
         calibration_half_life: float | None = None,
         max_features: int = 100,
+        categorical_weight: float = 1.0,
     ) -> None:
         self.max_models = positive_int("max_models", max_models)
         self.max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
@@ -113,6 +117,7 @@ class KeyedForest:
             "calibration": calibration,
             "calibration_half_life": calibration_half_life,
             "max_features": max_features,
+            "categorical_weight": categorical_weight,
         }
         self._models = KeyedModels(path, parameters, seed, self.max_models, self.max_bytes)
 
@@ -138,7 +143,8 @@ class KeyedForest:
         ----------
         key : str, int or tuple of these
         x : dict
-            Numbers by feature. TypeError or ValueError for anything else; nothing is learnt then.
+            Numbers, text and truth values by feature. TypeError or ValueError for anything else; nothing is learnt
+            then.
         """
         self.score_learn_one(key, x)
 
@@ -185,13 +191,11 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        fields, values = table(X)
-        return self._models.judge_and_learn(keys, fields, values).scores
+        return self._models.judge_and_learn(keys, *table(X)).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        fields, values = table(X)
-        return self._models.judge(keys, fields, values).scores
+        return self._models.judge(keys, *table(X)).scores
 
     # -- the folder --------------------------------------------------------------------------------
 

@@ -56,15 +56,23 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
         A hard bound on the size of the model (what ``sys.getsizeof`` tells). With a window, a model or a new key
         that might pass it raises ValueError, which says what window would fit; without one, learning raises
         MemoryError before it takes in what might not fit. None: no bound.
+    categorical_weight : float, default=1.0
+        How much a key of categories counts beside one of numbers. Above 0.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
 
     Notes
     -----
-    **Numbers** are bool, int, float, Fraction, Decimal and NumPy's scalars of these. An absent key, None, NaN,
-    ``pandas.NA`` and a null of a table all mean "missing". Text (also "3.5"), bytes, dates, durations (also NaT),
-    complex numbers, categories and whatever else are a TypeError that names the key or column, in every method;
+    **Numbers** are int, float, Fraction, Decimal and NumPy's scalars of these. **Categories** are text (also "3.5"),
+    bytes, truth values and members of enums; in a dataframe, columns of text, bytes, truth values and categorical
+    types. An absent key, None, NaN, ``pandas.NA`` and a null of a table all mean "missing". Dates, durations (also
+    NaT), complex numbers, lists and whatever else are a TypeError that names the key or column, in every method;
     infinite values, and numbers too large for a float, are a ValueError. The model is unchanged then.
+
+    A key's first value decides its kind. A value of the other kind is a TypeError that names the key and both kinds,
+    until no stored point has a value for the key any more; but where numbers were, True and False are 1 and 0, as they
+    always are for models that were saved before there were categories, and in arrays of NumPy. Categories are hashed
+    (:class:`imondrian.IsolationMondrianForest` says more): levels may go on coming, the model does not grow with them.
 
     A missing value separates its point from nothing; in scoring the point goes to one side at a cut that asks for it,
     drawn in proportion to the points there, and what that changes on average is taken off (in expectation, it goes

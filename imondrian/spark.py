@@ -29,10 +29,11 @@ try:
 except ImportError as error:
     raise ImportError(f"imondrian.spark needs PySpark 4 or later ({error}): pip install 'imondrian[spark]'") from error
 
-from ._forest.numbers import table
+from ._forest.tables import table
 from ._keyed.keys import text_of
 from ._keyed.learners import Learners
 from ._keyed.pending_points import Young
+from ._models.features import Fields
 from ._models.settings import StreamSettings
 from ._river.online_forest import OnlineForest, model_of
 
@@ -45,7 +46,7 @@ __all__ = ["STATE_STORE", "ForestProcessor", "score_by_key"]
 STATE_STORE = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 _STATE = "forest"
 _KEYS = (StringType, ByteType, ShortType, IntegerType, LongType)
-_NUMBERS = (BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType)
+_FEATURES = (BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, StringType)
 _TOLD = ("score", "p_value")
 
 
@@ -93,8 +94,7 @@ class ForestProcessor(StatefulProcessor):
             learner = Young() if held is None else learners.from_bytes(text, bytes(held[0]))
         except (ValueError, TypeError) as error:
             raise ValueError(f"the model of {text} in the state store is damaged: {error}") from None
-        fields, values = table(frame[list(columns.features)])
-        learner, judged = learners.learn(text, learner, fields, np.asarray(values, np.float64))
+        learner, judged = learners.learn(text, learner, Fields.of(*table(frame[list(columns.features)])))
         self._state.update((learners.to_bytes(learner),))
         yield frame[list(columns.all)].assign(score=judged.scores, p_value=judged.p_values)
 
@@ -122,7 +122,7 @@ def score_by_key(
     keys : str or sequence of str
         The columns, of text or whole numbers, that say which model a row belongs to.
     features : sequence of str
-        Numeric columns. Nulls are missing values.
+        Columns of numbers, and of text and truth values, which are categories. Nulls are missing values.
     order : str or sequence of str, optional
         Columns that the rows of a key are sorted by within a micro-batch: Spark shuffles them, and models learn in
         order. Rows that come in a later batch are later.
@@ -177,7 +177,7 @@ def _columns(frame: DataFrame, keys: tuple[str, ...], features: tuple[str, ...],
     types = {field.name: field.dataType for field in frame.schema.fields}
     for name, chosen, kinds, what in (
         ("keys", keys, _KEYS, "text or whole numbers"),
-        ("features", features, _NUMBERS, "numbers"),
+        ("features", features, _FEATURES, "numbers, truth values or text"),
     ):
         if not chosen or len(set(chosen)) < len(chosen):
             raise ValueError(f"{name} must be distinct columns, at least one, got {list(chosen)!r}")

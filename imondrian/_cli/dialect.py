@@ -39,6 +39,13 @@ _MISSING = frozenset(MISSING)
 _NAN = re.compile(r"[+-]?nan(\(\w*\))?")
 _QUOTED = re.compile(r'"[^"]*"')
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_DATE = re.compile(
+    r"\d{4}-\d\d?-\d\d?([T ]\d\d?:\d\d.*)?|\d\d?[/.]\d\d?[/.]\d{4}([T ].*)?|\d\d?:\d\d(:\d\d.*)?", re.ASCII
+)
+_NUMBER_ELSEWHERE = re.compile(
+    r"[+-]?(\d{1,3}([., '\u00a0\u202f_]\d{3})+([.,]\d+)?|\d*[.,]?\d+|\d+[.,])(e[+-]?\d+)?\s?%?",
+    re.ASCII | re.IGNORECASE,
+)
 _MARKED = {
     ",": re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
     ".": re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII),
@@ -94,6 +101,26 @@ def number_of(cell: str, decimal: str, missing: Collection[str] = ()) -> float:
             )
         raise ValueError(f"has a decimal comma where decimals have points: {text!r:.60} (--decimal , reads commas)")
     raise ValueError(f"must be a number, got the text {text!r:.60}")
+
+
+def level_of(cell: str, missing: Collection[str] = ()) -> str | bool | None:
+    """Return the category in a cell, None for a missing one."""
+    text = cell.strip()
+    lower = text.lower()
+    if lower in _MISSING or cell in missing or text in missing:
+        return None
+    return bool(TRUTH[lower]) if lower in TRUTH else text
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date or a time of day, as far as can be seen."""
+    return _DATE.fullmatch(text.strip()) is not None
+
+
+def is_category(text: str) -> bool:
+    """Return whether a text is likely a category: no number in another notation, no lone sign, no lost quotation."""
+    text = text.strip()
+    return any(map(str.isalnum, text)) and "\n" not in text and _NUMBER_ELSEWHERE.fullmatch(text) is None
 
 
 def mark_of(cell: str, delimiter: str) -> str | None:

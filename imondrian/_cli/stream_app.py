@@ -119,7 +119,7 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 _GROUPS = {
-    "Fields": ["--columns", "--exclude", "--keep", "--key"],
+    "Fields": ["--columns", "--exclude", "--nominal", "--numeric", "--keep", "--key"],
     "How input is read": ["--read-as", "--names", "--delimiter", "--decimal", "--header", "--missing", "--strict"],
     "Alarms": ["--alarm-rate", "--threshold", "--reasons", "--skip-alarms", "--alarms-only"],
     "Incidents": ["--incidents-only", "--incident-gap", "--time", "--on-incident", "--webhook", "--call-timeout"],
@@ -167,6 +167,20 @@ _GROUPS = {
 )
 @click.option(
     "-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B", help="Fields to leave out."
+)
+@click.option(
+    "--nominal",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Fields that are categories, whatever they hold: codes, and text that would be left out.",
+)
+@click.option(
+    "--numeric",
+    multiple=True,
+    callback=_names,
+    metavar="A,B",
+    help="Fields that are numbers: text in them is an error. Others are what their first value is.",
 )
 @click.option(
     "--numeric-only",
@@ -351,6 +365,8 @@ def command(
     missing: tuple[str, ...],
     columns: tuple[str, ...],
     ignore: tuple[str, ...],
+    nominal: tuple[str, ...],
+    numeric: tuple[str, ...],
     keep: tuple[str, ...],
     raw_units: bool,
     rate: float | None,
@@ -388,6 +404,8 @@ def command(
         raise click.UsageError("--incident-gap as an age needs --time, the field that says when a record was")
     if both := sorted(set(columns) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
+    if both := sorted(set(nominal) & set(numeric)):
+        raise click.UsageError(f"--nominal: {both[0]!r} is also among --numeric")
     if options["replay"] and options["model"] is None:
         raise click.UsageError("--replay needs --model, which says how many records to pass over")
     if options["feedback"] is not None:
@@ -403,7 +421,7 @@ def command(
         parameters["scale"] = None
     return stream.run(
         stream.Settings(
-            selection=Selection(columns or None, ignore, keep, key, time),
+            selection=Selection(columns or None, ignore, keep, key, time, nominal, numeric),
             layout=Layout(delimiter, decimal, names or None, first, missing),
             parameters=parameters,
             rate=rate,

@@ -71,6 +71,13 @@ _selection = together(
         help="Columns to look at, in this order; all but those that other options name.",
     ),
     click.option("-x", "--exclude", "--ignore", multiple=True, metavar="A,B", help="Columns to leave out."),
+    click.option(
+        "--nominal",
+        multiple=True,
+        metavar="A,B",
+        help="Columns that are categories, whatever they hold: codes, and text or dates that would be left out.",
+    ),
+    click.option("--numeric", multiple=True, metavar="A,B", help="Columns that are numbers: text in them is an error."),
     click.option("--numeric-only", is_flag=True, help="Leave out columns that hold text or dates."),
     click.option(
         "--infinite",
@@ -116,7 +123,7 @@ _fitting = together(
 )
 
 
-_COLUMNS = ["--columns", "--exclude", "--numeric-only", "--infinite"]
+_COLUMNS = ["--columns", "--exclude", "--nominal", "--numeric", "--numeric-only", "--infinite"]
 _FILES = ["--read-as", "--delimiter", "--decimal", "--encoding", "--header", "--missing"]
 _FOREST = ["--model", "--trees", "--max-samples", "--score", "--seed", "--jobs"]
 _SCORE_GROUPS = {

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 
+from imondrian._forest.checked_tables import first_infinity
 from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import first_infinity
 from imondrian._forest.schema import COLUMNS
 from imondrian._forest.scoring import anomaly_scores, spacing_scores
 from imondrian._kit.device import Device

@@ -102,6 +102,11 @@ class DeviceRows:
 
         if score == "spacing":
             forest.require_spaced()
+        if forest.nominal.any():
+            raise ValueError(
+                "X is on a CUDA device, where forests with nominal features cannot be scored: pass an array of NumPy "
+                f"(nominal: columns {np.flatnonzero(forest.nominal).tolist()[:10]})"
+            )
         device = open_device()
         xp = sys.modules["cupy"]
 

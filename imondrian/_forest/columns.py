@@ -22,10 +22,12 @@ from .schema import (
     EDITIONS_SINCE,
     LEARNING,
     UNBOUNDED,
+    begin_rates,
     empty_columns,
     filled,
     kinds_of,
     new_forest,
+    nominal_weights,
     padded_width,
 )
 from .state import check_stream, live_leaves, restored, saved_columns, state_version
@@ -33,6 +35,7 @@ from .undo import Undo
 
 UNKNOWN = -1
 _DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
+_BEGUN = ("rate", "nominal", "bit_rate", "level_root", "entropy")  # what new features are given
 _TREES_AT_ONCE = 32
 
 
@@ -65,6 +68,10 @@ class ForestColumns:
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
     edition : int
         The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
+    nominal : ndarray (n_features,), bool, optional
+        Which features are nominal: their values are words (``native/base/words.hpp``).
+    nominal_weight : float
+        How much a nominal feature counts, against a number; above 0.
     """
 
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
@@ -86,11 +93,14 @@ class ForestColumns:
         boxes: bool = True,
         spaced: bool = False,
         edition: int = _core.EDITION,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
     ) -> None:
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
         self.edition = edition
-        kinds = kinds_of(memory, boxes=boxes, spaced=spaced)
-        self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition)
+        weight = nominal_weights(nominal, nominal_weight)
+        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, mixed=weight is not None)
+        self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition, weight)
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -109,6 +119,17 @@ class ForestColumns:
     def spaced(self) -> bool:
         """Whether the forest can give spacing scores."""
         return "clean" in self.columns
+
+    @property
+    def nominal(self) -> np.ndarray:
+        """Which features are nominal, (n_features,)."""
+        weight = self.columns.get("nominal")
+        return np.zeros(self.n_features, bool) if weight is None else weight[: self.n_features] > 0
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some feature is nominal, or might have been."""
+        return "nominal" in self.columns
 
     @property
     def wide(self) -> bool:
@@ -136,8 +157,8 @@ class ForestColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns, and of what is kept for rows with missing values."""
-        return _bytes_of(self.columns) + self._view.means_held
+        """Bytes of all columns, and of what is kept for rows with missing values, and for nominal features."""
+        return _bytes_of(self.columns) + self._view.means_held + self._view.levels_held
 
     @property
     def layout(self) -> Layout:
@@ -153,6 +174,7 @@ class ForestColumns:
             self.spaced,
             "lower" in columns,
             "refs" in columns,
+            int(np.count_nonzero(columns["nominal"])) if "nominal" in columns else 0,
         )
 
     def info(self) -> dict[str, Any]:
@@ -190,9 +212,10 @@ class ForestColumns:
             limit = self._max_bytes
         return limit is None or _bytes_of(view.columns) + view.means_bytes <= limit
 
-    def _empty(self, kind: str) -> dict[str, np.ndarray]:
+    def _empty(self, kind: str, width: int | None = None) -> dict[str, np.ndarray]:
         """Return new columns of a kind that the forest has not had yet."""
-        (trees, slots), (rows, width) = self.columns["feature"].shape, self.columns["points"].shape
+        (trees, slots), (rows, old_width) = self.columns["feature"].shape, self.columns["points"].shape
+        width = old_width if width is None else width
         return empty_columns(
             frozenset({kind}), self.dtype, trees, slots, width, rows, _core.bag_size(self.n_features, self.edition)
         )
@@ -318,20 +341,36 @@ class ForestColumns:
         """Features that fit in the whole packs that rows need; they may have room for more."""
         return padded_width(self.n_features, self.dtype)
 
-    def add_features(self, n_more: int, drop: Sequence[int] = ()) -> tuple[np.ndarray, list[int]]:
+    def add_features(
+        self,
+        n_more: int,
+        drop: Sequence[int] = (),
+        *,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
+    ) -> tuple[np.ndarray, list[int]]:
         """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
 
         Returns the place that each old feature has now (-1: none), and the places of the new ones.
         """
-        twin, places, new = self.widened(n_more, drop)
+        twin, places, new = self.widened(n_more, drop, nominal=nominal, nominal_weight=nominal_weight)
         self.__dict__ = twin.__dict__
         return places, new
 
-    def widened(self, n_more: int, drop: Sequence[int] = (), own: bool = False) -> tuple[Self, np.ndarray, list[int]]:
+    def widened(
+        self,
+        n_more: int,
+        drop: Sequence[int] = (),
+        own: bool = False,
+        *,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
+    ) -> tuple[Self, np.ndarray, list[int]]:
         """Return the forest with features as after ``add_features``, in the place of this one, and what that returns.
 
         Nothing is written to this one's columns. With ``own`` the new one shares none of them, so that this one stays
         as it is; else it shares those that need not change, boxes and points among them while they have room.
+        ``nominal`` (n_more,): which of the new ones are nominal, of that weight.
         """
         places, new = new_places(self.n_features, n_more, drop)
         twin = type(self).__new__(type(self))
@@ -343,13 +382,18 @@ class ForestColumns:
         width, moved = twin._best_width(), not keeps_places(places, twin.n_features)
         columns = {}
         for name, column in self.columns.items():
-            if COLUMNS[name].padded and (own or moved or name == "rate" or width != column.shape[-1]):
+            if COLUMNS[name].padded and (own or moved or name in _BEGUN or width != column.shape[-1]):
                 columns[name] = twin._at_width(name, width, places)
             elif drop and COLUMNS[name].holds == "feature":
                 columns[name] = np.where(column >= 0, places[column], column)
             else:
                 columns[name] = column.copy() if own or (self.spaced and name in _DRAWN) else column
-        columns["rate"][:, new] = 0 if self.scaled else 1
+        weight = nominal_weights(nominal, nominal_weight)
+        if weight is not None and not self.mixed:
+            columns.update(twin._empty("mixed", width))
+        if "nominal" in columns:
+            columns["nominal"][new] = 0.0 if weight is None else weight
+        begin_rates(columns, np.asarray(new, np.intp), self.scaled)
         if self.spaced:
             columns["bag"] = twin._with_room(columns["bag"])
         twin.columns = columns

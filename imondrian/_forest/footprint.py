@@ -38,13 +38,18 @@ class Layout(NamedTuple):
     spaced: bool = False  # for spacing scores
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
+    nominal: int = 0  # features that are
 
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""
         each = _places(self)
         groups = 1 + -(-self.n_trees // _core.TREES_ABREAST)
-        tree = each.tree + slots * (each.node + each.leaf) + max(slots - 1, 0) * each.member
+        tree = each.tree + slots * (each.node + each.leaf) + max(slots - 1, 0) * each.member + self._levels(slots)
         return each.forest + groups * each.group + self.n_trees * tree + rows * each.row
+
+    def _levels(self, slots: int) -> int:
+        """Return the bytes of a tree's tables of levels (``native/tree/levels.hpp``), which spacings ask for."""
+        return 8 * self.nominal * _core.level_words(slots) if self.spaced else 0
 
     def window_rows(self, points: int) -> int:
         """Return the stored rows that always suffice for windows of ``points``."""
@@ -65,15 +70,18 @@ class Layout(NamedTuple):
     def slots_that_fit(self, max_bytes: int, slots: int, rows: int) -> int:
         """Return how many slots fit if every further one brings a stored row along; ``slots`` with ``rows`` fit."""
         each = _places(self)
-        left = max_bytes - self.size(slots, rows)
-        return slots + left // (self.n_trees * (each.node + each.leaf + each.member) + each.row)
+        levels = 16 * self.nominal * self.spaced  # at most, as tables grow
+        left = max_bytes - self.size(slots, rows) - self.n_trees * 2 * levels
+        return slots + left // (self.n_trees * (each.node + each.leaf + each.member + levels) + each.row)
 
 
 @lru_cache(256)
 def _places(layout: Layout) -> _Places:
     real = np.dtype(f"f{layout.itemsize}")
     width = padded_width(layout.n_features, real)
-    kinds = kinds_of(layout.memory, boxes=layout.boxes, spaced=layout.spaced, learning=layout.updates)
+    kinds = kinds_of(
+        layout.memory, boxes=layout.boxes, spaced=layout.spaced, mixed=layout.nominal > 0, learning=layout.updates
+    )
     found = dict.fromkeys(_Places._fields, 0)
     for column in _core.COLUMNS:
         if column.when in kinds:

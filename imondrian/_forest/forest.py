@@ -82,6 +82,8 @@ class Forest(ForestColumns):
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
         n_threads: int = 1,
         drawn: np.ndarray | None = None,
     ) -> Forest:
@@ -93,7 +95,18 @@ class Forest(ForestColumns):
         n_sample = min(n, max_samples)
         own_rows = n > len(states) * n_sample
         n_rows = len(states) * n_sample if own_rows else n
-        forest = cls(n_features, X.dtype, states, n_sample, n_rows, scaled=scaled, boxes=boxes, spaced=spaced)
+        forest = cls(
+            n_features,
+            X.dtype,
+            states,
+            n_sample,
+            n_rows,
+            scaled=scaled,
+            boxes=boxes,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         _core.fit(forest._view, X, weight, n_sample, own_rows, n_threads, drawn)
@@ -112,14 +125,26 @@ class Forest(ForestColumns):
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
         n_threads: int = 1,
     ) -> tuple[Forest, np.ndarray]:
         """Return a forest without its rows, and which of n rows each tree gets, (n_trees, n_sample), int64.
 
         With ``build_drawn`` it becomes what ``build`` would make of all n rows, for ``n > n_trees * n_sample``.
         """
+        n_rows = len(states) * n_sample
         forest = cls(
-            n_features, dtype, states, n_sample, len(states) * n_sample, scaled=scaled, boxes=boxes, spaced=spaced
+            n_features,
+            dtype,
+            states,
+            n_sample,
+            n_rows,
+            scaled=scaled,
+            boxes=boxes,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
         )
         if spaced:
             _core.draw_bags(forest._view, 0)
@@ -143,22 +168,26 @@ class Forest(ForestColumns):
         *,
         scaled: bool = False,
         spaced: bool = False,
+        nominal: np.ndarray | None = None,
+        nominal_weight: float = 1.0,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
+        slots, rows = (64, 64) if points is None else (points + 1, points + 2 * BLOCK)
         if points is None:
-            forest = cls(n_features, dtype, states, 64, 64, scaled=scaled, spaced=spaced)
-        else:
-            forest = cls(
-                n_features,
-                dtype,
-                states,
-                points + 1,
-                points + 2 * BLOCK,
-                memory=memory,
-                decay=decay,
-                scaled=scaled,
-                spaced=spaced,
-            )
+            memory, decay = UNBOUNDED, 0.0
+        forest = cls(
+            n_features,
+            dtype,
+            states,
+            slots,
+            rows,
+            memory=memory,
+            decay=decay,
+            scaled=scaled,
+            spaced=spaced,
+            nominal=nominal,
+            nominal_weight=nominal_weight,
+        )
         if spaced:
             _core.draw_bags(forest._view, 0)
         return forest

@@ -26,9 +26,11 @@ EDITIONS_SINCE = 4  # states before have none: their forests are of edition 0
 STATE_VERSION = max(EDITIONS_SINCE, *(column.since for column in _core.COLUMNS))
 
 
-def kinds_of(memory: int, *, boxes: bool = False, spaced: bool = False, learning: bool = False) -> frozenset[str]:
+def kinds_of(
+    memory: int, *, boxes: bool = False, spaced: bool = False, mixed: bool = False, learning: bool = False
+) -> frozenset[str]:
     """Return the kinds of columns that such a forest has."""
-    asked = {"always": True, "boxes": boxes, "spaced": spaced, LEARNING: learning}
+    asked = {"always": True, "boxes": boxes, "spaced": spaced, "mixed": mixed, LEARNING: learning}
     return _OF_MEMORY[memory].union(kind for kind, wanted in asked.items() if wanted)
 
 
@@ -75,13 +77,34 @@ def new_forest(
     rows: int,
     scaled: bool,
     edition: int,
+    nominal: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the columns of empty trees with these generators."""
+    """Return the columns of empty trees with these generators; ``nominal`` (n_features,): weights, 0 for numbers."""
     dtype = np.dtype(dtype)
     columns = empty_columns(
         kinds, dtype, len(states), slots, padded_width(n_features, dtype), rows, _core.bag_size(n_features, edition)
     )
     columns["header"][...] = _EMPTY_TREE
     columns["rng"][...] = states
-    columns["rate"][:, :n_features] = 0 if scaled else 1
+    if nominal is not None:
+        columns["nominal"][:n_features] = nominal
+    begin_rates(columns, np.arange(n_features), scaled)
     return columns
+
+
+def nominal_weights(nominal: Any, weight: float) -> np.ndarray | None:
+    """Return the weight of every feature, 0 of numbers; None where all are numbers."""
+    if nominal is None or not np.any(nominal):
+        return None
+    return np.where(nominal, float(weight), 0.0)
+
+
+def begin_rates(columns: dict[str, np.ndarray], new: Any, scaled: bool) -> None:
+    """Give ``new`` features the rates of those that nothing is known of."""
+    rate = 0.0 if scaled else 1.0
+    columns["rate"][:, new] = rate
+    if "nominal" in columns:
+        weight, bits = columns["nominal"][new], 8 * columns["rate"].dtype.itemsize - _core.USELESS_BITS
+        columns["rate"][:, new] = np.where(weight > 0, 0.0, rate)
+        columns["bit_rate"][:, new] = rate * weight / bits
+        columns["level_root"][:, new] = columns["entropy"][:, new] = 0.0

@@ -20,6 +20,7 @@ from .footprint import Layout
 from .schema import RESERVOIR, SLIDING, UNBOUNDED
 
 WARM_UP = 32  # points from which a stream's scores mean something
+MOST_CATEGORY_WEIGHT = 1e6  # sides that it multiplies stay far within the range of float32
 MOST_WEIGHT = 1e300  # of all rows that a tree holds: its masses, and what they are multiplied by, stay finite
 _MOST_THREADS = 1 << 16  # never more than trees or rows are started; the core counts them in 32 bits
 
@@ -75,6 +76,15 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
 def byte_limit(value: Any) -> int | None:
     """Return ``max_bytes`` as an int >= 1, or None."""
     return None if value is None else positive_int("max_bytes", value)
+
+
+def category_weight(value: Any) -> float:
+    """Return ``categorical_weight`` as a float above 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"categorical_weight must be a float above 0, got {value!r}")
+    if not 0.0 < float(value) <= MOST_CATEGORY_WEIGHT:
+        raise ValueError(f"categorical_weight must be above 0 and at most {MOST_CATEGORY_WEIGHT:g}, got {value}")
+    return float(value)
 
 
 def check_window_fits(layout: Layout, points: int, max_bytes: int, reserved: int) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
+from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import StreamModel
@@ -47,18 +44,18 @@ class Learners:
         if not isinstance(learner, Young):
             return learner
         model = self.new(key)
-        for fields, values in learner.parts:
-            model.judge_and_learn(fields, values)
+        for part in learner.tables():
+            model.judge_and_learn(*part)
         return model
 
-    def learn(self, key: str, learner: Learner, fields: Sequence[Any], values: np.ndarray) -> tuple[Learner, Judged]:
+    def learn(self, key: str, learner: Learner, table: Fields) -> tuple[Learner, Judged]:
         """Score rows and learn them; return what the learner has become, and what it said."""
-        if isinstance(learner, Young) and learner.count + len(values) < self.template.settings.warm_up:
-            learner.learn(fields, values)
-            return learner, Judged.unready(len(values))
+        if isinstance(learner, Young) and learner.count + len(table.values) < self.template.settings.warm_up:
+            learner.learn(*table)
+            return learner, Judged.unready(len(table.values))
         model = self.grown(key, learner)
         with model.gate.updating:  # a signal's handler that asks the same model is refused
-            return model, model.judge_and_learn(fields, values)
+            return model, model.judge_and_learn(*table)
 
     def from_bytes(self, key: str, data: bytes) -> Learner:
         """Return what ``to_bytes`` made bytes of; TypeError or ValueError if they are damaged."""

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from imondrian._forest.numbers import record, values_of
+from imondrian._forest.numbers import record
+from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import Reasons, StreamModel
@@ -118,11 +119,9 @@ class KeyedModels:
     def learn_one(self, key: Any, x: Any) -> float:
         """Score a point, let its key's model learn it, return the score."""
         with self._lock:
-            values = values_of(record(x))
-            fields = tuple(values)
-            check_features(fields)
-            row = np.array([list(values.values())]).reshape(1, -1)
-            return float(self._judge_and_learn(text_of(key), fields, row).scores[0])
+            point = Fields.of_point(record(x))
+            check_features(point.names)
+            return float(self._judge_and_learn(text_of(key), point).scores[0])
 
     def ask(self, key: Any, x: Any, unready: Any, question: Callable[[StreamModel], Any]) -> Any:
         """Return what a key's model answers; ``unready`` where there is none yet."""
@@ -162,14 +161,19 @@ class KeyedModels:
                     held.learner.keep_score(score)
                 held.changed = True
 
-    # -- tables of finite values and NaN; all rows have the features ``fields`` ---------------------
+    # -- tables of finite values and NaN; all rows have the features ``fields``, ``nominal`` of which are words ---
 
-    def judge_and_learn(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def judge_and_learn(
+        self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None
+    ) -> Judged:
         """Score and learn rows, each by its key's model."""
         check_features(fields)
-        return self._by_key(keys, values, lambda key, some: self._judge_and_learn(key, fields, some))
+        table = Fields.of(fields, values, nominal)
+        return self._by_key(keys, values, lambda key, some: self._judge_and_learn(key, table._replace(values=some)))
 
-    def judge(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def judge(
+        self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None
+    ) -> Judged:
         """Score rows; change no model."""
 
         def judge(key: str, some: np.ndarray) -> Judged:
@@ -177,7 +181,7 @@ class KeyedModels:
             if held is None or isinstance(held.learner, Young):
                 return Judged.unready(len(some))
             with held.learner.gate.reading:
-                return held.learner.judge(fields, some)
+                return held.learner.judge(fields, some, nominal)
 
         return self._by_key(keys, values, judge)
 
@@ -197,13 +201,13 @@ class KeyedModels:
 
     # -- one key's model ---------------------------------------------------------------------------
 
-    def _judge_and_learn(self, key: str, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def _judge_and_learn(self, key: str, table: Fields) -> Judged:
         held = self._find(key)
         if held is None:
             held = self._memory.hold(key, Held(Young(), True))
             self._n_keys += 1
         held.changed = True
-        held.learner, judged = self._learners.learn(key, held.learner, fields, values)
+        held.learner, judged = self._learners.learn(key, held.learner, table)
         self._memory.used(key, held)
         return judged
 
@@ -381,14 +385,14 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         settings = None
     if (
         not isinstance(settings, dict)
-        or settings.keys() != _NAMES
+        or settings.keys() - {"categorical_weight"} != _NAMES
         or type(settings["seed"]) is not int
         or not all(value is None or type(value) in (int, float, str) for value in settings.values())
     ):
         raise ValueError(f"{os.fspath(store.path)!r} is damaged: it does not say what its models are")
     if settings.get("score") == "default":
         settings["score"] = "spacing"  # what it meant in folders that do not say
-    return settings
+    return {"categorical_weight": 1.0, **settings}
 
 
 _OPEN: weakref.WeakSet[KeyedModels] = weakref.WeakSet()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from imondrian._models.features import Fields
 from imondrian._persist.codec import Form, pack, unpack
 from imondrian._persist.header import checksum
 from imondrian._persist.model_file import decode, is_key
@@ -29,29 +30,66 @@ class Young:
     count : int
         Points that a model would have learnt.
     parts : list of (tuple of features, ndarray (n, n_features))
+    nominal : list of ndarray (n_features,), bool
+        Which features of a part are words.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.parts: list[tuple[tuple[Any, ...], np.ndarray]] = []
+        self.nominal: list[np.ndarray] = []
 
-    def learn(self, fields: Sequence[Any], values: np.ndarray) -> None:
-        """Keep some more points."""
-        fields = tuple(fields)
-        if len(values) == 0 or (not self.parts and not fields):
+    def tables(self) -> Iterator[Fields]:
+        """Yield the stretches."""
+        for (names, values), nominal in zip(self.parts, self.nominal, strict=True):
+            yield Fields(names, values, nominal)
+
+    def learn(
+        self,
+        fields: Sequence[Any],
+        values: np.ndarray,
+        nominal: np.ndarray | None = None,
+        point: dict[Any, Any] | None = None,
+    ) -> None:
+        """Keep some more points; TypeError, and nothing is kept, where values are of another kind than those before."""
+        names, values, nominal, _ = self._settled(Fields.of(tuple(fields), values, nominal, point))
+        if len(values) == 0 or (not self.parts and not names):
             return  # nor would a model learn a point without features before it knows any
         self.count += len(values)
-        if self.parts and self.parts[-1][0] == fields:
-            self.parts[-1] = (fields, np.concatenate((self.parts[-1][1], values)))
+        if self.parts and self.parts[-1][0] == names and (self.nominal[-1] == nominal).all():
+            self.parts[-1] = (self.parts[-1][0], np.concatenate((self.parts[-1][1], values)))
         else:
-            self.parts.append((fields, np.array(values)))
+            self.parts.append((tuple(names), np.array(values)))
+            self.nominal.append(nominal)
+
+    def _settled(self, table: Fields) -> Fields:
+        """Return a table whose columns are of the kinds before, as a model would."""
+        kinds: dict[Any, bool] = {}
+        for names, values, nominal, _ in self.tables():
+            told = ~np.isnan(values).all(axis=0)
+            kinds.update((name, kind) for name, kind, has in zip(names, nominal.tolist(), told, strict=True) if has)
+        others = [
+            j
+            for j, name in enumerate(table.names)
+            if kinds.get(name, table.nominal[j]) != table.nominal[j] and not np.isnan(table.values[:, j]).all()
+        ]
+        for j in others:
+            if not table.holds_truths(j):
+                raise table.kind_error(j)
+        return table.with_numbers(others)
 
     def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + sum(400 + 100 * len(fields) + values.nbytes for fields, values in self.parts)
+        return object.__sizeof__(self) + sum(400 + 101 * len(fields) + values.nbytes for fields, values in self.parts)
 
     def to_bytes(self) -> bytes:
-        """Return the points in the short form of ``_persist/codec.py``: features and values by turns."""
-        return pack([part for fields, values in self.parts for part in (list(fields), values)], _FORM)
+        """Return the points in the short form of ``_persist/codec.py``: features and values by turns.
+
+        What is nominal stands between the two where something is.
+        """
+        parts: list[Any] = []
+        for names, values, nominal, _ in self.tables():
+            parts += [list(names), *([nominal] if nominal.any() else []), values]
+        return pack(parts, _FORM)
 
     @staticmethod
     def is_young(data: bytes) -> bool:
@@ -63,18 +101,22 @@ class Young:
         """Rebuild from ``to_bytes()``; ValueError tells what is damaged, such as more than ``most`` points."""
         young = cls()
         try:
-            for fields, values in _parts_1(data) if data[3:4] == b"\1" else _parts(data):
+            for fields, kinds, values in _parts_1(data) if data[3:4] == b"\1" else _parts(data):
+                nominal = np.zeros(len(fields), bool) if kinds is None else kinds
                 if (
                     not isinstance(fields, list)
+                    or not isinstance(values, np.ndarray)
                     or not all(map(is_key, fields))
                     or len(set(fields)) != len(fields)
                     or values.dtype != np.float64
                     or values.ndim != 2
                     or values.shape[1] != len(fields)
                     or np.isinf(values).any()
+                    or nominal.dtype != bool
+                    or nominal.shape != (len(fields),)
                 ):
                     raise ValueError("points do not fit their features")
-                young.learn(fields, values)
+                young.learn(fields, values, nominal)
         except (TypeError, KeyError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
             raise ValueError(f"no points: {error}") from None
         if young.count > most:
@@ -82,14 +124,19 @@ class Young:
         return young
 
 
-def _parts(data: bytes) -> Iterator[tuple[Any, Any]]:
+def _parts(data: bytes) -> Iterator[tuple[Any, Any, Any]]:
     state = unpack(data, form=_FORM)
-    if not isinstance(state, list) or len(state) % 2:
+    if not isinstance(state, list):
         raise ValueError(f"no points: {state!r:.80}")
-    yield from zip(state[::2], state[1::2], strict=True)
+    rest = iter(state)
+    for fields in rest:
+        kinds, values = None, next(rest, None)
+        if isinstance(values, np.ndarray) and values.dtype == bool:
+            kinds, values = values, next(rest, None)
+        yield fields, kinds, values
 
 
-def _parts_1(data: bytes) -> Iterator[tuple[Any, Any]]:
+def _parts_1(data: bytes) -> Iterator[tuple[Any, Any, Any]]:
     """Read version 1."""
     text = data[_PREFIX_1.size :]
     if len(data) < _PREFIX_1.size or _PREFIX_1.unpack_from(data) != (_FORM.letters, 1, checksum(text)):
@@ -98,7 +145,7 @@ def _parts_1(data: bytes) -> Iterator[tuple[Any, Any]]:
         values = np.array(rows, np.float64)
         if values.shape != (len(rows), len(fields)) or not _are_numbers(rows):
             raise ValueError("points do not fit their features")
-        yield decode(fields, {}), values
+        yield decode(fields, {}), None, values
 
 
 def _are_numbers(rows: list[list[Any]]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from imondrian._forest.scoring import AUTO_OFFSET, lowest_share
 from imondrian._forest.undo import undo_of
 
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
-from .settings import Settings, reserved_bytes
+from .settings import Settings, count_of, reserved_bytes
 from .wording import StoredPoints, telling_parts, why
 
 
@@ -69,24 +70,31 @@ class BatchModel:
         self.verdicts = verdicts
 
     @classmethod
-    def empty(cls, n_features: int, dtype: np.dtype, settings: Settings) -> BatchModel:
+    def empty(
+        cls, n_features: int, dtype: np.dtype, settings: Settings, nominal: np.ndarray | None = None
+    ) -> BatchModel:
         """Return a model that has learnt nothing yet."""
-        return cls(settings.empty_forest(n_features, dtype), Calibration())
+        return cls(settings.empty_forest(n_features, dtype, nominal), Calibration())
 
     @classmethod
-    def fit(cls, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> BatchModel:
-        """Build every tree from a sample of X; with a window, let them learn X in order."""
+    def fit(
+        cls, X: np.ndarray, weight: np.ndarray | None, settings: Settings, nominal: np.ndarray | None = None
+    ) -> BatchModel:
+        """Build every tree from a sample of X; with a window, let them learn X in order.
+
+        ``nominal`` (n_features,) says which columns are words; None: none.
+        """
         n, n_features = X.shape
         size = settings.sample_size(n)
         if settings.retention.points is not None:
-            model = cls.empty(n_features, X.dtype, settings)
+            model = cls.empty(n_features, X.dtype, settings, nominal)
             settings.learn(model.forest, model.calibration, X, weight)
         else:
             if settings.max_bytes is not None:
-                settings.check_sample_fits(n, n_features, X.itemsize)
+                settings.check_sample_fits(n, n_features, X.itemsize, count_of(nominal))
             states = settings.states()
             drawn = room_for_drawn(n, size, len(states), weight)
-            forest = settings.grow(X, weight, states, size, drawn)
+            forest = settings.grow(X, weight, states, size, drawn, nominal)
             model = cls(forest, Calibration.of_fit(X, weight, drawn, states))
         model.max_samples = size
         if settings.contamination is not None:
@@ -145,7 +153,9 @@ class BatchModel:
                     f"max_bytes={settings.max_bytes} leaves no room for {len(verdicts)} verdicts, "
                     f"which take {verdicts.nbytes}"
                 )
-            settings.check_windows_fit(self.forest.n_features, self.forest.dtype, verdicts.nbytes)
+            settings.check_windows_fit(
+                self.forest.n_features, self.forest.dtype, verdicts.nbytes, count_of(self.forest.nominal)
+            )
         self.verdicts = verdicts
 
     def _renew_offset(self, settings: Settings) -> None:
@@ -173,14 +183,18 @@ class BatchModel:
         """Return the p-value of each row; ``scores`` are the rows' own, where they are known already."""
         adjust = None if self.verdicts is None else self.verdicts.adjust
         return self.calibration.p_values(
-            X, self.forest, settings.score, settings.grow_samples, settings.n_threads, scores, adjust
+            X, self.forest, settings.score, self._grower(settings), settings.n_threads, scores, adjust
         )
+
+    def _grower(self, settings: Settings) -> Callable[..., Forest]:
+        """Return what grows forests like this one."""
+        return partial(settings.grow_samples, nominal=self.forest.nominal)
 
     def share_called(self, settings: Settings) -> float | None:
         """Return the share of usual rows that are called outliers; None where none were kept to tell."""
         adjust = None if self.verdicts is None else self.verdicts.adjust
         return self.calibration.share_above(
-            -self.offset, self.forest, settings.score, settings.grow_samples, settings.n_threads, adjust
+            -self.offset, self.forest, settings.score, self._grower(settings), settings.n_threads, adjust
         )
 
     def judge(self, X: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
@@ -189,13 +203,21 @@ class BatchModel:
         return scores, self.p_values(X, settings, scores)
 
     def why(
-        self, X: np.ndarray, p_values: np.ndarray, names: Sequence[Any], score: str, n_threads: int, most: int
+        self,
+        X: np.ndarray,
+        p_values: np.ndarray,
+        names: Sequence[Any],
+        score: str,
+        n_threads: int,
+        most: int,
+        told: Sequence[Mapping[int, Any]] | None = None,
     ) -> list[str]:
-        """Return in words why rows have their scores."""
+        """Return in words why rows have their scores; ``told`` are their categories as they came, by feature."""
         points, parts = StoredPoints(self.forest), telling_parts(self.forest, X, score, n_threads)
+        said, each = said_of(self.verdicts, X), told or [{}] * len(X)
         return [
-            why(points, row, pair, names, p_value, most) + heard
-            for row, pair, p_value, heard in zip(X, parts, p_values.tolist(), said_of(self.verdicts, X), strict=True)
+            why(points, row, pair, names, p_value, most, (), levels) + heard
+            for row, pair, p_value, heard, levels in zip(X, parts, p_values.tolist(), said, each, strict=True)
         ]
 
     # -- the object itself -------------------------------------------------------------------------

@@ -39,6 +39,7 @@ _CUTS: dict[str, tuple[Any, int]] = {
     "heavier": (np.uint8, 1),
     "value": (np.float64, 1),
 }
+_KINDS = {"nominal": (np.uint8, 1)}  # of a forest with nominal features
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +115,11 @@ class Verdicts:
     def from_arrays(cls, arrays: dict[str, np.ndarray], n_features: int, n_trees: int, dtype: Any) -> Self:
         """Rebuild from ``to_arrays()`` of such a forest; ValueError names what is damaged."""
         rows, verdict = stored(arrays, "rows", dtype, 2), stored(arrays, "verdict", np.int32, 1)
-        cuts = {name: stored(arrays, name, kind, axes) for name, (kind, axes) in _CUTS.items()}
+        told = _CUTS | (_KINDS if "nominal" in arrays else {})
+        cuts = {name: stored(arrays, name, kind, axes) for name, (kind, axes) in told.items()}
         found = cls(rows, verdict, cuts)
         if (
-            arrays.keys() != {"rows", "verdict", *_CUTS}
+            arrays.keys() != {"rows", "verdict", *told}
             or rows.shape != (len(verdict), n_features)
             or not 0 < len(verdict) <= MOST_VERDICTS
             or np.isinf(rows).any()
@@ -264,7 +266,9 @@ def _cuts_above(forest: Forest, cells: np.ndarray, weight: np.ndarray) -> dict[s
         columns["leaf_mass"][t[:, None], np.where(child < 0, ~child, 0)],
         columns["mass"][t[:, None], np.maximum(child, 0)],
     )
+    kinds = {"nominal": forest.nominal[columns["feature"][t, v]].astype(np.uint8)} if forest.mixed else {}
     return {
+        **kinds,
         "root": named(np.arange(n_trees), root),
         "feature": columns["feature"][t, v],
         "threshold": columns["threshold"][t, v].astype(np.float64),
@@ -305,6 +309,16 @@ def _slot(v: np.ndarray, capacity: int) -> np.ndarray:
     return np.where(v < 0, capacity + ~v, v)
 
 
+def _kinds_fit(cuts: dict[str, np.ndarray]) -> bool:
+    nominal = cuts.get("nominal")
+    if nominal is None:
+        return True
+    if len(nominal) != len(cuts["feature"]) or (nominal > 1).any():
+        return False
+    bits = cuts["threshold"][nominal == 1]
+    return bool(((bits >= 0) & (bits < 64)).all())
+
+
 def _check_cuts(cuts: dict[str, np.ndarray], n_features: int, n_trees: int) -> None:
     """Raise ValueError unless walks down the cuts end: what comes from a file is trusted in nothing."""
     k, root, child, value = len(cuts["feature"]), cuts["root"], cuts["child"], cuts["value"]
@@ -316,6 +330,7 @@ def _check_cuts(cuts: dict[str, np.ndarray], n_features: int, n_trees: int) -> N
         and np.isfinite(value).all()
         and np.isfinite(cuts["threshold"]).all()
         and (cuts["heavier"] <= 1).all()
+        and _kinds_fit(cuts)
         and ((cuts["feature"] >= -1) & (cuts["feature"] < n_features)).all()
     )
     if fits:

@@ -18,6 +18,7 @@ from imondrian._forest.validation import (
     WARM_UP,
     Retention,
     byte_limit,
+    category_weight,
     check_window_fits,
     contamination_share,
     is_scaled,
@@ -28,6 +29,18 @@ from imondrian._forest.validation import (
 )
 
 from .feedback import Verdicts, nbytes_of
+
+_OF_CATEGORIES = {"categorical_features": "auto", "categorical_weight": 1.0}
+
+
+def with_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a pickle, with those that it lacks where it is from before there were categories."""
+    return {**_OF_CATEGORIES, **params}
+
+
+def count_of(nominal: np.ndarray | None) -> int:
+    """Return how many features are nominal."""
+    return 0 if nominal is None else int(np.count_nonzero(nominal))
 
 
 def reserved_bytes(n_features: int, itemsize: int) -> int:
@@ -49,6 +62,7 @@ class StreamSettings:
     half_life: float | None
     max_features: int
     max_bytes: int | None
+    nominal_weight: float
     warm_up: int  # points from which scores mean something
 
     @classmethod
@@ -67,6 +81,7 @@ class StreamSettings:
             half_life=half_life,
             max_features=positive_int("max_features", params["max_features"]),
             max_bytes=byte_limit(params["max_bytes"]),
+            nominal_weight=category_weight(params.get("categorical_weight", 1.0)),
             warm_up=min(WARM_UP, kept.points or WARM_UP),
         )
 
@@ -75,16 +90,23 @@ class StreamSettings:
         """Whether trees are grown for spacing scores."""
         return self.score == "spacing"
 
-    def empty_forest(self, n_features: int) -> Forest:
-        """Return a forest that has learnt nothing yet."""
+    def empty_forest(self, n_features: int, nominal: np.ndarray | None = None) -> Forest:
+        """Return a forest that has learnt nothing yet; ``nominal`` (n_features,) says which features are."""
         states = seed_states(np.random.RandomState(self.seed), self.n_trees)
         return Forest.for_stream(
-            n_features, np.float64, states, *self.retention, scaled=self.scaled, spaced=self.spaced
+            n_features,
+            np.float64,
+            states,
+            *self.retention,
+            scaled=self.scaled,
+            spaced=self.spaced,
+            nominal=nominal,
+            nominal_weight=self.nominal_weight,
         )
 
-    def layout(self, n_features: int) -> Layout:
-        """Return what decides the size of the forest's columns."""
-        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced)
+    def layout(self, n_features: int, nominal_count: int = 0) -> Layout:
+        """Return what decides the size of the forest's columns, so many of whose features are nominal."""
+        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced, nominal=nominal_count)
 
     def object_bytes(self, n_features: int) -> int:
         """Return the most bytes that a model takes beside its forest and the scores it keeps."""
@@ -102,6 +124,7 @@ class Settings:
     scaled: bool
     contamination: float | None
     max_bytes: int | None
+    nominal_weight: float
     n_threads: int
     random_state: Any
 
@@ -120,6 +143,7 @@ class Settings:
             scaled=is_scaled(params["scale"]),
             contamination=contamination_share(params["contamination"]),
             max_bytes=byte_limit(params["max_bytes"]),
+            nominal_weight=category_weight(params.get("categorical_weight", 1.0)),
             n_threads=thread_count(params["n_jobs"]),
             random_state=params["random_state"],
         )
@@ -141,18 +165,25 @@ class Settings:
 
         return seed_states(check_random_state(self.random_state), self.n_trees)
 
-    def empty_forest(self, n_features: int, dtype: np.dtype) -> Forest:
+    def empty_forest(self, n_features: int, dtype: np.dtype, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
-        self.check_windows_fit(n_features, dtype)
+        self.check_windows_fit(n_features, dtype, nominal_count=count_of(nominal))
         return Forest.for_stream(
-            n_features, dtype, self.states(), *self.retention, scaled=self.scaled, spaced=self.spaced
+            n_features,
+            dtype,
+            self.states(),
+            *self.retention,
+            scaled=self.scaled,
+            spaced=self.spaced,
+            nominal=nominal,
+            nominal_weight=self.nominal_weight,
         )
 
-    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0) -> None:
+    def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0, nominal_count: int = 0) -> None:
         """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
         memory, points, _ = self.retention
         if self.max_bytes is not None and points is not None:
-            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced)
+            layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced, nominal=nominal_count)
             check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)
 
     def grow(
@@ -162,6 +193,7 @@ class Settings:
         states: np.ndarray,
         size: int,
         drawn: np.ndarray | None = None,
+        nominal: np.ndarray | None = None,
     ) -> Forest:
         """Build trees from samples of ``size`` rows of X; ``drawn``, if given, receives their numbers."""
         return Forest.build(
@@ -172,13 +204,17 @@ class Settings:
             scaled=self.scaled,
             boxes=self.score == "insertion",
             spaced=self.score == "spacing",
+            nominal=nominal,
+            nominal_weight=self.nominal_weight,
             n_threads=self.n_threads,
             drawn=drawn,
         )
 
-    def grow_samples(self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray) -> Forest:
+    def grow_samples(
+        self, X: np.ndarray, weight: np.ndarray | None, states: np.ndarray, nominal: np.ndarray | None = None
+    ) -> Forest:
         """Build trees from samples of X as large as ``fit`` would draw."""
-        return self.grow(X, weight, states, self.sample_size(len(X)))
+        return self.grow(X, weight, states, self.sample_size(len(X)), nominal=nominal)
 
     def learn(
         self,
@@ -199,11 +235,12 @@ class Settings:
             scores = verdicts.adjust(X, scores, self.n_threads)
         calibration.push(scores[warming_up:], self.score)
 
-    def check_sample_fits(self, n: int, n_features: int, itemsize: int) -> None:
+    def check_sample_fits(self, n: int, n_features: int, itemsize: int, nominal_count: int = 0) -> None:
         """Raise ValueError if a forest of samples of ``n`` rows may pass ``max_bytes``."""
         limit = self.max_bytes
         assert limit is not None
-        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False)  # scores may want boxes
+        # Scores may want boxes.
+        layout = Layout(self.n_trees, n_features, itemsize, spaced=self.spaced, updates=False, nominal=nominal_count)
         reserved = reserved_bytes(n_features, itemsize)
 
         def needed(psi: int) -> int:

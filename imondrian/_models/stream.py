@@ -15,15 +15,16 @@ import numpy as np
 from imondrian._conformal.alarm_rule import USUAL_SCORES, UsualScores
 from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest, not_held
-from imondrian._forest.numbers import record, row_of, values_of
+from imondrian._forest.levels import word
+from imondrian._forest.numbers import record, row_of
 from imondrian._forest.rwlock import Gate
 from imondrian._forest.validation import check_window_fits
 
-from .features import check_precision, in_order, placed, silent_keys
+from .features import Fields, in_order, silent_keys
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
-from .settings import StreamSettings
-from .wording import NOT_READY, StoredPoints, telling_parts, why
+from .settings import StreamSettings, count_of
+from .wording import NOT_READY, StoredPoints, telling_parts, why, without_sides
 
 # A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
 Reasons = tuple[list[Any], np.ndarray, str]
@@ -63,6 +64,8 @@ class StreamModel:
         self.note: dict[str, Any] | None = None
         self.gate = Gate()
         self.verdicts: Verdicts | None = None
+        self._mask: tuple[Forest, np.ndarray | None] | None = None  # what kinds its features are of
+        self._truths: frozenset[Any] = frozenset()  # keys of numbers that truth values came for
         self._scored: tuple[Forest, int, np.ndarray, float] | None = None  # the last row that was scored alone
         self._check_bytes(1)
 
@@ -89,8 +92,7 @@ class StreamModel:
         """Take a point out of every tree that holds it."""
         x = record(x)
         row = self.row(x)
-        strange = any(key not in self.keys and value == value for key, value in values_of(x).items())
-        self._forget(row, np.array([not strange]), missing_ok)
+        self._forget(row, np.array([not self._new_keys(x)]), missing_ok)
 
     def explain_one(self, x: Any, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score."""
@@ -108,8 +110,9 @@ class StreamModel:
             return NOT_READY
         parts = telling_parts(self.forest, row, self.settings.score)[0]
         p_value = None if self.recent is None else self.recent.p_value(self.score_one(x))
-        new = [key for key, value in values_of(x).items() if key not in self.keys and value == value]
-        text = why(StoredPoints(self.forest), row[0], parts, list(self.keys), p_value, most, new)
+        told = {self.keys[key]: value for key, value in x.items() if key in self.keys}
+        points = StoredPoints(self.forest)
+        text = why(points, row[0], parts, list(self.keys), p_value, most, self._new_keys(x), told)
         return text + said_of(self.verdicts, row)[0]
 
     def reasons(self, x: dict[Any, Any], most: int) -> Reasons:
@@ -121,15 +124,23 @@ class StreamModel:
         row = self.row(x)
         parts = np.zeros((len(self.keys) + 1, 2))  # the last for what is not known
         if row is not None and self.forest is not None and self.is_ready:
-            parts[:-1] = self.forest.explain(row, self.settings.score)[0][0]
+            parts[:-1] = without_sides(self.forest.explain(row, self.settings.score)[0][0], self.forest.nominal)
         return parts[[self.keys.get(key, -1) for key in x]]
 
     # -- tables ------------------------------------------------------------------------------------
 
-    def learn(self, fields: Sequence[Any], values: np.ndarray, scored: bool = False) -> np.ndarray | None:
+    # Columns have names, ``fields``, and values (n, len(fields)); ``nominal`` says which are words, None that none is.
+
+    def learn(
+        self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None, *, scored: bool = False
+    ) -> np.ndarray | None:
         """Learn rows in order; if ``scored``, return their scores from just before."""
+        return self._learn_table(Fields.of(fields, values, nominal), scored)
+
+    def _learn_table(self, table: Fields, scored: bool = False) -> np.ndarray | None:
+        values = table.values
         with self._unwidened_on_error():
-            rows = self.rows(fields, values, grow=True)
+            rows = self._placed(table, grow=True)
             if rows is None or len(rows) == 0:
                 return np.zeros(len(values)) if scored else None
             return self._learn(rows, scored=scored, n_threads=self.settings.n_threads)
@@ -145,49 +156,68 @@ class StreamModel:
                 self.__dict__ = before
             raise
 
-    def scores(self, fields: Sequence[Any], values: np.ndarray) -> np.ndarray:
+    def scores(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of rows."""
-        rows = self.rows(fields, values)
+        rows = self.rows(fields, values, nominal)
         if rows is None or not self.is_ready:
             return np.zeros(len(values))
         return self._scores(rows, self.settings.n_threads)
 
-    def p_values(self, fields: Sequence[Any], values: np.ndarray) -> np.ndarray:
+    def p_values(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> np.ndarray:
         """Return the p-values of rows."""
-        recent, scores = self.required_scores(), self.scores(fields, values)
+        recent, scores = self.required_scores(), self.scores(fields, values, nominal)
         return recent.p_values(scores) if self.is_ready else np.ones(len(scores))
 
-    def forget(self, fields: Sequence[Any], values: np.ndarray, missing_ok: bool) -> None:
+    def forget(
+        self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None, missing_ok: bool = False
+    ) -> None:
         """Forget rows, or, unless ``missing_ok``, none of them if one is not held."""
-        known = np.isnan(values[:, [key not in self.keys for key in fields]]).all(axis=1)
-        self._forget(self.rows(fields, values), known, missing_ok)
+        table = Fields.of(fields, values, nominal)
+        rows = self._placed(table)
+        known = np.isnan(values[:, self._new_columns(table)]).all(axis=1)
+        self._forget(rows, known, missing_ok)
 
-    def judge(self, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def judge(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> Judged:
         """Score rows and change nothing."""
-        rows = self.rows(fields, values)
+        return self._judge(Fields.of(fields, values, nominal))
+
+    def _judge(self, table: Fields) -> Judged:
+        rows = self._placed(table)
         if rows is None or not self.is_ready or len(rows) == 0:
-            return Judged.unready(len(values))
+            return Judged.unready(len(table.values))
         scores = self._scores(rows, self.settings.n_threads)
         p_values = np.ones(len(rows)) if self.recent is None else self.recent.p_values(scores)
         return Judged(scores, p_values, np.ones(len(rows), bool))
 
-    def judge_and_learn(self, fields: Sequence[Any], values: np.ndarray) -> Judged:
-        """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn."""
+    def judge_and_learn(
+        self,
+        fields: Sequence[Any],
+        values: np.ndarray,
+        nominal: np.ndarray | None = None,
+        point: dict[Any, Any] | None = None,
+    ) -> Judged:
+        """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn.
+
+        ``point`` is the only row as it came, for messages.
+        """
+        table = Fields.of(fields, values, nominal, point)
+        self._new_columns(table)  # values of another kind are told before the first row is learnt
         found, begin = [], 0
-        while begin < len(values) and not self.keys.keys() >= set(fields):
+        while begin < len(values) and self._brings_features(table):
             # Taking in a new key can change scores, so the row that brings it is scored before. If there is no room for
             # it, it is as new in the next row.
-            one = values[begin : begin + 1]
-            found.append(self.judge(fields, one))
-            self.learn(fields, one)
+            one = table._replace(values=values[begin : begin + 1])
+            found.append(self._judge(one))
+            self._learn_table(one)
             begin += 1
-        found.append(self._judge_and_learn(fields, values[begin:]))
+            table = table._replace(values=values[begin:])
+        found.append(self._judge_and_learn(table))
         return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _judge_and_learn(self, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def _judge_and_learn(self, table: Fields) -> Judged:
         """Judge and learn rows without keys that are new."""
-        judged = Judged.unready(len(values))
-        rows = self.rows(fields, values)
+        judged = Judged.unready(len(table.values))
+        rows = self._placed(table)
         if rows is None or self.forest is None or len(rows) == 0:
             return judged
         first = min(self.forest.arrivals_until(self.settings.warm_up), len(rows))
@@ -210,16 +240,16 @@ class StreamModel:
     def said_row(self, x: Any) -> np.ndarray:
         """Return a point that a verdict is on as a row; ValueError for what no verdict can be on."""
         x = record(x)
-        self._refuse_unknown(key for key, value in values_of(x).items() if value == value)
+        self._refuse_unknown(self._new_keys(x))
         row = self.row(x)
         assert row is not None
         return row
 
-    def said_rows(self, fields: Sequence[Any], values: np.ndarray) -> np.ndarray:
+    def said_rows(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> np.ndarray:
         """Return points that verdicts are on as rows; ValueError for what no verdict can be on."""
-        silent = np.isnan(values).all(axis=0)
-        self._refuse_unknown(key for key, is_silent in zip(fields, silent, strict=True) if not is_silent)
-        rows = self.rows(fields, values)
+        table = Fields.of(fields, values, nominal)
+        self._refuse_unknown(fields[j] for j in self._new_columns(table) if not np.isnan(values[:, j]).all())
+        rows = self._placed(table)
         assert rows is not None
         return rows
 
@@ -268,53 +298,109 @@ class StreamModel:
             x = record(x)
         forest = self.forest
         if forest is not None and forest.dtype == np.float64:
-            row = row_of(x, self.keys)
+            row = row_of(x, self.keys, self._kinds(forest), word)
             if row is not None:
                 return row
-        values = values_of(x)
-        if forest is not None:
-            check_precision(values, forest.dtype)
-        if grow and not values.keys() <= self.keys.keys():
-            self._grow(list(values), 1)
-        if self.forest is None:
-            return None
-        return placed(
-            self.keys, list(values), np.array([[*values.values()]]), self.forest.n_features, self.forest.dtype
-        )
+        return self._placed(Fields.of_point(x), grow)
 
-    def rows(self, fields: Sequence[Any], values: np.ndarray, grow: bool = False) -> np.ndarray | None:
+    def _kinds(self, forest: Forest) -> np.ndarray | None:
+        """Return what ``row_of`` asks of the features; None where all are numbers."""
+        if self._mask is None or self._mask[0] is not forest:
+            kinds = forest.nominal.astype(np.uint8)
+            kinds[[self.keys[key] for key in self._truths]] = 2
+            self._mask = forest, kinds if kinds.any() else None
+        return self._mask[1]
+
+    def rows(
+        self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None, grow: bool = False
+    ) -> np.ndarray | None:
         """Return a table as rows (n, d); None while there are no features."""
-        forest = self.forest
-        if not grow or self.keys.keys() >= set(fields):
-            return None if forest is None else placed(self.keys, fields, values, forest.n_features, forest.dtype)
-        if forest is not None:  # what its precision refuses changes nothing
-            placed({}, fields, values, forest.n_features, forest.dtype)
-        self._grow(fields, len(values))
-        return self.rows(fields, values)
+        return self._placed(Fields.of(fields, values, nominal), grow)
 
-    def _grow(self, keys: Sequence[Any], n_rows: int) -> None:
-        """Add unseen keys."""
-        new, settings = in_order([key for key in keys if key not in self.keys]), self.settings
-        silent = silent_keys(self.keys, self.forest, len(new), settings)
+    def _placed(self, table: Fields, grow: bool = False) -> np.ndarray | None:
+        """Return a table as rows; TypeError, naming the key, where values are of another kind than those before.
+
+        A key of which no stored point has a value may change its kind: it is as good as new. Where there were numbers,
+        truth values are 1 and 0.
+        """
+        forest, keys = self.forest, self.keys
+        changed: set[Any] = set()
+        if forest is not None:
+            table, changed = self._settled(table, forest)
+            if forest.dtype != np.float64:  # what its precision refuses changes nothing
+                table.check_precision(forest.dtype)
+        if grow and (changed or not keys.keys() >= set(table.names)):
+            self._grow(table, changed)
+            forest, keys = self.forest, self.keys
+        elif changed:
+            keys = {key: place for key, place in keys.items() if key not in changed}
+        return None if forest is None else table.placed(keys, forest.n_features, forest.dtype)
+
+    def _settled(self, table: Fields, forest: Forest) -> tuple[Fields, set[Any]]:
+        """Return a table whose columns are of the forest's kinds, but for the keys that may change theirs: which."""
+        others = table.of_other_kinds(self.keys, forest)
+        unsure = [j for j in others if table.names[j] not in self._truths or not table.holds_truths(j)]
+        silent = set(forest.silent_features(self.settings.n_threads)) if unsure else set()
+        changed = {table.names[j] for j in unsure if self.keys[table.names[j]] in silent}
+        for j in unsure:
+            if table.names[j] not in changed and not (
+                self._is_number(forest, table.names[j]) and table.holds_truths(j)
+            ):
+                raise table.kind_error(j)
+        if len(unsure) > len(changed):
+            self._truths = self._truths | {table.names[j] for j in unsure} - changed
+            self._mask = None
+        return table.with_numbers([j for j in others if table.names[j] not in changed]), changed
+
+    def _is_number(self, forest: Forest, key: Any) -> bool:
+        return not forest.nominal[self.keys[key]]
+
+    def _new_columns(self, table: Fields) -> list[int]:
+        """Return the columns that are of no feature, or may become another."""
+        changed = set() if self.forest is None else self._settled(table, self.forest)[1]
+        return [j for j, name in enumerate(table.names) if name not in self.keys or name in changed]
+
+    def _brings_features(self, table: Fields) -> bool:
+        known = self.forest is not None and self.keys.keys() >= set(table.names)
+        return not known or len(self._new_columns(table)) > 0
+
+    def _new_keys(self, x: dict[Any, Any]) -> list[Any]:
+        """Return the keys of a point that have values, but no feature."""
+        table = Fields.of_point(x)
+        return [table.names[j] for j in self._new_columns(table) if table.values[0, j] == table.values[0, j]]
+
+    def _grow(self, table: Fields, changed: set[Any]) -> None:
+        """Add unseen keys, and those that have ``changed`` their kind."""
+        kinds = dict(zip(table.names, table.nominal.tolist(), strict=True))
+        new, settings = in_order([key for key in kinds if key not in self.keys or key in changed]), self.settings
+        silent = silent_keys(self.keys, self.forest, len(new) - len(changed), settings) | changed
         known = [key for key in self.keys if key not in silent]
         room = max(settings.max_features - len(known), 0)
-        n_ignored = n_rows * max(len(new) - room, 0)
+        n_ignored = len(table.values) * max(len(new) - room, 0)
         new = new[:room]
         if not new:
             self.n_ignored += n_ignored
             return
-        self._check_bytes(len(known) + len(new))
+        nominal = np.array([kinds[key] for key in new], bool)
+        self._check_bytes(len(known) + len(new), self._nominal_among(known) + count_of(nominal))
         if self.forest is None:
-            forest, places = settings.empty_forest(len(new)), np.zeros(0, np.int32)
+            forest, places = settings.empty_forest(len(new), nominal), np.zeros(0, np.int32)
         else:
             dropped = [self.keys[key] for key in silent]
-            forest, places, added = self.forest.widened(len(new), dropped, n_rows > 1)
+            forest, places, added = self.forest.widened(
+                len(new),
+                dropped,
+                len(table.values) > 1,
+                nominal=nominal,
+                nominal_weight=settings.nominal_weight,
+            )
             moved = {int(places[self.keys[key]]): key for key in known} | dict(zip(added, new, strict=True))
             known, new = [moved[place] for place in range(len(moved))], []
         # Together: a signal that came in between would leave keys that do not go with the forest.
         self.forest, self.keys = forest, {key: place for place, key in enumerate([*known, *new])}
         self.n_ignored += n_ignored
-        self.n_dropped += len(silent)
+        self.n_dropped += len(silent - changed)
+        self._truths -= silent
         if self.verdicts is not None:
             self.verdicts = self.verdicts.moved(places, forest.n_features)
 
@@ -403,16 +489,24 @@ class StreamModel:
         """Return the most bytes that the model takes beside its forest."""
         return self.settings.object_bytes(n_features) + sys.getsizeof(self.recent) + nbytes_of(self.verdicts)
 
-    def most_bytes(self, n_features: int) -> int | None:
+    def most_bytes(self, n_features: int, nominal_count: int = 0) -> int | None:
         """Return the most bytes that a model of so many features ever takes; None where nothing bounds them."""
         points = self.settings.retention.points
-        return points and self.settings.layout(n_features).window_size(points) + self.reserved(n_features)
+        return points and self.settings.layout(n_features, nominal_count).window_size(points) + self.reserved(
+            n_features
+        )
 
-    def _check_bytes(self, n_features: int) -> None:
+    def _check_bytes(self, n_features: int, nominal_count: int | None = None) -> None:
         """Raise ValueError if windows over so many features may pass ``max_bytes``."""
         limit, points = self.settings.max_bytes, self.settings.retention.points
         if limit is not None and points is not None:
-            check_window_fits(self.settings.layout(n_features), points, limit, self.reserved(n_features))
+            nominal_count = self._nominal_among(self.keys) if nominal_count is None else nominal_count
+            layout = self.settings.layout(n_features, nominal_count)
+            check_window_fits(layout, points, limit, self.reserved(n_features))
+
+    def _nominal_among(self, keys: Iterable[Any]) -> int:
+        forest = self.forest
+        return 0 if forest is None else count_of(forest.nominal[[self.keys[key] for key in keys]])
 
     def __sizeof__(self) -> int:
         size = object.__sizeof__(self) + sys.getsizeof(self.keys) + sys.getsizeof(self.recent)

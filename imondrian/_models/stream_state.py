@@ -93,7 +93,7 @@ def from_bytes(data: bytes, make: Callable[[], StreamModel]) -> StreamModel:
     """Return a new model of ``make`` that has learnt what another had; ValueError if that is damaged."""
     model = make()
     n_features = min(model.settings.max_features, len(data) // 4)  # each of which is named
-    return from_state(unpack(data, model.most_bytes(n_features)), model)
+    return from_state(unpack(data, model.most_bytes(n_features, n_features)), model)
 
 
 def from_state(state: dict[str, Any], model: StreamModel) -> StreamModel:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ _TAIL = 0.05  # of the stored points below, and above, what is usual
 _LEAST_SHARE = 0.25  # of the largest contribution, for a value within what is usual to be told of
 _MOST_NAMES = 3  # features named as usual, or as missing; more are counted
 _LEAST_DIGITS, _MOST_DIGITS = 3, 17
+_LONGEST_LEVEL = 40  # characters
+_LEAST_PERCENT = 0.1
 _SMALLEST, _LARGEST = 1e-4, 1e9  # numbers that are written without an exponent
 
 
@@ -27,6 +30,16 @@ def telling_parts(forest: Any, rows: np.ndarray, score: str, n_threads: int = 1)
     its own score alone.
     """
     return np.asarray(forest.explain(rows, score if isinstance(forest, ImportedForest) else "insertion", n_threads)[0])
+
+
+def without_sides(contributions: np.ndarray, nominal: np.ndarray) -> np.ndarray:
+    """Return contributions (..., d, 2) with all that categories contribute in one place: they are not low or high."""
+    if not nominal.any():
+        return contributions
+    found = contributions.copy()
+    found[..., nominal, 1] += found[..., nominal, 0]
+    found[..., nominal, 0] = 0.0
+    return found
 
 
 class Usual(NamedTuple):
@@ -53,6 +66,7 @@ class StoredPoints:
         self._points, self._mass = (
             forest.stored_points() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
         )
+        self.nominal: np.ndarray = forest.nominal
 
     def usual(self, feature: int) -> Usual | None:
         """Return what is usual for a feature; None where no point has a value."""
@@ -64,6 +78,21 @@ class StoredPoints:
         # The least stored values with enough mass at or below them: none that nobody has seen.
         low, high = ordered[np.searchsorted(total, np.array([_TAIL, 1.0 - _TAIL]) * total[-1])].tolist()
         return Usual(low, high, bool(ordered[0] == ordered[-1]))
+
+    def share(self, feature: int, word: float) -> float | None:
+        """Return the share of the mass with a value that has this level; None where no point has a value."""
+        column = self._points[:, feature]
+        total = self._mass[column == column].sum()
+        return float(self._mass[column == word].sum() / total) if total > 0.0 else None
+
+    def _is_usual_level(self, feature: int, word: float) -> bool:
+        """Return whether levels that are no more frequent than this one have 5 % of the mass."""
+        column = self._points[:, feature]
+        there = column == column
+        levels, which = np.unique(column[there], return_inverse=True)
+        masses = np.bincount(which.reshape(-1), self._mass[there], len(levels))
+        own = masses[levels == word].sum()
+        return bool(own > 0.0 and masses[masses <= own].sum() >= _TAIL * masses.sum())
 
     def present(self) -> np.ndarray:
         """Return the share of mass that has a value, by feature."""
@@ -79,7 +108,10 @@ class StoredPoints:
         """Return whether each value of a row lies within what is usual."""
         below, until = (self._points < row).T @ self._mass, (self._points <= row).T @ self._mass
         mass = (self._points == self._points).T @ self._mass
-        return np.asarray((mass > 0.0) & (until >= _TAIL * mass) & (below < (1.0 - _TAIL) * mass))
+        usual = np.asarray((mass > 0.0) & (until >= _TAIL * mass) & (below < (1.0 - _TAIL) * mass))
+        for feature in np.flatnonzero(self.nominal).tolist():
+            usual[feature] = self._is_usual_level(feature, row[feature])
+        return usual
 
 
 def why(
@@ -90,6 +122,7 @@ def why(
     p_value: float | None = None,
     most: int = MOST_REASONS,
     new: Sequence[Any] = (),
+    told: Mapping[int, Any] | None = None,
 ) -> str:
     """Return why a row has its score.
 
@@ -107,6 +140,8 @@ def why(
         Features to tell of, those that contribute most.
     new : sequence
         Names of values that the forest knows nothing of.
+    told : mapping, optional
+        The row's values as they came, by feature: how categories are called.
     """
     sizes, fine = parts.max(axis=1), points.are_usual(row)
     order = [i for i in np.argsort(-sizes, kind="stable")[:most].tolist() if sizes[i] > 0.0 and row[i] == row[i]]
@@ -115,7 +150,9 @@ def why(
     odd = np.flatnonzero(~fine & (row == row)).tolist()
     order += [i for i in odd if i not in order and sizes[i] == 0.0 and points.is_constant(i)][:most]
     clauses = [
-        _clause(
+        _level_clause(_named(names[i]), (told or {}).get(i), points.share(i, row[i]))
+        if points.nominal[i]
+        else _clause(
             _named(names[i]),
             float(row[i]),
             "high" if parts[i, 1] >= parts[i, 0] else "low",
@@ -130,13 +167,36 @@ def why(
     rest = np.ones(len(row), bool)
     rest[order] = False
     groups = {"missing": rest & np.isnan(row) & (points.present() >= 0.5), "usual": rest & fine & bool(order)}
-    told = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
-    told["never seen before"] = [_named(name) for name in new]
-    return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in told.items() if some)])
+    said = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
+    said["never seen before"] = [_named(name) for name in new]
+    return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in said.items() if some)])
 
 
 def _named(name: Any) -> str:
     return name if isinstance(name, str) else f"feature {name}"
+
+
+def level_text(value: Any) -> str:
+    """Return a category as sentences have it: short, quoted where it would not be seen where it ends."""
+    if isinstance(value, (np.bool_, np.generic)):
+        value = value.item()
+    text = str(value) if not isinstance(value, enum.Enum) else value.name
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        text = str.__str__(value)
+    if len(text) > _LONGEST_LEVEL:
+        text = text[: _LONGEST_LEVEL - 3] + "..."
+    is_plain = text.isprintable() and text == text.strip() and text and not set(text) & set(";:=")
+    return text if is_plain else repr(text)
+
+
+def _level_clause(name: str, value: Any, share: float | None) -> str:
+    called = f"{name} = {level_text(value)}" if value is not None else f"the value of {name}"
+    if not share:
+        return f"{called}: never seen"
+    percent = 100.0 * share
+    if percent < _LEAST_PERCENT:
+        return f"{called}: less than {_LEAST_PERCENT} % of points"
+    return f"{called}: {number_texts(round(percent, 1 if percent < 9.95 else 0))[0]} % of points"
 
 
 def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool) -> str:

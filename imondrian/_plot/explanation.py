@@ -54,7 +54,7 @@ class ExplanationDisplay(Display):
             raise ValueError(f"feature_names must be {len(parts)} names, got {len(names)}")
         if isinstance(values, dict):
             values = [values.get(name, np.nan) for name in names]
-        labels = [str(name) if values is None else f"{name} = {values[j]:.4g}" for j, name in enumerate(names)]
+        labels = [str(name) if values is None else f"{name} = {_written(values[j])}" for j, name in enumerate(names)]
         self.contributions = parts
         self.bars = _bars(parts, labels, n_features)
         self.high_is_anomalous = keyed if high_is_anomalous is None else high_is_anomalous
@@ -126,7 +126,14 @@ def explained(detector: Any, X: Any, feature_names: Any) -> tuple[Any, Any, Any]
         rows = X.to_frame().T if hasattr(X, "to_frame") else np.reshape(X, (1, -1))  # a row of a dataframe keeps names
     if feature_names is None:
         feature_names = getattr(rows, "columns", getattr(detector, "feature_names_in_", None))
-    return np.asarray(detector.explain(rows))[0], np.asarray(rows, dtype=np.float64)[0], feature_names
+    return np.asarray(detector.explain(rows))[0], np.asarray(rows)[0].tolist(), feature_names
+
+
+def _written(value: Any) -> str:
+    """Return a number, or a category, as labels have it."""
+    if value is None or isinstance(value, (str, bytes, bool, np.bool_)) or not hasattr(value, "__float__"):
+        return str(value)
+    return f"{float(value):.4g}"
 
 
 def _bars(parts: np.ndarray, labels: list[str], n_most: int) -> list[tuple[str, float]]:

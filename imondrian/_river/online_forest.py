@@ -16,9 +16,9 @@ import numpy as np
 from imondrian._conformal.calibration import Calibration
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import table
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
+from imondrian._forest.tables import table
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
@@ -57,6 +57,7 @@ class OnlineForest(SavedModel):
         calibration_half_life: float | None = None,
         max_features: int = 1000,
         max_bytes: int | None = None,
+        categorical_weight: float = 1.0,
     ) -> None:
         self.n_trees = n_trees
         self.window = window
@@ -69,6 +70,7 @@ class OnlineForest(SavedModel):
         self.calibration_half_life = calibration_half_life
         self.max_features = max_features
         self.max_bytes = max_bytes
+        self.categorical_weight = categorical_weight
         self._put_around(StreamModel(StreamSettings.of(vars(self))))
 
     def _put_around(self, model: StreamModel) -> None:
@@ -82,8 +84,8 @@ class OnlineForest(SavedModel):
         Parameters
         ----------
         x : dict
-            Numbers by feature; other mappings, a pandas Series and a record of NumPy do, too. Raises TypeError or
-            ValueError for anything else, naming the field; nothing is learnt then.
+            Numbers, text and truth values by feature; other mappings, a pandas Series and a record of NumPy do, too.
+            Raises TypeError or ValueError for anything else, naming the field; nothing is learnt then.
         """
         with self._gate.updating:  # what @updating does, in a third of its time
             self._model.learn_one(x)
@@ -142,7 +144,7 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
         """
-        self._model.forget(*table(X), missing_ok)
+        self._model.forget(*table(X), missing_ok=missing_ok)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -218,7 +220,8 @@ class OnlineForest(SavedModel):
             Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
             the points in the trees have, 5 % being lower and 5 % higher; p is ``p_value_one``, left out with
             ``calibration=None``. Values that are missing, though half of the points have them, and keys never learnt
-            are told as such. "not enough is known yet" during warm-up.
+            are told as such; of a category, how many points have it: "site = X9: never seen". "not enough is known yet"
+            during warm-up.
         """
         return self._model.why_one(x, positive_int("most", most))
 
@@ -304,6 +307,7 @@ class OnlineForest(SavedModel):
             n_jobs=params["n_jobs"],
             max_bytes=params["max_bytes"],
             max_features=max(1000, forest.n_features),
+            categorical_weight=params["categorical_weight"],
         )
         names = getattr(estimator, "feature_names_in_", range(forest.n_features))
         keys = {key: place for place, key in enumerate(names if feature_names is None else feature_names)}
@@ -333,6 +337,7 @@ class OnlineForest(SavedModel):
             scale=self.scale,
             n_jobs=self.n_jobs,
             max_bytes=self.max_bytes,
+            categorical_weight=self.categorical_weight,
             random_state=self.seed,
         )
         fitted = BatchModel(copy.deepcopy(found.forest), Calibration(), verdicts=found.verdicts)
@@ -402,6 +407,7 @@ class OnlineForest(SavedModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
+        self.__dict__.setdefault("categorical_weight", 1.0)  # in pickles from before there were categories
         if self.score == "default" and state.get("_score") == "spacing":
             self.score = "spacing"  # in version 0.1.0
         self._put_around(StreamModel(StreamSettings.of(vars(self))))

@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from imondrian._conformal.calibration import Calibration, spread
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._cuda.rows import refuse_device
-from imondrian._forest.numbers import first_infinity, refuse_others
+from imondrian._forest.checked_tables import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import Score, Window
 from imondrian._forest.validation import is_ready, read_weight, warn_of_little_mass
@@ -21,6 +21,7 @@ from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
 
+from .categories import read_categories
 from .from_isolation_forest import checked_isolation_forest, imported_forest
 from .inference import Inference
 from .sparse_rows import SparseRows, dense, fit_rows
@@ -72,6 +73,13 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         A hard bound on the size of the fitted model (what ``sys.getsizeof`` tells). ``fit``, or the first
         ``partial_fit``, raises ValueError if what the parameters ask for may pass it, and says what would fit;
         without a window ``partial_fit`` raises MemoryError before it learns rows that might. None: no bound.
+    categorical_features : "auto", None, or array-like of shape (n_categories,) or (n_features,), default="auto"
+        Which columns hold categories. "auto": those of a dataframe (pandas, polars, pyarrow) whose type is text, bytes,
+        truth values or categories, and columns of objects that hold such values; in arrays none. None: none, text is
+        refused. Else the columns' names, their indices, or a mask: whatever they hold is a category then, numbers too.
+        What ``fit``, or the first ``partial_fit``, found holds for all calls to come.
+    categorical_weight : float, default=1.0
+        How much a column of categories counts beside one of numbers. Above 0.
     n_jobs : int or None, default=None
         Threads. None is 1, -1 is all cores. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
@@ -128,6 +136,12 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
     have values may share a leaf; it is represented by the one with the most values, in ``partial_fit`` by the last
     that had one it lacked.
 
+    Categories are levels without an order. They are hashed, so that no table of them is kept, however many there are: a
+    level that was never seen is as unlike the others as they are each other. Levels are equal if their values are:
+    texts to the letter (case and Unicode form matter), numbers of whatever type, codes of categorical types by what
+    they stand for; True is 1. A column that comes as numbers where it was categories, or the reverse, is a TypeError
+    that names it; but truth values may stand for the numbers 1 and 0. Dates, intervals and lists are refused.
+
     Threads may share an estimator: scoring and ``save`` run beside scoring, and in parallel; ``fit``,
     ``partial_fit`` and ``forget`` wait for them and have the forest alone. ``pickle``, ``copy`` and
     ``set_params`` do not wait: keep learning off while they run. A forked child goes on with what it has; if another
@@ -175,6 +189,8 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         scale: Literal["robust"] | None = "robust",
         contamination: float | str = "auto",
         max_bytes: int | None = None,
+        categorical_features: Any = "auto",
+        categorical_weight: float = 1.0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -186,6 +202,8 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         self.scale = scale
         self.contamination = contamination
         self.max_bytes = max_bytes
+        self.categorical_features = categorical_features
+        self.categorical_weight = categorical_weight
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -211,7 +229,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = tags.input_tags.categorical = True
         return tags
 
     # -- learning ----------------------------------------------------------------------------------
@@ -234,7 +252,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            X holds what is no number: text, dates, durations, categories.
+            X holds what is neither a number nor a category, such as dates; or a column of both. It is named.
         ValueError
             Bad parameters; X empty, infinite, complex or not two-dimensional;
             negative weights, or none above 0.
@@ -242,10 +260,10 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         with gate_of(self).updating:
             settings, before = Settings.of(self.__dict__), self.__dict__.copy()
             try:
-                rows = self._validated(X, _FLOATS, settings.n_threads, reset=True)
+                rows, nominal = self._encoded(X, _FLOATS, settings.n_threads, reset=True)
                 rows, weight = self._weighted(rows, sample_weight)
                 warn_of_little_mass(weight)
-                self._model = fit_rows(rows, weight, settings)
+                self._model = fit_rows(rows, weight, settings, nominal)
             except BaseException:
                 self.__dict__ = before  # validation notes the width and names at once
                 raise
@@ -278,10 +296,10 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
             model: BatchModel | None = before.get("_model")
             try:
                 dtype = _FLOATS if model is None else model.forest.dtype
-                rows = self._validated(X, dtype, settings.n_threads, reset=model is None)
+                rows, nominal = self._encoded(X, dtype, settings.n_threads, reset=model is None)
                 rows, weight = self._weighted(rows, sample_weight)
                 if model is None:
-                    model = BatchModel.empty(self.n_features_in_, rows.dtype, settings)
+                    model = BatchModel.empty(self.n_features_in_, rows.dtype, settings, nominal)
                 model.learn(rows, weight, settings)
                 self._model = model
             except BaseException:
@@ -328,6 +346,25 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         return self
 
     def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray | SparseRows:
+        return self._encoded(X, dtype, n_threads, reset)[0]
+
+    def _encoded(
+        self, X: Any, dtype: Any, n_threads: int, reset: bool
+    ) -> tuple[np.ndarray | SparseRows, np.ndarray | None]:
+        """Return X as rows of numbers and words, and which columns are words; None: none is."""
+        forest = None if reset else self._fitted().forest
+        asked = self.__dict__["categorical_features"]
+        by_type = asked is None or (isinstance(asked, str) and asked == "auto")
+        if type(X) is np.ndarray and by_type and not (forest is not None and forest.mixed):
+            return self._checked(X, dtype, n_threads, reset), None
+        refuse_device(X)
+        found = read_categories(X, asked, forest, self.__dict__.get("feature_names_in_"))
+        if found.nominal is None:
+            return self._checked(X, dtype, n_threads, reset), None
+        rows = self._checked(found.X, dtype, n_threads, reset)
+        return found.put_into(dense(rows)), found.nominal
+
+    def _checked(self, X: Any, dtype: Any, n_threads: int, reset: bool) -> np.ndarray | SparseRows:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.

@@ -16,7 +16,7 @@ from imondrian._forest.validation import read_weight
 from imondrian._models.batch import BatchModel
 from imondrian._models.feedback import Verdicts
 from imondrian._models.remote_fit import RemoteRows, fit_remote_model
-from imondrian._models.settings import Settings
+from imondrian._models.settings import Settings, with_defaults
 from imondrian._persist.model_file import SavedModel
 
 Estimator = TypeVar("Estimator", bound="Fitted")
@@ -118,7 +118,7 @@ class Fitted(SavedModel):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = with_defaults(state)
         if "forest_" in state:
             forest, calibration = state.pop("forest_"), state.pop("_calibration")
             max_samples, offset = state.pop("max_samples_"), state.pop("offset_")

@@ -14,8 +14,9 @@ from imondrian._forest.types import Booleans, Floats, Integers
 from imondrian._forest.validation import open_share, positive_int, thread_count
 from imondrian._models.feedback import require_cpu
 from imondrian._models.settings import Settings
-from imondrian._models.wording import MOST_REASONS
+from imondrian._models.wording import MOST_REASONS, without_sides
 
+from .categories import levels_told
 from .fitted import Fitted
 from .sparse_rows import SparseRows, dense, each_block
 
@@ -195,8 +196,9 @@ class Inference(Fitted):
         -------
         ndarray or dataframe of shape (n_samples, n_features), float64
             Sums over the features to ``score_samples(X) - expected_score_``: **negative makes abnormal**. With
-            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other. A dataframe
-            after ``set_output(transform="pandas")`` or "polars"; directions are columns "name (low)", "name (high)".
+            ``by_direction``, (n_samples, n_features, 2), from below and from above, which sum to the other (categories
+            are neither: all of theirs stands in the second place). A dataframe after ``set_output(transform="pandas")``
+            or "polars"; directions are columns "name (low)", "name (high)".
 
         Raises
         ------
@@ -225,7 +227,7 @@ class Inference(Fitted):
 
         def told(block: np.ndarray) -> np.ndarray:
             parts, _ = forest.explain(block, score, n_threads)
-            return -parts if by_direction else -parts.sum(axis=2)
+            return -without_sides(parts, forest.nominal) if by_direction else -parts.sum(axis=2)
 
         return each_block(self._validated(X, forest.dtype, n_threads), told)
 
@@ -284,8 +286,9 @@ class Inference(Fitted):
         list of n_samples str
             Such as "vibration 3.1 is above its usual 0.2 to 1.4 (p = .002); temperature usual". Usual is what 90 % of
             the points in the trees have, 5 % being lower and 5 % higher; p is that of ``p_values``. Values that are
-            missing, though half of the points have them, are told as such. A forest that was imported knows no points:
-            it tells "high" and "low" alone.
+            missing, though half of the points have them, are told as such. Of a category it is told how many points
+            have it: "site = X9: never seen", "status = error: 0.2 % of points". A forest that was imported knows no
+            points: it tells "high" and "low" alone.
 
         Raises
         ------
@@ -305,8 +308,9 @@ class Inference(Fitted):
         model = self._fitted()
         rows = dense(self._validated(X, model.forest.dtype, n_threads))
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
+        told = levels_told(X, model.forest.nominal) if model.forest.mixed else None
         with gate_of(self).reading:
-            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)
+            return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most, told)
 
     # -- what a person says of rows ----------------------------------------------------------------
 

@@ -69,10 +69,12 @@ class SparseRows:
         return np.concatenate([forest.scores(block, score, self._n_threads) for block in self.blocks()])
 
 
-def fit_rows(rows: np.ndarray | SparseRows, weight: np.ndarray | None, settings: Settings) -> BatchModel:
-    """Return the model of the rows, which ``BatchModel.fit`` makes of dense ones."""
+def fit_rows(
+    rows: np.ndarray | SparseRows, weight: np.ndarray | None, settings: Settings, nominal: np.ndarray | None = None
+) -> BatchModel:
+    """Return the model of the rows, which ``BatchModel.fit`` makes of dense ones: the others hold numbers alone."""
     if not isinstance(rows, SparseRows):
-        return BatchModel.fit(rows, weight, settings)
+        return BatchModel.fit(rows, weight, settings, nominal)
     if settings.retention.points is None:
         return fit_remote_model(rows, weight, None, settings)
     model = BatchModel.empty(rows.n_features, rows.dtype, settings)

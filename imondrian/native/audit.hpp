@@ -24,8 +24,8 @@ class Auditor {
 
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
-      check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() && check_bag() &&
-          check_clean();
+      check_kinds() && check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() &&
+          check_bag() && check_clean();
     }
     return fault_;
   }
@@ -40,6 +40,24 @@ class Auditor {
   static T least(T a, T b) { return b < a || a != a ? b : a; }
   static T most(T a, T b) { return b > a || a != a ? b : a; }
   static bool differs(T a, T b) { return a != b && (a == a || b == b); }
+  // Either side of the union of two boxes.
+  T lower_of_both(std::int64_t j, T a, T b) const {
+    if (!tree_.kinds.is_nominal(j) || a != a || b != b) return least(a, b);
+    return real_of<T>(word_of(a) & word_of(b));
+  }
+  T upper_of_both(std::int64_t j, T a, T b) const {
+    if (!tree_.kinds.is_nominal(j) || a != a || b != b) return most(a, b);
+    return real_of<T>(word_of(a) | word_of(b));
+  }
+  // Whether a cut parts a value of a box on its left from one on its right, where they have values.
+  bool parts(std::int32_t v, T left, T right) const {
+    const T cut = tree_.threshold[v];
+    if (!tree_.kinds.is_nominal(tree_.feature[v])) return !(left > cut) && !(right <= cut);
+    if (!(cut >= T(1)) || !(cut < T(Word<T>::kSize)) || cut != std::floor(cut)) return false;
+    const int bit = static_cast<int>(cut);
+    return bit != Word<T>::kSize - 2 && !(left == left && has_bit(left, bit)) &&
+           !(right == right && !has_bit(right, bit));
+  }
 
   bool check_header() {
     const std::int32_t* h = tree_.header;
@@ -100,6 +118,22 @@ class Auditor {
     return n_free + tree_.header[kLeaves] == tree_.header[kLeafMark] || fail(7, 0);
   }
 
+  // The forest's weights, and the tree's rates of bits. Masks follow from the weights.
+  bool check_kinds() {
+    for (std::int64_t j = 0; j < (tree_.bit_rate ? tree_.width : 0); ++j) {
+      const double weight = forest_.nominal[j];
+      const bool padding = j >= tree_.n_features, nominal = weight != 0.0;
+      if (!std::isfinite(weight) || weight < 0.0 || (padding && nominal)) return fail(14, j);
+      const T rate = tree_.bit_rate[j];
+      if (!std::isfinite(rate) || rate < 0 || (!nominal && rate != 0) || (nominal && tree_.rate[j] != 0))
+        return fail(14, j);
+      const double root = tree_.level_root[j], entropy = tree_.entropy[j];
+      if (!(root >= 0.0 && root <= kMostRoot) || !(entropy >= kLeastEntropy && entropy <= kMostEntropy))
+        return fail(14, j);
+    }
+    return true;
+  }
+
   bool check_numbers() {
     constexpr double kMax = std::numeric_limits<double>::max();
     for (const std::int32_t v : order_) {
@@ -114,7 +148,8 @@ class Auditor {
       const T* x = tree_.points + std::int64_t{tree_.leaf_point[s]} * tree_.width;
       for (std::int64_t j = 0; j < tree_.width; ++j) {
         const bool padding = j >= tree_.n_features;
-        if (std::isinf(x[j]) || (padding && x[j] == x[j])) return fail(9, ~s);
+        const bool word = !tree_.kinds.is_nominal(j) || x[j] != x[j] || is_word(x[j]);
+        if (std::isinf(x[j]) || (padding && x[j] == x[j]) || !word) return fail(9, ~s);
       }
     }
     return true;
@@ -152,12 +187,12 @@ class Auditor {
       pace.did(2 * width);
       const std::int32_t f = tree_.feature[v];
       // Written so that a side without a value of f (missing) passes.
-      if (upper_of(left)[f] > tree_.threshold[v] || lower_of(right)[f] <= tree_.threshold[v]) return fail(6, v);
+      if (!parts(v, upper_of(left)[f], lower_of(right)[f])) return fail(6, v);
       T* lo = lower.data() + place[v];
       T* hi = upper.data() + place[v];
       for (std::int64_t j = 0; j < width; ++j) {
-        lo[j] = least(lower_of(left)[j], lower_of(right)[j]);
-        hi[j] = most(upper_of(left)[j], upper_of(right)[j]);
+        lo[j] = lower_of_both(j, lower_of(left)[j], lower_of(right)[j]);
+        hi[j] = upper_of_both(j, upper_of(left)[j], upper_of(right)[j]);
       }
       if (!tree_.lower) continue;
       for (std::int64_t j = 0; j < width; ++j) {
@@ -166,7 +201,8 @@ class Auditor {
     }
     // The root's box comes first.
     for (std::int64_t j = 0; j < (order_.empty() ? 0 : tree_.n_features); ++j) {
-      if (tree_.rate[j] == 0 && lower[j] < upper[j]) return fail(10, order_[0]);
+      const T rate = tree_.kinds.is_nominal(j) ? tree_.bit_rate[j] : tree_.rate[j];
+      if (rate == 0 && differs(lower[j], upper[j])) return fail(10, order_[0]);
     }
     return true;
   }
@@ -241,6 +277,8 @@ class Auditor {
     return true;
   }
 
+  // Rounding may put a sum of shares just above 1.
+  static constexpr double kMostRoot = 1.0 + 1e-9, kLeastEntropy = -1e-9, kMostEntropy = 1024.0;
   // More points than a stream can see: a counter beyond it would soon overflow.
   static constexpr std::int64_t kManyPoints = std::int64_t{1} << 61;
 

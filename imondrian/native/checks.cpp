@@ -43,6 +43,12 @@ bool any_missing(bool is64, const void* x, std::int64_t n) {
   return is64 ? has_missing(static_cast<const double*>(x), n) : has_missing(static_cast<const float*>(x), n);
 }
 
+void count_levels(const ForestView& forest, bool is64, int n_threads) {
+  nativekit::parallel_for(forest.n_trees, n_threads, [&](std::int64_t t) {
+    is64 ? count_all_levels(Tree<double>(forest, t)) : count_all_levels(Tree<float>(forest, t));
+  });
+}
+
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads) {
   return guarded([&] {
     std::vector<Fault> faults(static_cast<std::size_t>(forest.n_trees));

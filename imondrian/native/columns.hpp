@@ -22,6 +22,7 @@ enum class When {
   always,
   boxes,      // from the first score or point that needs boxes
   spaced,     // grown for the spacing score
+  mixed,      // with nominal features (base/words.hpp)
   bounded,    // keeping a window
   reservoir,  // keeping a decayed sample
   learning,   // from the first point learnt or forgotten one by one
@@ -94,6 +95,12 @@ inline constexpr int kRecentSize = 1026;  // what usual points score, of a tree'
   X(leaf_clean,  f64,  leaf,   1,              spaced,    file,   count,      0,     device, 3)                        \
   /* What usual points score (score/score_window.hpp). */                                                              \
   X(recent,      f64,  group,  kRecentSize,    spaced,    file,   number,     0,     host,   3)                        \
+  /* The weight of a nominal feature; 0: it is a number. */                                                            \
+  X(nominal,     f64,  forest, kWidth,         mixed,     file,   number,     0,     host,   5)                        \
+  X(bit_rate,    real, tree,   kWidth,         mixed,     file,   number,     0,     host,   5) /* cuts per bit */     \
+  /* Of the shares of levels, when the tree last looked: the root of the sum of their squares; their entropy. */       \
+  X(level_root,  f64,  tree,   kWidth,         mixed,     file,   number,     0,     host,   5)                        \
+  X(entropy,     f64,  tree,   kWidth,         mixed,     file,   number,     0,     host,   5)                        \
   /* Leaves that point at the row; a stack of unused rows; how many. */                                                \
   X(refs,        i32,  row,    1,              learning,  never,  number,     0,     host,   3)                        \
   X(free_rows,   i32,  row,    1,              learning,  never,  number,     0,     host,   3)                        \

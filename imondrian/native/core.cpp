@@ -83,6 +83,8 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
   return core().explain(forest, is64, x, n, score, out, value, expected, n_threads);
 }
 
+void count_levels(const ForestView& forest, bool is64, int n_threads) { core().count_levels(forest, is64, n_threads); }
+
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads) {
   return core().audit(forest, is64, fault, n_threads);
 }

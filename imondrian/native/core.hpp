@@ -75,6 +75,9 @@ void spacing_excess(const ForestView& forest, const double* spacing, std::int64_
 Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t n, Score score, double* out,
                double* value, double* expected, int n_threads);
 
+// Count the levels of nominal features in every tree, into forest.levels (tree/levels.hpp).
+void count_levels(const ForestView& forest, bool is64, int n_threads);
+
 Status audit(const ForestView& forest, bool is64, Fault* fault, int n_threads);
 
 // All of these, as compiled for one instruction set.
@@ -93,6 +96,7 @@ struct Core {
   decltype(&imondrian::spacing_excess) spacing_excess;
   decltype(&imondrian::explain) explain;
   decltype(&imondrian::audit) audit;
+  decltype(&imondrian::count_levels) count_levels;
 };
 
 }  // namespace imondrian

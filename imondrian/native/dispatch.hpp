@@ -10,6 +10,7 @@
 #include "nativekit/interrupt.hpp"
 #include "score/spacing.hpp"
 #include "score/ways.hpp"
+#include "tree/levels.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -93,6 +94,18 @@ class WithMeans {
   void make_spacing() {
     if (!forest_.mean_spacing) own(spacing_, forest_.mean_spacing);
   }
+  // What spacings ask of nominal features.
+  template <class T>
+  void make_levels() {
+    if (forest_.n_nominal == 0 || !forest_.clean || forest_.levels) return;
+    const std::int64_t n = forest_.n_trees * forest_.n_nominal * level_words(forest_.capacity);
+    nativekit::fill_in_runs(levels_, static_cast<std::size_t>(n), std::int64_t{0});
+    forest_.levels = levels_.data();
+    for (std::int64_t t = 0; t < forest_.n_trees; ++t) {
+      nativekit::stop_if_asked();
+      count_all_levels(Tree<T>(forest_, t));
+    }
+  }
 
  private:
   void own(std::vector<double>& means, double*& place) {
@@ -102,6 +115,7 @@ class WithMeans {
   }
   ForestView forest_;
   std::vector<double> depth_, spacing_;
+  std::vector<std::int64_t> levels_;
 };
 
 }  // namespace imondrian::NK_ISA

@@ -69,6 +69,28 @@ struct Pack {
   friend NK_INLINE Pack most(const Pack& a, const Pack& b) {
     return each([&](int k) { return S::pick(S::eq(a.v[k], a.v[k]), S::larger(b.v[k], a.v[k]), b.v[k]); });
   }
+  // The bits that both have, that either has; where both are there, for NaN means "none".
+  friend NK_INLINE Pack common_bits(const Pack& a, const Pack& b) {
+    return each([&](int k) { return joined(a.v[k], b.v[k], S::bits_both(a.v[k], b.v[k])); });
+  }
+  friend NK_INLINE Pack all_bits(const Pack& a, const Pack& b) {
+    return each([&](int k) { return joined(a.v[k], b.v[k], S::bits_either(a.v[k], b.v[k])); });
+  }
+  // The bits of a lane or of another.
+  friend NK_INLINE Pack with_bits(const Pack& a, const Pack& b) {
+    return each([&](int k) { return S::bits_either(a.v[k], b.v[k]); });
+  }
+  friend NK_INLINE Pack masked(const Pack& mask, const Pack& a) {
+    return each([&](int k) { return S::bits_both(mask.v[k], a.v[k]); });
+  }
+  // mask ? x : y, bit by bit.
+  friend NK_INLINE Pack blend(const Pack& mask, const Pack& x, const Pack& y) {
+    return each([&](int k) { return S::bits_either(S::bits_both(mask.v[k], x.v[k]), S::bits_but(y.v[k], mask.v[k])); });
+  }
+  // x where a lane of a is NaN, else y.
+  friend NK_INLINE Pack where_nan(const Pack& a, const Pack& x, const Pack& y) {
+    return each([&](int k) { return S::pick(S::eq(a.v[k], a.v[k]), y.v[k], x.v[k]); });
+  }
   // Bit i is set where a[i] <= b[i].
   friend NK_INLINE unsigned le_mask(const Pack& a, const Pack& b) {
     unsigned mask = 0;
@@ -144,6 +166,9 @@ struct Pack {
   }
 
  private:
+  static NK_INLINE typename S::V joined(typename S::V a, typename S::V b, typename S::V both) {
+    return S::pick(S::eq(a, a), S::pick(S::eq(b, b), both, a), b);
+  }
   static NK_INLINE T add_up(T a) { return a; }
 #if NK_NEON
   static NK_INLINE float add_up(float32x4_t a) {

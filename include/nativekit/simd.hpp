@@ -38,4 +38,15 @@ NK_INLINE int lowest_bit(std::uint64_t mask) {
 #endif
 }
 
+// How many bits are set.
+NK_INLINE int count_bits(std::uint64_t bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  bits -= (bits >> 1) & 0x5555555555555555u;
+  bits = (bits & 0x3333333333333333u) + ((bits >> 2) & 0x3333333333333333u);
+  return static_cast<int>((((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u) >> 56);
+#else
+  return __builtin_popcountll(bits);
+#endif
+}
+
 }  // namespace nativekit

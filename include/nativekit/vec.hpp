@@ -1,12 +1,14 @@
 // The registers of an instruction set: Vec<T, n> is n numbers in one, its Mask a yes or no for each. For Pack alone.
 //
 // larger and smaller give the second where either is NaN; comparisons with NaN are false. differ() says only in any()
-// what it found: whether any bit differs.
+// what it found: whether any bit differs. bits_both, bits_either and bits_but (a without b) take numbers as bits.
 
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "nativekit/isa.hpp"
 
@@ -38,6 +40,24 @@ struct Vec<T, 1> {
   static NK_INLINE Mask le(V a, V b) { return a <= b; }
   static NK_INLINE Mask eq(V a, V b) { return a == b; }
   static NK_INLINE Mask differ(V a, V b) { return std::memcmp(&a, &b, sizeof a) != 0; }
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+  template <class F>
+  static NK_INLINE V on_bits(V a, V b, const F& f) {
+    Bits x, y;
+    std::memcpy(&x, &a, sizeof x), std::memcpy(&y, &b, sizeof y);
+    x = f(x, y);
+    std::memcpy(&a, &x, sizeof a);
+    return a;
+  }
+  static NK_INLINE V bits_both(V a, V b) {
+    return on_bits(a, b, [](Bits x, Bits y) { return x & y; });
+  }
+  static NK_INLINE V bits_either(V a, V b) {
+    return on_bits(a, b, [](Bits x, Bits y) { return x | y; });
+  }
+  static NK_INLINE V bits_but(V a, V b) {
+    return on_bits(a, b, [](Bits x, Bits y) { return x & ~y; });
+  }
   static NK_INLINE Mask both(Mask a, Mask b) { return a & b; }
   static NK_INLINE Mask either(Mask a, Mask b) { return a | b; }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return a & !b; }
@@ -64,6 +84,9 @@ struct Vec<float, 4> {
   static NK_INLINE Mask le(V a, V b) { return _mm_cmple_ps(a, b); }
   static NK_INLINE Mask eq(V a, V b) { return _mm_cmpeq_ps(a, b); }
   static NK_INLINE Mask differ(V a, V b) { return _mm_xor_ps(a, b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm_and_ps(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm_or_ps(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm_andnot_ps(b, a); }
   static NK_INLINE Mask both(Mask a, Mask b) { return _mm_and_ps(a, b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return _mm_or_ps(a, b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm_andnot_ps(b, a); }
@@ -91,6 +114,9 @@ struct Vec<double, 2> {
   static NK_INLINE Mask le(V a, V b) { return _mm_cmple_pd(a, b); }
   static NK_INLINE Mask eq(V a, V b) { return _mm_cmpeq_pd(a, b); }
   static NK_INLINE Mask differ(V a, V b) { return _mm_xor_pd(a, b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm_and_pd(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm_or_pd(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm_andnot_pd(b, a); }
   static NK_INLINE Mask both(Mask a, Mask b) { return _mm_and_pd(a, b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return _mm_or_pd(a, b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm_andnot_pd(b, a); }
@@ -118,6 +144,9 @@ struct Vec<float, 8> {
   static NK_INLINE Mask le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
   static NK_INLINE Mask eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
   static NK_INLINE Mask differ(V a, V b) { return _mm256_xor_ps(a, b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm256_and_ps(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm256_or_ps(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm256_andnot_ps(b, a); }
   static NK_INLINE Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return _mm256_or_ps(a, b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm256_andnot_ps(b, a); }
@@ -143,6 +172,9 @@ struct Vec<double, 4> {
   static NK_INLINE Mask le(V a, V b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
   static NK_INLINE Mask eq(V a, V b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
   static NK_INLINE Mask differ(V a, V b) { return _mm256_xor_pd(a, b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm256_and_pd(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm256_or_pd(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm256_andnot_pd(b, a); }
   static NK_INLINE Mask both(Mask a, Mask b) { return _mm256_and_pd(a, b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return _mm256_andnot_pd(b, a); }
@@ -175,6 +207,9 @@ struct Vec<float, 16> {
   static NK_INLINE Mask both(Mask a, Mask b) { return static_cast<Mask>(a & b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return static_cast<Mask>(a & ~b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm512_and_ps(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm512_or_ps(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm512_andnot_ps(b, a); }
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
   static NK_INLINE unsigned bits(Mask m) { return m; }
   static NK_INLINE bool any(Mask m) { return m != 0; }
@@ -202,6 +237,9 @@ struct Vec<double, 8> {
   static NK_INLINE Mask both(Mask a, Mask b) { return static_cast<Mask>(a & b); }
   static NK_INLINE Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
   static NK_INLINE Mask but_not(Mask a, Mask b) { return static_cast<Mask>(a & ~b); }
+  static NK_INLINE V bits_both(V a, V b) { return _mm512_and_pd(a, b); }
+  static NK_INLINE V bits_either(V a, V b) { return _mm512_or_pd(a, b); }
+  static NK_INLINE V bits_but(V a, V b) { return _mm512_andnot_pd(b, a); }
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm512_mask_blend_pd(m, no, yes); }
   static NK_INLINE unsigned bits(Mask m) { return m; }
   static NK_INLINE bool any(Mask m) { return m != 0; }
@@ -220,6 +258,15 @@ struct Vec<float, 4> {
   static NK_INLINE V sub(V a, V b) { return vsubq_f32(a, b); }
   static NK_INLINE V mul(V a, V b) { return vmulq_f32(a, b); }
   static NK_INLINE V root(V a) { return vsqrtq_f32(a); }
+  static NK_INLINE V bits_both(V a, V b) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+  }
+  static NK_INLINE V bits_either(V a, V b) {
+    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+  }
+  static NK_INLINE V bits_but(V a, V b) {
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+  }
   static NK_INLINE V larger(V a, V b) { return pick(lt(b, a), a, b); }  // vmaxq would spread NaN
   static NK_INLINE V smaller(V a, V b) { return pick(lt(a, b), a, b); }
   static NK_INLINE Mask lt(V a, V b) { return vcltq_f32(a, b); }
@@ -248,6 +295,15 @@ struct Vec<double, 2> {
   static NK_INLINE V sub(V a, V b) { return vsubq_f64(a, b); }
   static NK_INLINE V mul(V a, V b) { return vmulq_f64(a, b); }
   static NK_INLINE V root(V a) { return vsqrtq_f64(a); }
+  static NK_INLINE V bits_both(V a, V b) {
+    return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));
+  }
+  static NK_INLINE V bits_either(V a, V b) {
+    return vreinterpretq_f64_u64(vorrq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));
+  }
+  static NK_INLINE V bits_but(V a, V b) {
+    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));
+  }
   static NK_INLINE V larger(V a, V b) { return pick(lt(b, a), a, b); }  // vmaxq would spread NaN
   static NK_INLINE V smaller(V a, V b) { return pick(lt(a, b), a, b); }
   static NK_INLINE Mask lt(V a, V b) { return vcltq_f64(a, b); }

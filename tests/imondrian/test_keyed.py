@@ -189,7 +189,7 @@ def test_keys_can_be_dropped(forest):
 
 
 @pytest.mark.parametrize(
-    ("x", "error"), [({"a": "text"}, TypeError), ({"a": float("inf")}, ValueError), ({b"a": 1}, TypeError)]
+    ("x", "error"), [({"a": [1.0]}, TypeError), ({"a": float("inf")}, ValueError), ({b"a": 1}, TypeError)]
 )
 def test_bad_points_change_nothing(forest, x, error):
     for n in (0, 10, 100):

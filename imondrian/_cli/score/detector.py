@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from imondrian._cli.tables.reading import Table
 from imondrian._kit import terminal
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
-from imondrian._models.wording import MOST_REASONS
+from imondrian._models.wording import MOST_REASONS, without_sides
 
 from .bottom_k import Smallest
 
@@ -73,9 +73,9 @@ class Detector:
         return -self.model.offset
 
     @classmethod
-    def fit(cls, X: np.ndarray, params: dict[str, Any], n_jobs: int) -> Detector:
-        """Fit a forest to a matrix as the estimator does."""
-        return cls(params, BatchModel.fit(X, None, _settings(params, n_jobs)), None, n_jobs)
+    def fit(cls, X: np.ndarray, params: dict[str, Any], n_jobs: int, nominal: np.ndarray | None = None) -> Detector:
+        """Fit a forest to a matrix, the columns ``nominal`` of which are words, as the estimator does."""
+        return cls(params, BatchModel.fit(X, None, _settings(params, n_jobs), nominal), None, n_jobs)
 
     @classmethod
     def load(cls, path: Path, n_jobs: int) -> Detector:
@@ -114,13 +114,24 @@ class Detector:
         """Return the share of usual rows that the threshold calls outliers; None where the forest kept none to tell."""
         return self.model.share_called(self.settings)
 
-    def words(self, X: np.ndarray, p_values: np.ndarray, names: Sequence[str], most: int = MOST_REASONS) -> list[str]:
-        """Return in words why rows have their scores."""
-        return self.model.why(X, p_values, names, self.settings.score, self.settings.n_threads, most)
+    def words(
+        self,
+        X: np.ndarray,
+        p_values: np.ndarray,
+        names: Sequence[str],
+        most: int = MOST_REASONS,
+        told: Sequence[Mapping[int, Any]] | None = None,
+    ) -> list[str]:
+        """Return in words why rows have their scores; ``told`` are their categories as they came, by feature."""
+        return self.model.why(X, p_values, names, self.settings.score, self.settings.n_threads, most, told)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
-        """Return what each feature adds to each row's score for being low and for being high, (n, d, 2)."""
-        return self.model.forest.explain(X, self.settings.score, self.settings.n_threads)[0]
+        """Return what each feature adds to each row's score for being low and for being high, (n, d, 2).
+
+        All that a category adds is in the second place.
+        """
+        forest = self.model.forest
+        return without_sides(forest.explain(X, self.settings.score, self.settings.n_threads)[0], forest.nominal)
 
     def expected_score(self) -> float:
         """Return the score that contributions add up from."""
@@ -186,7 +197,7 @@ def sample_size(trees: int, max_samples: int, n_features: int) -> int:
 
 def prepare(
     tables: Sequence[Table],
-    choose: Callable[[Sequence[str] | None], Columns],
+    choose: Callable[[Sequence[str] | None, np.ndarray | None], Columns],
     fitting: Fitting,
     labels: Labels | None,
     ends: list[int],
@@ -196,13 +207,16 @@ def prepare(
     fitting.check()
     if fitting.model is not None:
         detector = Detector.load(fitting.model, fitting.jobs)
-        columns = replace(choose(detector.names), dtype=detector.model.forest.dtype)
+        forest = detector.model.forest
+        columns = replace(choose(detector.names, forest.nominal), dtype=forest.dtype)
         check_width(detector, columns, fitting.model)
+        columns.tell(quiet, fitted=True)
         if labels is not None:
             survey(tables, columns, 1, 0, labels, ends, quiet)
             labels.meaning()
         return detector, columns
-    columns = choose(None)
+    columns = choose(None, None)
+    columns.tell(quiet)
     if "" in columns.features:
         terminal.note(
             "a column without a name is taken for a feature; if it numbers the rows, --exclude '' leaves it out", quiet
@@ -227,4 +241,4 @@ def prepare(
         "random_state": seed,
         "contamination": "auto" if fitting.contamination is None else fitting.contamination,
     }
-    return Detector.fit(found.sample, params, fitting.jobs), columns
+    return Detector.fit(found.sample, params, fitting.jobs, columns.mask), columns

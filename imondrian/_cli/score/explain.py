@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from imondrian._cli import Failure, output
-from imondrian._cli.reasons import SIDES, ranked
+from imondrian._cli.reasons import CATEGORY, SIDES, ranked
 from imondrian._cli.tables.columns import Columns, Selection, choose, read_rows
 from imondrian._cli.tables.reading import Reading, Table, open_table, tell_note, use_threads
 from imondrian._kit import terminal
+from imondrian._models.wording import level_text
 
 from .detector import Detector, Fitting, prepare
-from .scored_rows import RECORD, score_all
+from .scored_rows import RECORD, levels_of_rows, score_all
 
 _HEADER = ("row", "score", "p_value", "feature", "value", "side", "contribution")
 
@@ -45,7 +46,7 @@ class _Explained:
     row: int
     score: float
     p_value: float
-    values: np.ndarray
+    values: list[Any]  # None where missing
     contributions: np.ndarray
     why: str
 
@@ -64,18 +65,31 @@ def run(settings: Settings) -> int:
     tell_note(table, settings.quiet)
     ends: list[int] = []
     detector, columns = prepare(
-        [table], lambda names: choose([table], settings.selection, names), settings.fitting, None, ends, settings.quiet
+        [table],
+        lambda names, nominal: choose([table], settings.selection, names, nominal),
+        settings.fitting,
+        None,
+        ends,
+        settings.quiet,
     )
     records, X = (
-        _numbered(table, columns, detector, settings.rows)
+        _numbered(table, columns, detector, settings.rows, ends)
         if settings.rows
         else _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
     )
     contributions = detector.contributions(X)
-    words = detector.words(X, records["p_value"], columns.features)
+    told = levels_of_rows(records, [table], columns, ends)
+    words = detector.words(X, records["p_value"], columns.features, told=told)
     found = [
-        _Explained(int(record["index"]) + 1, float(record["score"]), float(record["p_value"]), x, parts, text)
-        for record, x, parts, text in zip(records, X, contributions, words, strict=True)
+        _Explained(
+            int(record["index"]) + 1,
+            float(record["score"]),
+            float(record["p_value"]),
+            [None if value != value else levels.get(j, value) for j, value in enumerate(x.tolist())],
+            parts,
+            text,
+        )
+        for record, x, parts, text, levels in zip(records, X, contributions, words, told, strict=True)
     ]
     expected = detector.expected_score()
     write = {"json": _as_json, "csv": _as_csv, "table": _as_tables}[settings.layout]
@@ -95,11 +109,10 @@ def run(settings: Settings) -> int:
 
 
 def _numbered(
-    table: Table, columns: Columns, detector: Detector, numbers: Sequence[int]
+    table: Table, columns: Columns, detector: Detector, numbers: Sequence[int], ends: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the records and values of rows by their numbers from 1, in the order asked for."""
     wanted, found = np.array(numbers) - 1, {}
-    ends: list[int] = []
     for rows in read_rows([table], columns, ends, label=False):
         for place in np.flatnonzero(np.isin(rows.index, wanted)):
             found[int(rows.index[place])] = rows.X[place].copy()
@@ -134,7 +147,7 @@ def _as_json(found: Sequence[_Explained], names: Sequence[str], expected: float,
                     "features": [
                         {
                             "feature": name,
-                            "value": None if np.isnan(value) else float(value),
+                            "value": value,
                             **dict(zip(SIDES, pair, strict=True)),
                             "contribution": float(sum(pair)),
                         }
@@ -151,9 +164,9 @@ def _as_csv(found: Sequence[_Explained], names: Sequence[str], expected: float, 
     return output.to_csv(
         _HEADER,
         (
-            [one.row, one.score, one.p_value, name, None if np.isnan(value) else float(value), side, size]
+            [one.row, one.score, one.p_value, name, value, _side(one, j, side), size]
             for one in found
-            for name, value, pair in zip(names, one.values, one.contributions.tolist(), strict=True)
+            for j, (name, value, pair) in enumerate(zip(names, one.values, one.contributions.tolist(), strict=True))
             for side, size in zip(SIDES, pair, strict=True)
             if size != 0
         ),
@@ -169,7 +182,8 @@ def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int,
     parts = one.contributions
     largest = ranked(np.abs(parts), most)
     rows: list[list[Any]] = [
-        [names[j], f"{one.values[j]:.6g}", side, f"{parts[j, SIDES.index(side)]:+.4f}"] for j, side, _ in largest
+        [names[j], _shown(one.values[j]), _side(one, j, side), f"{parts[j, SIDES.index(side)]:+.4f}"]
+        for j, side, _ in largest
     ]
     rest = parts.sum() - sum(parts[j, SIDES.index(side)] for j, side, _ in largest)
     n_others = int(np.count_nonzero(parts)) - len(largest)
@@ -179,3 +193,13 @@ def _as_table(one: _Explained, names: Sequence[str], expected: float, most: int,
     table = terminal.table(["feature", "value", "for being", "contribution"], rows, [1, 3], title=title, rich=rich)
     words = one.why.replace("\n", " ")
     return f"{table}{words}\n"
+
+
+def _side(one: _Explained, feature: int, side: str) -> str:
+    return side if isinstance(one.values[feature], float | None) else CATEGORY
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nan"
+    return f"{value:.6g}" if isinstance(value, float) else level_text(value)

@@ -39,7 +39,7 @@ def draw_scores(scores: np.ndarray, anomalous: np.ndarray | None, threshold: flo
 
 
 def draw_explanation(
-    contributions: np.ndarray, values: np.ndarray, names: Sequence[str], title: str, path: Path
+    contributions: np.ndarray, values: Sequence[Any], names: Sequence[str], title: str, path: Path
 ) -> None:
     """Draw contributions (d, 2), positive for anomalous, as bars."""
     plot = _plot()

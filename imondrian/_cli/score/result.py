@@ -15,7 +15,7 @@ from imondrian._cli.tables.reading import Table
 from imondrian._cli.tables.writing import joined
 
 from .detector import Detector
-from .scored_rows import Scored, beside
+from .scored_rows import Scored, beside, levels_of_rows
 
 _AT_ONCE = 1 << 13  # rows whose contributions are in memory
 
@@ -43,13 +43,14 @@ class Result:
         order = np.argsort(chosen["index"])
         self._explained = chosen["index"][order]
         rows, p_values = scored.best_rows[:explained][order], chosen["p_value"][order]
+        told = levels_of_rows(chosen[order], tables, columns, scored.ends) if in_sentences else []
         words: list[list[str | None]] = [[] for _ in self._names]
         for start in range(0, len(rows) if n_reasons else 0, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             texts = (
-                [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons))]
+                [list[str | None](detector.words(rows[some], p_values[some], columns.features, n_reasons, told[some]))]
                 if in_sentences
-                else in_words(detector.contributions(rows[some]), columns.features, n_reasons)
+                else in_words(detector.contributions(rows[some]), columns.features, n_reasons, columns.mask)
             )
             for column, more in zip(words, texts, strict=True):
                 column += more

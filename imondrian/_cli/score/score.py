@@ -56,7 +56,12 @@ def run(settings: Settings) -> int:
     labels = None if settings.selection.label is None else Labels(settings.selection.label, settings.anomalies)
     ends: list[int] = []
     detector, columns = prepare(
-        tables, lambda names: choose(tables, settings.selection, names), settings.fitting, labels, ends, settings.quiet
+        tables,
+        lambda names, nominal: choose(tables, settings.selection, names, nominal),
+        settings.fitting,
+        labels,
+        ends,
+        settings.quiet,
     )
     as_table = settings.output is None and (
         settings.layout == "table" or (settings.layout == "auto" and terminal.shows_tables())

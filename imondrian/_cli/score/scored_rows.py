@@ -157,3 +157,19 @@ def beside(
             start += len(batch)
         if start != end:
             raise Failure(f"{table.path}: has changed while it was read")
+
+
+def levels_of_rows(
+    records: np.ndarray, tables: Sequence[Table], columns: Columns, ends: Sequence[int]
+) -> list[dict[int, Any]]:
+    """Return the categories of some records as they are in the tables, by feature; these are read once more."""
+    if not columns.nominal or len(records) == 0:
+        return [{} for _ in records]
+    order = np.argsort(records["index"], kind="stable")
+    places = [columns.features.index(name) for name in columns.nominal]
+    found: list[dict[int, Any]] = []
+    for number, part, kept in beside(iter([records[order]]), tables, columns.nominal, ends):
+        level = tables[number].level
+        values = [[level(value) for value in kept[name].to_pylist()] for name in columns.nominal]
+        found += [dict(zip(places, row, strict=True)) for row in zip(*values, strict=True)][: len(part)]
+    return [found[i] for i in np.argsort(order).tolist()]

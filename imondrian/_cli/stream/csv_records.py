@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imondrian._cli import Failure, dialect
+from imondrian._forest.levels import word
 
+from .kinds import LEFT_OUT, NOMINAL, NUMBER, Kinds, settled
 from .records import Report, Rows, Selection, Table, columns_of, no_numbers
 
 
@@ -33,11 +35,21 @@ def cells_of(line: bytes, delimiter: str) -> list[str]:
     return dialect.cells_of(text, delimiter)
 
 
-def is_data(cells: Sequence[str], header: Sequence[str], selection: Selection, delimiter: str, layout: Layout) -> bool:
-    """Tell whether a line is a record of a known header, and no header itself."""
+def is_data(
+    cells: Sequence[str],
+    header: Sequence[str],
+    selection: Selection,
+    delimiter: str,
+    layout: Layout,
+    kinds: Kinds | None = None,
+) -> bool:
+    """Tell whether a line is a record of a known header, and no header itself: its numbers are."""
     if len(cells) != len(header):
         return False
-    features = [cell for name, cell in zip(header, cells, strict=True) if name in _features(header, selection)]
+    names = [
+        name for name in _features(header, selection) if kinds is None or kinds.of(name) not in (NOMINAL, LEFT_OUT)
+    ]
+    features = [cell for name, cell in zip(header, cells, strict=True) if name in names]
     try:
         values = [
             dialect.number_of(cell, layout.decimal or dialect.mark_of(cell, delimiter) or ".", layout.missing)
@@ -62,6 +74,8 @@ class CsvRecords:
         Called with the number of a line that is no record, and what is wrong with it.
     missing : sequence of str
         What means a missing value, beside ``dialect.MISSING``.
+    kinds : Kinds, optional
+        What columns hold, as far as it is known. None: numbers alone.
 
     Attributes
     ----------
@@ -77,7 +91,10 @@ class CsvRecords:
         selection: Selection,
         report: Report,
         missing: Sequence[str] = (),
+        kinds: Kinds | None = None,
     ) -> None:
+        # Lines of text are no table of one column.
+        self._kinds = Kinds.of_numbers() if kinds is None or (len(header) == 1 and not selection.nominal) else kinds
         self._delimiter, self._report, self._missing = delimiter, report, frozenset(missing)
         self._is_decided, self._decimal = decimal is not None, decimal or "."
         self._width = len(header)
@@ -101,10 +118,23 @@ class CsvRecords:
         if found is None:
             found = self._read_one_by_one(rows)
         rows, values = found
+        self._kinds.tell()
         if len(rows.records):
             kept = columns_of(rows.content, self._keep) if self._keep else None
             keys = [cells[place] for place in self._key_place for cells in rows.content] if self._key_place else None
-            yield Table(self._fields, values, rows.records, keys, kept)
+            table = Table(self._fields, values, rows.records, keys, kept)
+            yield self._with_kinds(table, rows) if self._kinds.has_categories(self._fields) else table
+
+    def _with_kinds(self, table: Table, rows: Rows) -> Table:
+        """Return a table without what is left out, and with what is nominal."""
+        chosen, nominal = settled(self._kinds, table.fields, table.values)
+        if len(chosen) < len(table.fields):
+            table = table._replace(fields=tuple(table.fields[j] for j in chosen), values=table.values[:, chosen])
+        if not nominal.any():
+            return table
+        places = [self._places[j] for j in chosen]
+        cells = [[dialect.level_of(line[place], self._missing) for place in places] for line in rows.content]
+        return table._replace(nominal=nominal, cells=cells)
 
     def _decide(self, rows: Rows) -> None:
         """Take the first decimal mark in these lines for that of all."""
@@ -130,18 +160,33 @@ class CsvRecords:
         cells = [line.split(self._delimiter) for line in text.split("\n")]
         if set(map(len, cells)) != {self._width} or not self._have_keys(cells):
             return None
-        flat: Any = list(chain.from_iterable(columns_of(cells, self._places)))
+        kinds = [self._kinds.of(name) for name in self._fields]
+        numeric = [j for j, kind in enumerate(kinds) if kind in (None, NUMBER)]
+        flat: Any = list(chain.from_iterable(columns_of(cells, [self._places[j] for j in numeric])))
         if self._missing and not self._missing.isdisjoint(map(str.strip, flat)):
             return None
         if self._decimal != ".":
             flat = [cell.replace(self._decimal, ".") for cell in flat]
         try:
-            values = np.array([float(cell) if cell else math.nan for cell in flat])
+            found = np.array([float(cell) if cell else math.nan for cell in flat])
         except ValueError:
             return None
-        if np.isinf(values).any():
+        if np.isinf(found).any():
             return None
-        return rows._replace(content=cells), values.reshape(len(cells), len(self._fields))
+        found = found.reshape(len(cells), len(numeric))
+        self._kinds.learn_numbers([self._fields[j] for j in numeric], found)
+        if len(numeric) == len(kinds):
+            return rows._replace(content=cells), found
+        values = np.full((len(cells), len(kinds)), math.nan)
+        values[:, numeric] = found
+        for j in [j for j, kind in enumerate(kinds) if kind == NOMINAL]:
+            name, place = self._fields[j], self._places[j]
+            for i, line in enumerate(cells):
+                level = dialect.level_of(line[place], self._missing)
+                if level is not None:
+                    values[i, j] = word(level)
+                    self._kinds.learn({name: (NOMINAL, level)})
+        return rows._replace(content=cells), values
 
     def _read_one_by_one(self, rows: Rows) -> tuple[Rows, np.ndarray]:
         good, cells, values = [], [], []
@@ -170,21 +215,36 @@ class CsvRecords:
     def _have_keys(self, rows: Sequence[Sequence[str]]) -> bool:
         return all(cells[place] for place in self._key_place for cells in rows)
 
-    def _values(self, cells: Sequence[str]) -> list[float]:
+    def _values(self, cells: list[str]) -> list[float]:
         found, texts = [], []
+        told: dict[str, tuple[str, Any]] = {}
         for name, place in zip(self._fields, self._places, strict=True):
-            try:
-                value = dialect.number_of(cells[place], self._decimal, self._missing)
-            except ValueError as error:
-                if "got the text" not in str(error):
-                    raise ValueError(f"field {name!r} {error}") from None
-                texts.append((name, str(error).partition("got ")[2]))
+            kind, cell = self._kinds.of(name), cells[place]
+            level = dialect.level_of(cell, self._missing)
+            if kind == LEFT_OUT or level is None:
+                found.append(math.nan)
                 continue
-            if math.isinf(value):
-                raise ValueError(f"field {name!r} must be finite, got {cells[place].strip()!r:.60}")
-            found.append(value)
+            if kind != NOMINAL:
+                try:
+                    value = dialect.number_of(cell, self._decimal, self._missing)
+                except ValueError as error:
+                    if "got the text" not in str(error):
+                        raise ValueError(f"field {name!r} {error}") from None
+                    kind = kind or self._kinds.guess(name, level)
+                    if kind == NUMBER:
+                        texts.append((name, str(error).partition("got ")[2]))
+                        continue
+                else:
+                    if math.isinf(value):
+                        raise ValueError(f"field {name!r} must be finite, got {cell.strip()!r:.60}")
+                    kind = NUMBER
+                    found.append(value)
+            told[name] = kind, level
+            if kind != NUMBER:
+                found.append(word(level) if kind == NOMINAL else math.nan)
         if texts:
             raise ValueError(no_numbers(texts))
+        self._kinds.learn(told)
         return found
 
 

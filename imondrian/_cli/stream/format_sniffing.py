@@ -9,6 +9,7 @@ from imondrian._cli import Failure, dialect
 
 from .csv_records import CsvRecords, Layout, cells_of, is_data
 from .json_records import JsonRecords
+from .kinds import Kinds
 from .records import Report, Rows, Selection, Table
 
 _BOM = b"\xef\xbb\xbf"
@@ -33,6 +34,7 @@ class Opening:
         As for the decoders.
     known : callable, optional
         As for :class:`JsonRecords`.
+    kinds : Kinds, optional
 
     Attributes
     ----------
@@ -51,7 +53,9 @@ class Opening:
         selection: Selection,
         report: Report,
         known: Callable[[], Sequence[Any]] | None,
+        kinds: Kinds | None = None,
     ) -> None:
+        self._kinds = kinds
         self._format, self._layout, self._selection = format, layout, selection
         self._report, self._known = report, known
         self.header: tuple[str, ...] | None = None
@@ -76,7 +80,7 @@ class Opening:
             raise Failure("standard input begins with '[': one JSON object a line is expected, no list")
         if self._format == "json" or (self._format == "auto" and head == b"{"):
             self.advice = "; is it CSV? --read-as csv reads that" if self._format == "json" else ""
-            return JsonRecords(self._selection, self._known, self._report), place
+            return JsonRecords(self._selection, self._known, self._report, self._kinds), place
         self.advice = "; is it JSON? --read-as json reads that" if self._format == "auto" else ""
         if b"\r" in line.rstrip(b"\r"):
             raise Failure("standard input has lines that end with a carriage return alone: tr '\\r' '\\n' mends that")
@@ -105,14 +109,17 @@ class Opening:
         if (name := dialect.twice(header)) is not None:
             raise Failure(f"the header names the column {name!r} twice")
         self.header = header
-        return CsvRecords(header, delimiter, layout.decimal, self._selection, self._report, layout.missing), passed
+        decoder = CsvRecords(
+            header, delimiter, layout.decimal, self._selection, self._report, layout.missing, self._kinds
+        )
+        return decoder, passed
 
     def _is_row(self, cells: Sequence[str], delimiter: str) -> bool:
         known = self.header
         if known is not None and dialect.names_of(cells) == known:
             return False
         return dialect.holds_numbers(cells, delimiter) or (
-            known is not None and is_data(cells, known, self._selection, delimiter, self._layout)
+            known is not None and is_data(cells, known, self._selection, delimiter, self._layout, self._kinds)
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from .json_lines import JSONDecodeError, loads
+from .kinds import LEFT_OUT, NOMINAL, NUMBER, Kinds, level_word, settled
 from .records import Report, Rows, Selection, Table, columns_of, no_numbers
 
-_NUMBERS = {float, int, bool, type(None)}
+_NUMBERS = {float, int, type(None)}
+_LEVELS = {str, bool}
 _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
@@ -27,10 +30,19 @@ class JsonRecords:
         the caller is done with those before it. None: every table has records with exactly its fields.
     report : callable
         Called with the number of a line that is no record, and what is wrong with it.
+    kinds : Kinds, optional
+        What fields hold, as far as it is known. None: numbers alone.
     """
 
-    def __init__(self, selection: Selection, known: Callable[[], Sequence[str]] | None, report: Report) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        known: Callable[[], Sequence[str]] | None,
+        report: Report,
+        kinds: Kinds | None = None,
+    ) -> None:
         self._selection, self._known, self._report = selection, known, report
+        self._kinds = Kinds.of_numbers() if kinds is None else kinds
         self._others = selection.others
         self._fields: tuple[str, ...] = ()
 
@@ -136,23 +148,68 @@ class JsonRecords:
         if cells is None:
             cells = [tuple(map(record.get, fields)) for record in rows.content]
         flat = list(chain.from_iterable(cells))
-        if not set(map(type, flat)) <= _NUMBERS:
-            good = [i for i, values in enumerate(cells) if self._are_numbers(fields, values, rows.lines[i])]
-            rows, flat = rows.only(good), list(chain.from_iterable(cells[i] for i in good))
-        n, keep, key = len(rows.content), self._selection.carried, self._selection.key
+        if self._kinds.has_categories(fields) or not set(map(type, flat)) <= _NUMBERS:
+            return self._mixed_table(fields, rows, cells)
+        values = np.array(flat, np.float64).reshape(len(cells), len(fields))
+        self._kinds.learn_numbers(fields, values)
+        return self._made(fields, rows, values)
+
+    def _made(self, fields: tuple[str, ...], rows: Rows, values: np.ndarray) -> Table:
+        keep, key = self._selection.carried, self._selection.key
         kept = [tuple(map(record.get, keep)) for record in rows.content] if keep else None
         keys = None if key is None else [record[key] for record in rows.content]
-        return Table(fields, np.array(flat, np.float64).reshape(n, len(fields)), rows.records, keys, kept)
+        return Table(fields, values, rows.records, keys, kept)
 
-    def _are_numbers(self, fields: Sequence[str], values: Sequence[Any], number: int) -> bool:
-        wrong = [
-            (name, f"the text {value!r:.60}" if type(value) is str else _named(value))
-            for name, value in zip(fields, values, strict=True)
-            if type(value) not in _NUMBERS
-        ]
+    def _mixed_table(self, fields: tuple[str, ...], rows: Rows, cells: list[tuple[Any, ...]]) -> Table:
+        """Return a table some of whose fields may be categories, or hold what is none and no number."""
+        good, values = [], []
+        for i, record in enumerate(cells):
+            read = self._read(fields, record, rows.lines[i])
+            if read is not None:
+                good.append(i)
+                values.append(read)
+        self._kinds.tell()
+        if self._kinds.left_out:
+            self._others = self._selection.others | self._kinds.left_out
+        found = np.array(values, np.float64).reshape(len(good), len(fields))
+        chosen, nominal = settled(self._kinds, fields, found)
+        table = self._made(tuple(fields[j] for j in chosen), rows.only(good), found[:, chosen])
+        if not nominal.any():
+            return table
+        return table._replace(nominal=nominal, cells=[[cells[i][j] for j in chosen] for i in good])
+
+    def _read(self, fields: Sequence[str], record: Sequence[Any], number: int) -> list[float] | None:
+        """Return the values of a record as numbers and words; None where it is none, which is told."""
+        kinds, found, wrong = self._kinds, [], []
+        told: dict[str, tuple[str, Any]] = {}
+        for name, value in zip(fields, record, strict=True):
+            kind = kinds.of(name)
+            if value is None or kind == LEFT_OUT:
+                found.append(math.nan)
+                continue
+            if kind is None:
+                kind = kinds.guess(name, value)
+            told[name] = kind, value
+            if kind == LEFT_OUT:
+                found.append(math.nan)
+            elif kind == NOMINAL and (type(value) in _LEVELS or (type(value) in _NUMBERS and kinds.is_forced(name))):
+                found.append(level_word(value))
+            elif kind == NUMBER and (type(value) in _NUMBERS or type(value) is bool):
+                found.append(float(value))
+            elif kind == NOMINAL:
+                self._report(number, f"field {name!r} must be a category, as before, got {_told(value)}")
+                return None
+            else:
+                wrong.append((name, _told(value)))
         if wrong:
             self._report(number, no_numbers(wrong))
-        return not wrong
+            return None
+        kinds.learn(told)
+        return found
+
+
+def _told(value: Any) -> str:
+    return f"the text {value!r:.60}" if type(value) is str else _named(value)
 
 
 def _named(value: Any) -> str:

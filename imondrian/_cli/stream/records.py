@@ -39,6 +39,8 @@ class Selection(NamedTuple):
     keep: tuple[str, ...] = ()
     key: str | None = None
     time: str | None = None
+    nominal: tuple[str, ...] = ()  # features that shall be categories, ...
+    numeric: tuple[str, ...] = ()  # ... and that shall be numbers, whatever they hold
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -73,11 +75,22 @@ class Table(NamedTuple):
     """Records with the same fields."""
 
     fields: tuple[str, ...]
-    values: np.ndarray  # (n, len(fields)), float64, NaN where a value is missing
+    values: np.ndarray  # (n, len(fields)), float64: numbers, words of categories, NaN where a value is missing
     records: Sequence[int]
     keys: Sequence[Any] | None
     kept: Sequence[tuple[Any, ...]] | None
     times: Sequence[float] | None = None  # seconds
+    nominal: np.ndarray | None = None  # which fields are categories; None: none
+    cells: Sequence[Sequence[Any]] | None = None  # the values as they came, where some are categories
+
+    def present(self, i: int) -> dict[str, Any]:
+        """Return a record as a dict of the values that are not missing, categories as they came."""
+        found: dict[str, Any] = {}
+        for j, (name, value) in enumerate(zip(self.fields, self.values[i].tolist(), strict=True)):
+            if value == value:
+                is_level = self.nominal is not None and self.cells is not None and self.nominal[j]
+                found[name] = self.cells[i][j] if is_level and self.cells is not None else value
+        return found
 
     def part(self, begin: int, end: int) -> Table:
         """Return some of its rows."""
@@ -88,6 +101,8 @@ class Table(NamedTuple):
             None if self.keys is None else self.keys[begin:end],
             None if self.kept is None else self.kept[begin:end],
             None if self.times is None else self.times[begin:end],
+            self.nominal,
+            None if self.cells is None else self.cells[begin:end],
         )
 
     def only(self, chosen: np.ndarray) -> Table:
@@ -103,6 +118,8 @@ class Table(NamedTuple):
             None if self.keys is None else some(self.keys),
             None if self.kept is None else some(self.kept),
             None if self.times is None else some(self.times),
+            self.nominal,
+            None if self.cells is None else some(self.cells),
         )
 
 
@@ -112,6 +129,8 @@ def without_too_large(table: Table, largest: float, rows: Rows, report: Report) 
         return table
     with np.errstate(over="ignore"):
         too_large = np.isinf(table.values.astype(np.float32))
+    if table.nominal is not None:
+        too_large[:, table.nominal] = False
     bad = too_large.any(axis=1)
     if not bad.any():
         return table

@@ -28,6 +28,7 @@ from . import stream_models as follow
 from .alarms import DEFAULT_RATE, Alarms
 from .callouts import Callouts
 from .csv_records import CsvRecords, Layout
+from .kinds import Kinds
 from .lines import CHUNK, LineReader, LineWriter
 from .output_lines import Judge, Told
 from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
@@ -140,6 +141,13 @@ class Stream:
             settings.selection,
             self._bad.report,
             None if settings.selection.key is not None else follower.known,
+            Kinds(
+                settings.selection.nominal,
+                settings.selection.numeric,
+                follower.kinds(),
+                settings.selection.columns is not None,
+                settings.quiet,
+            ),
         )
         self._decoder: opening.Decoder | None = None
         self._numbering = Numbering()
@@ -272,7 +280,13 @@ class Stream:
                             table = with_times(table, place, selection.time, rows, self._bad.report)
                         if len(table.records) == 0:
                             continue
-                        lines.append(self._judge.lines(table))
+                        try:
+                            lines.append(self._judge.lines(table))
+                        except TypeError as error:  # models of keys, which have fields of other kinds from before
+                            raise Failure(
+                                f"records {table.records[0]:,} to {table.records[-1]:,}: {error}; --nominal and "
+                                "--numeric say what fields hold"
+                            ) from None
                         self._done = table.records[-1]
                         self._bad.good += len(table.records)
                     break

@@ -35,6 +35,9 @@ class Follower(Protocol):
     def known(self) -> Sequence[Any]:
         """Return the features that a model has learnt of."""
 
+    def kinds(self) -> dict[Any, bool]:
+        """Return whether features are nominal, as far as that is known of all models."""
+
     def usual(self) -> UsualScores | None:
         """Return what is known of scores beforehand."""
 
@@ -81,6 +84,14 @@ class OneModel:
         """Return the features that the model has learnt of."""
         return list(self.model.keys)
 
+    def kinds(self) -> dict[Any, bool]:
+        """Return whether features are nominal; those without values may become either."""
+        forest = self.model.forest
+        if forest is None:
+            return {}
+        silent, nominal = set(forest.silent_features()), forest.nominal.tolist()
+        return {key: nominal[place] for key, place in self.model.keys.items() if place not in silent}
+
     def usual(self) -> UsualScores | None:
         """Return what is known of the model's scores beforehand."""
         return self.model.usual_scores
@@ -91,15 +102,15 @@ class OneModel:
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
-        return self.model.judge(table.fields, table.values)
+        return self.model.judge(table.fields, table.values, table.nominal)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.model.judge_and_learn(table.fields, table.values)
+        return self.model.judge_and_learn(table.fields, table.values, table.nominal)
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.model.learn(table.fields, table.values)
+        self.model.learn(table.fields, table.values, table.nominal)
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -107,7 +118,7 @@ class OneModel:
 
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
-        return self.model.reasons(_present(table), most)
+        return self.model.reasons(table.present(0), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -156,6 +167,10 @@ class ModelsByKey:
         """Return nothing: each model knows features of its own."""
         return ()
 
+    def kinds(self) -> dict[Any, bool]:
+        """Return nothing: each model knows features of its own."""
+        return {}
+
     def usual(self) -> UsualScores | None:
         """Return what is known of all models' scores beforehand."""
         return self.models.template.usual_scores
@@ -166,15 +181,15 @@ class ModelsByKey:
 
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
-        return self.models.judge(table.keys or (), table.fields, table.values)
+        return self.models.judge(table.keys or (), table.fields, table.values, table.nominal)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.models.judge_and_learn(table.keys or (), table.fields, table.values)
+        return self.models.judge_and_learn(table.keys or (), table.fields, table.values, table.nominal)
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.models.judge_and_learn(table.keys or (), table.fields, table.values)
+        self.models.judge_and_learn(table.keys or (), table.fields, table.values, table.nominal)
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -184,7 +199,7 @@ class ModelsByKey:
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
-        return self.models.reasons(key, _present(table), most)
+        return self.models.reasons(key, table.present(0), most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
@@ -294,8 +309,3 @@ def _is_sound(state: dict[str, Any]) -> bool:
         return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
     except (ValueError, TypeError, AttributeError):
         return False
-
-
-def _present(table: Table) -> dict[str, float]:
-    """Return a single record as a dict of the values that are not missing."""
-    return {name: value for name, value in zip(table.fields, table.values[0].tolist(), strict=True) if value == value}

@@ -45,8 +45,8 @@ class VerdictFile:
         self._path, self._model, self._quiet = path, model, quiet
         self._offset: int = 0 if state is None else state["offset"]
         self._lines: int = 0 if state is None else state["lines"]
-        self._alarms: dict[int, dict[str, float]] = {} if state is None else dict(map(tuple, state["alarms"]))
-        self._records: dict[int, tuple[tuple[str, ...], np.ndarray]] = {}
+        self._alarms: dict[int, dict[str, Any]] = {} if state is None else dict(map(tuple, state["alarms"]))
+        self._records: dict[int, tuple[Table, int]] = {}
         self.count = self.bad = 0
         try:
             if path.exists():
@@ -56,10 +56,10 @@ class VerdictFile:
 
     def remember(self, table: Table, alarms: list[float | None]) -> None:
         """Keep records, so that verdicts may name them by their numbers."""
-        for number, row, alarm in zip(table.records, table.values, alarms, strict=True):
-            self._records[number] = (table.fields, row)
+        for i, (number, alarm) in enumerate(zip(table.records, alarms, strict=True)):
+            self._records[number] = (table, i)
             if alarm is not None:
-                self._alarms[number] = _present(table.fields, row)
+                self._alarms[number] = table.present(i)
         for kept, most in ((self._records, _RECORDS), (self._alarms, _ALARMS)):
             for number in list(kept)[: max(0, len(kept) - most)]:
                 del kept[number]
@@ -126,7 +126,8 @@ class VerdictFile:
         if type(number) is int and number in self._alarms:
             return self._alarms[number], verdict
         if type(number) is int and number in self._records:
-            return _present(*self._records[number]), verdict
+            table, i = self._records[number]
+            return table.present(i), verdict
         raise ValueError(
             f"record {number!r:.80} is not among the last {_RECORDS:,} of this run, nor the last {_ALARMS:,} alarms: "
             'give its features as "x": {...}'
@@ -188,9 +189,5 @@ def _is_alarm(entry: Any) -> bool:
         and len(entry) == 2
         and type(entry[0]) is int
         and isinstance(entry[1], dict)
-        and all(type(name) is str and type(value) is float for name, value in entry[1].items())
+        and all(type(name) is str and type(value) in (float, str, bool) for name, value in entry[1].items())
     )
-
-
-def _present(fields: tuple[str, ...], row: np.ndarray) -> dict[str, float]:
-    return {name: value for name, value in zip(fields, row.tolist(), strict=True) if value == value}

@@ -36,6 +36,15 @@ def to_floats(column: pa.Array, single: bool) -> np.ndarray:
     return to_numpy(column)
 
 
+def levels_of(column: pa.Array) -> tuple[np.ndarray, list[object]]:
+    """Return the distinct values of a column, and which of them each value is; -1 where it is missing."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    places = pc.cast(coded.indices, pa.int32())
+    if places.null_count:
+        places = pc.fill_null(places, from_numpy(np.full(1, -1, np.int32))[0])
+    return to_numpy(places), coded.dictionary.to_pylist()
+
+
 def from_numpy(values: np.ndarray) -> pa.Array:
     """Return an array of numbers or truth values as a column."""
     n = len(values)

@@ -47,14 +47,18 @@ class Table(Protocol):
 
     ``kinds`` tells by name, in the file's order, what a column holds. ``batches(numbers, verbatim)`` reads from the
     beginning: record batches with the columns ``numbers`` (of numeric kinds) and ``verbatim``; no column is in both.
-    ``single`` names the columns of 32-bit floats.
+    ``single`` names the columns of 32-bit floats, ``typed`` says whether columns have types, and not cells. ``level``
+    returns the category that a value of a verbatim column is, None for a missing one.
     """
 
     path: Path
     kinds: dict[str, str]
     single: frozenset[str]
+    typed: bool
 
     def batches(self, numbers: Sequence[str], verbatim: Sequence[str] = ()) -> Iterator[pa.RecordBatch]: ...
+
+    def level(self, value: Any) -> Any: ...
 
 
 def open_table(path: Path, reading: Reading) -> Table:
@@ -219,11 +223,17 @@ def use_threads(n_threads: int) -> None:
 class _Typed:
     """A table of a format that tells its columns' types."""
 
+    typed = True
+
     def __init__(self, path: Path, source: Path, schema: pa.Schema) -> None:
         self.path, self.source = path, source
         names = unique(path, schema.names)
         self.kinds = {name: kind_of(schema.field(name).type) for name in names}
         self.single = frozenset(name for name in names if schema.field(name).type == pa.float32())
+
+    def level(self, value: Any) -> Any:
+        """Return the category that a value is: itself."""
+        return value
 
 
 class ParquetTable(_Typed):

@@ -31,6 +31,7 @@ class CsvTable:
     """A file of delimited text, possibly compressed, of which one block at a time is in memory."""
 
     single: frozenset[str] = frozenset()
+    typed = False
 
     def __init__(self, path: Path, reading: Reading, source: Path | None = None) -> None:
         self.path, self.reading, self.source = path, reading, source or path
@@ -80,6 +81,10 @@ class CsvTable:
                     "closed, or is it not CSV?"
                 ) from error
             yield from self._cell_by_cell(numbers, verbatim, done)
+
+    def level(self, value: Any) -> str | bool | None:
+        """Return the category in a cell."""
+        return None if value is None else dialect.level_of(value, self.missing)
 
     def _cell_by_cell(self, numbers: Sequence[str], verbatim: Sequence[str], done: int) -> Iterator[pa.RecordBatch]:
         """Yield what comes after ``done`` rows, by the dialect's own reading of cells that pyarrow does not know."""

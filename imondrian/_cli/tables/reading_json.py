@@ -30,6 +30,7 @@ class JsonTable:
     """
 
     single: frozenset[str] = frozenset()
+    typed = False
 
     def __init__(self, path: Path, source: Path | None = None) -> None:
         self.path, self.source = path, source or path
@@ -56,6 +57,10 @@ class JsonTable:
                 held = []
         if held:
             yield self._batch(held, numbers, verbatim, first)
+
+    def level(self, value: Any) -> str | bool | None:
+        """Return the category in a value, which comes as text."""
+        return {"true": True, "false": False}.get(value, value)
 
     def _batch(
         self, rows: list[dict[str, Any]], numbers: Sequence[str], verbatim: Sequence[str], first: int

@@ -10,24 +10,27 @@
 //   I3 mass[node] = mass(left) + mass(right); leaves weigh more than zero.
 //   I4 a node's box is the union of its children's boxes; a leaf's box is its point.
 //   I5 time[parent] < time[child], all finite and positive (both may saturate at the largest double).
-//   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open.
+//   I6 upper[left][f] <= threshold < lower[right][f]: cuts are half open. Of a nominal feature the threshold is the
+//      number of a useful bit, which upper[left] lacks and lower[right] has.
 //   I7 live + free slots = the high-water mark, for nodes and for leaves; free lists hold free slots.
 //   I8 leaf_point names a stored row; a stream's members name live leaves, as many as each weighs, or
 //      nobody, in the places of forgotten points; keys are a heap, the smallest first.
-//   I9 thresholds and masses are finite; coordinates are finite or missing.
+//   I9 thresholds and masses are finite; coordinates are finite or missing, words where the feature is nominal.
 //   I10 rates are finite and not negative; no box has a side where the rate is 0.
 //   I11 a bag names distinct features, then -1.
 //   I12 clean[node] = clean(left) + clean(right); 0 <= clean <= mass.
 //   I13 recent scores are finite, and their sorted copy agrees.
-//
+//   I14 weights of nominal features are finite and not negative, with no padding; these features have bit rates,
+//       finite and not negative, and rate 0; other features have no bit rate.
 //
 // A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child in learning (in
 // scoring: means.hpp).
-// A box that has seen no value of a feature holds NaN there.
+// A box that has seen no value of a feature holds NaN there. What boxes hold of nominal features: base/words.hpp.
 #pragma once
 
 #include <cstdint>
 
+#include "base/words.hpp"
 #include "columns.hpp"
 
 namespace imondrian {
@@ -66,6 +69,11 @@ struct ForestView {
   // Derived, for rows with missing values (means.hpp); null until the first of them comes.
   double* mean_depth;    // (t, k)
   double* mean_spacing;  // (t, k); of a forest with clean masses
+  // Derived, of forests with nominal features: see Kinds.
+  const void* nominal_mask;
+  const std::int32_t* nominal_features;
+  std::int64_t n_nominal;
+  std::int64_t* levels;  // (t, n_nominal, level_words(k)), of a forest with clean masses: tree/levels.hpp; may be null
   // Streams only (zero otherwise).
   int memory;
   double decay;         // how fast a reservoir forgets, or a sliding window is thinned
@@ -89,6 +97,13 @@ inline double near_weight(const ForestView& f) {
   return is_wide(f) ? 1.0 - static_cast<double>(kWideFrom) / static_cast<double>(f.n_features) : 0.0;
 }
 
+// Room for the levels of a nominal feature in a tree of so many leaves, in words of 64 bits: heads, masses, tags.
+constexpr int kLevelHead = 2;
+inline std::int64_t level_slots(std::int64_t capacity) { return capacity + capacity / 4 + 4; }
+inline std::int64_t level_words(std::int64_t capacity) {
+  return kLevelHead + level_slots(capacity) + (level_slots(capacity) + 1) / 2;
+}
+
 template <class T>
 struct Tree {
   std::int64_t capacity, n_features, width;
@@ -101,6 +116,8 @@ struct Tree {
   double* mean_depth;
   double* mean_spacing;
   const T* points;
+  Kinds<T> kinds;
+  std::int64_t* levels = nullptr;
 
   Tree(const ForestView& f, std::int64_t t)
       : capacity(f.capacity), n_features(f.n_features), width(f.width), edition(f.edition), bag_size(bag_size_of(f)),
@@ -112,6 +129,10 @@ struct Tree {
       name = slice<When::when>(static_cast<typename Elements<T>::type*>(f.name), t * values<Of::of>(each));)
     IMONDRIAN_COLUMNS(IMONDRIAN_SLICE)
 #undef IMONDRIAN_SLICE
+    if (f.n_nominal > 0) {
+      kinds = {static_cast<const T*>(f.nominal_mask), f.nominal_features, f.n_nominal, bit_rate, f.nominal};
+      if (f.levels) levels = f.levels + t * f.n_nominal * level_words(f.capacity);
+    }
   }
 
   // Values that a tree has of a column.
@@ -141,7 +162,11 @@ struct Tree {
   std::int32_t next(std::int32_t v, const T* x) const {
     const T value = x[feature[v]];
     if (value != value) return heavier_child(v);
-    return child[2 * std::int64_t{v} + (value > threshold[v])];
+    return child[2 * std::int64_t{v} + is_right(v, value)];
+  }
+  // Whether a value of the feature that v cuts, which is there, goes right.
+  NK_INLINE bool is_right(std::int32_t v, T value) const {
+    return kinds.any() ? kinds.is_right(feature[v], value, threshold[v]) : value > threshold[v];
   }
   std::int32_t heavier_child(std::int32_t v) const {
     const std::int32_t left = child[2 * std::int64_t{v}], right = child[2 * std::int64_t{v} + 1];

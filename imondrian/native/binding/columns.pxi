@@ -16,12 +16,13 @@ cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
         int each, empty, since
 
     const ColumnText* kColumns
-    int kColumnCount, kPackBytes, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
+    int kColumnCount, kPackBytes, kUselessBits, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
     int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
     void set_column(View&, int, void*)
 
 
 PACK_BYTES, TREES_ABREAST, RECENT_SIZE, EDITION = kPackBytes, kTreesAbreast, kRecentSize, kEdition
+USELESS_BITS = kUselessBits
 ROOT, LEAVES, NODE_MARK, LEAF_MARK, HEADER_SIZE = kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
 
 _TYPES = {"i32": np.dtype(np.int32), "i64": np.dtype(np.int64), "u64": np.dtype(np.uint64), "f64": np.dtype(np.float64)}
@@ -93,6 +94,11 @@ def bag_size(int64_t n_features, int edition=EDITION):
     return bag_size_of(view)
 
 
+def level_words(int64_t capacity):
+    """Return the words of 64 bits that a tree of so many leaves needs for the levels of a nominal feature."""
+    return c_level_words(capacity)
+
+
 def kinds_of(columns):
     """Return the kinds of columns (``When``) of which at least one is there."""
     return frozenset([column.when for column in COLUMNS if column.name in columns])
@@ -130,6 +136,7 @@ cdef class ForestView:
     cdef readonly dict columns
     cdef readonly object dtype
     cdef object means
+    cdef object nominal_mask, nominal_features, levels
     cdef public cbool keeps_means
 
     def __cinit__(self, dict columns, int n_features, int memory, double decay, bint scaled, int edition=EDITION):
@@ -151,6 +158,7 @@ cdef class ForestView:
         self.view.scaled, self.view.edition, self.view.memory, self.view.decay = scaled, edition, memory, decay
         self.view.window = self._window(columns, memory)
         self._point(columns)
+        self._tell_kinds(columns)
 
     def _window(self, dict columns, int memory):
         member = columns.get("member_leaf")
@@ -173,6 +181,19 @@ cdef class ForestView:
         for i, name, dtype, shape, _ in told:
             set_column(self.view, i, pointer(columns, name, dtype, shape))
 
+    def _tell_kinds(self, dict columns):
+        if self.view.nominal == NULL:
+            return
+        if self.view.edition < 1:
+            raise ValueError("a forest of edition 0 cannot have nominal features")
+        nominal = columns["nominal"] > 0
+        bits = np.dtype(f"u{self.dtype.itemsize}")
+        self.nominal_features = np.flatnonzero(nominal).astype(np.int32)
+        self.nominal_mask = np.where(nominal, np.iinfo(bits).max, 0).astype(bits)
+        self.view.n_nominal = len(self.nominal_features)
+        self.view.nominal_features = <const int32_t*>cnp.PyArray_DATA(<cnp.ndarray>self.nominal_features)
+        self.view.nominal_mask = cnp.PyArray_DATA(<cnp.ndarray>self.nominal_mask)
+
     @property
     def means_bytes(self):
         """Bytes of the means, or those that they would take."""
@@ -182,6 +203,24 @@ cdef class ForestView:
     def means_held(self):
         """Bytes of the means that are there."""
         return 0 if self.means is None else self.means.nbytes
+
+    @property
+    def levels_held(self):
+        """Bytes of the tables of levels that are there."""
+        return 0 if self.levels is None else self.levels.nbytes
+
+    cdef int keep_levels(self, int n_threads) except -1:
+        """Count the levels of nominal features, for spacings; the core keeps the tables up."""
+        if self.levels is not None or self.view.n_nominal == 0 or self.view.clean == NULL:
+            return 0
+        words = self.view.n_trees * self.view.n_nominal * c_level_words(self.view.capacity)
+        levels = np.zeros(words, np.int64)
+        cdef View view = self.view
+        view.levels = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>levels)
+        c_count_levels(view, self.is64, n_threads)
+        self.levels = levels
+        self.view.levels = view.levels
+        return 0
 
     cdef int see(self, cnp.ndarray X) except -1:
         """Make room for means if rows with missing values ask for them."""
@@ -210,5 +249,3 @@ cdef const double* weights_of(object weight, int64_t n) except? NULL:
     if weight.dtype != np.float64 or weight.shape != (n,) or not weight.flags.c_contiguous:
         raise ValueError(f"sample_weight must be a contiguous float64 array of shape ({n},)")
     return <const double*>cnp.PyArray_DATA(<cnp.ndarray>weight)
-
-

@@ -26,7 +26,10 @@ struct Look {
   Ending end;
   const T* x;
   std::int32_t but;  // its own leaf, where nothing else there is clean
+  double own;        // of its mass that is left out
   Seen* seen;
+
+  Held held() const { return {but, own}; }
 
   void write(const Tree<T>& tree, const Sight<T>& sight, double extent, BoxScratch<T>& scratch) const {
     const double away = sight.near() == 0.0 ? kFar : sight.nearest(tree, end.box, x, but);
@@ -56,6 +59,7 @@ class Trimmer {
       with_means_.make_depth();
       with_means_.make_spacing();
     }
+    with_means_.make_levels<T>();
     sum_depths();
     flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data(), flagged_share(forest_));
     spare_like_points();
@@ -218,26 +222,26 @@ class Trimmer {
       looks_.reserve(static_cast<std::size_t>(n));
     }
     // See a point that the tree holds in that box.
-    void see_held(std::int32_t box, const T* x, std::int32_t but, double depth, Seen* seen) {
-      add({box, 0.0}, x, but, depth, seen);
+    void see_held(std::int32_t box, const T* x, Held held, double depth, Seen* seen) {
+      add({box, 0.0}, x, held, depth, seen);
     }
     // See one that ends in that leaf (~slot).
     void see_at(std::int32_t leaf, const T* x, double depth, Seen* seen) {
-      add({clean_box(tree_, leaf), 0.0}, x, kNobody, depth, seen);
+      add({clean_box(tree_, leaf), 0.0}, x, {}, depth, seen);
     }
     void see_missing(const T* x, Seen* seen) {
       nativekit::stop_if_asked();
       prepare_tree_means(tree_, sight_, scratch_);
       double depth = 0.0;
       const Ending end = find_ending(tree_, x, spacing_means(tree_, sight_, scratch_), depth);
-      add(end, x, kNobody, depth, seen);
+      add(end, x, {}, depth, seen);
     }
     void finish() { measure_looks(tree_, sight_, looks_, scratch_); }
 
    private:
-    void add(Ending end, const T* x, std::int32_t but, double depth, Seen* seen) {
+    void add(Ending end, const T* x, Held held, double depth, Seen* seen) {
       seen->depth = depth;
-      looks_.push_back({end, x, but, seen});
+      looks_.push_back({end, x, held.but, held.mass, seen});
     }
 
     const Tree<T>& tree_;
@@ -285,12 +289,22 @@ class Trimmer {
     const std::int64_t n = static_cast<std::int64_t>(looked.size());
     LeafEnds<T> ends(tree);
     std::vector<std::int32_t> end(rows.empty() ? 0 : looked.size(), 0);
-    if (!rows.empty()) walk_on(pack_walk(tree, ends), rows.data(), n, forest_.width, end.data());
+    if (!rows.empty()) {
+      const WalkTree<T> walk = pack_walk(tree, ends);
+      if (tree.kinds.any()) {
+        std::vector<WordBits<T>> keys;
+        find_keys(tree.kinds, rows.data(), n, forest_.width, forest_.n_features, keys);
+        walk_on_keys(walk, keys.data(), n, forest_.width, end.data());
+      } else {
+        walk_on(walk, rows.data(), n, forest_.width, end.data());
+      }
+    }
     Looker looker(tree, n);
     for (std::int64_t i = 0; i < n; ++i) {
       const T* x = point(looked[i]);
       if (held[i] >= 0) {
-        looker.see_held(held_box(tree, held[i]), x, alone(tree, held[i]), held_depth(tree, held[i]), seen + i);
+        looker.see_held(held_box(tree, held[i]), x, {alone(tree, held[i]), copy(held[i])}, held_depth(tree, held[i]),
+                        seen + i);
       } else if (missing_[looked[i]]) {
         looker.see_missing(x, seen + i);
       } else {

@@ -27,6 +27,13 @@ void find_tree_rates(Tree<T>& tree, const std::int32_t* rows, std::int64_t n, co
 }
 
 template <class T>
+void find_tree_levels(Tree<T>& tree, bool scaled, const std::int32_t* rows, std::int64_t n, const double* weight,
+                      ScaleScratch<T>& scratch) {
+  const Rows<T> found{tree.points, tree.width, rows, n, weight};
+  find_nominal_units(found, tree, scaled, {tree.bit_rate, tree.level_root, tree.entropy}, scratch);
+}
+
+template <class T>
 void fill_tree_boxes(Tree<T>& tree) {
   compute_boxes(tree);
 }
@@ -73,9 +80,10 @@ void fit_tree(const ForestView& forest, const T* x, std::int64_t n, const double
     if (own_rows) copy_padded(points + row * tree.width, x + drawn[i] * tree.n_features, tree.n_features, tree.width);
     rows[i] = static_cast<std::int32_t>(row);
   }
-  if (forest.scaled && sampled) {
+  if (sampled && (forest.scaled || tree.kinds.any())) {
     ScaleScratch<T> scale;
-    find_tree_rates(tree, rows.data(), k, nullptr, scale);
+    if (forest.scaled) find_tree_rates(tree, rows.data(), k, nullptr, scale);
+    if (tree.kinds.any()) find_tree_levels(tree, forest.scaled != 0, rows.data(), k, nullptr, scale);
   }
   BuildScratch<T> build;
   if (samples) {
@@ -120,10 +128,17 @@ void share_rates(const ForestView& forest, std::int64_t n, const double* weight)
   ScaleScratch<T> scratch;
   Tree<T> first(forest, 0);
   first.bag = nullptr;  // the rates of all features, until its own turn comes
-  find_tree_rates(first, rows.data(), n, weight, scratch);
+  if (forest.scaled) find_tree_rates(first, rows.data(), n, weight, scratch);
+  if (first.kinds.any()) find_tree_levels(first, forest.scaled != 0, rows.data(), n, weight, scratch);
   for (std::int64_t t = forest.n_trees - 1; t >= 0; --t) {
     Tree<T> tree(forest, t);
-    for (std::int64_t j = 0; j < tree.n_features; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
+    for (std::int64_t j = 0; j < tree.n_features && forest.scaled; ++j) tree.rate[j] = rate_in(tree, j, first.rate[j]);
+    for (std::int64_t k = 0; k < tree.kinds.n; ++k) {
+      const std::int32_t j = tree.kinds.which[k];
+      tree.bit_rate[j] = rate_in(tree, j, first.bit_rate[j]);
+      tree.level_root[j] = first.level_root[j];
+      tree.entropy[j] = first.entropy[j];
+    }
   }
 }
 
@@ -140,7 +155,7 @@ Status fit_as(const ForestView& forest, const T* x, std::int64_t n, const double
     }
   }
   const bool sampled = already_drawn || n_sample < n;
-  if (forest.scaled && !sampled) share_rates<T>(forest, n, weight);
+  if (!sampled && (forest.scaled || forest.n_nominal > 0)) share_rates<T>(forest, n, weight);
   const std::int64_t k = std::min(n, n_sample);
   Samples samples;
   Samples* const held = forest.clean ? &samples : nullptr;
@@ -174,7 +189,12 @@ Status bags_as(const ForestView& forest, std::int64_t known, const std::int32_t*
     if (changed && !tree.empty()) forest.stream[kStreamSize * t + kLook] = 0;  // renewed before it learns on
     const std::int64_t from = tree.empty() ? 0 : known;
     for (std::int64_t k = from; k < tree.n_features && !forest.scaled; ++k) {
-      tree.rate[order[k]] = rate_in(tree, order[k], T(1));
+      const std::int32_t j = order[k];
+      if (tree.kinds.is_nominal(j)) {
+        tree.bit_rate[j] = bit_rate_of(tree, j, 1.0);
+      } else {
+        tree.rate[j] = rate_in(tree, j, T(1));
+      }
     }
   }
   return Status::kOk;

@@ -16,7 +16,8 @@
 namespace imondrian::NK_ISA {
 
 extern const Core kCore;
-const Core kCore = {hidden_depth_of, no_infinity, any_missing, fit,        draw_rows,      draw_bags, fill_boxes,
-                    learn,           forget,      score,       drawn_ways, spacing_excess, explain,   audit};
+const Core kCore = {hidden_depth_of, no_infinity,    any_missing, fit,    draw_rows,
+                    draw_bags,       fill_boxes,     learn,       forget, score,
+                    drawn_ways,      spacing_excess, explain,     audit,  count_levels};
 
 }  // namespace imondrian::NK_ISA

@@ -21,6 +21,7 @@
 #include "base/sample.hpp"
 #include "base/view.hpp"
 #include "base/wide.hpp"
+#include "base/words.hpp"
 #include "core.hpp"
 #include "nativekit/atomic.hpp"
 #include "nativekit/interrupt.hpp"

@@ -29,8 +29,11 @@ std::int32_t cell_of(const ForestView& f, std::int64_t t, const T* x, double mos
     const std::int64_t at = t * f.capacity + v;
     const std::int32_t left = f.child[2 * at], right = f.child[2 * at + 1];
     const T value = x[f.feature[at]];
+    const T threshold = static_cast<const T*>(f.threshold)[at];
     const bool to_right =
-        value != value ? mass_in(f, t, right) > mass_in(f, t, left) : value > static_cast<const T*>(f.threshold)[at];
+        value != value    ? mass_in(f, t, right) > mass_in(f, t, left)
+        : f.n_nominal > 0 ? Kinds<T>{static_cast<const T*>(f.nominal_mask)}.is_right(f.feature[at], value, threshold)
+                          : value > threshold;
     v = to_right ? right : left;
   }
   return v;
@@ -62,6 +65,7 @@ struct Cuts {
   const std::int32_t* child;    // (k, 2)
   const std::uint8_t* heavier;  // (k,): the side that rows without a value take
   const double* value;          // of leaves
+  const std::uint8_t* nominal;  // (k,): whether the feature is; null: none
   std::int64_t n_trees;
 };
 
@@ -75,8 +79,9 @@ double sum_of(const Cuts& cuts, const T* x) {
     while (v >= 0) {
       const std::int32_t feature = cuts.feature[v];
       const double value = feature < 0 ? 0.0 : static_cast<double>(x[feature]);
-      const bool missing = feature < 0 || value != value;
-      v = cuts.child[2 * std::int64_t{v} + (missing ? cuts.heavier[v] : value > cuts.threshold[v])];
+      const bool missing = feature < 0 || value != value, nominal = !missing && cuts.nominal && cuts.nominal[v];
+      const bool right = nominal ? has_bit(x[feature], static_cast<int>(cuts.threshold[v])) : value > cuts.threshold[v];
+      v = cuts.child[2 * std::int64_t{v} + (missing ? cuts.heavier[v] : right)];
     }
     sum += cuts.value[~v];
   }

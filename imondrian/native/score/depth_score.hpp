@@ -99,7 +99,7 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
   while (walk.node >= 0) {
     const std::int32_t v = walk.node;
     const std::int64_t at = v * width;
-    walk.pass(separation_rate(x, tree.lower + at, tree.upper + at, tree.rate, width), tree.time[v] - walk.born);
+    walk.pass(separation_rate(tree, x, tree.lower + at, tree.upper + at), tree.time[v] - walk.born);
     if (walk.gone()) return walk.expected;
     walk.born = tree.time[v];
     const Step step = step_from(tree, v, x);
@@ -107,7 +107,7 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
     if (step.missing) walk.expected -= std::exp(-walk.hazard) * depth_means(tree).gain(v, step.child);
   }
   const T* held = tree.lower_of(walk.node);
-  const bool at_point = !(separation_rate(x, held, held, tree.rate, width) > 0.0);
+  const bool at_point = !(separation_rate(tree, x, held, held) > 0.0);
   return walk.end(at_point, tree.leaf_mass[~walk.node]);
 }
 
@@ -217,10 +217,12 @@ class Abreast {
       return;
     }
     std::int32_t leaf[kTreesAbreast], levels[kTreesAbreast] = {};
-    if (n == kTreesAbreast) {
-      walk<kTreesAbreast>(x, first, root, n, leaf, levels);
+    if (forest_.n_nominal > 0) {
+      walk<0, true>(x, first, root, n, leaf, levels);
+    } else if (n == kTreesAbreast) {
+      walk<kTreesAbreast, false>(x, first, root, n, leaf, levels);
     } else {
-      walk<0>(x, first, root, n, leaf, levels);
+      walk<0, false>(x, first, root, n, leaf, levels);
     }
     for (int r = 0; r < n; ++r) leaf_[which[r]] = leaf[r], levels_[which[r]] = levels[r];
   }
@@ -233,7 +235,7 @@ class Abreast {
   void find_mended_depths(const T* x, double* depth) const {
     std::int32_t roots = 0;
     for (int k = 0; k < n_trees_; ++k) roots |= header(k)[kRoot];
-    if (roots < 0) {
+    if (roots < 0 || forest_.n_nominal > 0) {
       for (int k = 0; k < n_trees_; ++k) depth[k] = tree(k).empty() ? 0.0 : mended_depth(tree(k), x);
     } else if (n_trees_ == kTreesAbreast) {
       walk_mended<kTreesAbreast>(x, depth);
@@ -248,18 +250,22 @@ class Abreast {
 
  private:
   // Trees are named by the place of their first slot in the forest's columns; every root is a node.
-  template <int kTrees>
+  template <int kTrees, bool kMixed>
   NK_INLINE void walk(const T* x, const std::int64_t* first, const std::int32_t* root, int n_trees, std::int32_t* leaf,
                       std::int32_t* levels) const {
     const int n = kTrees > 0 ? kTrees : n_trees;  // a constant unrolls the loops
     const T* threshold = static_cast<const T*>(forest_.threshold);
+    const Kinds<T> kinds{static_cast<const T*>(forest_.nominal_mask)};
     std::int32_t at[kTreesAbreast];
     for (int r = 0; r < n; ++r) at[r] = root[r];
     for (bool going = true; going;) {
       for (int r = 0; r < n; ++r) levels[r] += at[r] >= 0;
       for (int r = 0; r < n; ++r) {
         const std::int64_t v = first[r] + (at[r] < 0 ? root[r] : at[r]);  // done: wait at the root
-        const std::int32_t next = forest_.child[2 * v + (x[forest_.feature[v]] > threshold[v])];
+        const std::int32_t feature = forest_.feature[v];
+        const T value = x[feature];
+        const bool right = kMixed ? kinds.is_right(feature, value, threshold[v]) : value > threshold[v];
+        const std::int32_t next = forest_.child[2 * v + right];
         at[r] = at[r] < 0 ? at[r] : next;
       }
       std::int32_t all = -1;

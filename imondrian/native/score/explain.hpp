@@ -6,7 +6,8 @@
 // value to the features in which it is outside, in proportion to how far. What it gets for its distance to the nearest
 // clean point (of a wide forest), against what clean points there get for theirs, goes to each feature by how much
 // farther or nearer it is there. For want of a value the row goes the way that
-// its score does (means.hpp), which leaves out what that step is worth: a missing value contributes nothing.
+// its score does (means.hpp), which leaves out what that step is worth: a missing value contributes nothing. What a
+// nominal feature contributes counts as from above.
 #pragma once
 
 #include <cmath>
@@ -45,7 +46,7 @@ class TreeExplainer {
   // A thread's own.
   struct Scratch {
     std::vector<Step> steps;
-    std::vector<double> weight, parts;
+    std::vector<double> weight, parts, words;
     BoxScratch<T> box;
   };
 
@@ -88,7 +89,7 @@ class TreeExplainer {
       BoxSweep<T>(tree_, sight_).run([&](std::int32_t v, const T* lo, const T* hi) {
         const std::int32_t* const child = tree_.child + 2 * std::int64_t{v};
         if (falls_short(child[0]) || falls_short(child[1]))
-          box_[v] = sight_.usual(tree_, v, sight_.extent_in(lo, hi, nothing.data()), scratch);
+          box_[v] = sight_.usual(tree_, v, sight_.extent_in(tree_, v, lo, hi, nothing.data()), scratch);
       });
     }
     for (std::size_t i = order.size(); i-- > 0;) {
@@ -117,8 +118,8 @@ class TreeExplainer {
     const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
     const T at = x[tree_.feature[v]];
     if (at == at) {
-      const bool above = at > tree_.threshold[v];
-      const std::int32_t child = above ? right : left;
+      const bool goes_right = tree_.is_right(v, at), above = goes_right || is_nominal(tree_.feature[v]);
+      const std::int32_t child = goes_right ? right : left;
       add(out, tree_.feature[v], above, step.share * (below(v, child) - node_[v]));
       enter(child, step.share);
       return 0.0;
@@ -135,13 +136,14 @@ class TreeExplainer {
     if (score_ == Score::kInsertion) {
       const T* lo = tree_.lower_of(v);
       const T* hi = tree_.upper_of(v);
-      const double distance = separation_rate(x, lo, hi, tree_.rate, tree_.width);
+      const double distance = separation_rate(tree_, x, lo, hi);
       double leaves = v < 0 && distance > 0.0 ? 1.0 : 0.0;
       if (v >= 0 && distance > 0.0) leaves = -std::expm1(-distance * (tree_.time[v] - step.born));
       if (leaves > 0.0) {
         value = step.share * leaves * (step.depth + 1.0);
         const double amount = step.share * leaves * (step.depth + 1.0 - value_of(v));
-        spread(x, lo, hi, tree_.rate, tree_.width, nullptr, amount, out, scratch);
+        const double* const words = bits_apart(x, lo, hi, scratch);
+        spread(x, lo, hi, tree_.rate, tree_.width, nullptr, words, amount, out, scratch);
         step.share *= 1.0 - leaves;
       }
     }
@@ -184,7 +186,8 @@ class TreeExplainer {
     const T* lo = scratch.box.lower.data();
     const T* hi = scratch.box.upper.data();
     sight_.box(tree_, v, scratch.box.lower.data(), scratch.box.upper.data());
-    spread(sight_.row(x, row), lo, hi, sight_.rate(), sight_.width(), names(), amount, out, scratch);
+    const double* const words = strange_levels(x, v, scratch);
+    spread(sight_.row(x, row), lo, hi, sight_.rate(), sight_.width(), names(), words, amount, out, scratch);
   }
 
   // The same of a wide forest: for the extent, then for the distance to the nearest clean point.
@@ -213,7 +216,10 @@ class TreeExplainer {
     const std::int64_t n = sight_.n_seen();
     std::vector<double>&usual = scratch.parts, &parts = scratch.weight;
     parts.assign(static_cast<std::size_t>(n), 0.0);
-    sight_.add_parts(at, there, 1.0, parts.data());
+    double paid[kMostSeen];
+    const bool mixed = sight_.nominal().n > 0;
+    if (mixed) sight_.costs_of(tree_, x, paid);
+    sight_.add_parts(at, there, 1.0, parts.data(), mixed ? paid : nullptr);
     double sum = 0.0, usual_sum = 0.0, present = 0.0;
     for (std::int64_t j = 0; j < n; ++j) {
       if (at[j] != at[j]) usual[j] = 0.0;
@@ -227,24 +233,58 @@ class TreeExplainer {
         const double now = (away - kFloor) * share_of(parts[j], sum);  // total may be tiny: no factor of it alone
         const double before = (others - kFloor) * share_of(usual[j], usual_sum);
         const double part = amount * ((now - before) / least);
-        if (part != 0.0) add(out, name(j), at[j] > there[j], part);
+        if (part != 0.0) add(out, name(j), at[j] > there[j] || is_nominal(name(j)), part);
       }
     } else if (sum > 0.0) {
-      spread(at, there, there, sight_.rate(), sight_.width(), names(), amount, out, scratch);
+      const double* words = nullptr;
+      if (mixed) {
+        scratch.words.assign(static_cast<std::size_t>(sight_.width()), std::numeric_limits<double>::quiet_NaN());
+        for (std::int32_t k = 0; k < sight_.nominal().n; ++k) {
+          const std::int32_t j = sight_.nominal().place[k];
+          scratch.words[j] = at[j] != there[j] && at[j] == at[j] && there[j] == there[j] ? paid[k] : 0.0;
+        }
+        words = scratch.words.data();
+      }
+      spread(at, there, there, sight_.rate(), sight_.width(), names(), words, amount, out, scratch);
     } else {
       for (std::int64_t j = 0; j < n; ++j) {
-        if (at[j] == at[j]) add(out, name(j), at[j] > there[j], amount / present);
+        if (at[j] == at[j]) add(out, name(j), at[j] > there[j] || is_nominal(name(j)), amount / present);
       }
     }
+  }
+
+  bool is_nominal(std::int64_t j) const { return tree_.kinds.is_nominal(j); }
+
+  // By feature: what tells the word of x from a box, in cuts per unit of time; of numbers NaN. Null if all are numbers.
+  const double* bits_apart(const T* x, const T* lo, const T* hi, Scratch& scratch) const {
+    if (!tree_.kinds.any()) return nullptr;
+    scratch.words.assign(static_cast<std::size_t>(tree_.width), std::numeric_limits<double>::quiet_NaN());
+    const MixedExcesses<T> outside{{x, lo, hi, tree_.rate}, tree_.kinds};
+    for (std::int64_t k = 0; k < tree_.kinds.n; ++k) {
+      scratch.words[tree_.kinds.which[k]] = outside.of(tree_.kinds.which[k]);
+    }
+    return scratch.words.data();
+  }
+  // By feature that the tree sees: what x pays for a level that no clean point in the box of v has; of numbers NaN.
+  const double* strange_levels(const T* x, std::int32_t v, Scratch& scratch) const {
+    const SeenNominal& nominal = sight_.nominal();
+    if (nominal.n == 0) return nullptr;
+    scratch.words.assign(static_cast<std::size_t>(sight_.width()), std::numeric_limits<double>::quiet_NaN());
+    const std::uint64_t strange = nominal.strange(tree_, v, x, kNobody);
+    for (std::int32_t k = 0; k < nominal.n; ++k) {
+      scratch.words[nominal.place[k]] = (strange >> k) & 1 ? nominal.cost(tree_, k, x[nominal.feature[k]], 0.0) : 0.0;
+    }
+    return scratch.words.data();
   }
 
   const std::int32_t* names() const { return sight_.sees_few() ? tree_.bag : nullptr; }
   std::int64_t name(std::int64_t j) const { return sight_.sees_few() ? tree_.bag[j] : j; }
 
   // Share an amount out over the features in which x is outside [lo, hi]. names: of the features; null: 0, 1, ...
+  // words: how far nominal features are outside, NaN where there is a number; null: there are numbers only.
   void spread(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width, const std::int32_t* names,
-              double amount, double* out, Scratch& scratch) const {
-    const Far far{{x, lo, hi, rate}, score_ == Score::kSpacing};
+              const double* words, double amount, double* out, Scratch& scratch) const {
+    const Far far{{x, lo, hi, rate}, score_ == Score::kSpacing, words};
     std::vector<double>& weight = scratch.weight;
     weight.assign(static_cast<std::size_t>(width), 0.0);
     double total = 0.0;
@@ -255,7 +295,8 @@ class TreeExplainer {
       for (std::int64_t j = 0; j < width; ++j) total += weight[j] = against(far.wide_of(j), top);
     }
     for (std::int64_t j = 0; j < width && total > 0.0; ++j) {
-      if (weight[j] > 0.0) add(out, names ? names[j] : j, x[j] > hi[j], amount * (weight[j] / total));
+      const bool above = x[j] > hi[j] || far.is_word(j);
+      if (weight[j] > 0.0) add(out, names ? names[j] : j, above, amount * (weight[j] / total));
     }
   }
 
@@ -263,11 +304,15 @@ class TreeExplainer {
   struct Far {
     Excesses<T> outside;
     bool odd;
+    const double* words;
+    bool is_word(std::int64_t j) const { return words && words[j] == words[j]; }
     bool is_odd(std::int64_t j) const {
       return odd && outside.rate[j] == T(0) && (outside.x[j] < outside.lo[j] || outside.x[j] > outside.hi[j]);
     }
-    double of(std::int64_t j) const { return is_odd(j) ? kOddConstant : outside.of(j); }
-    Wide wide_of(std::int64_t j) const { return is_odd(j) ? wide(kOddConstant) : outside.wide_of(j); }
+    double of(std::int64_t j) const { return is_word(j) ? words[j] : is_odd(j) ? kOddConstant : outside.of(j); }
+    Wide wide_of(std::int64_t j) const {
+      return is_word(j) ? wide(words[j]) : is_odd(j) ? wide(kOddConstant) : outside.wide_of(j);
+    }
   };
 
   const Tree<T>& tree_;

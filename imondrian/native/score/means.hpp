@@ -62,7 +62,7 @@ template <class T>
 NK_INLINE Step step_from(const Tree<T>& tree, std::int32_t v, const T* x) {
   const T value = x[tree.feature[v]];
   const bool missing = value != value;
-  const int side = missing ? drawn_side(tree, v) : value > tree.threshold[v];
+  const int side = missing ? drawn_side(tree, v) : tree.is_right(v, value);
   return {tree.child[2 * std::int64_t{v} + side], missing};
 }
 
@@ -99,7 +99,10 @@ template <class T>
 NK_INLINE void forget_means(const Tree<T>& tree, std::int32_t leaf) {
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   if (!tree.mean_depth && !tree.mean_spacing) return;
-  if (tree.mean_spacing && (tree.header[kLeaves] <= kFew || tree.clean_of(tree.root()) <= kFew)) {
+  // Distances to the nearest points ask how rare levels are in all of the tree.
+  const bool far_reaching = tree.near > 0.0 && tree.kinds.any();
+  if (tree.mean_spacing &&
+      (far_reaching || tree.header[kLeaves] <= kFew || tree.clean_of(tree.root()) <= kFew)) {
     return forget_all_means(tree);
   }
   for (double* means : {tree.mean_depth, tree.mean_spacing}) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "score/packed_levels.hpp"
 #include "score/spacing.hpp"
 #include "score/tree_batch.hpp"
 #include "score/ways.hpp"
@@ -60,6 +61,7 @@ struct PackedSpacing {
   bool few = false, constant = false;
   std::vector<std::int32_t> bag;
   std::vector<T> rate, boxes;  // (width), (ends, 2, width)
+  PackedLevels<T> levels;      // boxes have nothing of nominal features
   // Of wide forests: the clean points, from left to right, and which of them each end has.
   std::optional<Sight<T>> sight;
   bool holed = false;           // whether any of these points lacks a value
@@ -186,6 +188,26 @@ NK_INLINE void add_extents_of(const PackedSpacing<T>& tree, const T* x, const st
   }
 }
 
+// kFloor + the extent of the box of an end, stretched to a row: x as the tree sees it, all of it with its codes.
+template <class T>
+NK_INLINE double packed_extent(const PackedSpacing<T>& tree, const T* x, const T* row, const std::int32_t* codes,
+                               std::int32_t end) {
+  const T* lo = tree.boxes.data() + end * 2 * tree.width;
+  const double extent = stretched_extent(x, lo, lo + tree.width, tree.rate.data(), tree.width, tree.constant);
+  return codes ? std::min(extent + tree.levels.cost(row, codes, end), kMost) : extent;
+}
+
+// Of forests with nominal features.
+template <class T>
+void add_mixed_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
+                       const std::vector<std::int32_t>& codes, const std::int32_t* end, std::int64_t n, LogSum* sums) {
+  const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n;
+  for (std::int64_t i = 0; i < n; ++i) {
+    sums[i].add_log_of(
+        packed_extent(tree, x + i * tree.width, rows + i * row_width, codes.data() + i * n_codes, end[i]));
+  }
+}
+
 template <class T>
 void add_extents(const PackedSpacing<T>& tree, const T* x, const std::int32_t* end, std::int64_t n, LogSum* sums) {
   switch (tree.width / Pack<T>::kLanes) {
@@ -221,12 +243,13 @@ void add_near(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int6
 
 template <class T>
 void add_log_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
-                     const std::int32_t* end, const double* gain, const std::vector<std::int64_t>& which,
-                     double* sums) {
+                     const std::vector<std::int32_t>& codes, const std::int32_t* end, const double* gain,
+                     const std::vector<std::int64_t>& which, double* sums) {
   const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
+  const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n;
   for (std::int64_t i = 0; i < n; ++i) {
-    const T* lo = tree.boxes.data() + end[i] * 2 * width;
-    const double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
+    const std::int32_t* const own = n_codes > 0 ? codes.data() + i * n_codes : nullptr;
+    const double extent = packed_extent(tree, x + i * width, rows + i * row_width, own, end[i]);
     double value = std::log(extent);
     if (tree.sight) {
       const double away = tree.nearest(x + i * width, rows + i * row_width, end[i], false);
@@ -237,7 +260,7 @@ void add_log_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, st
 }
 
 template <class T>
-PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing, WalkTree<T>& walk) {
+PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing, const LevelCodes<T>& codes, WalkTree<T>& walk) {
   PackedSpacing<T> packed;
   if (tree.empty()) return packed;
   CleanBoxEnds<T> ends(tree);
@@ -256,6 +279,14 @@ PackedSpacing<T> pack_spacing(const Tree<T>& tree, bool missing, WalkTree<T>& wa
   packed.rate.assign(sight.rate(), sight.rate() + packed.width);
   packed.boxes.resize(ends.boxes().size() * static_cast<std::size_t>(2 * packed.width));
   write_boxes(tree, sight, ends, packed.boxes.data());
+  if (sight.nominal().n > 0) {
+    packed.levels.pack(tree, sight.nominal(), codes, ends.boxes());
+    for (std::size_t at = 0; at < packed.boxes.size(); at += static_cast<std::size_t>(packed.width)) {
+      for (std::int32_t k = 0; k < sight.nominal().n; ++k) {
+        packed.boxes[at + sight.nominal().place[k]] = std::numeric_limits<T>::quiet_NaN();
+      }
+    }
+  }
   if (tree.near > 0.0) {
     packed.sight.emplace().look_at(tree);
     packed.n_features = tree.n_features;
@@ -272,6 +303,7 @@ struct Chunk {
   std::int64_t n_whole = 0;
   std::vector<std::int32_t> end;
   std::vector<double> gain;
+  std::vector<std::int32_t> whole_codes, holed_codes;  // of nominal features, in either
 
   // Copy rows of x (n, d).
   void load(const T* x, std::int64_t n, std::int64_t d, std::int64_t width) {
@@ -311,13 +343,18 @@ void add_packed(const PackedSpacing<T>& tree, const std::int32_t* end, std::int6
   if (n > 0) {
     const T* const whole = chunk.whole.data();
     const T* const seen = chunk.seen(tree, whole, n, width);
-    near_sums ? add_near(tree, seen, whole, width, end, n, sums, near_sums) : add_extents(tree, seen, end, n, sums);
+    if (!chunk.whole_codes.empty()) {
+      add_mixed_extents(tree, seen, whole, width, chunk.whole_codes, end, n, sums);
+    } else {
+      near_sums ? add_near(tree, seen, whole, width, end, n, sums, near_sums) : add_extents(tree, seen, end, n, sums);
+    }
   }
   if (m == 0) return;
   chunk.end.resize(static_cast<std::size_t>(m));
   walk_packed_ways(tree.ways, chunk.holed.data(), m, width, chunk.end.data(), chunk.gain.data());
   const T* rows = chunk.seen(tree, chunk.holed.data(), m, width);
-  add_log_extents(tree, rows, chunk.holed.data(), width, chunk.end.data(), chunk.gain.data(), chunk.lacking, log_sums);
+  add_log_extents(tree, rows, chunk.holed.data(), width, chunk.holed_codes, chunk.end.data(), chunk.gain.data(),
+                  chunk.lacking, log_sums);
 }
 
 }  // namespace imondrian::NK_ISA

@@ -12,6 +12,7 @@
 #include "shared/clean.hpp"
 #include "tree/box.hpp"
 #include "tree/feature_subset.hpp"
+#include "tree/levels.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -132,6 +133,78 @@ struct BoxScratch {
   }
 };
 
+// A point that a tree holds already, seen without one copy of it.
+struct Held {
+  std::int32_t but = kNobody;  // its leaf, unless another copy there is clean
+  double mass = 0.0;           // of the copy
+};
+
+// Call visit(slot) for leaves below v until it says that it has seen enough.
+template <class T, class Visit>
+void visit_leaves(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
+  std::int32_t at = v;
+  while (true) {
+    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
+    if (visit(~at)) return;
+    for (std::int32_t came = at;; came = at) {
+      if (at == v) return;
+      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
+      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
+      if (right != came) {
+        at = right;
+        break;
+      }
+    }
+  }
+}
+
+// The nominal features that a tree sees: no more than kMostSeen, as no forest with such has edition 0.
+struct SeenNominal {
+  std::int32_t n = 0;
+  std::int32_t table[kMostSeen], feature[kMostSeen], place[kMostSeen];  // among nominal, all, and seen features
+
+  template <class T>
+  void look_at(const Tree<T>& tree, const std::int32_t* bag, std::int64_t n_seen) {
+    n = 0;
+    for (std::int64_t i = 0; i < n_seen && tree.kinds.any(); ++i) {
+      const std::int32_t j = bag ? bag[i] : static_cast<std::int32_t>(i);
+      if (!tree.kinds.is_nominal(j)) continue;
+      const std::int32_t* const which = tree.kinds.which;
+      table[n] = static_cast<std::int32_t>(std::lower_bound(which, which + tree.kinds.n, j) - which);
+      feature[n] = j, place[n++] = static_cast<std::int32_t>(i);
+    }
+  }
+  // A bit for each of them of which row x has a level that no clean point below v has.
+  template <class T>
+  std::uint64_t strange(const Tree<T>& tree, std::int32_t v, const T* x, std::int32_t but) const {
+    std::uint64_t open = 0, strange = 0;
+    for (std::int32_t k = 0; k < n; ++k) {
+      const std::int32_t j = feature[k];
+      const bool here = x[j] == x[j];
+      const bool outside = here && tree.lower && bits_outside(x[j], tree.lower_of(v)[j], tree.upper_of(v)[j]) != 0;
+      strange |= std::uint64_t{outside} << k;
+      open |= std::uint64_t{here && !outside} << k;
+    }
+    if (open == 0) return strange;
+    visit_leaves(tree, v, [&](std::int32_t leaf) {
+      if (leaf == but || !(tree.leaf_clean[leaf] > 0.0)) return false;
+      const T* const point = tree.lower_of(~leaf);
+      for (std::uint64_t left = open; left != 0; left &= left - 1) {
+        const int k = nativekit::lowest_bit(left);
+        if (point[feature[k]] == x[feature[k]]) open &= ~(std::uint64_t{1} << k);
+      }
+      return open == 0;
+    });
+    return strange | open;
+  }
+  // What the level of x costs there (tree/levels.hpp).
+  template <class T>
+  double cost(const Tree<T>& tree, std::int32_t k, T word, double own) const {
+    const LevelTable<T> levels(tree, table[k]);
+    return level_cost(tree, feature[k], levels.find(word) - own, levels.total() - own);
+  }
+};
+
 // What one tree sees of rows and boxes: all of them as they are, or the features of its bag, gathered.
 template <class T>
 class Sight {
@@ -144,9 +217,12 @@ class Sight {
     width_ = few_ ? (n_seen_ + kBagPack - 1) / kBagPack * kBagPack : tree.width;
     if (few_) gather_bag(tree.bag, n_seen_, tree.rate, T(0), rate_own_);
     rate_ = tree.rate;
-    constant_ = false;
-    for (std::int64_t j = 0; j < n_seen_; ++j) constant_ |= rate()[j] == T(0);
+    nominal_.look_at(tree, few_ ? tree.bag : nullptr, n_seen_);
+    std::int64_t constants = 0;
+    for (std::int64_t j = 0; j < n_seen_; ++j) constants += rate()[j] == T(0);
+    constant_ = constants > nominal_.n;  // nominal features have no rate of numbers
   }
+  const SeenNominal& nominal() const { return nominal_; }
   bool sees_few() const { return few_; }
   bool has_constants() const { return constant_; }
   // Ask for the box of v before it is needed.
@@ -175,13 +251,21 @@ class Sight {
       grow_box(lo, hi, row(tree.lower_of(~leaf), own), width_);
     });
   }
-  // kFloor + the extent of a box as the tree sees it, stretched to the padded row x.
-  NK_INLINE double extent_in(const T* lo, const T* hi, const T* x) const {
+  // kFloor + the extent of the box of v as the tree sees it, stretched to the padded row x.
+  NK_INLINE double extent_in(const Tree<T>& tree, std::int32_t v, const T* lo, const T* hi, const T* x,
+                             Held held = {}) const {
     T seen[kMostSeen];
-    return stretched(row(x, seen), lo, hi);
+    const double extent = stretched(row(x, seen), lo, hi);
+    return nominal_.n == 0 ? extent : with_levels(tree, v, x, extent, held);
   }
   // kFloor + the extent of the box of v stretched to the padded row x.
-  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
+  NK_INLINE double extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch,
+                          Held held = {}) const {
+    const double extent = numbers_extent(tree, v, x, scratch);
+    return nominal_.n == 0 ? extent : with_levels(tree, v, x, extent, held);
+  }
+  // The same of numbers alone.
+  NK_INLINE double numbers_extent(const Tree<T>& tree, std::int32_t v, const T* x, BoxScratch<T>& scratch) const {
     if (few_) {
       T seen[kMostSeen], lo[kMostSeen], hi[kMostSeen];
       box(tree, v, lo, hi);
@@ -194,9 +278,21 @@ class Sight {
     return stretched(x, scratch.lower.data(), scratch.upper.data());
   }
 
-  // kFloor + the distance of two points as the tree sees them, kFar where they share no value.
-  NK_INLINE double distance(const T* a, const T* b) const {
-    const double away = stretched(a, b, b);
+  // What x pays for each nominal feature that the tree sees, wherever its level is strange; 0 where it has none.
+  void costs_of(const Tree<T>& tree, const T* x, double* costs, double own = 0.0) const {
+    for (std::int32_t k = 0; k < nominal_.n; ++k) {
+      const T word = x[nominal_.feature[k]];
+      costs[k] = word == word ? nominal_.cost(tree, k, word, own) : 0.0;
+    }
+  }
+  // kFloor + the distance of two points as the tree sees them, kFar where they share no value. `costs`: of the first;
+  // null where no feature is nominal.
+  NK_INLINE double distance(const T* a, const T* b, const double* costs = nullptr) const {
+    double away = stretched(a, b, b);
+    for (std::int32_t k = 0; costs && k < nominal_.n; ++k) {
+      const std::int32_t j = nominal_.place[k];
+      away += (a[j] == a[j]) & (b[j] == b[j]) & (a[j] != b[j]) ? costs[k] : 0.0;
+    }
     const std::int64_t shared = count_shared(a, b, n_seen_);
     if (shared == n_seen_) return away;
     if (shared == 0) return kFar;
@@ -209,11 +305,13 @@ class Sight {
                            std::int32_t* which = nullptr) const {
     T own[kMostSeen], theirs[kMostSeen];
     const T* const at = row(x, own);
-    double least = kFar;
+    double least = kFar, paid[kMostSeen];
+    const double* const costs = nominal_.n == 0 ? nullptr : paid;
+    if (costs) costs_of(tree, x, paid);
     for_each_leaf(tree, v, [&](std::int32_t leaf) {
       if (leaf == but || !(tree.leaf_clean[leaf] > 0.0)) return;
       const T* const point = tree.lower_of(~leaf);
-      const double away = distance(at, row(point, theirs));
+      const double away = distance(at, row(point, theirs), costs);
       if (away == kFloor && tree.leaf_clean[leaf] <= 1.0 && same_row(x, point, tree.n_features)) return;
       if (away < least && which) *which = leaf;
       least = std::min(least, away);
@@ -239,22 +337,32 @@ class Sight {
       const T* const at = scratch.seen.data() + own * width_;
       double least = tree.leaf_clean[scratch.clean[own]] > 1.0 ? kFloor : kFar;  // it may have copies
       std::int64_t nearest = own;
+      double paid[kMostSeen];
+      const double* const costs = nominal_.n == 0 ? nullptr : paid;
+      if (costs) costs_of(tree, tree.lower_of(~scratch.clean[own]), paid);
       for (std::int64_t k = 0; k < n; ++k) {
-        const double away = k == own ? kFar : distance(at, scratch.seen.data() + k * width_);
+        const double away = k == own ? kFar : distance(at, scratch.seen.data() + k * width_, costs);
         if (away < least) least = away, nearest = k;
       }
       if (least == kFar) continue;
       sum += least, asked += 1.0;
-      if (parts && nearest != own) add_parts(at, scratch.seen.data() + nearest * width_, 1.0, parts);
+      if (parts && nearest != own) add_parts(at, scratch.seen.data() + nearest * width_, 1.0, parts, costs);
     }
     for (std::int64_t j = 0; parts && j < n_seen_; ++j) parts[j] /= std::max(asked, 1.0);
     return asked > 0.0 ? sum / asked : kFar;
   }
   // Add what each feature adds to the distance of two points as the tree sees them, `times` over.
-  void add_parts(const T* a, const T* b, double times, double* parts) const {
+  void add_parts(const T* a, const T* b, double times, double* parts, const double* costs = nullptr) const {
     const double all = times * static_cast<double>(n_seen_) / static_cast<double>(count_shared(a, b, n_seen_));
+    std::int32_t k = 0;
     for (std::int64_t j = 0; j < n_seen_; ++j) {
+      const bool nominal = k < nominal_.n && nominal_.place[k] == j;
+      k += nominal;
       if (a[j] != a[j] || b[j] != b[j] || a[j] == b[j]) continue;
+      if (nominal) {
+        parts[j] += all * costs[k - 1];
+        continue;
+      }
       const double side = std::abs(static_cast<double>(a[j]) - static_cast<double>(b[j]));
       parts[j] += all * (rate()[j] == T(0) ? kOddConstant : side * static_cast<double>(rate()[j]));
     }
@@ -288,7 +396,25 @@ class Sight {
   static constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
   static constexpr std::int64_t kAsked = 4;  // clean points that tell how far from each other they are
   NK_INLINE double stretched(const T* x, const T* lo, const T* hi) const {
+    if (nominal_.n > 0 && constant_) return stretched_over_constants(x, lo, hi);
     return stretched_extent(x, lo, hi, rate(), width_, constant_);
+  }
+  // Words are no constants, though they have no rate of numbers either.
+  double stretched_over_constants(const T* x, const T* lo, const T* hi) const {
+    std::int64_t odd = odd_constants(x, lo, rate(), width_);
+    for (std::int32_t k = 0; k < nominal_.n; ++k) {
+      const std::int32_t j = nominal_.place[k];
+      odd -= (x[j] < lo[j]) | (x[j] > lo[j]);
+    }
+    return std::min(stretched_extent(x, lo, hi, rate(), width_, false) + kOddConstant * static_cast<double>(odd),
+                    kMost);
+  }
+  double with_levels(const Tree<T>& tree, std::int32_t v, const T* x, double extent, Held held) const {
+    for (std::uint64_t left = nominal_.strange(tree, v, x, held.but); left != 0; left &= left - 1) {
+      const int k = nativekit::lowest_bit(left);
+      extent += nominal_.cost(tree, k, x[nominal_.feature[k]], held.mass);
+    }
+    return std::min(extent, kMost);
   }
   NK_INLINE void see(const T* from, T* to) const {
     if (few_) {
@@ -299,6 +425,7 @@ class Sight {
   }
 
   bool few_ = false, constant_ = false;
+  SeenNominal nominal_;
   const std::int32_t* bag_ = nullptr;
   std::int64_t width_ = 0, n_seen_ = 0;
   double near_ = 0.0;
@@ -398,7 +525,7 @@ void measure_looks(const Tree<T>& tree, const Sight<T>& sight, std::vector<Look>
   for (std::int32_t box = kNobody; at != looks.end(); ++at) {
     if (tree.lower || at->end.box < 0) {
       pace.did(sight.width());
-      at->write(tree, sight, sight.extent(tree, at->end.box, at->x, scratch), scratch);
+      at->write(tree, sight, sight.extent(tree, at->end.box, at->x, scratch, at->held()), scratch);
     } else if (at->end.box != box) {
       below += tree.mass_of(box = at->end.box);
     }
@@ -407,7 +534,7 @@ void measure_looks(const Tree<T>& tree, const Sight<T>& sight, std::vector<Look>
   at = std::find_if(looks.begin(), looks.end(), [](const Look& look) { return look.end.box >= 0; });
   const auto tell = [&](const T* lo, const T* hi) {
     for (const std::int32_t box = at->end.box; at != looks.end() && at->end.box == box; ++at) {
-      at->write(tree, sight, sight.extent_in(lo, hi, at->x), scratch);
+      at->write(tree, sight, sight.extent_in(tree, box, lo, hi, at->x, at->held()), scratch);
     }
   };
   if (below > tree.total_mass()) {

@@ -28,6 +28,7 @@ struct RowLook {
   double* extent;
 
   void write(const Tree<T>&, const Sight<T>&, double value, BoxScratch<T>&) const { *extent = value; }
+  Held held() const { return {}; }
 };
 
 // The chunk's rows on one tree that stores no boxes, each of which is made once for all rows.
@@ -113,17 +114,20 @@ void score_few(const ForestView& forest, const Chunk<T>& chunk, LogSum* sums, Lo
 // Trees from `first` on, as many as there is room for.
 template <class T>
 struct SpacingBatch {
+  const LevelCodes<T>& codes;
   TreeBatch<T> trees;
   std::vector<PackedSpacing<T>> packs;
 
-  SpacingBatch(const ForestView& forest, std::int64_t first, bool missing, int n_threads)
-      : trees(batch_size<T>(forest, forest.n_trees - first, bytes_beside(forest, missing)), forest.n_features),
+  SpacingBatch(const ForestView& forest, std::int64_t first, bool missing, const LevelCodes<T>& codes, int n_threads)
+      : codes(codes), trees(batch_size<T>(forest, forest.n_trees - first,
+                                          bytes_beside(forest, missing) + codes.bytes(forest.capacity)),
+                            forest.n_features),
         packs(static_cast<std::size_t>(trees.size())) {
     std::atomic<bool> no_memory{false};
     nativekit::parallel_for(trees.size(), n_threads, [&](std::int64_t k) {
       try {
         WalkTree<T> walk;
-        packs[k] = pack_spacing(Tree<T>(forest, first + k), missing, walk);
+        packs[k] = pack_spacing(Tree<T>(forest, first + k), missing, codes, walk);
         if (!walk.nodes.empty()) trees.set(k, std::move(walk));
       } catch (const std::bad_alloc&) {
         no_memory = true;
@@ -142,6 +146,10 @@ struct SpacingBatch {
   void add(Chunk<T>& chunk, std::int64_t width, LogSum* sums, LogSum* near_sums, double* log_sums) const {
     RowBatch<T> rows;
     if (chunk.n_whole > 0) rows.load(trees, chunk.whole.data(), chunk.n_whole, width);
+    if (codes.n() > 0) {
+      codes.find(chunk.whole.data(), chunk.n_whole, width, chunk.whole_codes);
+      codes.find(chunk.holed.data(), static_cast<std::int64_t>(chunk.lacking.size()), width, chunk.holed_codes);
+    }
     for (std::int64_t k = 0; k < trees.size(); ++k) {
       nativekit::stop_if_asked();
       if (packs[k].rate.empty()) continue;
@@ -172,6 +180,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   const bool missing = has_missing(x, n * d);
   WithMeans with_means(given);
   if (missing) with_means.make_spacing();
+  with_means.make_levels<T>();
   const ForestView& forest = with_means.forest();
   const bool wide = is_wide(forest);
   std::vector<LogSum> sums(static_cast<std::size_t>(n)), near_sums(wide ? sums.size() : 0);
@@ -190,13 +199,15 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       }
     });
   };
-  if (!tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
+  const bool wide_mixed = wide && forest.n_nominal > 0;  // distances ask for levels row by row
+  if (wide_mixed || !tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
     for_chunks([&](const Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
       score_few(forest, chunk, products, near, logs);
     });
   } else {
+    const LevelCodes<T> codes(forest);
     for (std::int64_t first = 0; first < forest.n_trees && !no_memory;) {
-      const SpacingBatch<T> batch(forest, first, missing, n_threads);
+      const SpacingBatch<T> batch(forest, first, missing, codes, n_threads);
       for_chunks([&](Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
         batch.add(chunk, forest.width, products, near, logs);
       });

@@ -37,6 +37,7 @@ class TreeBatch {
   void set(std::int64_t k, WalkTree<T>&& walk) {
     Entry& tree = trees_[k];
     tree.walk = std::move(walk);
+    if (tree.walk.kinds.any()) return;  // no ranks tell on which side of a bit a word lies
     tree.top = take_top(tree.walk);
     tree.n_asked = count_features(tree.top, n_features_, kMostFeatures);
     tree.by_masks = tree.n_asked <= kMostFeatures;
@@ -265,6 +266,7 @@ class RowBatch {
     x_ = x, n_ = n, stride_ = stride;
     pitch_ = (n + 7) / 8 * 8;
     group_ = -1;
+    keys_.clear();
     end_.resize(static_cast<std::size_t>(pitch_));
     rank_.resize(trees.features().size() * static_cast<std::size_t>(pitch_));
     std::uint16_t* rank = rank_.data();
@@ -280,7 +282,7 @@ class RowBatch {
     std::int32_t* const end = end_.data();
     if (!trees.by_masks(k)) {
       std::fill(end_.begin(), end_.end(), 0);
-      walk_on(trees.walk(k), x_, n_, stride_, end);
+      walk(trees.walk(k), end);
       return end;
     }
     if (trees.group(k) != group_) narrow(trees.group(k));
@@ -292,6 +294,12 @@ class RowBatch {
   }
 
  private:
+  // Keys are found once, for all trees.
+  NK_INLINE void walk(const WalkTree<T>& tree, std::int32_t* end) {
+    if (!tree.kinds.any()) return walk_on(tree, x_, n_, stride_, end);
+    if (keys_.empty()) find_keys(tree.kinds, x_, n_, stride_, trees_->n_features(), keys_);
+    walk_on_keys(tree, keys_.data(), n_, stride_, end);
+  }
   void narrow(std::int32_t group) {
     group_ = group;
     const auto& narrowings = trees_->narrowings(group);
@@ -311,6 +319,7 @@ class RowBatch {
   std::vector<std::uint16_t> rank_;  // (ranked features, pitch)
   std::vector<std::uint8_t> bytes_;  // (features of the group, pitch)
   std::vector<std::int32_t> end_;
+  std::vector<WordBits<T>> keys_;  // (n, stride), where features are nominal
 };
 
 }  // namespace imondrian::NK_ISA

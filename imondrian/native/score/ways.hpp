@@ -20,12 +20,14 @@ template <class T>
 struct PackedWays {
   std::vector<WayNode<T>> nodes;   // from the root
   std::vector<std::int32_t> ends;  // the last of them: their numbers as ends (walk_tree.hpp)
+  Kinds<T> kinds;
 };
 
 // The ways through the part of a tree that lies above its ends.
 template <class T, class Ends, class MeansBelow>
 PackedWays<T> pack_ways(const Tree<T>& tree, Ends& ends, const MeansBelow& means) {
   PackedWays<T> packed;
+  packed.kinds = tree.kinds;
   std::vector<std::int32_t> pending;
   const auto reach = [&](std::int32_t parent, std::int32_t v) {  // >= 0: a node; ~k: the k-th end
     if (ends.goes_on(v)) {
@@ -57,9 +59,9 @@ PackedWays<T> pack_ways(const Tree<T>& tree, Ends& ends, const MeansBelow& means
 
 // Where row i of x (n, stride) ends, and what was gained on the way there. Eight rows go side by side, so that the
 // latency of one hides behind the others, and without a branch, which missing values would make miss.
-template <class T>
-NK_INLINE void walk_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
-                         double* gain) {
+template <bool kMixed, class T>
+NK_INLINE void walk_ways_as(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride,
+                            std::int32_t* end, double* gain) {
   constexpr int kRows = 8;
   const WayNode<T>* nodes = tree.nodes.data();
   const std::int32_t first_end = static_cast<std::int32_t>(tree.nodes.size() - tree.ends.size());
@@ -73,7 +75,8 @@ NK_INLINE void walk_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, 
       for (int r = 0; r < kRows; ++r) {
         const WayNode<T>& node = nodes[at[r]];
         const T value = rows[r][node.feature];
-        const int missing = value != value, high = value > node.threshold;
+        const int missing = value != value;
+        const int high = kMixed ? tree.kinds.is_right(node.feature, value, node.threshold) : value > node.threshold;
         at[r] = node.next[2 * missing + high];
         gained[r] += node.gain[missing];
         least = at[r] < least ? at[r] : least;
@@ -82,6 +85,13 @@ NK_INLINE void walk_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, 
     const int live = n - i < kRows ? static_cast<int>(n - i) : kRows;
     for (int r = 0; r < live; ++r) end[i + r] = tree.ends[at[r] - first_end], gain[i + r] = gained[r];
   }
+}
+
+template <class T>
+NK_INLINE void walk_ways(const PackedWays<T>& tree, const T* x, std::int64_t n, std::int64_t stride, std::int32_t* end,
+                         double* gain) {
+  tree.kinds.any() ? walk_ways_as<true>(tree, x, n, stride, end, gain)
+                   : walk_ways_as<false>(tree, x, n, stride, end, gain);
 }
 
 }  // namespace imondrian::NK_ISA

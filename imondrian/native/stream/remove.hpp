@@ -50,7 +50,7 @@ std::int32_t find_held(const Tree<T>& tree, const T* x, const LeftIn& left_in, s
       const std::int32_t left = tree.child[2 * std::int64_t{v}], right = tree.child[2 * std::int64_t{v} + 1];
       const T value = x[tree.feature[v]];
       if (value != value) stack.push_back(right);
-      v = value > tree.threshold[v] ? right : left;
+      v = value == value && tree.is_right(v, value) ? right : left;
     }
     const double mass = left_in(~v);
     if (!(mass > 0.0)) continue;

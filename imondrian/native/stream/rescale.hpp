@@ -20,6 +20,7 @@
 #include "score/means.hpp"
 #include "stream/remove.hpp"
 #include "tree/build.hpp"
+#include "tree/levels.hpp"
 #include "tree/scale.hpp"
 
 namespace imondrian::NK_ISA {
@@ -37,22 +38,28 @@ struct RenewScratch {
   BuildScratch<T> build;
   std::vector<std::int32_t> leaves, stored, rows, moved;
   std::vector<double> mass, clean;
-  std::vector<T> rate, points;
+  std::vector<T> rate, bit_rate, points;
 };
 
-// Whether `fresh` rates would cut differently enough from `rate` to be worth a renewal.
-template <class T>
-bool has_moved(const T* rate, const T* fresh, std::int64_t n_features) {
-  double squares = 0.0, n = 0.0;
-  for (std::int64_t j = 0; j < n_features; ++j) {
-    if (rate[j] == T(0)) continue;
-    const double octaves = std::log2(static_cast<double>(fresh[j])) - std::log2(static_cast<double>(rate[j]));
-    if (std::abs(octaves) > kMovedAlone) return true;
-    squares += octaves * octaves;
-    n += 1.0;
+// Whether fresh rates would cut differently enough from those that there are to be worth a renewal.
+class Movement {
+ public:
+  template <class T>
+  void add(const T* rate, const T* fresh, std::int64_t n_features) {
+    for (std::int64_t j = 0; j < n_features && !alone_; ++j) {
+      if (rate[j] == T(0)) continue;
+      const double octaves = std::log2(static_cast<double>(fresh[j])) - std::log2(static_cast<double>(rate[j]));
+      alone_ = std::abs(octaves) > kMovedAlone;
+      squares_ += octaves * octaves;
+      n_ += 1.0;
+    }
   }
-  return squares > kMovedTogether * kMovedTogether * n;
-}
+  bool is_worth() const { return alone_ || squares_ > kMovedTogether * kMovedTogether * n_; }
+
+ private:
+  bool alone_ = false;
+  double squares_ = 0.0, n_ = 0.0;
+};
 
 // The first count of points above `count` at which tree t of n_trees looks. window 0: unbounded.
 inline std::int64_t next_look(std::int64_t count, std::int64_t window, std::int64_t t, std::int64_t n_trees) {
@@ -64,16 +71,23 @@ inline std::int64_t next_look(std::int64_t count, std::int64_t window, std::int6
   return count < first ? first : first + ((count - first) / period + 1) * period;
 }
 
-// The rate of a feature in which all of the tree's points agree and x does not: find_rates' formula for
-// these values, in which x counts once.
+// The mass of the tree's points that have a value of feature j.
 template <class T>
-T first_rate(const Tree<T>& tree, T at, T x, std::int64_t j) {
+double mass_with(const Tree<T>& tree, std::int64_t j) {
   double mass = 0.0;
   for (std::int32_t s = 0; s < tree.header[kLeafMark]; ++s) {
     if (tree.leaf_point[s] == kFree) continue;
     const T value = tree.points[std::int64_t{tree.leaf_point[s]} * tree.width + j];
     if (value == value) mass += tree.leaf_mass[s];
   }
+  return mass;
+}
+
+// The rate of a feature in which all of the tree's points agree and x does not: find_rates' formula for
+// these values, in which x counts once.
+template <class T>
+T first_rate(const Tree<T>& tree, T at, T x, std::int64_t j) {
+  const double mass = mass_with(tree, j);
   // How far towards x either percentile lies: with fewer than 20 points, the upper one is between them and x.
   const double upper = 1.0 - kTail * mass, lower = std::max(1.0 - (1.0 - kTail) * mass, 0.0);
   double units = upper > lower ? (upper - lower) / kNormalRange : 0.0;
@@ -130,6 +144,7 @@ NK_INLINE void rebuild(Tree<T>& tree, std::int32_t* refs, RenewScratch<T>& scrat
   }
   const std::size_t mark = static_cast<std::size_t>(tree.header[kLeafMark]);
   std::fill(tree.leaf_point + mark, tree.leaf_point + std::max(mark, scratch.moved.size()), kFree);
+  count_all_levels(tree);
 }
 
 // One tree's scale, before it learns a point.
@@ -147,13 +162,13 @@ class ScaleKeeper {
     if (tree_.empty() || !(forest_.scaled || tree_.bag)) return false;
     if (look_is_due(x)) return true;
     return forest_.scaled && has_constants_ &&
-           varies_first(x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()), tree_.rate, tree_.width);
+           varies_first(tree_, x, tree_.lower_of(tree_.root()), tree_.upper_of(tree_.root()));
   }
 
   NK_INLINE void attend(const T* x, RenewScratch<T>& scratch) {
     if (look_is_due(x)) {
       constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-      state_[kLook] = forest_.scaled ? next_look(count(), forest_.window, t_, forest_.n_trees) : kNever;
+      state_[kLook] = looks_again() ? next_look(count(), forest_.window, t_, forest_.n_trees) : kNever;
       try {
         look(scratch);
       } catch (const std::bad_alloc&) {  // the tree keeps its scale until it looks again
@@ -162,9 +177,12 @@ class ScaleKeeper {
     const T* lo = tree_.lower_of(tree_.root());
     const T* hi = tree_.upper_of(tree_.root());
     for (std::int64_t j = 0; j < tree_.n_features; ++j) {
-      const bool varies = x[j] < lo[j] || x[j] > hi[j];
-      if (varies && forest_.scaled && tree_.rate[j] == T(0))
+      if (!forest_.scaled || !varies_first_in(j, x, lo, hi)) continue;
+      if (tree_.kinds.is_nominal(j)) {
+        tree_.bit_rate[j] = bit_rate_of(tree_, j, nominal_length(mass_with(tree_, j), 1.0));
+      } else {
         tree_.rate[j] = rate_in(tree_, j, first_rate(tree_, lo[j], x[j], j));
+      }
     }
     note_constants();
   }
@@ -198,20 +216,49 @@ class ScaleKeeper {
     if (forest_.scaled) {
       find_rates(rows, tree_, scratch.rate.data(), scratch.scale);
     } else {
-      for (std::int64_t j = 0; j < tree_.n_features; ++j) scratch.rate[j] = rate_in(tree_, j, T(1));
+      for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+        if (!tree_.kinds.is_nominal(j)) scratch.rate[j] = rate_in(tree_, j, T(1));
+      }
     }
-    if (!has_moved(tree_.rate, scratch.rate.data(), tree_.n_features)) return;
+    Movement movement;
+    movement.add(tree_.rate, scratch.rate.data(), tree_.n_features);
+    if (tree_.kinds.any()) {
+      look_at_levels(rows, scratch);
+      movement.add(tree_.bit_rate, scratch.bit_rate.data(), tree_.n_features);
+    }
+    if (!movement.is_worth()) return;
     prepare_rebuild(tree_, scratch);
     copy_row(tree_.rate, scratch.rate.data(), tree_.width);
+    if (tree_.kinds.any()) copy_row(tree_.bit_rate, scratch.bit_rate.data(), tree_.width);
     rebuild(tree_, forest_.refs, scratch);
     for (std::int64_t i = 0; is_bounded() && i < state_[kHeld]; ++i) {
       if (member_[i] != kNobody) member_[i] = scratch.moved[leaf_of(member_[i])] | (member_[i] & kFlaggedMember);
     }
   }
 
+  // Shares of levels are taken as they are now; a rate that no box has had a side by, too (I10).
+  void look_at_levels(const Rows<T>& rows, RenewScratch<T>& scratch) {
+    scratch.bit_rate.assign(tree_.bit_rate, tree_.bit_rate + tree_.width);
+    find_nominal_units(rows, tree_, forest_.scaled != 0, {scratch.bit_rate.data(), tree_.level_root, tree_.entropy},
+                       scratch.scale);
+    forget_all_means(tree_);
+    for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+      if (tree_.bit_rate[j] == T(0)) tree_.bit_rate[j] = scratch.bit_rate[j];
+    }
+  }
+  // Spacings ask for shares of levels, whatever the scale.
+  bool looks_again() const { return forest_.scaled || (tree_.kinds.any() && tree_.clean); }
+  bool varies_first_in(std::int64_t j, const T* x, const T* lo, const T* hi) const {
+    if (tree_.kinds.any()) return mixed_varies_first(tree_, j, x, lo, hi);
+    return tree_.rate[j] == T(0) && (x[j] < lo[j] || x[j] > hi[j]);
+  }
+
   // Once a feature has a rate it keeps one: only attend() makes constants fewer.
   void note_constants() {
-    has_constants_ = std::find(tree_.rate, tree_.rate + tree_.n_features, T(0)) != tree_.rate + tree_.n_features;
+    has_constants_ = false;
+    for (std::int64_t j = 0; j < tree_.n_features; ++j) {
+      has_constants_ |= (tree_.kinds.is_nominal(j) ? tree_.bit_rate : tree_.rate)[j] == T(0);
+    }
   }
 
   const ForestView& forest_;

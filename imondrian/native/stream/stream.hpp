@@ -23,6 +23,7 @@
 #include "score/means.hpp"
 #include "stream/remove.hpp"
 #include "tree/extend.hpp"
+#include "tree/levels.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -53,6 +54,7 @@ class TreeStream {
   NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount) {
     const double key = memory_ == Memory::kReservoir ? draw_key() : 0.0;
     const Inserted inserted = insert(tree_, row, leaf, amount);
+    if (tree_.levels) note_levels(row, inserted, amount.mass);
     forget_means(tree_, inserted.leaf);
     if (inserted.let_go != row) nativekit::atomic_add(refs_ + row, 1);
     if (inserted.let_go != row && inserted.let_go != kNobody) nativekit::atomic_add(refs_ + inserted.let_go, -1);
@@ -86,9 +88,19 @@ class TreeStream {
   }
 
  private:
+  // A point that takes a leaf over gives its levels to what the leaf held, too.
+  void note_levels(std::int32_t row, const Inserted& inserted, double mass) {
+    const bool took_over = inserted.let_go != kNobody && inserted.let_go != row;
+    const double held = tree_.leaf_mass[inserted.leaf];
+    if (took_over) {
+      add_levels(tree_, tree_.points + std::int64_t{inserted.let_go} * tree_.width, held - mass, -1);
+    }
+    add_levels(tree_, tree_.lower_of(~inserted.leaf), took_over ? held : mass, 1);
+  }
   NK_INLINE void take(std::int32_t leaf, double mass, double clean) {
     const std::int32_t row = tree_.leaf_point[leaf];
     forget_means(tree_, leaf);
+    if (tree_.levels) add_levels(tree_, tree_.lower_of(~leaf), std::min(mass, tree_.leaf_mass[leaf]), -1);
     if (remove(tree_, leaf, mass, clean, memory_ != Memory::kUnbounded)) nativekit::atomic_add(refs_ + row, -1);
   }
   NK_INLINE void evict(std::int32_t member) {

@@ -38,6 +38,31 @@ struct BuildScratch {
   }
 };
 
+// The box of n rows over kPacks packs of features, of any kind where `mask` is not null.
+template <int kPacks, class T>
+NK_INLINE void mixed_bounding_packs(const T* points, const std::int32_t* rows, std::int64_t n, std::int64_t width,
+                                    const T* mask, T* lower, T* upper) {
+  using P = Pack<T>;
+  constexpr T kMissing = std::numeric_limits<T>::quiet_NaN();
+  P lo[kPacks], hi[kPacks], kind[kPacks];
+  for (int k = 0; k < kPacks; ++k) {
+    lo[k] = hi[k] = P::of(kMissing);
+    kind[k] = P::load(mask + k * P::kLanes);
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T* row = points + rows[i] * width;
+    for (int k = 0; k < kPacks; ++k) {
+      const P x = P::load(row + k * P::kLanes);
+      lo[k] = mixed_lower<T>(kind[k], x, lo[k]);
+      hi[k] = mixed_upper<T>(kind[k], x, hi[k]);
+    }
+  }
+  for (int k = 0; k < kPacks; ++k) {
+    lo[k].store(lower + k * P::kLanes);
+    hi[k].store(upper + k * P::kLanes);
+  }
+}
+
 // The box of n rows over kPacks packs of features, in one pass over the rows. Missing values are
 // passed over; a feature without any value gets NaN.
 template <int kPacks, class T>
@@ -84,18 +109,50 @@ NK_INLINE void bounding_box(const T* points, const std::int32_t* rows, std::int6
   }
 }
 
+template <class T>
+void bounding_box(const Tree<T>& tree, const std::int32_t* rows, std::int64_t n, T* lower, T* upper) {
+  if (!tree.kinds.any()) return bounding_box(tree.points, rows, n, tree.width, lower, upper);
+  constexpr int kLanes = Pack<T>::kLanes;
+  std::int64_t j = 0;
+  for (; j + 2 * kLanes <= tree.width; j += 2 * kLanes) {
+    mixed_bounding_packs<2>(tree.points + j, rows, n, tree.width, tree.kinds.mask + j, lower + j, upper + j);
+  }
+  if (j < tree.width) {
+    mixed_bounding_packs<1>(tree.points + j, rows, n, tree.width, tree.kinds.mask + j, lower + j, upper + j);
+  }
+}
+
+// Whether a value lies right of a cut; never if it is missing.
+template <class T>
+struct Above {
+  T threshold;
+  bool operator()(T value) const { return value > threshold; }
+};
+template <class T>
+struct WithBit {
+  int bit;
+  bool operator()(T value) const { return (value == value) & has_bit(value, bit); }
+};
+// Call body(is_right) with what tells the sides of v's cut.
+template <class T, class Body>
+NK_INLINE auto with_cut(const Tree<T>& tree, std::int32_t v, const Body& body) {
+  const T threshold = tree.threshold[v];
+  return tree.kinds.is_nominal(tree.feature[v]) ? body(WithBit<T>{static_cast<int>(threshold)})
+                                                : body(Above<T>{threshold});
+}
+
 // Copy rows that go left to the front of `to`, the others to its back; returns how many went left.
 // Branch-free: half of the branches would be missed. Missing values go to `missing_right`'s side, and are
 // counted.
-template <class T>
+template <class T, class IsRight>
 NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width,
-                                 std::int64_t feature, T threshold, bool missing_right, std::int32_t* to,
+                                 std::int64_t feature, const IsRight& is_right, bool missing_right, std::int32_t* to,
                                  std::int32_t& n_missing) {
   std::int32_t n_left = 0, missing = 0;
   for (std::int32_t i = 0; i < n; ++i) {
     const std::int32_t row = rows[i];
     const T value = points[std::int64_t{row} * width + feature];
-    const bool goes_right = (value > threshold) | ((value != value) & missing_right);
+    const bool goes_right = is_right(value) | ((value != value) & missing_right);
     to[n_left] = row;
     to[n - 1 - i + n_left] = row;
     n_left += !goes_right;
@@ -106,15 +163,16 @@ NK_INLINE std::int32_t partition(const T* points, const std::int32_t* rows, std:
 }
 
 // Whether the rows that have a value of the feature lie mostly right of the cut, by mass.
-template <class T>
+template <class T, class IsRight>
 NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int32_t n, std::int64_t width,
-                            std::int64_t feature, T threshold, const double* row_mass) {
+                            std::int64_t feature, const IsRight& is_right, const double* row_mass) {
   double left = 0.0, right = 0.0;
   for (std::int32_t i = 0; i < n; ++i) {
     const T value = points[std::int64_t{rows[i]} * width + feature];
     const double mass = row_mass ? row_mass[rows[i]] : 1.0;
-    left += value <= threshold ? mass : 0.0;
-    right += value > threshold ? mass : 0.0;
+    const bool goes_right = is_right(value);
+    left += (value == value) & !goes_right ? mass : 0.0;
+    right += goes_right ? mass : 0.0;
   }
   return right > left;
 }
@@ -208,10 +266,22 @@ NK_INLINE void hang(Tree<T>& tree, std::int32_t v, std::int32_t parent, std::int
   }
 }
 
+// Draw what node v cuts of a box with sides, and where.
+template <class T>
+void draw_mixed_cut(Tree<T>& tree, std::int32_t v, const T* lo, const T* hi, double rate, Rng& rng) {
+  const MixedSides<T> sides{{lo, hi, tree.rate}, tree.kinds};
+  const std::int64_t f = draw_feature(sides, tree.n_features, rate, rng.uniform());
+  const double u = rng.uniform();
+  tree.feature[v] = static_cast<std::int32_t>(f);
+  tree.threshold[v] = tree.kinds.is_nominal(f) ? static_cast<T>(draw_bit(bits_between(lo[f], hi[f]), u))
+                                               : draw_threshold(lo[f], hi[f], u);
+}
+
 // Draw node v's cut of a box with sides, which cuts hit at `rate`.
 template <class T>
 NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo, const T* hi, double rate, Rng& rng) {
   tree.time[v] = later(born, rng.exponential(), rate);
+  if (tree.kinds.any()) return draw_mixed_cut(tree, v, lo, hi, rate, rng);
   const std::int64_t f = draw_feature(Sides<T>{lo, hi, tree.rate}, tree.n_features, rate, rng.uniform());
   tree.feature[v] = static_cast<std::int32_t>(f);
   tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
@@ -247,8 +317,8 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
           lo = tree.lower + tree.header[kNodeMark] * width;
           hi = tree.upper + tree.header[kNodeMark] * width;
         }
-        bounding_box(tree.points, own, count, width, lo, hi);
-        rate = cut_rate(lo, hi, tree.rate, width);
+        bounding_box(tree, own, count, lo, hi);
+        rate = cut_rate(tree, lo, hi);
       }
       if (!(rate > 0.0)) {
         hang(tree, build_leaf(tree, own, count, row_mass, scratch), task.parent, task.side);
@@ -260,18 +330,19 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
       tree.mass[v] = count;
       const std::int32_t f = tree.feature[v];
       if (count == 2) {  // a third of all nodes: no need to partition
-        const bool swap = tree.points[own[0] * width + f] > tree.threshold[v];
+        const bool swap = tree.is_right(v, tree.points[own[0] * width + f]);
         hang(tree, build_leaf(tree, own + swap, 1, row_mass, scratch), v, 0);
         hang(tree, build_leaf(tree, own + !swap, 1, row_mass, scratch), v, 1);
         break;
       }
       std::int32_t* to = task.rows == rows ? other : rows;
-      std::int32_t n_missing = 0;
-      std::int32_t n_left =
-          partition(tree.points, own, count, width, f, tree.threshold[v], false, to + task.begin, n_missing);
-      if (n_missing > 0 && mostly_right(tree.points, own, count, width, f, tree.threshold[v], row_mass)) {
-        n_left = partition(tree.points, own, count, width, f, tree.threshold[v], true, to + task.begin, n_missing);
-      }
+      const std::int32_t n_left = with_cut(tree, v, [&](const auto& is_right) {
+        std::int32_t n_missing = 0;
+        const std::int32_t n =
+            partition(tree.points, own, count, width, f, is_right, false, to + task.begin, n_missing);
+        if (n_missing == 0 || !mostly_right(tree.points, own, count, width, f, is_right, row_mass)) return n;
+        return partition(tree.points, own, count, width, f, is_right, true, to + task.begin, n_missing);
+      });
       const std::int32_t middle = task.begin + n_left;
       if (task.end - middle == 1) {
         hang(tree, build_leaf(tree, to + middle, 1, row_mass, scratch), v, 1);
@@ -301,9 +372,7 @@ NK_INLINE void compute_boxes(Tree<T>& tree) {
   for (std::size_t i = order.size(); i-- > 0;) {
     pace.did(2 * width);
     const std::int64_t v = order[i];
-    const std::int32_t left = tree.child[2 * v], right = tree.child[2 * v + 1];
-    unite_boxes(tree.lower + v * width, tree.upper + v * width, tree.lower_of(left), tree.upper_of(left),
-                tree.lower_of(right), tree.upper_of(right), width);
+    unite_children(tree, static_cast<std::int32_t>(v));
   }
 }
 

@@ -14,6 +14,36 @@
 
 namespace imondrian::NK_ISA {
 
+// What parts a point from a box: the feature, where it is cut, and whether the point lies right of that.
+template <class T>
+struct Parting {
+  std::int64_t feature;
+  T threshold;
+  bool above;
+};
+
+template <class T>
+NK_INLINE Parting<T> draw_parting_of(const T* x, const T* lo, const T* hi, std::int64_t f, double u) {
+  const bool above = x[f] > hi[f];
+  return {f, draw_threshold(above ? hi[f] : x[f], above ? x[f] : lo[f], u), above};
+}
+template <class T>
+NK_INLINE Parting<T> draw_parting(const Tree<T>& tree, const T* x, const T* lo, const T* hi, double distance,
+                                  Rng& rng) {
+  const Excesses<T> outside{x, lo, hi, tree.rate};
+  const std::int64_t f = draw_feature(outside, tree.n_features, distance, rng.uniform());
+  return draw_parting_of(x, lo, hi, f, rng.uniform());
+}
+template <class T>
+Parting<T> draw_mixed_parting(const Tree<T>& tree, const T* x, const T* lo, const T* hi, double distance, Rng& rng) {
+  const MixedExcesses<T> outside{{x, lo, hi, tree.rate}, tree.kinds};
+  const std::int64_t f = draw_feature(outside, tree.n_features, distance, rng.uniform());
+  const double u = rng.uniform();
+  if (!tree.kinds.is_nominal(f)) return draw_parting_of(x, lo, hi, f, u);
+  const int bit = draw_bit(bits_outside(x[f], lo[f], hi[f]), u);
+  return {f, static_cast<T>(bit), has_bit(x[f], bit)};
+}
+
 // Cut x off above v at `time`: v and a new leaf become children of a new node. Returns the leaf.
 template <class T>
 NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, std::int32_t row, Amount amount,
@@ -21,14 +51,14 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   const std::int64_t width = tree.width;
   const T* lo = tree.lower_of(v);
   const T* hi = tree.upper_of(v);
-  const std::int64_t f = draw_feature(Excesses<T>{x, lo, hi, tree.rate}, tree.n_features, distance, rng.uniform());
-  const bool above = x[f] > hi[f];
-  const T threshold = draw_threshold(above ? hi[f] : x[f], above ? x[f] : lo[f], rng.uniform());
+  const Parting<T> cut = tree.kinds.any() ? draw_mixed_parting(tree, x, lo, hi, distance, rng)
+                                          : draw_parting(tree, x, lo, hi, distance, rng);
+  const bool above = cut.above;
   const std::int32_t parent = tree.parent_of(v);
   const std::int32_t node = take_node(tree);
   const std::int32_t leaf = take_leaf(tree, row, amount.mass);
-  tree.feature[node] = static_cast<std::int32_t>(f);
-  tree.threshold[node] = threshold;
+  tree.feature[node] = static_cast<std::int32_t>(cut.feature);
+  tree.threshold[node] = cut.threshold;
   tree.time[node] = time;
   tree.mass[node] = tree.mass_of(v) + amount.mass;
   if (tree.clean) {
@@ -40,7 +70,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   const bool first_value = adds_value(x, lo, width);
   copy_row(new_lo, lo, width);
   copy_row(new_hi, hi, width);
-  grow_box(new_lo, new_hi, x, width);
+  grow_box(tree, new_lo, new_hi, x);
   tree.replace_child(parent, v, node);
   tree.child[2 * std::int64_t{node} + (above ? 0 : 1)] = v;
   tree.child[2 * std::int64_t{node} + (above ? 1 : 0)] = ~leaf;
@@ -49,7 +79,7 @@ NK_INLINE std::int32_t split_above(Tree<T>& tree, std::int32_t v, const T* x, st
   // A value that v lacks may be missing from boxes above, too, where x passed at distance 0; one that
   // v has, they have.
   for (std::int32_t up = parent; first_value && up != kNobody; up = tree.parent[up]) {
-    grow_box(tree.lower + up * width, tree.upper + up * width, x, width);
+    grow_box(tree, tree.lower + up * width, tree.upper + up * width, x);
   }
   return leaf;
 }
@@ -66,7 +96,7 @@ template <class T>
 NK_INLINE std::int32_t pass_containing(Tree<T>& tree, const T* x, std::int32_t leaf, Amount amount) {
   const std::int64_t width = tree.width;
   std::int32_t start = leaf, up = tree.parent_of(leaf);
-  while (up != kNobody && !contains(x, tree.lower + up * width, tree.upper + up * width, width)) {
+  while (up != kNobody && !contains(tree, x, tree.lower + up * width, tree.upper + up * width)) {
     start = up;
     up = tree.parent[up];
   }
@@ -114,7 +144,7 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, std::int32_t leaf, Am
   for (; v >= 0; v = tree.next(v, x)) {
     T* lo = tree.lower + v * width;
     T* hi = tree.upper + v * width;
-    const double distance = separation_rate(x, lo, hi, tree.rate, width);
+    const double distance = separation_rate(tree, x, lo, hi);
     const double lifetime = tree.time[v] - born;
     if (distance > 0.0) {
       if (wait < 0.0) wait = rng.exponential();
@@ -125,14 +155,14 @@ NK_INLINE Inserted insert(Tree<T>& tree, std::int32_t row, std::int32_t leaf, Am
         if (time > born) return {split_above(tree, v, x, row, amount, distance, time, rng), kNobody};
       }
       wait = std::max(wait - distance * lifetime, 0x1.0p-54);
-      grow_box(lo, hi, x, width);
+      grow_box(tree, lo, hi, x);
       grew = true;
     }
     add_amount(tree, v, amount);
     born = tree.time[v];
   }
   const T* held = tree.lower_of(v);
-  const double distance = separation_rate(x, held, held, tree.rate, width);
+  const double distance = separation_rate(tree, x, held, held);
   if (distance > 0.0) {
     if (wait < 0.0) wait = rng.exponential();
     return {split_above(tree, v, x, row, amount, distance, later(born, wait, distance), rng), kNobody};

@@ -32,6 +32,7 @@ struct ScaleScratch {
   std::vector<T> low, high;     // candidates for the tails of one feature; the high ones negated
   std::vector<T> below, above;  // what a value must not pass to be one, by feature
   std::vector<Weighted> weighted;
+  std::vector<double> counts;
 };
 
 // Rows of a store, and how many times each counts (null: once).
@@ -234,6 +235,109 @@ NK_INLINE double tail_scale(const Rows<T>& rows, std::int64_t j, int edition, Sc
   return range > 0.0 ? unit_of(range) : sorted_scale(rows, j, edition, scratch);
 }
 
+// How many rows have each level of a nominal feature, by word.
+template <class T>
+struct LevelCounts {
+  double total = 0.0, squares = 0.0, entropy = 0.0;  // of the shares
+};
+// Of the masses of levels, in any order; sorts them.
+template <class T>
+LevelCounts<T> shares_of(std::vector<double>& masses) {
+  std::sort(masses.begin(), masses.end());
+  LevelCounts<T> counts;
+  for (const double mass : masses) counts.total += mass;
+  double last = -1.0, square = 0.0, entropy = 0.0;  // many levels have the mass of the one before
+  for (const double mass : masses) {
+    if (mass != last) {
+      const double share = mass / counts.total;
+      last = mass, square = share * share, entropy = share * std::log(share);
+    }
+    counts.squares += square;
+    counts.entropy -= entropy;
+  }
+  return counts;
+}
+// Of rows that count once, by a table of their words.
+template <class T>
+LevelCounts<T> count_single_levels(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+  std::size_t size = 16;
+  while (size < 2 * static_cast<std::size_t>(rows.n)) size *= 2;
+  scratch.weighted.assign(size, {T(0), 0.0});  // no word is 0
+  for (std::int64_t i = 0; i < rows.n; ++i) {
+    const T word = rows.at(i, j);
+    if (word != word) continue;
+    std::size_t at = static_cast<std::size_t>(word_of(word) >> 2) & (size - 1);
+    while (scratch.weighted[at].second != 0.0 && scratch.weighted[at].first != word) at = (at + 1) & (size - 1);
+    scratch.weighted[at].first = word;
+    scratch.weighted[at].second += 1.0;
+  }
+  scratch.counts.clear();
+  for (const auto& [word, count] : scratch.weighted) {
+    if (count != 0.0) scratch.counts.push_back(count);
+  }
+  return shares_of<T>(scratch.counts);
+}
+template <class T>
+LevelCounts<T> count_levels(const Rows<T>& rows, std::int64_t j, ScaleScratch<T>& scratch) {
+  auto& found = scratch.weighted;
+  found.clear();
+  for (std::int64_t i = 0; i < rows.n; ++i) {
+    const T value = rows.at(i, j);
+    if (value == value) found.emplace_back(value, rows.weight ? rows.weight[i] : 1.0);
+  }
+  nativekit::Paced pace(1 << 18);
+  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
+    pace.did(1);
+    return a < b;
+  });
+  scratch.counts.clear();
+  for (std::size_t i = 0; i < found.size();) {
+    const T word = found[i].first;
+    double weight = 0.0;
+    for (; i < found.size() && found[i].first == word; ++i) weight += found[i].second;
+    scratch.counts.push_back(weight);
+  }
+  return shares_of<T>(scratch.counts);
+}
+
+constexpr double kNominalUnits = 6.0;  // the length of a nominal feature at most, in units: that of two even levels
+
+// The length of a nominal feature whose points, of mass `total`, have levels with these squared shares. Where all are
+// of one level: as if a point of another had come.
+inline double nominal_length(double total, double squares) {
+  const double unlike = std::max(1.0 - squares, 2.0 * total / ((total + 1.0) * (total + 1.0)));
+  return kNominalUnits * 4.0 * unlike * (1.0 - unlike);
+}
+
+// The rate of a bit of nominal feature j if the feature is so long (without units: 1), before its weight.
+template <class T>
+T bit_rate_of(const Tree<T>& tree, std::int64_t j, double length) {
+  return rate_in(tree, j, rate_of<T>(Word<T>::kUseful / (length * tree.kinds.weight[j])));
+}
+
+// What a tree knows of its nominal features.
+template <class T>
+struct NominalUnits {
+  T* bit_rate;
+  double *level_root, *entropy;
+};
+
+// Write that of every nominal feature that has values among the rows.
+template <class T>
+void find_nominal_units(const Rows<T>& rows, const Tree<T>& tree, bool scaled, const NominalUnits<T>& units,
+                        ScaleScratch<T>& scratch) {
+  nativekit::Paced pace(1 << 18);
+  for (std::int64_t k = 0; k < tree.kinds.n; ++k) {
+    const std::int64_t j = tree.kinds.which[k];
+    pace.did(rows.n);
+    const LevelCounts<T> counts = rows.weight ? count_levels(rows, j, scratch) : count_single_levels(rows, j, scratch);
+    if (!(counts.total > 0.0)) continue;
+    units.bit_rate[j] = bit_rate_of(tree, j, scaled ? nominal_length(counts.total, counts.squares) : 1.0);
+    units.level_root[j] = std::sqrt(counts.squares);
+    units.entropy[j] = counts.entropy;
+  }
+}
+
 // Write the tree's rate of every feature that varies among the rows; the others keep what they have, so
 // that a feature that has varied once stays visible.
 template <class T>
@@ -247,6 +351,7 @@ NK_INLINE void find_rates(const Rows<T>& rows, const Tree<T>& tree, T* rate, Sca
   nativekit::Paced pace(1 << 18);
   for (std::int64_t j = 0; j < tree.n_features; ++j) {
     pace.did(rows.n);
+    if (tree.kinds.is_nominal(j)) continue;
     const double scale =
         filter ? tail_scale(rows, j, tree.edition, scratch) : sorted_scale(rows, j, tree.edition, scratch);
     if (scale > 0.0) rate[j] = rate_in(tree, j, rate_of<T>(scale));

@@ -312,7 +312,7 @@ def test_fields_that_hold_no_numbers_in_every_line_are_listed_once(tmp_path, cap
         json.dumps({"id": "x", "at": "noon", "a": 1}),
         json.dumps({"a": 1}),
     ]
-    code, found = run(tmp_path, "\n".join(lines).encode() + b"\n")
+    code, found = run(tmp_path, "\n".join(lines).encode() + b"\n", selection=Selection(numeric=("id", "at")))
     assert code == 3 and [each["record"] for each in found] == [6]
     told = [line.removeprefix("imondrian: ") for line in capsys.readouterr().err.splitlines()]
     assert [line.startswith(f"line {k}: ") for k, line in enumerate(told[:5], 1)] == [True] * 5
@@ -332,7 +332,7 @@ def test_input_of_which_nothing_can_be_read(tmp_path, X, chunk):
     with pytest.raises(Failure, match=r"none of the first 1,000 lines is a record; is it JSON\? .* line 1001:"):
         run(tmp_path, b"header\n" + b"x\n" * 3000 + b"1\n", chunk)
     with pytest.raises(Failure, match="none of the first 2 lines is a record"):
-        run(tmp_path, b"a,b\nx,1\ny,1\n", chunk)
+        run(tmp_path, b"a,b\nx,1\ny,1\n", chunk, selection=Selection(numeric=("a",)))
     assert run(tmp_path, b"header\n" + b"x\n" * 999 + b"1\n" + b"x\n" * 2000, chunk)[0] == PARTLY
 
 

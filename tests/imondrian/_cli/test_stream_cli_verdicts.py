@@ -214,7 +214,7 @@ def test_a_folder_is_no_file(tmp_path):
         {"offset": 1.5},
         {"lines": True},
         {"alarms": [[1]]},
-        {"alarms": [[1, {"a": "x"}]]},
+        {"alarms": [[1, {"a": None}]]},
         {"alarms": [[1, {"a": 1.0}]] * 1001},
         {"more": 1},
     ],

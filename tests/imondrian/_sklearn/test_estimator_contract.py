@@ -130,6 +130,8 @@ def test_clone_and_parameters(fitted):
         "horizon": 99,
         "scale": None,
         "max_bytes": 10**9,
+        "categorical_features": ["a"],
+        "categorical_weight": 0.5,
         "contamination": 0.1,
         "n_jobs": 2,
         "random_state": 5,
