@@ -1,8 +1,7 @@
 // What levels of nominal features cost in the clean boxes of a tree, for many rows (see spacing.hpp).
 //
-// A feature with few levels in all trees of a batch has a code for each of them, found once a row, and every clean box
-// a table of what each code costs there: nothing if a clean point of the box has the level. Where there are many, each
-// tree looks its own levels up, and every box has the set of those that are clean in it.
+// A feature with few levels in all trees has a code for each of them, found once a row; where there are many, each tree
+// looks its own levels up. Every clean box has the sets of those that are clean in it, and cost nothing.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +12,7 @@
 
 namespace imondrian::NK_ISA {
 
-constexpr std::int32_t kMostCodes = 126;  // levels of a feature that has codes
+constexpr std::int32_t kMostCodes = 254;  // levels of a feature that has codes
 
 // Words and their numbers, from 0 on.
 template <class T>
@@ -94,11 +93,14 @@ class LevelCodes {
     const std::int32_t number = numbers_[k].find(word);
     return number == kNobody ? numbers_[k].size() : number;
   }
-  // Room that a tree's costs take, if a quarter of its leaves are clean boxes.
+  // Room that what a tree knows of levels takes, if a quarter of its leaves are clean boxes.
   std::int64_t bytes(std::int64_t capacity) const {
-    std::int64_t codes = 0;
-    for (std::int64_t k = 0; k < n_; ++k) codes += has_codes(k) ? size(k) : 16;
-    return capacity / 4 * codes * static_cast<std::int64_t>(sizeof(double));
+    std::int64_t total = 0;
+    for (std::int64_t k = 0; k < n_; ++k) {
+      const std::int64_t levels = has_codes(k) ? size(k) : capacity;
+      total += (has_codes(k) ? 8 : 48) * levels + capacity / 4 * (levels / 8 + 8);
+    }
+    return total;
   }
   // The codes of padded rows (n, width), (n, n()); 0 where there are none.
   void find(const T* x, std::int64_t n, std::int64_t width, std::vector<std::int32_t>& codes) const {
@@ -123,42 +125,57 @@ class PackedLevels {
   // `boxes`: where walks end.
   void pack(const Tree<T>& tree, const SeenNominal& nominal, const LevelCodes<T>& codes,
             const std::vector<std::int32_t>& boxes) {
-    std::vector<double> cost;  // of codes, in the order of few_
     for (std::int32_t k = 0; k < nominal.n; ++k) {
       const std::int32_t table = nominal.table[k], feature = nominal.feature[k];
       if (codes.has_codes(table)) {
-        few_.push_back({table, feature, static_cast<std::int32_t>(cost.size())});
-        add_costs(tree, feature, table, codes, cost);
+        few_.push_back({table, feature, static_cast<std::int32_t>(cost_.size()), static_cast<std::int32_t>(words_)});
+        words_ += static_cast<std::size_t>(codes.size(table) + 63) / 64;
+        add_costs(tree, feature, table, codes, cost_);
       } else {
         many_.emplace_back().begin(tree, feature, boxes.size());
+        note_unseen(tree);
       }
     }
-    stride_ = cost.size();
-    cost_.reserve(boxes.size() * stride_);
+    held_.resize(boxes.size() * words_);
     for (std::size_t end = 0; end < boxes.size(); ++end) {
-      cost_.insert(cost_.end(), cost.begin(), cost.end());
-      double* const own = cost_.data() + end * stride_;
+      std::uint64_t* const own = held_.data() + end * words_;
       for_each_leaf(tree, boxes[end], [&](std::int32_t leaf) {
         if (!(tree.leaf_clean[leaf] > 0.0)) return;
         const T* const point = tree.lower_of(~leaf);
-        for (const Few& each : few_) own[each.first + codes.code(each.table, point[each.feature])] = 0.0;
+        for (const Few& each : few_) {
+          const std::int32_t code = codes.code(each.table, point[each.feature]);
+          own[each.word + code / 64] |= std::uint64_t{1} << code % 64;
+        }
         for (Many& each : many_) each.note(end, point[each.feature]);
       });
     }
   }
 
-  // What a whole row with those codes pays at an end.
-  NK_INLINE double cost(const T* row, const std::int32_t* codes, std::int32_t end) const {
-    const double* const own = cost_.data() + static_cast<std::size_t>(end) * stride_;
+  // What a row with those codes pays at an end, for features that have codes.
+  NK_INLINE double cost(const std::int32_t* codes, std::int32_t end) const {
+    const std::uint64_t* const own = held_.data() + static_cast<std::size_t>(end) * words_;
     double sum = 0.0;
-    for (const Few& each : few_) sum += own[each.first + codes[each.table]];
-    for (const Many& each : many_) sum += each.cost_of(end, row[each.feature]);
+    for (const Few& each : few_) {
+      const std::uint32_t code = static_cast<std::uint32_t>(codes[each.table]);
+      const std::uint64_t strange = ((own[each.word + code / 64] >> code % 64) & 1) - 1;  // all bits, or none
+      sum += real_of<double>(word_of(cost_[each.first + code]) & strange);
+    }
     return sum;
   }
+  // What rows (n, width) pay at their ends for the others: a feature at a time, whose tables stay near by.
+  void add_many(const T* rows, std::int64_t n, std::int64_t width, const std::int32_t* end, double* costs) const {
+    for (const Unseen& each : unseen_) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const T word = rows[i * width + each.feature];
+        costs[i] += may_be(each, word) ? many_[each.number].cost_of(end[i], word) : each.cost;
+      }
+    }
+  }
+  bool has_many() const { return !many_.empty(); }
 
  private:
   struct Few {
-    std::int32_t table, feature, first;
+    std::int32_t table, feature, first, word;  // of its costs, and of its set
   };
   struct Many {
     std::int32_t feature;
@@ -166,7 +183,6 @@ class PackedLevels {
     std::vector<double> cost;         // by number, then that of any other level
     std::size_t words;                // of a set
     std::vector<std::uint64_t> held;  // (ends, words)
-    std::uint64_t here[64] = {};      // a bit for words like these: of many levels, most are not in a tree
 
     void begin(const Tree<T>& tree, std::int32_t j, std::size_t n_ends) {
       feature = j;
@@ -175,7 +191,6 @@ class PackedLevels {
         const T word = tree.lower_of(~leaf)[j];
         if (word != word) return;
         const std::size_t number = static_cast<std::size_t>(numbers.add(word));
-        here[word_of(word) >> 6 & 63] |= std::uint64_t{1} << (word_of(word) >> 12 & 63);
         if (number == cost.size()) cost.push_back(0.0);
         cost[number] += tree.leaf_mass[leaf], total += tree.leaf_mass[leaf];
       });
@@ -195,13 +210,34 @@ class PackedLevels {
     }
     NK_INLINE double cost_of(std::int32_t end, T word) const {
       if (word != word) return 0.0;
-      if (((here[word_of(word) >> 6 & 63] >> (word_of(word) >> 12 & 63)) & 1) == 0) return cost.back();
       const std::int32_t found = numbers.find(word);
       const std::size_t number = found == kNobody ? cost.size() - 1 : static_cast<std::size_t>(found);
       const std::uint64_t set = held[static_cast<std::size_t>(end) * words + number / 64];
       return (set >> number % 64) & 1 ? 0.0 : cost[number];
     }
   };
+
+  // What levels cost that the tree has not, and where to look before: of many, most are such.
+  struct Unseen {
+    double cost;
+    std::int32_t feature, number;  // of all, and among many_
+    std::size_t first;             // of its words in like_
+  };
+  static constexpr std::size_t kLike = 64;
+  // Whether the tree may have a word, or it is missing: a bit for all words like it.
+  NK_INLINE bool may_be(const Unseen& each, T word) const {
+    const WordBits<T> bits = word_of(word);
+    return ((like_[each.first + (bits >> 6 & (kLike - 1))] >> (bits >> 12 & 63)) & 1) | (word != word);
+  }
+  void note_unseen(const Tree<T>& tree) {
+    const Many& many = many_.back();
+    unseen_.push_back({many.cost.back(), many.feature, static_cast<std::int32_t>(many_.size()) - 1, like_.size()});
+    like_.resize(like_.size() + kLike);
+    for_each_leaf(tree, tree.root(), [&](std::int32_t leaf) {
+      const WordBits<T> bits = word_of(tree.lower_of(~leaf)[many.feature]);
+      like_[unseen_.back().first + (bits >> 6 & (kLike - 1))] |= std::uint64_t{1} << (bits >> 12 & 63);
+    });
+  }
 
   static void add_costs(const Tree<T>& tree, std::int32_t j, std::int32_t table, const LevelCodes<T>& codes,
                         std::vector<double>& cost) {
@@ -218,8 +254,11 @@ class PackedLevels {
 
   std::vector<Few> few_;
   std::vector<Many> many_;
-  std::size_t stride_ = 0;
-  std::vector<double> cost_;  // (ends, codes of all)
+  std::vector<Unseen> unseen_;       // of many_
+  std::vector<std::uint64_t> like_;  // (many, kLike)
+  std::size_t words_ = 0;
+  std::vector<double> cost_;         // by code, of all of few_
+  std::vector<std::uint64_t> held_;  // (ends, words)
 };
 
 }  // namespace imondrian::NK_ISA

@@ -188,23 +188,21 @@ NK_INLINE void add_extents_of(const PackedSpacing<T>& tree, const T* x, const st
   }
 }
 
-// kFloor + the extent of the box of an end, stretched to a row: x as the tree sees it, all of it with its codes.
+// kFloor + the extents of the boxes of ends, stretched to rows: x (n, tree.width) as the tree sees them, whole ones
+// (n, row_width) with their codes, which are empty where no feature is nominal.
 template <class T>
-NK_INLINE double packed_extent(const PackedSpacing<T>& tree, const T* x, const T* row, const std::int32_t* codes,
-                               std::int32_t end) {
-  const T* lo = tree.boxes.data() + end * 2 * tree.width;
-  const double extent = stretched_extent(x, lo, lo + tree.width, tree.rate.data(), tree.width, tree.constant);
-  return codes ? std::min(extent + tree.levels.cost(row, codes, end), kMost) : extent;
-}
-
-// Of forests with nominal features.
-template <class T>
-void add_mixed_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
-                       const std::vector<std::int32_t>& codes, const std::int32_t* end, std::int64_t n, LogSum* sums) {
-  const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n;
+void find_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
+                  const std::vector<std::int32_t>& codes, const std::int32_t* end, std::int64_t n, double* extents) {
+  const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n, width = tree.width;
+  std::fill(extents, extents + n, 0.0);
+  if (tree.levels.has_many()) tree.levels.add_many(rows, n, row_width, end, extents);
   for (std::int64_t i = 0; i < n; ++i) {
-    sums[i].add_log_of(
-        packed_extent(tree, x + i * tree.width, rows + i * row_width, codes.data() + i * n_codes, end[i]));
+    const T* lo = tree.boxes.data() + end[i] * 2 * width;
+    double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
+    if (n_codes > 0) {
+      extent = std::min(extent + (extents[i] + tree.levels.cost(codes.data() + i * n_codes, end[i])), kMost);
+    }
+    extents[i] = extent;
   }
 }
 
@@ -246,10 +244,10 @@ void add_log_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, st
                      const std::vector<std::int32_t>& codes, const std::int32_t* end, const double* gain,
                      const std::vector<std::int64_t>& which, double* sums) {
   const std::int64_t width = tree.width, n = static_cast<std::int64_t>(which.size());
-  const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n;
+  std::vector<double> extents(which.size());
+  find_extents(tree, x, rows, row_width, codes, end, n, extents.data());
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::int32_t* const own = n_codes > 0 ? codes.data() + i * n_codes : nullptr;
-    const double extent = packed_extent(tree, x + i * width, rows + i * row_width, own, end[i]);
+    const double extent = extents[i];
     double value = std::log(extent);
     if (tree.sight) {
       const double away = tree.nearest(x + i * width, rows + i * row_width, end[i], false);
@@ -302,7 +300,7 @@ struct Chunk {
   std::vector<std::int64_t> lacking;  // which of all are the latter
   std::int64_t n_whole = 0;
   std::vector<std::int32_t> end;
-  std::vector<double> gain;
+  std::vector<double> gain, extents;
   std::vector<std::int32_t> whole_codes, holed_codes;  // of nominal features, in either
 
   // Copy rows of x (n, d).
@@ -344,7 +342,9 @@ void add_packed(const PackedSpacing<T>& tree, const std::int32_t* end, std::int6
     const T* const whole = chunk.whole.data();
     const T* const seen = chunk.seen(tree, whole, n, width);
     if (!chunk.whole_codes.empty()) {
-      add_mixed_extents(tree, seen, whole, width, chunk.whole_codes, end, n, sums);
+      chunk.extents.resize(static_cast<std::size_t>(n));
+      find_extents(tree, seen, whole, width, chunk.whole_codes, end, n, chunk.extents.data());
+      for (std::int64_t i = 0; i < n; ++i) sums[i].add_log_of(chunk.extents[i]);
     } else {
       near_sums ? add_near(tree, seen, whole, width, end, n, sums, near_sums) : add_extents(tree, seen, end, n, sums);
     }

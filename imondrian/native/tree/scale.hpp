@@ -243,18 +243,24 @@ struct LevelCounts {
 // Of the masses of levels, in any order; sorts them.
 template <class T>
 LevelCounts<T> shares_of(std::vector<double>& masses) {
-  std::sort(masses.begin(), masses.end());
+  constexpr int kFew = 64;
+  std::int32_t levels_of[kFew] = {};  // most masses are small whole numbers
+  const auto is_few = [](double mass) { return mass < kFew && mass == std::floor(mass); };
+  const auto rest = std::partition(masses.begin(), masses.end(), is_few);
+  std::sort(rest, masses.end());
+  for (auto mass = masses.begin(); mass != rest; ++mass) ++levels_of[static_cast<int>(*mass)];
   LevelCounts<T> counts;
-  for (const double mass : masses) counts.total += mass;
-  double last = -1.0, square = 0.0, entropy = 0.0;  // many levels have the mass of the one before
-  for (const double mass : masses) {
-    if (mass != last) {
-      const double share = mass / counts.total;
-      last = mass, square = share * share, entropy = share * std::log(share);
-    }
-    counts.squares += square;
-    counts.entropy -= entropy;
+  for (int mass = 1; mass < kFew; ++mass) counts.total += static_cast<double>(mass) * levels_of[mass];
+  for (auto mass = rest; mass != masses.end(); ++mass) counts.total += *mass;
+  const auto add = [&](double mass, double times) {
+    const double share = mass / counts.total;
+    counts.squares += times * share * share;
+    counts.entropy -= times * share * std::log(share);
+  };
+  for (int mass = 1; mass < kFew; ++mass) {
+    if (levels_of[mass] > 0) add(mass, levels_of[mass]);
   }
+  for (auto mass = rest; mass != masses.end(); ++mass) add(*mass, 1.0);
   return counts;
 }
 // Of rows that count once, by a table of their words.

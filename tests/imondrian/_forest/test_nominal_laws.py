@@ -257,7 +257,7 @@ def test_ordinal_codes_are_rejected(native_batch):
 
 
 def test_another_weight_is_rejected(native_batch):
-    points = EXPANSION.scaled_points(POINTS, [1.0, RATE[1] * 1.4, RATE[2] * 1.4])
+    points = EXPANSION.scaled_points(POINTS, [1.0, 2.0 * RATE[1], 2.0 * RATE[2]])
     assert rejected(points, EXPANSION.of, native_batch) < REJECT
 
 
