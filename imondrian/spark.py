@@ -184,6 +184,8 @@ def _columns(frame: DataFrame, keys: tuple[str, ...], features: tuple[str, ...],
         for column in chosen:
             if column not in types:
                 raise ValueError(f"{name}: there is no column {column!r}; there are {', '.join(types)}")
+            if name == "features" and column in keys and isinstance(types[column], StringType):
+                raise TypeError(f"features: {column!r} must hold numbers, got string: a key is the same in all rows")
             if not isinstance(types[column], kinds):
                 raise TypeError(f"{name}: {column!r} must hold {what}, got {types[column].simpleString()}")
     for column in order:

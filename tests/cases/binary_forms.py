@@ -16,6 +16,7 @@ from imondrian._cli.stream import stream_models
 from imondrian._cli.stream.alarms import Alarms
 from imondrian._conformal.alarm_rule import AlarmRule
 from imondrian._conformal.incidents import Incidents
+from imondrian._forest.levels import words_of
 from imondrian._keyed.pending_points import Young
 from imondrian._models.stream_state import from_bytes, to_bytes
 from imondrian._persist import codec
@@ -253,6 +254,7 @@ def young():
     found = Young()
     found.learn(("a", 1, ("b", None)), X[:5])
     found.learn(("a",), X[:2, :1])
+    found.learn(("a", "site"), np.column_stack([X[:2, 0], words_of(["x", None])]), np.array([False, True]))
     return found
 
 
