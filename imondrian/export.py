@@ -175,13 +175,7 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
                 "given: withdraw them before, in a copy if need be"
             )
         names = getattr(forest, "feature_names_in_", None)
-        if trees.nominal.any():
-            columns = np.flatnonzero(trees.nominal)
-            told = columns.tolist() if names is None else [str(name) for name in np.asarray(names)[columns]]
-            raise ValueError(
-                f"{function} exports trees over numbers only, and the forest has nominal columns: {told[:10]}"
-                f"{' ...' if len(told) > 10 else ''}; encode them as numbers before fitting to export the model"
-            )
+        _refuse_nominal(np.flatnonzero(trees.nominal), names, function)
         norm = trees.depths(np.empty((0, trees.n_features), trees.dtype), "depth")[1]
         tables = tree_tables(trees)
         if not norm > 0:  # single points can tell nothing apart: every score is 0.5
@@ -194,6 +188,15 @@ def _exported(forest: Any, dtype: str | None, function: str) -> ExportedForest:
             trees.dtype,
             trees.dtype if dtype is None else np.dtype(dtype),
             None if names is None else [str(name) for name in names],
+        )
+
+
+def _refuse_nominal(columns: np.ndarray, names: Any, function: str) -> None:
+    if len(columns):
+        told = columns.tolist() if names is None else [str(name) for name in np.asarray(names)[columns]]
+        raise ValueError(
+            f"{function} exports trees over numbers only, and the forest has nominal columns: {told[:10]}"
+            f"{' ...' if len(told) > 10 else ''}; encode them as numbers before fitting to export the model"
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from imondrian import _core
 
 from .footprint import Layout
-from .places import keeps_places, move_values, new_places, order_of, room_for
+from .places import keeps_places, move_values, new_places, order_of, room_for, silent_in, with_room
 from .schema import (
     COLUMNS,
     EDITIONS_SINCE,
@@ -177,20 +177,6 @@ class ForestColumns:
             int(np.count_nonzero(columns["nominal"])) if "nominal" in columns else 0,
         )
 
-    def info(self) -> dict[str, Any]:
-        """Return what the forest holds, and its size."""
-        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
-        return {
-            "trees": self.n_trees,
-            "features": self.n_features,
-            "dtype": self.dtype.name,
-            "scale": "robust" if self.scaled else None,
-            "window_points": window,
-            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
-            "points_stored": int(np.count_nonzero(self._referenced())),
-            "points_streamed": self.n_seen,
-        }
-
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
 
@@ -341,19 +327,12 @@ class ForestColumns:
         """Features that fit in the whole packs that rows need; they may have room for more."""
         return padded_width(self.n_features, self.dtype)
 
-    def add_features(
-        self,
-        n_more: int,
-        drop: Sequence[int] = (),
-        *,
-        nominal: np.ndarray | None = None,
-        nominal_weight: float = 1.0,
-    ) -> tuple[np.ndarray, list[int]]:
+    def add_features(self, n_more: int, drop: Sequence[int] = (), **kinds: Any) -> tuple[np.ndarray, list[int]]:
         """Add features that no point so far has a value for; leave out those of ``drop``, which are silent.
 
         Returns the place that each old feature has now (-1: none), and the places of the new ones.
         """
-        twin, places, new = self.widened(n_more, drop, nominal=nominal, nominal_weight=nominal_weight)
+        twin, places, new = self.widened(n_more, drop, **kinds)
         self.__dict__ = twin.__dict__
         return places, new
 
@@ -395,22 +374,12 @@ class ForestColumns:
             columns["nominal"][new] = 0.0 if weight is None else weight
         begin_rates(columns, np.asarray(new, np.intp), self.scaled)
         if self.spaced:
-            columns["bag"] = twin._with_room(columns["bag"])
+            columns["bag"] = with_room(columns["bag"], _core.bag_size(twin.n_features, self.edition))
         twin.columns = columns
         twin._renew_view()
         if self.spaced:
             _core.draw_bags(twin._view, twin.n_features - n_more, order_of(places, new))
         return twin, places, new
-
-    def _with_room(self, bag: np.ndarray) -> np.ndarray:
-        """Return bags with the room they need now: where that is less, they are drawn anew."""
-        size = _core.bag_size(self.n_features, self.edition)
-        if size == bag.shape[1]:
-            return bag
-        room = np.full((len(bag), size), -1, np.int32)
-        if size > bag.shape[1]:
-            room[:, : bag.shape[1]] = bag
-        return room
 
     def _best_width(self) -> int:
         """Return the width that rows are to have: with room for more, so that growth is paid once, within promises."""
@@ -448,21 +417,7 @@ class ForestColumns:
     def silent_features(self, n_threads: int = 1) -> list[int]:
         """Return the features that no stored point has a value for; no cut can use them."""
         self.ensure_boxes(n_threads)  # a file leaves them out; a loaded model must find the same features
-        header, points = self.columns["header"], self.columns["points"]
-        trees = np.flatnonzero(header[:, _core.LEAVES] > 0)
-        roots = header[trees, _core.ROOT]
-        shown = np.where(
-            (roots >= 0)[:, None],
-            self.columns["lower"][trees, roots],
-            points[self.columns["leaf_point"][trees, ~roots]],
-        )
-        silent = np.isnan(shown[:, : self.n_features]).all(axis=0)
-        if silent.any():  # a point that has joined a fuller one may have left a cut behind
-            marks = header[:, _core.NODE_MARK, None]
-            live = np.arange(self.columns["feature"].shape[1]) < marks
-            used = self.columns["feature"][live]
-            silent[used[used >= 0]] = False
-        return np.flatnonzero(silent).tolist()
+        return silent_in(self.columns, self.n_features)
 
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""

@@ -373,6 +373,20 @@ class Forest(ForestColumns):
         """
         return _core.forget(self._view, X, False, n_threads)
 
+    def info(self) -> dict[str, Any]:
+        """Return what the forest holds, and its size."""
+        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
+        return {
+            "trees": self.n_trees,
+            "features": self.n_features,
+            "dtype": self.dtype.name,
+            "scale": "robust" if self.scaled else None,
+            "window_points": window,
+            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
+            "points_stored": int(np.count_nonzero(self._referenced())),
+            "points_streamed": self.n_seen,
+        }
+
     def require_held(self, X: np.ndarray, known: np.ndarray | None, n_threads: int = 1) -> None:
         """Raise ValueError unless every row is held by some tree, as often as X repeats it, and ``known``."""
         held = self.holders(X, n_threads) > 0

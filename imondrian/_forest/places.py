@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from imondrian import _core
+
 _AHEAD = 1.5  # room for features against what is needed, where the bytes that were promised allow it
 
 
@@ -55,3 +57,30 @@ def move_values(to: np.ndarray, column: np.ndarray, places: np.ndarray, n_new: i
 def order_of(places: np.ndarray, new: Sequence[int]) -> np.ndarray:
     """Return all places, those of old features first, int32."""
     return np.concatenate([np.sort(places[places >= 0]), np.asarray(new, np.int32)]).astype(np.int32)
+
+
+def with_room(bag: np.ndarray, size: int) -> np.ndarray:
+    """Return bags with the room they need now: where that is less, they are drawn anew."""
+    if size == bag.shape[1]:
+        return bag
+    room = np.full((len(bag), size), -1, np.int32)
+    if size > bag.shape[1]:
+        room[:, : bag.shape[1]] = bag
+    return room
+
+
+def silent_in(columns: dict[str, np.ndarray], n_features: int) -> list[int]:
+    """Return the features that no point of a forest with boxes has a value for; no cut can use them."""
+    header, points = columns["header"], columns["points"]
+    trees = np.flatnonzero(header[:, _core.LEAVES] > 0)
+    roots = header[trees, _core.ROOT]
+    shown = np.where(
+        (roots >= 0)[:, None], columns["lower"][trees, roots], points[columns["leaf_point"][trees, ~roots]]
+    )
+    silent = np.isnan(shown[:, :n_features]).all(axis=0)
+    if silent.any():  # a point that has joined a fuller one may have left a cut behind
+        marks = header[:, _core.NODE_MARK, None]
+        live = np.arange(columns["feature"].shape[1]) < marks
+        used = columns["feature"][live]
+        silent[used[used >= 0]] = False
+    return np.flatnonzero(silent).tolist()

@@ -94,10 +94,10 @@ class WithMeans {
   void make_spacing() {
     if (!forest_.mean_spacing) own(spacing_, forest_.mean_spacing);
   }
-  // What spacings ask of nominal features.
+  // The forest with what spacings ask of nominal features.
   template <class T>
-  void make_levels() {
-    if (forest_.n_nominal == 0 || !forest_.clean || forest_.levels) return;
+  const ForestView& with_levels() {
+    if (forest_.n_nominal == 0 || !forest_.clean || forest_.levels) return forest_;
     const std::int64_t n = forest_.n_trees * forest_.n_nominal * level_words(forest_.capacity);
     nativekit::fill_in_runs(levels_, static_cast<std::size_t>(n), std::int64_t{0});
     forest_.levels = levels_.data();
@@ -105,6 +105,7 @@ class WithMeans {
       nativekit::stop_if_asked();
       count_all_levels(Tree<T>(forest_, t));
     }
+    return forest_;
   }
 
  private:

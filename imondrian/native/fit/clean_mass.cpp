@@ -59,7 +59,7 @@ class Trimmer {
       with_means_.make_depth();
       with_means_.make_spacing();
     }
-    with_means_.make_levels<T>();
+    with_means_.with_levels<T>();
     sum_depths();
     flagged_ = flag_shallow(depth_, mass_.empty() ? nullptr : mass_.data(), flagged_share(forest_));
     spare_like_points();

@@ -99,9 +99,9 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
                double* value, double* expected, int n_threads) {
   return dispatch(is64, x, [&](auto rows) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(rows)>>;
-    WithMeans with_levels(forest);
-    if (score == Score::kSpacing) with_levels.make_levels<T>();
-    ForestExplainer<T>(with_levels.forest(), score, n_threads).explain(rows, n, out, value, expected);
+    WithMeans with_means(forest);
+    if (score == Score::kSpacing) with_means.with_levels<T>();
+    ForestExplainer<T>(with_means.forest(), score, n_threads).explain(rows, n, out, value, expected);
     return Status::kOk;
   });
 }

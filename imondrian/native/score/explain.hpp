@@ -236,15 +236,7 @@ class TreeExplainer {
         if (part != 0.0) add(out, name(j), at[j] > there[j] || is_nominal(name(j)), part);
       }
     } else if (sum > 0.0) {
-      const double* words = nullptr;
-      if (mixed) {
-        scratch.words.assign(static_cast<std::size_t>(sight_.width()), std::numeric_limits<double>::quiet_NaN());
-        for (std::int32_t k = 0; k < sight_.nominal().n; ++k) {
-          const std::int32_t j = sight_.nominal().place[k];
-          scratch.words[j] = at[j] != there[j] && at[j] == at[j] && there[j] == there[j] ? paid[k] : 0.0;
-        }
-        words = scratch.words.data();
-      }
+      const double* const words = mixed ? levels_apart(at, there, paid, scratch) : nullptr;
       spread(at, there, there, sight_.rate(), sight_.width(), names(), words, amount, out, scratch);
     } else {
       for (std::int64_t j = 0; j < n; ++j) {
@@ -273,6 +265,16 @@ class TreeExplainer {
     const std::uint64_t strange = nominal.strange(tree_, v, x, kNobody);
     for (std::int32_t k = 0; k < nominal.n; ++k) {
       scratch.words[nominal.place[k]] = (strange >> k) & 1 ? nominal.cost(tree_, k, x[nominal.feature[k]], 0.0) : 0.0;
+    }
+    return scratch.words.data();
+  }
+
+  // By feature that the tree sees: what it costs that the levels of two points differ; of numbers NaN.
+  const double* levels_apart(const T* a, const T* b, const double* paid, Scratch& scratch) const {
+    scratch.words.assign(static_cast<std::size_t>(sight_.width()), std::numeric_limits<double>::quiet_NaN());
+    for (std::int32_t k = 0; k < sight_.nominal().n; ++k) {
+      const std::int32_t j = sight_.nominal().place[k];
+      scratch.words[j] = a[j] != b[j] && a[j] == a[j] && b[j] == b[j] ? paid[k] : 0.0;
     }
     return scratch.words.data();
   }

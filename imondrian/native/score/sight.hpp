@@ -9,10 +9,10 @@
 
 #include "nativekit/interrupt.hpp"
 #include "score/depth_score.hpp"
+#include "score/seen_nominal.hpp"
 #include "shared/clean.hpp"
 #include "tree/box.hpp"
 #include "tree/feature_subset.hpp"
-#include "tree/levels.hpp"
 
 namespace imondrian::NK_ISA {
 
@@ -81,25 +81,6 @@ NK_INLINE std::int32_t clean_box(const Tree<T>& tree, std::int32_t leaf) {
   return up;
 }
 
-// Call visit(slot) for every leaf below v. Climbs by the parents, so that it needs no memory.
-template <class T, class Visit>
-NK_INLINE void for_each_leaf(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
-  std::int32_t at = v;
-  while (true) {
-    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
-    visit(~at);
-    for (std::int32_t came = at;; came = at) {
-      if (at == v) return;
-      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
-      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
-      if (right != came) {
-        at = right;
-        break;
-      }
-    }
-  }
-}
-
 // How many of n values two points both have.
 template <class T>
 NK_INLINE std::int64_t count_shared(const T* a, const T* b, std::int64_t n) {
@@ -130,78 +111,6 @@ struct BoxScratch {
   const T* no_values(std::int64_t width) {
     nothing.resize(static_cast<std::size_t>(width), std::numeric_limits<T>::quiet_NaN());
     return nothing.data();
-  }
-};
-
-// A point that a tree holds already, seen without one copy of it.
-struct Held {
-  std::int32_t but = kNobody;  // its leaf, unless another copy there is clean
-  double mass = 0.0;           // of the copy
-};
-
-// Call visit(slot) for leaves below v until it says that it has seen enough.
-template <class T, class Visit>
-void visit_leaves(const Tree<T>& tree, std::int32_t v, const Visit& visit) {
-  std::int32_t at = v;
-  while (true) {
-    while (at >= 0) at = tree.child[2 * std::int64_t{at}];
-    if (visit(~at)) return;
-    for (std::int32_t came = at;; came = at) {
-      if (at == v) return;
-      at = at >= 0 ? tree.parent[at] : tree.leaf_parent[~at];
-      const std::int32_t right = tree.child[2 * std::int64_t{at} + 1];
-      if (right != came) {
-        at = right;
-        break;
-      }
-    }
-  }
-}
-
-// The nominal features that a tree sees: no more than kMostSeen, as no forest with such has edition 0.
-struct SeenNominal {
-  std::int32_t n = 0;
-  std::int32_t table[kMostSeen], feature[kMostSeen], place[kMostSeen];  // among nominal, all, and seen features
-
-  template <class T>
-  void look_at(const Tree<T>& tree, const std::int32_t* bag, std::int64_t n_seen) {
-    n = 0;
-    for (std::int64_t i = 0; i < n_seen && tree.kinds.any(); ++i) {
-      const std::int32_t j = bag ? bag[i] : static_cast<std::int32_t>(i);
-      if (!tree.kinds.is_nominal(j)) continue;
-      const std::int32_t* const which = tree.kinds.which;
-      table[n] = static_cast<std::int32_t>(std::lower_bound(which, which + tree.kinds.n, j) - which);
-      feature[n] = j, place[n++] = static_cast<std::int32_t>(i);
-    }
-  }
-  // A bit for each of them of which row x has a level that no clean point below v has.
-  template <class T>
-  std::uint64_t strange(const Tree<T>& tree, std::int32_t v, const T* x, std::int32_t but) const {
-    std::uint64_t open = 0, strange = 0;
-    for (std::int32_t k = 0; k < n; ++k) {
-      const std::int32_t j = feature[k];
-      const bool here = x[j] == x[j];
-      const bool outside = here && tree.lower && bits_outside(x[j], tree.lower_of(v)[j], tree.upper_of(v)[j]) != 0;
-      strange |= std::uint64_t{outside} << k;
-      open |= std::uint64_t{here && !outside} << k;
-    }
-    if (open == 0) return strange;
-    visit_leaves(tree, v, [&](std::int32_t leaf) {
-      if (leaf == but || !(tree.leaf_clean[leaf] > 0.0)) return false;
-      const T* const point = tree.lower_of(~leaf);
-      for (std::uint64_t left = open; left != 0; left &= left - 1) {
-        const int k = nativekit::lowest_bit(left);
-        if (point[feature[k]] == x[feature[k]]) open &= ~(std::uint64_t{1} << k);
-      }
-      return open == 0;
-    });
-    return strange | open;
-  }
-  // What the level of x costs there (tree/levels.hpp).
-  template <class T>
-  double cost(const Tree<T>& tree, std::int32_t k, T word, double own) const {
-    const LevelTable<T> levels(tree, table[k]);
-    return level_cost(tree, feature[k], levels.find(word) - own, levels.total() - own);
   }
 };
 
@@ -432,126 +341,5 @@ class Sight {
   const T* rate_ = nullptr;
   T rate_own_[kMostSeen] = {};
 };
-
-// Boxes of the nodes of a tree that stores none, each made once, from below: a walk over the leaves for each would
-// take the square of their number where trees are deep. Throws what stops a call, or for want of memory.
-template <class T>
-class BoxSweep {
- public:
-  BoxSweep(const Tree<T>& tree, const Sight<T>& sight) : tree_(tree), sight_(sight) {}
-
-  // Call visit(v, lower, upper) for every node, children before parents.
-  template <class Visit>
-  NK_INLINE void run(const Visit& visit) {
-    if (tree_.empty() || tree_.root() < 0) return;
-    order_nodes();
-    room_of_.resize(static_cast<std::size_t>(tree_.header[kNodeMark]));
-    nativekit::Paced pace(1 << 20);
-    for (std::size_t i = order_.size(); i-- > 0;) {
-      const std::int32_t v = order_[i];
-      const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
-      const std::int32_t inner = left >= 0 ? left : right, other = left >= 0 ? right : left;
-      const std::int32_t room = inner >= 0 ? room_of_[inner] : take_room();
-      if (inner < 0) add_leaf(inner, room);
-      if (other >= 0) {
-        unite(room, room_of_[other]);
-      } else {
-        add_leaf(other, room);
-      }
-      room_of_[v] = room;
-      pace.did(2 * sight_.width());
-      visit(v, lower(room), upper(room));
-    }
-  }
-
- private:
-  // Parents before children, and the heavier child last: read backwards, few boxes wait at a time.
-  void order_nodes() {
-    std::vector<std::int32_t> stack{tree_.root()};
-    while (!stack.empty()) {
-      const std::int32_t v = stack.back();
-      stack.pop_back();
-      order_.push_back(v);
-      const std::int32_t heavy = tree_.heavier_child(v), left = tree_.child[2 * std::int64_t{v}];
-      const std::int32_t light = heavy == left ? tree_.child[2 * std::int64_t{v} + 1] : left;
-      if (heavy >= 0) stack.push_back(heavy);
-      if (light >= 0) stack.push_back(light);
-    }
-  }
-  T* lower(std::int32_t room) { return boxes_[room].data(); }
-  T* upper(std::int32_t room) { return boxes_[room].data() + sight_.width(); }
-  std::int32_t take_room() {
-    if (free_.empty()) {
-      boxes_.emplace_back(static_cast<std::size_t>(2 * sight_.width()));
-      free_.push_back(static_cast<std::int32_t>(boxes_.size()) - 1);
-    }
-    const std::int32_t room = free_.back();
-    free_.pop_back();
-    std::fill(boxes_[room].begin(), boxes_[room].end(), std::numeric_limits<T>::quiet_NaN());
-    return room;
-  }
-  NK_INLINE void add_leaf(std::int32_t v, std::int32_t room) {
-    T own[kMostSeen];
-    grow_box(lower(room), upper(room), sight_.row(tree_.lower_of(v), own), sight_.width());
-  }
-  NK_INLINE void unite(std::int32_t room, std::int32_t other) {
-    unite_boxes(lower(room), upper(room), lower(room), upper(room), lower(other), upper(other), sight_.width());
-    free_.push_back(other);
-  }
-
-  const Tree<T>& tree_;
-  const Sight<T>& sight_;
-  std::vector<std::int32_t> order_, room_of_, free_;
-  std::vector<std::vector<T>> boxes_;
-};
-
-// Where a row gets in a tree, and how much the choices for want of a value have gained (means.hpp).
-struct Ending {
-  std::int32_t box;
-  double gain;
-};
-
-// Tell every look, `.x` at the box `.end.box`, the extent that it sees; reorders them. Each box is made once: one by
-// one from the leaves below, or in a sweep where that has fewer to see.
-template <class T, class Look>
-void measure_looks(const Tree<T>& tree, const Sight<T>& sight, std::vector<Look>& looks, BoxScratch<T>& scratch) {
-  nativekit::Paced pace(1 << 18);
-  std::sort(looks.begin(), looks.end(), [&](const Look& a, const Look& b) {
-    pace.did(1);
-    return a.end.box < b.end.box;
-  });
-  double below = 0.0;  // points, of all boxes
-  auto at = looks.begin();
-  for (std::int32_t box = kNobody; at != looks.end(); ++at) {
-    if (tree.lower || at->end.box < 0) {
-      pace.did(sight.width());
-      at->write(tree, sight, sight.extent(tree, at->end.box, at->x, scratch, at->held()), scratch);
-    } else if (at->end.box != box) {
-      below += tree.mass_of(box = at->end.box);
-    }
-  }
-  if (tree.lower || below == 0.0) return;
-  at = std::find_if(looks.begin(), looks.end(), [](const Look& look) { return look.end.box >= 0; });
-  const auto tell = [&](const T* lo, const T* hi) {
-    for (const std::int32_t box = at->end.box; at != looks.end() && at->end.box == box; ++at) {
-      at->write(tree, sight, sight.extent_in(tree, box, lo, hi, at->x, at->held()), scratch);
-    }
-  };
-  if (below > tree.total_mass()) {
-    const auto first = at;
-    BoxSweep<T>(tree, sight).run([&](std::int32_t v, const T* lo, const T* hi) {
-      at = std::lower_bound(first, looks.end(), v,
-                            [](const Look& look, std::int32_t box) { return look.end.box < box; });
-      if (at != looks.end() && at->end.box == v) tell(lo, hi);
-    });
-    return;
-  }
-  std::vector<T> sides(static_cast<std::size_t>(2 * sight.width()));
-  while (at != looks.end()) {
-    pace.did(sight.width());
-    sight.box(tree, at->end.box, sides.data(), sides.data() + sight.width());
-    tell(sides.data(), sides.data() + sight.width());
-  }
-}
 
 }  // namespace imondrian::NK_ISA

@@ -158,6 +158,19 @@ struct SpacingBatch {
   }
 };
 
+// Whether n rows are enough for packing trees to pay. Distances of wide forests ask for levels row by row.
+bool packs_pay(const ForestView& forest, std::int64_t n) {
+  if (is_wide(forest) && forest.n_nominal > 0) return false;
+  return tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed);
+}
+
+template <class T>
+double trees_present(const ForestView& forest) {
+  double present = 0.0;
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) present += !Tree<T>(forest, t).empty();
+  return present;
+}
+
 // `out`: mean log spacings of a chunk; of rows with missing values from their sums over the trees there, of the
 // others, which come one after the other, from `sums` and, where distances count for `near`, `near_sums`.
 template <class T>
@@ -180,8 +193,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
   const bool missing = has_missing(x, n * d);
   WithMeans with_means(given);
   if (missing) with_means.make_spacing();
-  with_means.make_levels<T>();
-  const ForestView& forest = with_means.forest();
+  const ForestView& forest = with_means.with_levels<T>();
   const bool wide = is_wide(forest);
   std::vector<LogSum> sums(static_cast<std::size_t>(n)), near_sums(wide ? sums.size() : 0);
   const auto near_from = [&](std::int64_t i) { return wide ? near_sums.data() + i : nullptr; };
@@ -199,8 +211,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       }
     });
   };
-  const bool wide_mixed = wide && forest.n_nominal > 0;  // distances ask for levels row by row
-  if (wide_mixed || !tables_pay(forest, n, forest.lower ? kRowsPerLeafBoxed : kRowsPerLeafUnboxed)) {
+  if (!packs_pay(forest, n)) {
     for_chunks([&](const Chunk<T>& chunk, LogSum* products, LogSum* near, double* logs) {
       score_few(forest, chunk, products, near, logs);
     });
@@ -214,8 +225,7 @@ Status spacings_as(const ForestView& given, const T* x, std::int64_t n, double* 
       first += batch.trees.size();
     }
   }
-  double present = 0.0;
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) present += !Tree<T>(forest, t).empty();
+  const double present = trees_present<T>(forest);
   for (std::int64_t begin = 0; begin < n; begin += kSpacingChunk) {
     finish_rows(x + begin * d, std::min(kSpacingChunk, n - begin), d, present, sums.data() + begin, near_from(begin),
                 near_weight(forest), out + begin);

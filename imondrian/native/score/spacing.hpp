@@ -15,6 +15,7 @@
 #include <cmath>
 #include <vector>
 
+#include "score/box_sweep.hpp"
 #include "score/sight.hpp"
 
 namespace imondrian::NK_ISA {
@@ -128,7 +129,8 @@ NK_INLINE void prepare_means(const Tree<T>& tree, const Sight<T>& sight, BoxScra
     for (int side = 0; side < 2; ++side) {
       const std::int32_t child = tree.child[2 * std::int64_t{v} + side];
       const bool short_of = tree.clean_of(child) < needed;
-      if (short_of && !sized) size = sight.usual(tree, v, sight.extent_in(tree, v, lo, hi, nothing), scratch), sized = true;
+      if (short_of && !sized)
+        size = sight.usual(tree, v, sight.extent_in(tree, v, lo, hi, nothing), scratch), sized = true;
       below[side] = short_of ? size : child < 0 ? std::log(kFloor) : means.at(child);
     }
     means.set(v, below[0], below[1]);

@@ -303,8 +303,7 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
     with_means.make_depth();
     if (given.clean) with_means.make_spacing();
   }
-  with_means.make_levels<T>();
-  const ForestView& forest = with_means.forest();
+  const ForestView& forest = with_means.with_levels<T>();
   const std::int64_t trees = forest.n_trees;
   const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
   std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);

@@ -287,6 +287,19 @@ NK_INLINE void draw_cut(Tree<T>& tree, std::int32_t v, double born, const T* lo,
   tree.threshold[v] = draw_threshold(lo[f], hi[f], rng.uniform());
 }
 
+// Copy the rows that v's cut parts to the front and the back of `to`; returns how many go left.
+template <class T>
+NK_INLINE std::int32_t part_rows(const Tree<T>& tree, std::int32_t v, const std::int32_t* rows, std::int32_t n,
+                                 const double* row_mass, std::int32_t* to) {
+  const std::int64_t width = tree.width, f = tree.feature[v];
+  return with_cut(tree, v, [&](const auto& is_right) {
+    std::int32_t n_missing = 0;
+    const std::int32_t n_left = partition(tree.points, rows, n, width, f, is_right, false, to, n_missing);
+    if (n_missing == 0 || !mostly_right(tree.points, rows, n, width, f, is_right, row_mass)) return n_left;
+    return partition(tree.points, rows, n, width, f, is_right, true, to, n_missing);
+  });
+}
+
 // Build `tree` over n >= 1 rows of its points; uses up `rows`. row_mass (by row of points) may be
 // null: every row weighs 1. Boxes are written when the tree keeps them.
 template <class T>
@@ -336,14 +349,7 @@ NK_INLINE void build_tree(Tree<T>& tree, std::int32_t* rows, std::int32_t n, con
         break;
       }
       std::int32_t* to = task.rows == rows ? other : rows;
-      const std::int32_t n_left = with_cut(tree, v, [&](const auto& is_right) {
-        std::int32_t n_missing = 0;
-        const std::int32_t n =
-            partition(tree.points, own, count, width, f, is_right, false, to + task.begin, n_missing);
-        if (n_missing == 0 || !mostly_right(tree.points, own, count, width, f, is_right, row_mass)) return n;
-        return partition(tree.points, own, count, width, f, is_right, true, to + task.begin, n_missing);
-      });
-      const std::int32_t middle = task.begin + n_left;
+      const std::int32_t middle = task.begin + part_rows(tree, v, own, count, row_mass, to + task.begin);
       if (task.end - middle == 1) {
         hang(tree, build_leaf(tree, to + middle, 1, row_mass, scratch), v, 1);
       } else {

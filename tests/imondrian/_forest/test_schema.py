@@ -72,9 +72,10 @@ def found(columns):
     return {name: (column.dtype, column.shape) for name, column in columns.items()}
 
 
-def grown(memory=UNBOUNDED, dtype=np.float64, *, boxes=True, spaced=False):
+def grown(memory=UNBOUNDED, dtype=np.float64, *, boxes=True, spaced=False, nominal=None):
     states = seed_states(np.random.RandomState(0), TREES)
-    return Forest(N_FEATURES, dtype, states, SLOTS, N_ROWS, memory=memory, boxes=boxes, spaced=spaced)
+    kinds = {"boxes": boxes, "spaced": spaced, "nominal": nominal}
+    return Forest(N_FEATURES, dtype, states, SLOTS, N_ROWS, memory=memory, **kinds)
 
 
 def test_the_binding_tells_what_the_table_says():
@@ -122,7 +123,7 @@ def size(columns):
 @pytest.mark.parametrize("name", [row["name"] for row in ROWS])
 def test_the_core_takes_no_column_that_is_not_as_told(name):
     """A column of another type or shape, too few or too many: the core would read beyond it."""
-    forest = grown(RESERVOIR, spaced=True)
+    forest = grown(RESERVOIR, spaced=True, nominal=np.arange(N_FEATURES) == 1)
     forest.learn(RNG.normal(size=(30, N_FEATURES)))
     columns, kind = forest.columns, schema.COLUMNS[name].when
     column = columns[name]

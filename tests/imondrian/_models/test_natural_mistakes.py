@@ -27,13 +27,13 @@ def forest():
 
 
 MISTAKES = {
-    "text in a frame": (
-        lambda: forest().fit(frame(name=["a"] * 40)),
+    "text that was refused": (
+        lambda: IsolationMondrianForest(4, categorical_features=None).fit(frame(name=["a"] * 40)),
         r"X\['name'\] must be numbers, got str: leave such",
     ),
     "dates in a frame": (lambda: forest().fit(frame(when=dates())), r"X\['when'\] must be numbers, got datetime64"),
     "both in a frame": (
-        lambda: forest().fit(frame(name=["a"] * 40, when=dates())),
+        lambda: IsolationMondrianForest(categorical_features=None).fit(frame(name=["a"] * 40, when=dates())),
         r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
     ),
     "a name of river's": (
@@ -88,10 +88,13 @@ RIVER = {
         lambda r: r.OnlineIsolationMondrianForest().learn_one(X[0]),
         r"got ndarray; dict\(enumerate\(x\)\) makes",
     ),
-    "text": (lambda r: r.OnlineIsolationMondrianForest().learn_one({"a": 1.0, "b": "x"}), r"x\['b'\] must be a number"),
-    "text and dates": (
-        lambda r: r.OnlineIsolationMondrianForest().learn_many(frame(name=["a"] * 40, when=dates())),
-        r"^X\['name'\], X\['when'\] must be numbers, got str, datetime64\[\w+\]: leave such",
+    "a list": (
+        lambda r: r.OnlineIsolationMondrianForest().learn_one({"a": 1.0, "b": []}),
+        r"x\['b'\] must be a number",
+    ),
+    "two columns of dates": (
+        lambda r: r.OnlineIsolationMondrianForest().learn_many(frame(since=dates(), when=dates())),
+        r"^X\['since'\], X\['when'\] must be numbers, got datetime64\[\w+\], datetime64\[\w+\]: leave such",
     ),
     "a table's forest": (
         lambda r: r.AlarmFilter(forest()),
