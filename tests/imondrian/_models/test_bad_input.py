@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from imondrian import IsolationMondrianForest
@@ -39,8 +38,6 @@ BAD_ROWS = {
     "scalar": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
     "strings": (X.astype(str).astype(object) + "x", TypeError, r"X\[0, 0\] must be a number, got .*x. \(str\)"),
     "objects": (np.array([[object()] * 3] * 5), TypeError, r"X\[0, 0\] must be a number, got <object object"),
-    "sparse": (sparse.csr_matrix(X), TypeError, "[Ss]parse data was passed"),
-    "sparse array": (sparse.csr_array(X), TypeError, "[Ss]parse data was passed"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
     "nothing": (None, ValueError, r"Expected 2D array, got scalar array instead|requires X|Input"),
 }
