@@ -32,7 +32,7 @@ def _model(d: int, score: str, n_trees: int = 100, n_samples: int = 256) -> tupl
 
 
 @pytest.mark.parametrize("n", COUNTS)
-@pytest.mark.parametrize("score", ["depth", "default"])
+@pytest.mark.parametrize("score", ["depth", "default", "insertion"])
 @pytest.mark.parametrize("d", [3, 10, 64])
 def test_call(benchmark: Any, timed: bool, d: int, score: str, n: int) -> None:
     model, X = _model(d, score, 100 if timed else 3)

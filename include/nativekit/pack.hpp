@@ -54,6 +54,14 @@ struct Pack {
   friend NK_INLINE Pack where_lt(const Pack& a, const Pack& b, const Pack& x, const Pack& y) {
     return each([&](int k) { return S::pick(S::lt(a.v[k], b.v[k]), x.v[k], y.v[k]); });
   }
+  // a <= b ? x : y.
+  friend NK_INLINE Pack where_le(const Pack& a, const Pack& b, const Pack& x, const Pack& y) {
+    return each([&](int k) { return S::pick(S::le(a.v[k], b.v[k]), x.v[k], y.v[k]); });
+  }
+  // 2^k of whole numbers k, -1022 <= k <= 1023.
+  friend NK_INLINE Pack power_of_two(const Pack& k) {
+    return each([&](int i) { return S::power_of_two(k.v[i]); });
+  }
   // `other` where a lane is `value`.
   friend NK_INLINE Pack unless_equal(const Pack& a, T value, T other) {
     return each([&](int k) { return S::pick(S::eq(a.v[k], S::of(value)), S::of(other), a.v[k]); });
@@ -131,6 +139,10 @@ struct Pack {
       const auto inside = S::both(S::le(lo.v[k], x.v[k]), S::le(x.v[k], hi.v[k]));
       return S::but_not(S::eq(x.v[k], x.v[k]), inside);
     });
+  }
+  // Whether x has a value and `apart` is not 0 or less.
+  static NK_INLINE Flags not_below(const Pack& x, const Pack& apart) {
+    return any_part([&](int k) { return S::but_not(S::eq(x.v[k], x.v[k]), S::le(apart.v[k], S::of(T(0)))); });
   }
   // Whether b has a value where a has none.
   static NK_INLINE Flags lacks(const Pack& a, const Pack& b) {

@@ -19,8 +19,11 @@
 namespace nativekit {
 namespace NK_ISA {
 
+// Vectors of doubles also have power_of_two(): 2^k of whole k, -1022 <= k <= 1023, by its bits.
 template <class T, int kWidth>
 struct Vec;
+
+constexpr double kExponentZero = 0x1.0p52 + 1023.0;  // k more, and its lowest bits are the exponent of 2^k
 
 // One number: where there is nothing better, compilers make their own vectors of loops over these.
 template <class T>
@@ -64,6 +67,16 @@ struct Vec<T, 1> {
   static NK_INLINE V pick(Mask m, V yes, V no) { return m ? yes : no; }
   static NK_INLINE unsigned bits(Mask m) { return m; }
   static NK_INLINE bool any(Mask m) { return m; }
+  static NK_INLINE V power_of_two(V k) {
+    static_assert(sizeof(T) == sizeof(std::uint64_t), "of doubles");
+    const V sum = k + kExponentZero;
+    std::uint64_t bits;
+    std::memcpy(&bits, &sum, sizeof bits);
+    bits <<= 52;
+    V power;
+    std::memcpy(&power, &bits, sizeof power);
+    return power;
+  }
 };
 
 #if NK_X86 && NK_LEVEL == 0
@@ -125,6 +138,9 @@ struct Vec<double, 2> {
   static NK_INLINE bool any(Mask m) {
     return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_castpd_si128(m), _mm_setzero_si128())) != 0xffff;
   }
+  static NK_INLINE V power_of_two(V k) {
+    return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(add(k, of(kExponentZero))), 52));
+  }
 };
 #elif NK_X86
 template <>
@@ -181,6 +197,9 @@ struct Vec<double, 4> {
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm256_blendv_pd(no, yes, m); }
   static NK_INLINE unsigned bits(Mask m) { return static_cast<unsigned>(_mm256_movemask_pd(m)); }
   static NK_INLINE bool any(Mask m) { return !_mm256_testz_si256(_mm256_castpd_si256(m), _mm256_castpd_si256(m)); }
+  static NK_INLINE V power_of_two(V k) {
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(add(k, of(kExponentZero))), 52));
+  }
 };
 #endif
 
@@ -243,6 +262,9 @@ struct Vec<double, 8> {
   static NK_INLINE V pick(Mask m, V yes, V no) { return _mm512_mask_blend_pd(m, no, yes); }
   static NK_INLINE unsigned bits(Mask m) { return m; }
   static NK_INLINE bool any(Mask m) { return m != 0; }
+  static NK_INLINE V power_of_two(V k) {
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(add(k, of(kExponentZero))), 52));
+  }
 };
 #endif
 
@@ -319,6 +341,9 @@ struct Vec<double, 2> {
     return static_cast<unsigned>(vaddvq_u64(vandq_u64(m, vld1q_u64(kBit))));
   }
   static NK_INLINE bool any(Mask m) { return vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0; }
+  static NK_INLINE V power_of_two(V k) {
+    return vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(add(k, of(kExponentZero))), 52));
+  }
 };
 #endif
 
@@ -335,6 +360,7 @@ constexpr int kMostBytes = 0, kLeastBytes = 0;
 // The widest register that a pack of so many bytes fills.
 template <class T>
 constexpr int register_width(int bytes) {
+  if (bytes == static_cast<int>(sizeof(T))) return 1;
   const int wanted = bytes < kMostBytes ? kLeastBytes : kMostBytes;
   return wanted == 0 ? 1 : wanted / static_cast<int>(sizeof(T));
 }

@@ -8,6 +8,7 @@
 
 #include "core.hpp"
 #include "score/means.hpp"
+#include "score/survival.hpp"
 #include "tree/box.hpp"
 
 namespace imondrian::NK_ISA {
@@ -22,8 +23,6 @@ inline double hidden_depth(double n) {
   return 2.0 * (std::log(n - 1.0) + kEuler) - 2.0 * (n - 1.0) / n;
 }
 
-constexpr double kGone = 40.0;  // what survives this much hazard cannot change a depth
-
 // Where a walk from the root stands: at `node`, whose parent was cut at `born`.
 struct Walk {
   std::int32_t node;
@@ -34,13 +33,13 @@ struct Walk {
   // Pass a node at `distance`, for `lifetime`. A point hangs below a level if it gets there uncut,
   // so its expected depth is the sum of those chances.
   void pass(double distance, double lifetime) {
-    expected += hazard > 0.0 ? std::exp(-hazard) : 1.0;
+    expected += hazard > 0.0 ? survival(hazard) : 1.0;
     hazard += distance * lifetime;
   }
   bool gone() const { return !(hazard <= kGone); }
   // End in a leaf of `mass`: at its point, or beside it.
   double end(bool at_point, double mass) const {
-    return expected + std::exp(-hazard) * (at_point ? hidden_depth(mass) : 1.0);
+    return expected + survival(hazard) * (at_point ? hidden_depth(mass) : 1.0);
   }
 };
 
@@ -104,7 +103,7 @@ NK_INLINE double insertion_depth(const Tree<T>& tree, const T* x) {
     walk.born = tree.time[v];
     const Step step = step_from(tree, v, x);
     walk.node = step.child;
-    if (step.missing) walk.expected -= std::exp(-walk.hazard) * depth_means(tree).gain(v, step.child);
+    if (step.missing) walk.expected -= survival(walk.hazard) * depth_means(tree).gain(v, step.child);
   }
   const T* held = tree.lower_of(walk.node);
   const bool at_point = !(separation_rate(tree, x, held, held) > 0.0);
@@ -198,8 +197,10 @@ class Abreast {
     if (!trees_[k]) trees_[k].emplace(forest_, number_[k]);
     return *trees_[k];
   }
-  // The leaf (~slot) where the last row ended, unless the tree is empty, and its depth + c(mass), or 0.
+  // The leaf (~slot) where the last row ended, unless the tree is empty, the levels above, and its depth + c(mass), or
+  // 0.
   std::int32_t leaf(int k) const { return leaf_[k]; }
+  std::int32_t levels(int k) const { return levels_[k]; }
   double depth(int k) const {
     return header(k)[kLeaves] == 0 ? 0.0 : depth_in(forest_.leaf_mass[first_[k] + ~leaf_[k]], levels_[k]);
   }

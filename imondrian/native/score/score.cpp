@@ -5,6 +5,8 @@
 #include "dispatch.hpp"
 #include "nativekit/parallel.hpp"
 #include "score/depth_batch.hpp"
+#include "score/insertion.hpp"
+#include "score/insertion_batch.hpp"
 #include "score/score_window.hpp"
 #include "score/ways.hpp"
 
@@ -71,45 +73,88 @@ void add_leaf_depths(const ForestView& forest, const T* x, std::int64_t n, bool 
   }
 }
 
-// Call add(rows, n, missing, sums) for the rows of x (n, d) that lack a value, and for those that lack none.
-template <class T, class Add>
-void add_by_kind(const T* x, std::int64_t n, std::int64_t d, double* out, const Add& add) {
-  if (!has_missing(x, n * d)) return add(x, n, false, out);
-  for (const bool missing : {false, true}) {
+// Call add(rows, n, kind, sums) for the rows of x (n, d) that are of a kind, and for those that are not.
+template <class T, class IsOfKind, class Add>
+void add_split(const T* x, std::int64_t n, std::int64_t d, double* out, const IsOfKind& is_of_kind, const Add& add) {
+  for (const bool kind : {false, true}) {
     std::vector<std::int64_t> which;
     std::vector<T> rows;
     for (std::int64_t i = 0; i < n; ++i) {
-      if (has_missing(x + i * d, d) != missing) continue;
+      if (is_of_kind(x + i * d) != kind) continue;
       which.push_back(i);
       rows.insert(rows.end(), x + i * d, x + (i + 1) * d);
     }
     std::vector<double> sums(which.size());
     for (std::size_t k = 0; k < which.size(); ++k) sums[k] = out[which[k]];
     const std::int64_t m = static_cast<std::int64_t>(which.size());
-    if (m > 0) add(rows.data(), m, missing, sums.data());
+    if (m > 0) add(rows.data(), m, kind, sums.data());
     for (std::size_t k = 0; k < which.size(); ++k) out[which[k]] = sums[k];
   }
 }
 
+// The same, the kind being whether rows lack a value.
+template <class T, class Add>
+void add_by_kind(const T* x, std::int64_t n, std::int64_t d, double* out, const Add& add) {
+  if (!has_missing(x, n * d)) return add(x, n, false, out);
+  add_split(x, n, d, out, [d](const T* row) { return has_missing(row, d); }, add);
+}
+
+// Add up the depths of few rows (n, n_features) under virtual insertion: some trees find all leaves side by side, then
+// each of them has all rows climb, so that its boxes stay in a cache.
 template <class T>
-void sum_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+void add_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, double* out) {
+  struct End {
+    std::int32_t leaf, levels;
+  };
   const std::int64_t d = forest.n_features, width = forest.width;
-  std::vector<T> padded(static_cast<std::size_t>(n * width));
-  for (std::int64_t i = 0; i < n; ++i) copy_padded(padded.data() + i * width, x + i * d, d, width);
-  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-    const Tree<T> tree(forest, t);
-    if (tree.empty()) continue;
-    nativekit::stop_if_asked();
-    insertion_depths(tree, padded.data(), n, out);
+  std::vector<T> rows(static_cast<std::size_t>(n * width));
+  std::vector<char> alone(static_cast<std::size_t>(n));  // rows that walk down by themselves
+  std::vector<End> ends(alone.size() * kTreesAbreast);
+  for (std::int64_t i = 0; i < n; ++i) {
+    copy_padded(rows.data() + i * width, x + i * d, d, width);
+    alone[i] = has_missing(x + i * d, d);
   }
+  InsertionWalk<T> walk;
+  for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
+    nativekit::stop_if_asked();
+    Abreast<T> trees(forest, first);
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (alone[i]) continue;
+      trees.find_leaves(rows.data() + i * width, false);
+      for (int k = 0; k < trees.n_trees(); ++k) ends[k * n + i] = {trees.leaf(k), trees.levels(k)};
+    }
+    for (int k = 0; k < trees.n_trees(); ++k) {
+      const Tree<T>& tree = trees.tree(k);
+      if (tree.empty()) continue;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const T* const row = rows.data() + i * width;
+        if (alone[i]) {
+          insertion_depths(tree, row, 1, out + i);
+        } else {
+          out[i] += walk.depth(tree, row, ends[k * n + i].leaf, ends[k * n + i].levels);
+        }
+      }
+    }
+  }
+}
+
+// The same of insertion depths: walks cost more the more features there are.
+double rows_per_leaf_inserted(std::int64_t d) { return std::max(5.0 - static_cast<double>(d) / 16.0, 1.5); }
+
+// Rows that a thread takes at a time: the more, the more of them end in each leaf, but they are to stay in a cache.
+std::int64_t insertion_chunk(std::int64_t n, std::int64_t row_bytes, int n_threads) {
+  constexpr std::int64_t kRowBytes = 256 << 10;
+  const std::int64_t each = (n + n_threads - 1) / std::max(n_threads, 1);
+  return std::clamp<std::int64_t>(kRowBytes / row_bytes, std::min<std::int64_t>(each, kScoreChunk), 8 * kScoreChunk);
 }
 
 // Call body(x, n, sums) for the rows of x (n, d), some at a time.
 template <class T, class Body>
-void for_chunks(const T* x, std::int64_t n, std::int64_t d, double* out, int n_threads, const Body& body) {
+void for_chunks(const T* x, std::int64_t n, std::int64_t d, double* out, int n_threads, const Body& body,
+                std::int64_t chunk = kScoreChunk) {
   std::atomic<bool> no_memory{false};
-  nativekit::parallel_for((n + kScoreChunk - 1) / kScoreChunk, n_threads, [&](std::int64_t c) {
-    const std::int64_t begin = c * kScoreChunk, count = std::min(kScoreChunk, n - begin);
+  nativekit::parallel_for((n + chunk - 1) / chunk, n_threads, [&](std::int64_t c) {
+    const std::int64_t begin = c * chunk, count = std::min(chunk, n - begin);
     try {
       body(x + begin * d, count, out + begin);
     } catch (const std::bad_alloc&) {
@@ -144,19 +189,44 @@ void sum_leaf_depths(const ForestView& given, const T* x, std::int64_t n, double
   }
 }
 
+// Add up the depths under virtual insertion of rows of x (n, n_features).
+template <class T>
+void sum_insertions(const ForestView& given, const T* x, std::int64_t n, double* out, int n_threads) {
+  const std::int64_t d = given.n_features;
+  WithMeans with_means(given);
+  const bool any_missing = has_missing(x, n * d);
+  if (any_missing) with_means.make_depth();
+  const ForestView& forest = with_means.forest();
+  if (!tables_pay(forest, n, rows_per_leaf_inserted(d))) {
+    return for_chunks(x, n, d, out, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
+      add_insertion_depths(forest, rows, count, sums);
+    });
+  }
+  const std::int64_t chunk = insertion_chunk(n, d * static_cast<std::int64_t>(sizeof(T)), n_threads);
+  for (std::int64_t first = 0; first < forest.n_trees;) {
+    const InsertionBatch<T> trees(forest, first, any_missing, n_threads);
+    const auto is_plain = [&](const T* row) { return trees.is_plain(row); };
+    const auto add = [&](const T* rows, std::int64_t count, double* sums) {
+      add_by_kind(rows, count, d, sums, [&](const T* alike, std::int64_t m, bool missing, double* to) {
+        bool all = true;
+        for (std::int64_t i = 0; i < m; ++i) all &= is_plain(alike + i * d);
+        if (all) return trees.add(alike, m, missing, to);
+        add_split(alike, m, d, to, is_plain, [&](const T* same, std::int64_t count, bool plain, double* sum) {
+          plain ? trees.add(same, count, missing, sum) : trees.add_alone(same, count, sum);
+        });
+      });
+    };
+    for_chunks(x, n, d, out, n_threads, add, chunk);
+    first = trees.end();
+  }
+}
+
 // Mean depths of n rows of x (n, n_features).
 template <class T>
 Status score_as(const ForestView& forest, const T* x, std::int64_t n, Score score, double* depth, int n_threads) {
   std::fill(depth, depth + n, 0.0);
-  if (score == Score::kInsertion) {
-    WithMeans with_means(forest);
-    if (has_missing(x, n * forest.n_features)) with_means.make_depth();
-    for_chunks(x, n, forest.n_features, depth, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
-      sum_insertion_depths(with_means.forest(), rows, count, sums);
-    });
-  } else {
-    sum_leaf_depths(forest, x, n, depth, n_threads);
-  }
+  score == Score::kInsertion ? sum_insertions(forest, x, n, depth, n_threads)
+                             : sum_leaf_depths(forest, x, n, depth, n_threads);
   for (std::int64_t i = 0; i < n; ++i) depth[i] /= static_cast<double>(forest.n_trees);
   return Status::kOk;
 }

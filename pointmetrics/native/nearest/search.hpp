@@ -60,22 +60,34 @@ NK_INLINE void load_group(const T* points, const std::int64_t* rows, int d, Grou
 
 // The 16 points of a leaf against the 16 queries. The ids of a leaf ascend, so that the first of
 // equally near points within it is the one to take.
+//
+// A register's worth of queries at a time: those that the leaf may not help, as `lanes` tells, are passed over.
 template <class T, int D>
-NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, Group<T, D>* group) {
+NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, unsigned lanes, Group<T, D>* group) {
+  constexpr int kPart = Pack<T>::kWidth > 1 ? Pack<T>::kWidth : kLanes;
+  using Part = nativekit::NK_ISA::Pack<T, kPart>;
+  constexpr T kInf = std::numeric_limits<T>::infinity();
   const int n_axes = D > 0 ? D : tree.d;
   const T* at = tree.points + leaf * n_axes * kLanes;
-  Pack<T> least = Pack<T>::of(std::numeric_limits<T>::infinity());
-  Pack<T> slot = Pack<T>::of(0);
-  for (int i = 0; i < kLanes; ++i) {
-    Pack<T> diff = Pack<T>::load(group->query[0]) - Pack<T>::of(at[i]);
-    Pack<T> sum = diff * diff;
-    for (int a = 1; a < n_axes; ++a) {
-      diff = Pack<T>::load(group->query[a]) - Pack<T>::of(at[a * kLanes + i]);
-      sum = add_square(sum, diff);
+  alignas(64) T found[kLanes], slots[kLanes];
+  for (int first = 0; first < kLanes; first += kPart) {
+    Part least = Part::of(kInf), slot = Part::of(0);
+    if ((lanes >> first & ((1u << kPart) - 1u)) != 0) {
+      for (int i = 0; i < kLanes; ++i) {
+        Part diff = Part::load(group->query[0] + first) - Part::of(at[i]);
+        Part sum = diff * diff;
+        for (int a = 1; a < n_axes; ++a) {
+          diff = Part::load(group->query[a] + first) - Part::of(at[a * kLanes + i]);
+          sum = add_square(sum, diff);
+        }
+        slot = where_lt(sum, least, Part::of(static_cast<T>(i)), slot);
+        least = smaller(sum, least);
+      }
     }
-    slot = where_lt(sum, least, Pack<T>::of(static_cast<T>(i)), slot);
-    least = smaller(sum, least);
+    least.store(found + first);
+    slot.store(slots + first);
   }
+  const Pack<T> least = Pack<T>::load(found), slot = Pack<T>::load(slots);
   if (le_mask(least, group->best) == 0) return;
   // The last lane's leaf is where the next group starts; a tie with another leaf does as well.
   if ((le_mask(least, group->best) >> (kLanes - 1)) != 0) group->leaf = leaf;
@@ -94,9 +106,9 @@ struct Visit {
   int level;
 };
 
-// May the box `lane` of a node hold something better for any query?
+// The queries for which the box `lane` of a node may hold something better; 0 if there is none.
 template <class T, int D>
-NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const Group<T, D>& group) {
+NK_INLINE unsigned helped(const T* boxes, int lane, std::int32_t min_id, int d, const Group<T, D>& group) {
   const int n_axes = D > 0 ? D : d;
   const Pack<T> zero = Pack<T>::of(0);
   Pack<T> sum = zero;
@@ -106,14 +118,17 @@ NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const
     const Pack<T> gap = gap_between(low, high, q, q, zero);
     sum = a == 0 ? gap * gap : add_square(sum, gap);
   }
-  unsigned mask = le_mask(sum, group.best);
-  if (mask == 0) return false;
-  if ((mask & ~le_mask(group.best, sum)) != 0) return true;
+  const unsigned all = le_mask(sum, group.best);
+  if (all == 0 || (all & ~le_mask(group.best, sum)) != 0) return all;
   // Nothing can be nearer; an equally near point of lower id might be there.
-  for (; mask != 0; mask &= mask - 1) {
-    if (min_id < group.id[nativekit::lowest_bit(mask)]) return true;
+  for (unsigned mask = all; mask != 0; mask &= mask - 1) {
+    if (min_id < group.id[nativekit::lowest_bit(mask)]) return all;
   }
-  return false;
+  return 0;
+}
+template <class T, int D>
+NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const Group<T, D>& group) {
+  return helped<T, D>(boxes, lane, min_id, d, group) != 0;
 }
 
 // The leaves of a node of level 1: first those that reach into the group's box, which make the bound
@@ -135,12 +150,16 @@ NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t 
   for (unsigned mask = inside; mask != 0; mask &= mask - 1) {
     const int i = nativekit::lowest_bit(mask);
     const std::int64_t leaf = node * kLanes + i;
-    if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
+    if (leaf == known_leaf) continue;
+    const unsigned lanes = helped<T, D>(boxes, i, min_ids[i], n_axes, *group);
+    if (lanes != 0) scan_leaf<T, D>(tree, leaf, lanes, group);
   }
   for (unsigned mask = near & ~inside & le_mask(sum, Pack<T>::of(group->worst)); mask != 0; mask &= mask - 1) {
     const int i = nativekit::lowest_bit(mask);
     const std::int64_t leaf = node * kLanes + i;
-    if (leaf != known_leaf && helps<T, D>(boxes, i, min_ids[i], n_axes, *group)) scan_leaf<T, D>(tree, leaf, group);
+    if (leaf == known_leaf) continue;
+    const unsigned lanes = helped<T, D>(boxes, i, min_ids[i], n_axes, *group);
+    if (lanes != 0) scan_leaf<T, D>(tree, leaf, lanes, group);
   }
 }
 
@@ -186,7 +205,7 @@ NK_INLINE void search_group(const Tree<T>& tree, AnyGroup* group) {
   Visit<T> stack[kMaxLevels * kLanes + 1];
   int top = 0;
   const std::int64_t known_leaf = group->leaf;
-  if (known_leaf >= 0) scan_leaf<T, D>(tree, known_leaf, group);
+  if (known_leaf >= 0) scan_leaf<T, D>(tree, known_leaf, (1u << kLanes) - 1u, group);
   if (tree.n_levels == 1) {
     scan_leaves<T, D>(tree, 0, known_leaf, group);
     return;

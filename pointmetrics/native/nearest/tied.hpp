@@ -50,7 +50,7 @@ NK_INLINE void remember(std::int64_t leaf, const Pack<T>& least, TiedGroup<T, D>
 }
 
 template <class T, int D>
-NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, TiedGroup<T, D>* group) {
+NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, unsigned, TiedGroup<T, D>* group) {
   const int n_axes = D > 0 ? D : tree.d;
   const T* at = tree.points + leaf * n_axes * kLanes;
   Pack<T> least = sq_dist_to<T, D>(at, 0, n_axes, *group);
