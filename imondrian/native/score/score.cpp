@@ -112,7 +112,7 @@ void add_insertion_depths(const ForestView& forest, const T* x, std::int64_t n, 
   std::vector<End> ends(alone.size() * kTreesAbreast);
   for (std::int64_t i = 0; i < n; ++i) {
     copy_padded(rows.data() + i * width, x + i * d, d, width);
-    alone[i] = has_missing(x + i * d, d);
+    alone[i] = forest.n_nominal > 0 || has_missing(x + i * d, d);
   }
   InsertionWalk<T> walk;
   for (std::int64_t first = 0; first < forest.n_trees; first += kTreesAbreast) {
@@ -197,7 +197,7 @@ void sum_insertions(const ForestView& given, const T* x, std::int64_t n, double*
   const bool any_missing = has_missing(x, n * d);
   if (any_missing) with_means.make_depth();
   const ForestView& forest = with_means.forest();
-  if (!tables_pay(forest, n, rows_per_leaf_inserted(d))) {
+  if (forest.n_nominal > 0 || !tables_pay(forest, n, rows_per_leaf_inserted(d))) {
     return for_chunks(x, n, d, out, n_threads, [&](const T* rows, std::int64_t count, double* sums) {
       add_insertion_depths(forest, rows, count, sums);
     });
