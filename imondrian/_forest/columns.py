@@ -63,6 +63,8 @@ class ForestColumns:
         Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
+    timed : bool
+        A window by age: learning needs the time of each point, in horizons (``native/stream/clock.hpp``).
     edition : int
         The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
@@ -85,11 +87,12 @@ class ForestColumns:
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        timed: bool = False,
         edition: int = _core.EDITION,
     ) -> None:
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
         self.edition = edition
-        kinds = kinds_of(memory, boxes=boxes, spaced=spaced)
+        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, timed=timed)
         self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition)
         self._renew_view()
 
@@ -109,6 +112,11 @@ class ForestColumns:
     def spaced(self) -> bool:
         """Whether the forest can give spacing scores."""
         return "clean" in self.columns
+
+    @property
+    def timed(self) -> bool:
+        """Whether the forest keeps a window by age."""
+        return "clock" in self.columns
 
     @property
     def wide(self) -> bool:
@@ -153,6 +161,7 @@ class ForestColumns:
             self.spaced,
             "lower" in columns,
             "refs" in columns,
+            "clock" in columns,
         )
 
     def info(self) -> dict[str, Any]:

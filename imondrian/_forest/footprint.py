@@ -38,6 +38,7 @@ class Layout(NamedTuple):
     spaced: bool = False  # for spacing scores
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
+    timed: bool = False  # a window by age
 
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""
@@ -73,7 +74,9 @@ class Layout(NamedTuple):
 def _places(layout: Layout) -> _Places:
     real = np.dtype(f"f{layout.itemsize}")
     width = padded_width(layout.n_features, real)
-    kinds = kinds_of(layout.memory, boxes=layout.boxes, spaced=layout.spaced, learning=layout.updates)
+    kinds = kinds_of(
+        layout.memory, boxes=layout.boxes, spaced=layout.spaced, learning=layout.updates, timed=layout.timed
+    )
     found = dict.fromkeys(_Places._fields, 0)
     for column in _core.COLUMNS:
         if column.when in kinds:

@@ -143,6 +143,7 @@ class Forest(ForestColumns):
         *,
         scaled: bool = False,
         spaced: bool = False,
+        timed: bool = False,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
@@ -158,6 +159,7 @@ class Forest(ForestColumns):
                 decay=decay,
                 scaled=scaled,
                 spaced=spaced,
+                timed=timed,
             )
         if spaced:
             _core.draw_bags(forest._view, 0)
@@ -171,18 +173,19 @@ class Forest(ForestColumns):
         score: str | None = None,
         n_threads: int = 1,
         max_bytes: int | None = None,
+        times: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
 
-        In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
+        A window by age needs ``times`` (n,), float64, in horizons. In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
         An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
             self.require_spaced()
         if self._undo is None and (undo := undo_of(self, len(X))) is not None:
             with undo:
-                return self._learn(X, weight, score, n_threads, max_bytes)
-        return self._learn(X, weight, score, n_threads, max_bytes)
+                return self._learn(X, weight, score, n_threads, max_bytes, times)
+        return self._learn(X, weight, score, n_threads, max_bytes, times)
 
     def arrivals_until(self, mass: float, weight: np.ndarray | None = None) -> int:
         """Return how many points are still to be learnt until there is so much mass; they weigh 1 each, or ``weight``.
@@ -205,7 +208,13 @@ class Forest(ForestColumns):
         return math.ceil(lacking)
 
     def _learn(
-        self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int, max_bytes: int | None
+        self,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        score: str | None,
+        n_threads: int,
+        max_bytes: int | None,
+        times: np.ndarray | None,
     ) -> np.ndarray | None:
         n = len(X)
         if weight is not None:
@@ -228,6 +237,7 @@ class Forest(ForestColumns):
                 None if norm is None else norm[part],
                 n_threads,
                 self._undo is not None,
+                None if times is None else times[part],
             )
             if done == n:
                 break

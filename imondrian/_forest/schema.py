@@ -26,9 +26,12 @@ EDITIONS_SINCE = 4  # states before have none: their forests are of edition 0
 STATE_VERSION = max(EDITIONS_SINCE, *(column.since for column in _core.COLUMNS))
 
 
-def kinds_of(memory: int, *, boxes: bool = False, spaced: bool = False, learning: bool = False) -> frozenset[str]:
+def kinds_of(
+    memory: int, *, boxes: bool = False, spaced: bool = False, learning: bool = False, timed: bool = False
+) -> frozenset[str]:
     """Return the kinds of columns that such a forest has."""
     asked = {"always": True, "boxes": boxes, "spaced": spaced, LEARNING: learning}
+    asked |= {"timed": timed, "aged": timed and memory == SLIDING}
     return _OF_MEMORY[memory].union(kind for kind, wanted in asked.items() if wanted)
 
 
@@ -84,4 +87,7 @@ def new_forest(
     columns["header"][...] = _EMPTY_TREE
     columns["rng"][...] = states
     columns["rate"][:, :n_features] = 0 if scaled else 1
+    if "member_time" in columns:  # a ring by age: all of its places are held, and blank
+        columns["member_leaf"][...] = -1
+        columns["stream"][:, _core.HELD] = columns["pace"][:, _core.BLANK] = columns["member_leaf"].shape[1]
     return columns

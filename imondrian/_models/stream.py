@@ -17,6 +17,7 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest, not_held
 from imondrian._forest.numbers import record, row_of, values_of
 from imondrian._forest.rwlock import Gate
+from imondrian._forest.times import time_of, without_time
 from imondrian._forest.validation import check_window_fits
 
 from .features import check_precision, in_order, placed, silent_keys
@@ -70,9 +71,13 @@ class StreamModel:
 
     def learn_one(self, x: Any) -> None:
         """Learn a point."""
+        times = None
+        if self.settings.time is not None:
+            x = record(x)
+            times = np.array([time_of(x, self.settings.time)])
         row = self.row(x, grow=True)
         if row is not None:
-            self._learn(row)
+            self._learn(row, times)
 
     def score_one(self, x: Any) -> float:
         """Return a point's score; 0 is "not ready"."""
@@ -87,14 +92,14 @@ class StreamModel:
 
     def forget_one(self, x: Any, missing_ok: bool) -> None:
         """Take a point out of every tree that holds it."""
-        x = record(x)
+        x = self._point(x)
         row = self.row(x)
         strange = any(key not in self.keys and value == value for key, value in values_of(x).items())
         self._forget(row, np.array([not strange]), missing_ok)
 
     def explain_one(self, x: Any, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score."""
-        x = record(x)
+        x = self._point(x)
         found = zip(x, self._parts(x), strict=True)
         if by_direction:
             return {key: (float(below), float(above)) for key, (below, above) in found}
@@ -102,7 +107,7 @@ class StreamModel:
 
     def why_one(self, x: Any, most: int) -> str:
         """Return in words why x has its score."""
-        x = record(x)
+        x = self._point(x)
         row = self.row(x)
         if row is None or self.forest is None or not self.is_ready:
             return NOT_READY
@@ -126,13 +131,18 @@ class StreamModel:
 
     # -- tables ------------------------------------------------------------------------------------
 
-    def learn(self, fields: Sequence[Any], values: np.ndarray, scored: bool = False) -> np.ndarray | None:
-        """Learn rows in order; if ``scored``, return their scores from just before."""
+    def learn(
+        self, fields: Sequence[Any], values: np.ndarray, scored: bool = False, times: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Learn rows in order; if ``scored``, return their scores from just before.
+
+        A window by age needs ``times`` (n,), in seconds, here and below.
+        """
         with self._unwidened_on_error():
             rows = self.rows(fields, values, grow=True)
             if rows is None or len(rows) == 0:
                 return np.zeros(len(values)) if scored else None
-            return self._learn(rows, scored=scored, n_threads=self.settings.n_threads)
+            return self._learn(rows, times, scored=scored, n_threads=self.settings.n_threads)
 
     @contextmanager
     def _unwidened_on_error(self) -> Iterator[None]:
@@ -171,7 +181,9 @@ class StreamModel:
         p_values = np.ones(len(rows)) if self.recent is None else self.recent.p_values(scores)
         return Judged(scores, p_values, np.ones(len(rows), bool))
 
-    def judge_and_learn(self, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def judge_and_learn(
+        self, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None = None
+    ) -> Judged:
         """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn."""
         found, begin = [], 0
         while begin < len(values) and not self.keys.keys() >= set(fields):
@@ -179,12 +191,12 @@ class StreamModel:
             # it, it is as new in the next row.
             one = values[begin : begin + 1]
             found.append(self.judge(fields, one))
-            self.learn(fields, one)
+            self.learn(fields, one, times=None if times is None else times[begin : begin + 1])
             begin += 1
-        found.append(self._judge_and_learn(fields, values[begin:]))
+        found.append(self._judge_and_learn(fields, values[begin:], None if times is None else times[begin:]))
         return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _judge_and_learn(self, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def _judge_and_learn(self, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None) -> Judged:
         """Judge and learn rows without keys that are new."""
         judged = Judged.unready(len(values))
         rows = self.rows(fields, values)
@@ -192,7 +204,7 @@ class StreamModel:
             return judged
         first = min(self.forest.arrivals_until(self.settings.warm_up), len(rows))
         past = None if self.recent is None else self.recent.copy()
-        scores = self._learn(rows, scored=True, n_threads=self.settings.n_threads)
+        scores = self._learn(rows, times, scored=True, n_threads=self.settings.n_threads)
         assert scores is not None
         judged.scores[:] = scores
         judged.ready[first:] = True
@@ -209,7 +221,7 @@ class StreamModel:
 
     def said_row(self, x: Any) -> np.ndarray:
         """Return a point that a verdict is on as a row; ValueError for what no verdict can be on."""
-        x = record(x)
+        x = self._point(x)
         self._refuse_unknown(key for key, value in values_of(x).items() if value == value)
         row = self.row(x)
         assert row is not None
@@ -262,10 +274,14 @@ class StreamModel:
 
     # -- rows in the order of the features ---------------------------------------------------------
 
+    def _point(self, x: Any) -> dict[Any, Any]:
+        """Return a point as a dict of features."""
+        return record(x) if self.settings.time is None else without_time(x, self.settings.time)
+
     def row(self, x: Any, grow: bool = False) -> np.ndarray | None:
         """Return a point as a row (1, d); None while there are no features. ``grow``: take in those that are new."""
-        if type(x) is not dict:
-            x = record(x)
+        if type(x) is not dict or self.settings.time is not None:
+            x = self._point(x)
         forest = self.forest
         if forest is not None and forest.dtype == np.float64:
             row = row_of(x, self.keys)
@@ -342,19 +358,23 @@ class StreamModel:
             return None
         return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
 
-    def _learn(self, rows: np.ndarray, *, scored: bool = False, n_threads: int = 1) -> np.ndarray | None:
+    def _learn(
+        self, rows: np.ndarray, times: np.ndarray | None = None, *, scored: bool = False, n_threads: int = 1
+    ) -> np.ndarray | None:
         """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
         forest, limit = self.forest, self.settings.max_bytes
         assert forest is not None
+        if times is not None and self.settings.retention.age is not None:
+            times = times / self.settings.retention.age
         if limit is not None:
             limit -= self.reserved(forest.n_features)
         if self.recent is None and not scored:
-            forest.learn(rows, n_threads=n_threads, max_bytes=limit)
+            forest.learn(rows, n_threads=n_threads, max_bytes=limit, times=times)
             return None
         warming_up = forest.arrivals_until(self.settings.warm_up)
         known = None if scored else self._score_known(rows)
         score = None if known else self.settings.score
-        scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit)
+        scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit, times=times)
         if scores is None:
             scores = np.array([known])
         elif self.verdicts is not None:

@@ -19,6 +19,7 @@ from imondrian._forest.forest import Forest
 from imondrian._forest.numbers import table
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
+from imondrian._forest.times import timed_table
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
@@ -48,7 +49,7 @@ class OnlineForest(SavedModel):
         self,
         n_trees: int = 100,
         window: Window = "thinned",
-        horizon: int = 4096,
+        horizon: int | str = 4096,
         score: Score = "default",
         scale: Literal["robust"] | None = "robust",
         seed: int | None = None,
@@ -57,6 +58,7 @@ class OnlineForest(SavedModel):
         calibration_half_life: float | None = None,
         max_features: int = 1000,
         max_bytes: int | None = None,
+        time: Any = None,
     ) -> None:
         self.n_trees = n_trees
         self.window = window
@@ -69,6 +71,7 @@ class OnlineForest(SavedModel):
         self.calibration_half_life = calibration_half_life
         self.max_features = max_features
         self.max_bytes = max_bytes
+        self.time = time
         self._put_around(StreamModel(StreamSettings.of(vars(self))))
 
     def _put_around(self, model: StreamModel) -> None:
@@ -83,7 +86,8 @@ class OnlineForest(SavedModel):
         ----------
         x : dict
             Numbers by feature; other mappings, a pandas Series and a record of NumPy do, too. Raises TypeError or
-            ValueError for anything else, naming the field; nothing is learnt then.
+            ValueError for anything else, naming the field; nothing is learnt then. Where ``horizon`` is an age, the
+            point must say when it was (``time``).
         """
         with self._gate.updating:  # what @updating does, in a third of its time
             self._model.learn_one(x)
@@ -102,12 +106,13 @@ class OnlineForest(SavedModel):
         X : dataframe (pandas, polars, pyarrow, ...) or ndarray of shape (n, n_features)
             Columns of an array are named 0, 1, ...
         """
-        self._model.learn(*table(X))
+        fields, values, times = self._timed(X)
+        self._model.learn(fields, values, times=times)
 
     @reading
     def score_many(self, X: Any) -> Floats:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.scores(*table(X))
+        return self._model.scores(*self._table(X))
 
     @updating
     def score_learn_many(self, X: Any) -> Floats:
@@ -115,7 +120,8 @@ class OnlineForest(SavedModel):
 
         The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
         """
-        scores = self._model.learn(*table(X), scored=True)
+        fields, values, times = self._timed(X)
+        scores = self._model.learn(fields, values, scored=True, times=times)
         assert scores is not None
         return scores
 
@@ -142,7 +148,7 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
         """
-        self._model.forget(*table(X), missing_ok)
+        self._model.forget(*self._table(X), missing_ok)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -168,7 +174,7 @@ class OnlineForest(SavedModel):
     @reading
     def p_values_many(self, X: Any) -> Floats:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.p_values(*table(X))
+        return self._model.p_values(*self._table(X))
 
     @property
     @reading
@@ -260,7 +266,7 @@ class OnlineForest(SavedModel):
         y : array-like of shape (n,)
             1 for normal, -1 for an anomaly.
         """
-        self._model.hear(self._model.said_rows(*table(X)), y)
+        self._model.hear(self._model.said_rows(*self._table(X)), y)
 
     @updating
     def withdraw_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
@@ -277,7 +283,20 @@ class OnlineForest(SavedModel):
     @updating
     def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
-        self._model.withdraw_rows(self._model.said_rows(*table(X)), missing_ok)
+        self._model.withdraw_rows(self._model.said_rows(*self._table(X)), missing_ok)
+
+    def _table(self, X: Any) -> tuple[list[Any], np.ndarray]:
+        """Return names and values of a table's features."""
+        return table(X) if self.time is None else timed_table(X, self.time)[:2]
+
+    def _timed(self, X: Any) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
+        """The same, and when rows were, in seconds, where that matters."""
+        if self.time is None:
+            return *table(X), None
+        fields, values, times = timed_table(X, self.time)
+        if times is None:
+            raise ValueError(f"X must say when its rows were, in a column {self.time!r}: horizon={self.horizon!r}")
+        return fields, values, times
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -325,6 +344,8 @@ class OnlineForest(SavedModel):
         found = self._model
         if found.forest is None:
             raise ValueError("the model has learnt nothing yet")
+        if self.time is not None:
+            raise ValueError(f"horizon={self.horizon!r}: scikit-learn's forest has no windows by age")
         estimator = IsolationMondrianForest(
             found.settings.n_trees,
             window=self.window,
@@ -401,6 +422,7 @@ class OnlineForest(SavedModel):
         return own | self._file_state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.time = None  # of versions before it
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
         if self.score == "default" and state.get("_score") == "spacing":
             self.score = "spacing"  # in version 0.1.0

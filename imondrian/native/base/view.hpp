@@ -19,7 +19,8 @@
 //   I11 a bag names distinct features, then -1.
 //   I12 clean[node] = clean(left) + clean(right); 0 <= clean <= mass.
 //   I13 recent scores are finite, and their sorted copy agrees.
-//
+//   I14 a clock's numbers are finite and in range; a ring's members by age came in order, not after now; the blank
+//      places are its oldest, and empty.
 //
 // A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child in learning (in
 // scoring: means.hpp).

@@ -17,12 +17,13 @@ cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
 
     const ColumnText* kColumns
     int kColumnCount, kPackBytes, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
-    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
+    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize, kHeld, kBlank
     void set_column(View&, int, void*)
 
 
 PACK_BYTES, TREES_ABREAST, RECENT_SIZE, EDITION = kPackBytes, kTreesAbreast, kRecentSize, kEdition
 ROOT, LEAVES, NODE_MARK, LEAF_MARK, HEADER_SIZE = kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
+HELD, BLANK = kHeld, kBlank
 
 _TYPES = {"i32": np.dtype(np.int32), "i64": np.dtype(np.int64), "u64": np.dtype(np.uint64), "f64": np.dtype(np.float64)}
 
@@ -158,6 +159,8 @@ cdef class ForestView:
             raise ValueError("a bounded forest, and no other, must have the column 'member_leaf'")
         if (memory == 2) != ("member_key" in columns):
             raise ValueError("a reservoir, and no other forest, must have the column 'member_key'")
+        if ("member_time" in columns) != ("clock" in columns and memory == 1) or ("clock" in columns and memory == 0):
+            raise ValueError("a window by age, and no other forest, must have the columns of its time")
         if member is None:
             return 0
         if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] < self.view.capacity:
