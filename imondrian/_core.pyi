@@ -14,6 +14,9 @@ ROOT: int
 LEAVES: int
 NODE_MARK: int
 LEAF_MARK: int
+HELD: int
+BLANK: int
+HORIZON: int
 
 _Floats = npt.NDArray[np.float64]
 
@@ -91,6 +94,7 @@ def learn(
     norm: _Floats | None,
     n_threads: int,
     interruptible: bool = False,
+    stamp: _Floats | None = None,
 ) -> int: ...
 def forget(
     forest: ForestView, X: npt.NDArray[Any], remove: bool, n_threads: int, interruptible: bool = False

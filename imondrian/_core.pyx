@@ -255,7 +255,7 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
           stamp=None):
     """Learn rows in order; with the arrays depth and norm, score each one before it is learnt.
 
-    A window by age needs ``stamp``: when each row came, in horizons.
+    A window by age needs ``stamp``: when each row came, in seconds.
 
     Return how many were learnt: fewer than n once the store is full, the rest can follow when it has grown.
     What an ``interruptible`` call leaves when a signal ends it is no forest: the caller has kept the old columns.

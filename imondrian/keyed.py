@@ -12,6 +12,7 @@ import numpy as np
 
 from ._forest.numbers import record, table
 from ._forest.scoring import Score, Window
+from ._forest.times import timed_table, without_time
 from ._forest.validation import positive_int
 from ._keyed.models import KeyedModels, found_parameters
 from ._kit.call_mistakes import explain_mistakes
@@ -40,8 +41,9 @@ class KeyedForest:
     window : int, str or None, default=64
         Defaults for many small models: a quarter of a megabyte each with up to four features. Trees
         are grown eight abreast, so multiples of eight are the cheapest.
-    horizon, score, scale, calibration, calibration_half_life
-        As for the models, which have fewer kept scores here (``calibration=256``).
+    horizon, score, scale, calibration, calibration_half_life, time
+        As for the models, which have fewer kept scores here (``calibration=256``). With a horizon that is an age, each
+        key's time runs with its own points.
     max_features : int, default=100
     seed : int or None, default=None
         Each key's model has a seed of its own, which follows from this one and the key alone (BLAKE2b). None: drawn
@@ -94,13 +96,14 @@ class KeyedForest:
         max_bytes: int | None = None,
         n_trees: int = 24,
         window: Window = 64,
-        horizon: int = 4096,
+        horizon: int | str = 4096,
         score: Score = "default",
         scale: Literal["robust"] | None = "robust",
         seed: int | None = None,
         calibration: int | None = 256,
         calibration_half_life: float | None = None,
         max_features: int = 100,
+        time: Any = None,
     ) -> None:
         self.max_models = positive_int("max_models", max_models)
         self.max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
@@ -114,6 +117,8 @@ class KeyedForest:
             "calibration_half_life": calibration_half_life,
             "max_features": max_features,
         }
+        if time is not None:
+            parameters["time"] = time
         self._models = KeyedModels(path, parameters, seed, self.max_models, self.max_bytes)
 
     @classmethod
@@ -158,7 +163,8 @@ class KeyedForest:
     def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
         nothing = (0.0, 0.0) if by_direction else 0.0
-        unready = dict.fromkeys(record(x), nothing)
+        time = self._models.template.settings.time
+        unready = dict.fromkeys(record(x) if time is None else without_time(x, time), nothing)
         return self._models.ask(key, x, unready, lambda model: model.explain_one(x, by_direction))
 
     def why_one(self, key: Any, x: dict[Any, Any], *, most: int = MOST_REASONS) -> str:
@@ -185,12 +191,16 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        fields, values = table(X)
-        return self._models.judge_and_learn(keys, fields, values).scores
+        time = self._models.template.settings.time
+        fields, values, times = (*table(X), None) if time is None else timed_table(X, time)
+        if time is not None and times is None:
+            raise ValueError(f"X must say when its rows were, in a column {time!r}: the horizon is an age")
+        return self._models.judge_and_learn(keys, fields, values, times).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        fields, values = table(X)
+        time = self._models.template.settings.time
+        fields, values = table(X) if time is None else timed_table(X, time)[:2]
         return self._models.judge(keys, fields, values).scores
 
     # -- the folder --------------------------------------------------------------------------------

@@ -63,8 +63,9 @@ class ForestColumns:
         Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
-    timed : bool
-        A window by age: learning needs the time of each point, in horizons (``native/stream/clock.hpp``).
+    age : float, optional
+        Of a window by age, how far back it reaches, in seconds; ``decay`` is by horizons then, and learning needs the time
+        of each point (``native/stream/clock.hpp``).
     edition : int
         The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
@@ -87,13 +88,15 @@ class ForestColumns:
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
-        timed: bool = False,
+        age: float | None = None,
         edition: int = _core.EDITION,
     ) -> None:
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
         self.edition = edition
-        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, timed=timed)
+        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, timed=age is not None)
         self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition)
+        if age is not None:
+            self.columns["clock"][_core.HORIZON] = age
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -114,9 +117,9 @@ class ForestColumns:
         return "clean" in self.columns
 
     @property
-    def timed(self) -> bool:
-        """Whether the forest keeps a window by age."""
-        return "clock" in self.columns
+    def age(self) -> float | None:
+        """How far back a window by age reaches, in seconds; None of others."""
+        return float(self.columns["clock"][_core.HORIZON]) if "clock" in self.columns else None
 
     @property
     def wide(self) -> bool:

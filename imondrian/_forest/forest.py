@@ -143,7 +143,7 @@ class Forest(ForestColumns):
         *,
         scaled: bool = False,
         spaced: bool = False,
-        timed: bool = False,
+        age: float | None = None,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         if points is None:
@@ -159,7 +159,7 @@ class Forest(ForestColumns):
                 decay=decay,
                 scaled=scaled,
                 spaced=spaced,
-                timed=timed,
+                age=age,
             )
         if spaced:
             _core.draw_bags(forest._view, 0)
@@ -177,8 +177,8 @@ class Forest(ForestColumns):
     ) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
 
-        A window by age needs ``times`` (n,), float64, in horizons. In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
-        An interrupt leaves the forest as it was (see ``undo.py``).
+        A window by age needs ``times`` (n,), float64, in seconds. In an unbounded forest, MemoryError before anything
+        is learnt if the columns might pass ``max_bytes``. An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
             self.require_spaced()

@@ -94,14 +94,18 @@ def timed_table(X: Any, key: Any) -> tuple[list[Any], np.ndarray, np.ndarray | N
     if key not in list(getattr(X, "column_names", X.columns)):
         return *table(X), None
     column = X[key]
-    rest = X.drop_columns([key]) if hasattr(X, "drop_columns") else X.drop(columns=key) if _is_pandas(X) else X.drop(key)
+    rest = (
+        X.drop_columns([key]) if hasattr(X, "drop_columns") else X.drop(columns=key) if _is_pandas(X) else X.drop(key)
+    )
     return *table(rest), _stamps(column, key)
 
 
 def _with_columns(X: Any) -> Any:
     """Return a table of pandas, polars or pyarrow; what is none is left to :func:`numbers.table`, which says so."""
-    if hasattr(X, "columns") and hasattr(X, "__arrow_c_stream__") and not (
-        _is_pandas(X) or type(X).__module__.partition(".")[0] in ("polars", "pyarrow")
+    if (
+        hasattr(X, "columns")
+        and hasattr(X, "__arrow_c_stream__")
+        and not (_is_pandas(X) or type(X).__module__.partition(".")[0] in ("polars", "pyarrow"))
     ):
         import pyarrow
 
@@ -123,9 +127,13 @@ def _stamps(column: Any, key: Any) -> np.ndarray:
         if len(bad):
             raise ValueError(f"X[{key!r}], row {bad[0]}, must be {_WANTED}, got {shown(values[bad[0]])}")
         return np.ascontiguousarray(found)
-    values = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist() if isinstance(
-        column, np.ndarray
-    ) else column.to_list()
+    values = (
+        column.to_pylist()
+        if hasattr(column, "to_pylist")
+        else column.tolist()
+        if isinstance(column, np.ndarray)
+        else column.to_list()
+    )
     return np.array([_named(value, f"X[{key!r}], row {i},") for i, value in enumerate(values)], np.float64)
 
 

@@ -48,22 +48,48 @@ class Learners:
             return learner
         model = self.new(key)
         for fields, values in learner.parts:
-            model.judge_and_learn(fields, values)
+            model.judge_and_learn(*self._apart(fields, values))
         return model
 
-    def learn(self, key: str, learner: Learner, fields: Sequence[Any], values: np.ndarray) -> tuple[Learner, Judged]:
+    def _together(
+        self, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None
+    ) -> tuple[Sequence[Any], np.ndarray]:
+        """Return points as they wait: their times, where windows go by age, are one more value."""
+        if times is None or self.template.settings.time is None:
+            return fields, values
+        return (*fields, self.template.settings.time), np.column_stack((values, times))
+
+    def _apart(self, fields: Sequence[Any], values: np.ndarray) -> tuple[Sequence[Any], np.ndarray, np.ndarray | None]:
+        if self.template.settings.time is None:
+            return fields, values, None
+        return fields[:-1], np.ascontiguousarray(values[:, :-1]), np.ascontiguousarray(values[:, -1])
+
+    def learn(
+        self,
+        key: str,
+        learner: Learner,
+        fields: Sequence[Any],
+        values: np.ndarray,
+        times: np.ndarray | None = None,
+    ) -> tuple[Learner, Judged]:
         """Score rows and learn them; return what the learner has become, and what it said."""
         if isinstance(learner, Young) and learner.count + len(values) < self.template.settings.warm_up:
-            learner.learn(fields, values)
+            if learner.parts or fields:  # nor would a model learn a point without features before it knows any
+                learner.learn(*self._together(fields, values, times))
             return learner, Judged.unready(len(values))
         model = self.grown(key, learner)
         with model.gate.updating:  # a signal's handler that asks the same model is refused
-            return model, model.judge_and_learn(fields, values)
+            return model, model.judge_and_learn(fields, values, times)
 
     def from_bytes(self, key: str, data: bytes) -> Learner:
         """Return what ``to_bytes`` made bytes of; TypeError or ValueError if they are damaged."""
         if Young.is_young(data):
-            return Young.from_bytes(data, self.template.settings.warm_up - 1)
+            young, time = Young.from_bytes(data, self.template.settings.warm_up - 1), self.template.settings.time
+            if time is not None and not all(
+                fields[-1:] == (time,) and np.isfinite(values[:, -1]).all() for fields, values in young.parts
+            ):
+                raise ValueError("points do not say when they were")
+            return young
         return from_bytes(data, lambda: self.new(key))
 
     @staticmethod

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from imondrian._forest.numbers import record, values_of
+from imondrian._forest.times import time_of, without_time
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
 from imondrian._models.stream import Reasons, StreamModel
@@ -40,6 +41,7 @@ _NAMES = {
     "max_features",
     "seed",
 }
+_MORE = {"time"}  # of folders that have it
 
 
 class KeyedModels:
@@ -118,11 +120,16 @@ class KeyedModels:
     def learn_one(self, key: Any, x: Any) -> float:
         """Score a point, let its key's model learn it, return the score."""
         with self._lock:
+            time, times = self.template.settings.time, None
+            if time is not None:
+                x = record(x)
+                times = np.array([time_of(x, time)])
+                x = without_time(x, time)
             values = values_of(record(x))
             fields = tuple(values)
             check_features(fields)
             row = np.array([list(values.values())]).reshape(1, -1)
-            return float(self._judge_and_learn(text_of(key), fields, row).scores[0])
+            return float(self._judge_and_learn(text_of(key), fields, row, times).scores[0])
 
     def ask(self, key: Any, x: Any, unready: Any, question: Callable[[StreamModel], Any]) -> Any:
         """Return what a key's model answers; ``unready`` where there is none yet."""
@@ -164,24 +171,30 @@ class KeyedModels:
 
     # -- tables of finite values and NaN; all rows have the features ``fields`` ---------------------
 
-    def judge_and_learn(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
-        """Score and learn rows, each by its key's model."""
+    def judge_and_learn(
+        self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None = None
+    ) -> Judged:
+        """Score and learn rows, each by its key's model; windows by age need ``times`` (n,), in seconds."""
         check_features(fields)
-        return self._by_key(keys, values, lambda key, some: self._judge_and_learn(key, fields, some))
+
+        def judge(key: str, chosen: list[int]) -> Judged:
+            return self._judge_and_learn(key, fields, values[chosen], None if times is None else times[chosen])
+
+        return self._by_key(keys, values, judge)
 
     def judge(self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray) -> Judged:
         """Score rows; change no model."""
 
-        def judge(key: str, some: np.ndarray) -> Judged:
+        def judge(key: str, chosen: list[int]) -> Judged:
             held = self._find(key)
             if held is None or isinstance(held.learner, Young):
-                return Judged.unready(len(some))
+                return Judged.unready(len(chosen))
             with held.learner.gate.reading:
-                return held.learner.judge(fields, some)
+                return held.learner.judge(fields, values[chosen])
 
         return self._by_key(keys, values, judge)
 
-    def _by_key(self, keys: Sequence[Any], values: np.ndarray, judge: Callable[[str, np.ndarray], Judged]) -> Judged:
+    def _by_key(self, keys: Sequence[Any], values: np.ndarray, judge: Callable[[str, list[int]], Judged]) -> Judged:
         """Judge the rows of each key together: models know nothing of each other."""
         if len(keys) != len(values):
             raise ValueError(f"keys must be as many as rows, got {len(keys)} for {len(values)}")
@@ -191,19 +204,19 @@ class KeyedModels:
         judged = Judged.unready(len(values))
         with self._lock:
             for text, chosen in places.items():
-                for column, some in zip(judged, judge(text, values[chosen]), strict=True):
+                for column, some in zip(judged, judge(text, chosen), strict=True):
                     column[chosen] = some
         return judged
 
     # -- one key's model ---------------------------------------------------------------------------
 
-    def _judge_and_learn(self, key: str, fields: Sequence[Any], values: np.ndarray) -> Judged:
+    def _judge_and_learn(self, key: str, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None) -> Judged:
         held = self._find(key)
         if held is None:
             held = self._memory.hold(key, Held(Young(), True))
             self._n_keys += 1
         held.changed = True
-        held.learner, judged = self._learners.learn(key, held.learner, fields, values)
+        held.learner, judged = self._learners.learn(key, held.learner, fields, values, times)
         self._memory.used(key, held)
         return judged
 
@@ -381,7 +394,7 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         settings = None
     if (
         not isinstance(settings, dict)
-        or settings.keys() != _NAMES
+        or settings.keys() - _MORE != _NAMES
         or type(settings["seed"]) is not int
         or not all(value is None or type(value) in (int, float, str) for value in settings.values())
     ):

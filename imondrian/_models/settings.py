@@ -82,9 +82,8 @@ class StreamSettings:
         """Return a forest that has learnt nothing yet."""
         states = seed_states(np.random.RandomState(self.seed), self.n_trees)
         memory, points, decay, age = self.retention
-        timed = age is not None
         return Forest.for_stream(
-            n_features, np.float64, states, memory, points, decay, scaled=self.scaled, spaced=self.spaced, timed=timed
+            n_features, np.float64, states, memory, points, decay, scaled=self.scaled, spaced=self.spaced, age=age
         )
 
     def layout(self, n_features: int) -> Layout:

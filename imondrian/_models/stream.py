@@ -181,9 +181,7 @@ class StreamModel:
         p_values = np.ones(len(rows)) if self.recent is None else self.recent.p_values(scores)
         return Judged(scores, p_values, np.ones(len(rows), bool))
 
-    def judge_and_learn(
-        self, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None = None
-    ) -> Judged:
+    def judge_and_learn(self, fields: Sequence[Any], values: np.ndarray, times: np.ndarray | None = None) -> Judged:
         """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn."""
         found, begin = [], 0
         while begin < len(values) and not self.keys.keys() >= set(fields):
@@ -364,8 +362,8 @@ class StreamModel:
         """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
         forest, limit = self.forest, self.settings.max_bytes
         assert forest is not None
-        if times is not None and self.settings.retention.age is not None:
-            times = times / self.settings.retention.age
+        if self.settings.time is None:
+            times = None  # a record's may be of no use here
         if limit is not None:
             limit -= self.reserved(forest.n_features)
         if self.recent is None and not scored:

@@ -346,6 +346,7 @@ class OnlineForest(SavedModel):
             raise ValueError("the model has learnt nothing yet")
         if self.time is not None:
             raise ValueError(f"horizon={self.horizon!r}: scikit-learn's forest has no windows by age")
+        assert isinstance(self.horizon, int)
         estimator = IsolationMondrianForest(
             found.settings.n_trees,
             window=self.window,

@@ -53,10 +53,10 @@ enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, 
 // again (stream/rescale.hpp).
 enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
 
-// Of a window by age, in horizons (stream/clock.hpp): the latest stamp, how far the clock has run, how many records in
-// a row were more than a horizon late, and whether there was any.
-enum Clock : int { kLatest, kNow, kLate, kStarted };
-inline constexpr int kClockSize = 4;
+// Of a window by age (stream/clock.hpp), in seconds: the horizon, the latest stamp, how far the clock has run; then how
+// many records in a row were more than a horizon late, and whether there was any.
+enum Clock : int { kHorizon, kLatest, kNow, kLate, kStarted };
+inline constexpr int kClockSize = 5;
 // What else a tree knows of its members by age (stream/stream.hpp): how much more hazard a reservoir bears before a
 // point enters; the span in which one entered last, the number of the point from which that span counts, and how many of
 // the ring's oldest places are blank.

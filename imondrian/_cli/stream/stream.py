@@ -173,6 +173,10 @@ class Stream:
                 "--time, or give --incident-gap as a number of records",
                 USAGE,
             )
+        if follower.time() is not None and follower.time() != settings.selection.time:
+            raise Failure(
+                f"{settings.model} holds a window by age: name the records' --time {follower.time()}, as before", USAGE
+            )
         self._incidents, self._incidents_before = incidents, incidents.count
         self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)
         self._judge = Judge(

@@ -41,6 +41,9 @@ class Follower(Protocol):
     def largest(self) -> float:
         """Return the largest number that the models can hold."""
 
+    def time(self) -> Any:
+        """Return the field by which windows by age go; None of others."""
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
 
@@ -89,17 +92,21 @@ class OneModel:
         """Return the largest number that the model can hold."""
         return self.model.largest
 
+    def time(self) -> Any:
+        """Return the field by which the model's window by age goes; None of others."""
+        return self.model.settings.time
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
         return self.model.judge(table.fields, table.values)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.model.judge_and_learn(table.fields, table.values)
+        return self.model.judge_and_learn(table.fields, table.values, _times(table))
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.model.learn(table.fields, table.values)
+        self.model.learn(table.fields, table.values, times=_times(table))
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -164,17 +171,21 @@ class ModelsByKey:
         """Return the largest double: these models are made here."""
         return self.models.template.largest
 
+    def time(self) -> Any:
+        """Return the field by which windows by age go; None of others."""
+        return self.models.template.settings.time
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
         return self.models.judge(table.keys or (), table.fields, table.values)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.models.judge_and_learn(table.keys or (), table.fields, table.values)
+        return self.models.judge_and_learn(table.keys or (), table.fields, table.values, _times(table))
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.models.judge_and_learn(table.keys or (), table.fields, table.values)
+        self.models.judge_and_learn(table.keys or (), table.fields, table.values, _times(table))
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -225,9 +236,9 @@ def open_models(
 def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
-        if name != "n_jobs" and found[name] != value and (name, value) != ("score", "default"):
+        if name != "n_jobs" and found.get(name) != value and (name, value) != ("score", "default"):
             raise Failure(
-                f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
+                f"{path} holds a model with {name}={found.get(name)!r}, not {value!r}: leave the option out, or "
                 "begin with another file",
                 USAGE,
             )
@@ -294,6 +305,10 @@ def _is_sound(state: dict[str, Any]) -> bool:
         return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
     except (ValueError, TypeError, AttributeError):
         return False
+
+
+def _times(table: Table) -> np.ndarray | None:
+    return None if table.times is None else np.array(table.times, np.float64)
 
 
 def _present(table: Table) -> dict[str, float]:

@@ -17,13 +17,13 @@ cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
 
     const ColumnText* kColumns
     int kColumnCount, kPackBytes, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
-    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize, kHeld, kBlank
+    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize, kHeld, kBlank, kHorizon
     void set_column(View&, int, void*)
 
 
 PACK_BYTES, TREES_ABREAST, RECENT_SIZE, EDITION = kPackBytes, kTreesAbreast, kRecentSize, kEdition
 ROOT, LEAVES, NODE_MARK, LEAF_MARK, HEADER_SIZE = kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
-HELD, BLANK = kHeld, kBlank
+HELD, BLANK, HORIZON = kHeld, kBlank, kHorizon
 
 _TYPES = {"i32": np.dtype(np.int32), "i64": np.dtype(np.int64), "u64": np.dtype(np.uint64), "f64": np.dtype(np.float64)}
 

@@ -1,4 +1,4 @@
-// Windows by age: when points come, in horizons of the window, and what keeps a point of that time.
+// Windows by age: when points come, in seconds since the first, and what keeps a point of that time.
 //
 // The clock runs with the latest stamp and never back: what is late counts as of now. One stamp far ahead would stop
 // it for good; so kMostLate records in a row that are more than a horizon late mean that it was set back, and it
@@ -21,22 +21,23 @@
 
 namespace imondrian::NK_ISA {
 
-constexpr double kMostLate = 32.0;  // records
+constexpr double kMostLate = 32.0;    // records
 constexpr double kLongestStep = 1e6;  // horizons; what is so old is as good as infinitely old
-constexpr double kWarmUp = 32.0;    // points: as WARM_UP of _forest/validation.py
+constexpr double kWarmUp = 32.0;      // points: as WARM_UP of _forest/validation.py
 
-// Take a stamp; returns how far the clock has run.
+// Take a stamp, in seconds; returns how far the clock has run.
 inline double tick(double* clock, double stamp) {
+  const double ahead = stamp - clock[kLatest];
+  bool moves = true;
   if (clock[kStarted] == 0.0) {
     clock[kStarted] = 1.0;
-    clock[kLatest] = stamp;
-  } else if (stamp >= clock[kLatest]) {
-    clock[kNow] += std::min(stamp - clock[kLatest], kLongestStep);
-    clock[kLatest] = stamp;
-    clock[kLate] = 0.0;
-  } else if (clock[kLatest] - stamp <= 1.0) {
-    clock[kLate] = 0.0;
-  } else if (++clock[kLate] >= kMostLate) {
+  } else if (ahead >= 0.0) {
+    clock[kNow] += std::min(ahead, kLongestStep * clock[kHorizon]);
+  } else {
+    clock[kLate] = ahead >= -clock[kHorizon] ? 0.0 : clock[kLate] + 1.0;
+    moves = clock[kLate] >= kMostLate;
+  }
+  if (moves) {
     clock[kLatest] = stamp;
     clock[kLate] = 0.0;
   }
@@ -46,12 +47,12 @@ inline double tick(double* clock, double stamp) {
 // The span of tree t that a time is in.
 inline double span_of(const ForestView& forest, std::int64_t t, double now) {
   const double shift = static_cast<double>(t) / static_cast<double>(forest.n_trees);
-  return std::floor(now * static_cast<double>(forest.window) + shift);
+  return std::floor(now / forest.clock[kHorizon] * static_cast<double>(forest.window) + shift);
 }
 
 // How likely a point of now is to beat the smallest key of a full reservoir: the hazard of its doing so.
 inline double hazard(const ForestView& forest, std::int64_t t, double now) {
-  return std::exp(now - forest.member_key[t * forest.window]);
+  return std::exp(now / forest.clock[kHorizon] - forest.member_key[t * forest.window]);
 }
 
 // Whether tree t keeps a point of now.
@@ -70,7 +71,7 @@ inline bool has_outlived(const ForestView& forest, std::int64_t t, double now) {
   const std::int64_t blank = static_cast<std::int64_t>(forest.pace[kPaceSize * t + kBlank]);
   if (blank == forest.window) return false;
   const std::int64_t place = (forest.stream[kStreamSize * t + kOldest] + blank) % forest.window;
-  return forest.member_time[t * forest.window + place] < now - 1.0;
+  return forest.member_time[t * forest.window + place] < now - forest.clock[kHorizon];
 }
 
 }  // namespace imondrian::NK_ISA

@@ -358,8 +358,8 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       const double* weights = weight ? weight + begin : nullptr;
       const std::int64_t place = first * count;
       const double* const times = forest.clock ? when.data() : nullptr;
-      if (!learner.learn(rows.data(), weights, times, count, depths + offset, norms + offset,
-                         seen.extents_from(place), seen.distances_from(place))) {
+      if (!learner.learn(rows.data(), weights, times, count, depths + offset, norms + offset, seen.extents_from(place),
+                         seen.distances_from(place))) {
         no_memory = true;
       }
     });

@@ -49,8 +49,8 @@ template <class T>
 class TreeStream {
  public:
   TreeStream(const ForestView& forest, std::int64_t t)
-      : forest_(forest), t_(t), tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay), window_(forest.window),
-        leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
+      : forest_(forest), t_(t), tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay),
+        window_(forest.window), leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
         key_(forest.member_key ? forest.member_key + t * window_ : nullptr),
         seen_(forest.stream[kStreamSize * t + kSeen]), held_(forest.stream[kStreamSize * t + kHeld]),
         next_(forest.stream[kStreamSize * t + kNext]), oldest_(forest.stream[kStreamSize * t + kOldest]),
@@ -157,7 +157,7 @@ class TreeStream {
 
   // The key in a reservoir of the point that enters next.
   double draw_key(double now) {
-    const double arrival = pace_ ? now : decay_ * static_cast<double>(seen_);
+    const double arrival = pace_ ? now / forest_.clock[kHorizon] : decay_ * static_cast<double>(seen_);
     if (held_ < window_) return arrival - std::log(Rng(tree_.rng).exponential());
     // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
     const double most = std::exp(arrival - key_[0]);
@@ -181,7 +181,8 @@ class TreeStream {
   }
 
   // The same by time. Of a span's k-th point, which is kept, the next one that is kept is drawn: it is beyond the j-th
-  // with probability k / j. Beyond now, a reservoir's point enters once the hazard of all since adds up to an exponential.
+  // with probability k / j. Beyond now, a reservoir's point enters once the hazard of all since adds up to an
+  // exponential.
   void draw_pace() {
     if (memory_ == Memory::kReservoir) {
       pace_[kBudget] = Rng(tree_.rng).exponential();
