@@ -332,7 +332,7 @@ _GROUPS = {
     callback=_horizon,
     show_default="4096",
     metavar="N",
-    help="How far back thinned and decayed reach. With --time also an age: 90s, 15m, 2h, 1d, to which all windows keep.",
+    help="How far back thinned and decayed reach. With --time also an age, which all windows keep to: 15m, 2h, 1d.",
 )
 @click.option(
     "--score",

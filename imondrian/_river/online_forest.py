@@ -9,7 +9,7 @@ import copy
 import inspect
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, overload
 
 import numpy as np
 
@@ -346,11 +346,10 @@ class OnlineForest(SavedModel):
             raise ValueError("the model has learnt nothing yet")
         if self.time is not None:
             raise ValueError(f"horizon={self.horizon!r}: scikit-learn's forest has no windows by age")
-        assert isinstance(self.horizon, int)
         estimator = IsolationMondrianForest(
             found.settings.n_trees,
             window=self.window,
-            horizon=self.horizon,
+            horizon=cast(int, self.horizon),
             score=found.settings.score,
             scale=self.scale,
             n_jobs=self.n_jobs,

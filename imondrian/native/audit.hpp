@@ -246,8 +246,9 @@ class Auditor {
   bool check_time() {
     if (!forest_.clock) return true;
     const double* const clock = forest_.clock;
-    const bool sound = std::isfinite(clock[kLatest]) && std::isfinite(clock[kHorizon]) && clock[kHorizon] > 0.0 && clock[kNow] >= 0.0 && clock[kNow] <= kManyHorizons * clock[kHorizon] &&
-                       clock[kLate] >= 0.0 && clock[kLate] < kMostLate && clock[kLate] == std::floor(clock[kLate]) &&
+    const bool sound = std::isfinite(clock[kLatest]) && std::isfinite(clock[kHorizon]) && clock[kHorizon] > 0.0 &&
+                       clock[kNow] >= 0.0 && clock[kNow] <= kManyHorizons * clock[kHorizon] && clock[kLate] >= 0.0 &&
+                       clock[kLate] < kMostLate && clock[kLate] == std::floor(clock[kLate]) &&
                        (clock[kStarted] == 0.0 || clock[kStarted] == 1.0);
     if (!sound) return fail(14, 0);
     const double* const pace = forest_.pace + kPaceSize * t_;

@@ -58,8 +58,8 @@ enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
 enum Clock : int { kHorizon, kLatest, kNow, kLate, kStarted };
 inline constexpr int kClockSize = 5;
 // What else a tree knows of its members by age (stream/stream.hpp): how much more hazard a reservoir bears before a
-// point enters; the span in which one entered last, the number of the point from which that span counts, and how many of
-// the ring's oldest places are blank.
+// point enters; the span in which one entered last, the number of the point from which that span counts, and how many
+// of the ring's oldest places are blank.
 enum Pace : int { kBudget, kSpan, kSpanFrom, kBlank };
 inline constexpr int kPaceSize = 4;
 

@@ -1,4 +1,4 @@
-"""Windows by age: what every tree holds, against an obvious clock and window; the laws of samples; times of all kinds."""
+"""Windows by age: what trees hold, against an obvious clock and window; the laws of samples; times of all kinds."""
 
 import pickle
 import sys
@@ -151,7 +151,9 @@ def test_until_it_is_full_a_thinned_tree_keeps_all():
     assert all(held(forest, t) == list(range(8)) for t in range(5))
 
 
-@pytest.mark.parametrize("times", [np.sort(RNG.exponential(1.0, 60)), np.repeat([0.0, 0.5, 3.0], 20)], ids=["any", "ties"])
+@pytest.mark.parametrize(
+    "times", [np.sort(RNG.exponential(1.0, 60)), np.repeat([0.0, 0.5, 3.0], 20)], ids=["any", "ties"]
+)
 def test_decayed_is_the_sample_with_weights_that_fall_with_time(times):
     """Beside a sample drawn at once by its definition: the largest of time + Gumbel."""
     size, n_trees = 6, 6000
@@ -190,7 +192,9 @@ def model_of(window="thinned", **params):
 
 def same(a, b):
     a, b = a._model.forest.columns, b._model.forest.columns
-    return all(np.array_equal(a[name], b[name], equal_nan=True) for name in ("member_leaf", "threshold", "clock", "pace"))
+    return all(
+        np.array_equal(a[name], b[name], equal_nan=True) for name in ("member_leaf", "threshold", "clock", "pace")
+    )
 
 
 @pytest.mark.parametrize("score", ["depth", "spacing", "insertion"])
@@ -275,9 +279,7 @@ def test_times_of_all_kinds_mean_the_same(kind, library):
         found.learn_many(table)
         np.testing.assert_array_equal(found.score_many(table), expected.score_many(X))
     np.testing.assert_array_equal(found.score_many(X), expected.score_many(X))
-    np.testing.assert_array_equal(
-        found._model.forest.columns["clock"][2], expected._model.forest.columns["clock"][2]
-    )
+    np.testing.assert_array_equal(found._model.forest.columns["clock"][2], expected._model.forest.columns["clock"][2])
 
 
 def test_an_array_names_its_times_by_number():
@@ -439,5 +441,5 @@ def test_a_window_by_age_and_its_columns_come_together():
     for name in ("clock", "pace", "member_time"):
         state = model._model.forest.__getstate__()
         del state["columns"][name]
-        with pytest.raises(ValueError, match="damaged forest|by age"):
+        with pytest.raises(ValueError, match=r"damaged forest|by age"):
             Forest.__new__(Forest).__setstate__(state)

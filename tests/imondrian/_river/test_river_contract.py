@@ -95,6 +95,7 @@ def test_the_signature_is_rivers():
         "calibration_half_life": None,
         "max_features": 1000,
         "max_bytes": None,
+        "time": None,
     }
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
