@@ -328,6 +328,10 @@ class Forest(ForestColumns):
                 "this forest was fitted for another score; fit it again"
             )
 
+    def rows_and_masses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the store's rows (n, width), padding and unused ones included, and their mass in all trees, (n,)."""
+        return self.columns["points"], _core.row_masses(self._view)
+
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""
         live = self._live_leaves()

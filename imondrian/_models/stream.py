@@ -111,22 +111,45 @@ class StreamModel:
         row = self.row(x)
         if row is None or self.forest is None or not self.is_ready:
             return NOT_READY
-        parts = telling_parts(self.forest, row, self.settings.score)[0]
-        p_value = None if self.recent is None else self.recent.p_value(self.score_one(x))
-        new = [key for key, value in values_of(x).items() if key not in self.keys and value == value]
-        text = why(StoredPoints(self.forest), row[0], parts, list(self.keys), p_value, most, new)
+        return self._why(self.forest, x, row, self._p_value(row), most)
+
+    def _p_value(self, row: np.ndarray) -> float | None:
+        return None if self.recent is None else self.recent.p_value(float(self._scores(row)[0]))
+
+    def _why(self, forest: Forest, x: dict[Any, Any], row: np.ndarray, p_value: float | None, most: int) -> str:
+        parts = telling_parts(forest, row, self.settings.score)[0]
+        new = [
+            key
+            for key, value in values_of({key: x[key] for key in x if key not in self.keys}).items()
+            if value == value
+        ]
+        text = why(StoredPoints(forest), row[0], parts, list(self.keys), p_value, most, new)
         return text + said_of(self.verdicts, row)[0]
 
     def reasons(self, x: dict[Any, Any], most: int) -> Reasons:
         """Return why x has its score."""
-        return list(x), self._parts(x), self.why_one(x, most)
+        row = self.row(x)
+        if row is None or self.forest is None or not self.is_ready:
+            return list(x), np.zeros((len(x), 2)), NOT_READY
+        return self.reasons_in(self.forest, x, row, self._p_value(row), most)
+
+    def reasons_in(
+        self, forest: Forest, x: dict[Any, Any], row: np.ndarray, p_value: float | None, most: int
+    ) -> Reasons:
+        """Return why x, which is that row, has its score in a forest with the features of this one."""
+        parts = self._parts_in(forest, x, row)
+        return list(x), parts, self._why(forest, x, row, p_value, most)
 
     def _parts(self, x: dict[Any, Any]) -> np.ndarray:
         """Return what each feature of x contributes from below and above, (len(x), 2)."""
         row = self.row(x)
+        if row is None or self.forest is None or not self.is_ready:
+            return np.zeros((len(x), 2))
+        return self._parts_in(self.forest, x, row)
+
+    def _parts_in(self, forest: Forest, x: dict[Any, Any], row: np.ndarray) -> np.ndarray:
         parts = np.zeros((len(self.keys) + 1, 2))  # the last for what is not known
-        if row is not None and self.forest is not None and self.is_ready:
-            parts[:-1] = self.forest.explain(row, self.settings.score)[0][0]
+        parts[:-1] = forest.explain(row, self.settings.score)[0][0]
         return parts[[self.keys.get(key, -1) for key in x]]
 
     # -- tables ------------------------------------------------------------------------------------

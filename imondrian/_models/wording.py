@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from imondrian import _core
 from imondrian._forest.imported_forest import ImportedForest
 
 MOST_REASONS = 3
@@ -34,7 +35,14 @@ class Usual(NamedTuple):
 
     low: float  # 5 % are below, at most
     high: float  # 5 % are above, at most
-    is_constant: bool  # whether they are all the same
+
+
+class Beside(NamedTuple):
+    """How a row compares with the stored points, by feature."""
+
+    share: np.ndarray  # of the mass, that has a value
+    is_usual: np.ndarray  # whether the row's value lies within what is usual
+    is_constant: np.ndarray  # whether all stored values are the same
 
 
 class StoredPoints:
@@ -47,39 +55,28 @@ class StoredPoints:
     """
 
     def __init__(self, forest: Any) -> None:
-        self._points: np.ndarray
-        self._mass: np.ndarray
         is_known = not isinstance(forest, ImportedForest)
         self._points, self._mass = (
-            forest.stored_points() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
+            forest.rows_and_masses() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
+        )
+        self._usual: dict[int, Usual | None] = {}
+
+    def beside(self, row: np.ndarray) -> Beside:
+        """Return how a row (d,) compares."""
+        known = _core.compare(self._points, self._mass, np.ascontiguousarray(row, np.float64))
+        present, below, until, least, most = known.T
+        return Beside(
+            share=present / max(self._mass.sum(), 1e-300),
+            is_usual=(present > 0.0) & (until >= _TAIL * present) & (below < (1.0 - _TAIL) * present),
+            is_constant=(present > 0.0) & (least == most),
         )
 
     def usual(self, feature: int) -> Usual | None:
         """Return what is usual for a feature; None where no point has a value."""
-        column = self._points[:, feature]
-        order = np.argsort(column)[: np.count_nonzero(column == column)]  # NaN comes last
-        if len(order) == 0:
-            return None
-        ordered, total = column[order], np.cumsum(self._mass[order])
-        # The least stored values with enough mass at or below them: none that nobody has seen.
-        low, high = ordered[np.searchsorted(total, np.array([_TAIL, 1.0 - _TAIL]) * total[-1])].tolist()
-        return Usual(low, high, bool(ordered[0] == ordered[-1]))
-
-    def present(self) -> np.ndarray:
-        """Return the share of mass that has a value, by feature."""
-        there = (self._points == self._points).T @ self._mass
-        return np.asarray(there / max(self._mass.sum(), 1e-300))
-
-    def is_constant(self, feature: int) -> bool:
-        """Return whether all stored points that have a value have the same."""
-        column = self._points[:, feature]
-        return bool(np.fmin.reduce(column, initial=np.inf) == np.fmax.reduce(column, initial=-np.inf))
-
-    def are_usual(self, row: np.ndarray) -> np.ndarray:
-        """Return whether each value of a row lies within what is usual."""
-        below, until = (self._points < row).T @ self._mass, (self._points <= row).T @ self._mass
-        mass = (self._points == self._points).T @ self._mass
-        return np.asarray((mass > 0.0) & (until >= _TAIL * mass) & (below < (1.0 - _TAIL) * mass))
+        if feature not in self._usual:
+            found = _core.usual_range(self._points, self._mass, feature, _TAIL)
+            self._usual[feature] = None if found is None else Usual(*found)
+        return self._usual[feature]
 
 
 def why(
@@ -108,18 +105,20 @@ def why(
     new : sequence
         Names of values that the forest knows nothing of.
     """
-    sizes, fine = parts.max(axis=1), points.are_usual(row)
+    beside = points.beside(row)
+    sizes, fine = parts.max(axis=1), beside.is_usual
     order = [i for i in np.argsort(-sizes, kind="stable")[:most].tolist() if sizes[i] > 0.0 and row[i] == row[i]]
     order = [i for i in order if not fine[i] or sizes[i] >= _LEAST_SHARE * sizes[order[0]]]
     # No tree cuts what is always the same, so that another value contributes nothing.
     odd = np.flatnonzero(~fine & (row == row)).tolist()
-    order += [i for i in odd if i not in order and sizes[i] == 0.0 and points.is_constant(i)][:most]
+    order += [i for i in odd if i not in order and sizes[i] == 0.0 and beside.is_constant[i]][:most]
     clauses = [
         _clause(
             _named(names[i]),
             float(row[i]),
             "high" if parts[i, 1] >= parts[i, 0] else "low",
             points.usual(i),
+            bool(beside.is_constant[i]),
             len(row) == 1,
         )
         for i in order
@@ -129,7 +128,7 @@ def why(
         text += f" ({p_text(p_value)})"
     rest = np.ones(len(row), bool)
     rest[order] = False
-    groups = {"missing": rest & np.isnan(row) & (points.present() >= 0.5), "usual": rest & fine & bool(order)}
+    groups = {"missing": rest & np.isnan(row) & (beside.share >= 0.5), "usual": rest & fine & bool(order)}
     told = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
     told["never seen before"] = [_named(name) for name in new]
     return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in told.items() if some)])
@@ -139,7 +138,7 @@ def _named(name: Any) -> str:
     return name if isinstance(name, str) else f"feature {name}"
 
 
-def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool) -> str:
+def _clause(name: str, value: float, side: str, usual: Usual | None, is_constant: bool, alone: bool) -> str:
     if usual is None:
         return f"{name} {number_texts(value)[0]} is {side}"
     written, low, high = number_texts(value, usual.low, usual.high)
@@ -149,7 +148,7 @@ def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool
             "rare there" if alone else f"{side} given the others"
         )
     where = "above" if value > usual.high else "below"
-    return f"{name} {written} is {where} its {'constant' if usual.is_constant else 'usual'} {span}"
+    return f"{name} {written} is {where} its {'constant' if is_constant else 'usual'} {span}"
 
 
 def number_texts(*values: float) -> list[str]:

@@ -16,6 +16,7 @@ from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.models import KeyedModels
 from imondrian._keyed.store import FILE
 from imondrian._models.prequential import Judged
+from imondrian._models.replay import Replay
 from imondrian._models.stream import Reasons
 from imondrian._persist.codec import pack, unpack
 from imondrian._river.online_forest import OnlineForest, model_of
@@ -59,6 +60,12 @@ class Follower(Protocol):
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
 
+    def remember(self, table: Table) -> bool:
+        """Get ready to tell reasons of records that are about to be learnt together; False: only one by one."""
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Return why some of the records that have just been learnt had their scores, by place."""
+
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
 
@@ -79,6 +86,7 @@ class OneModel:
     def __init__(self, detector: OnlineForest, path: Path | None) -> None:
         self._detector, self._path = detector, path
         self.model = model_of(detector)
+        self._before = Replay(self.model)
 
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
@@ -115,6 +123,14 @@ class OneModel:
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
         return self.model.reasons(_present(table), most)
+
+    def remember(self, table: Table) -> bool:
+        """Get ready to tell reasons of records that are about to be learnt together; False: only one by one."""
+        return self._before.keep(table.fields, len(table.values))
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Return why some of the records that have just been learnt had their scores, by place."""
+        return self._before.reasons(table.fields, table.values, _times(table), judged, places, most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -196,6 +212,14 @@ class ModelsByKey:
         """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
         return self.models.reasons(key, _present(table), most)
+
+    def remember(self, table: Table) -> bool:
+        """Return False: models of keys are many, and small."""
+        return False
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Nothing is remembered."""
+        raise NotImplementedError
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""

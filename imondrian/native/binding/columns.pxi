@@ -123,7 +123,8 @@ cdef void* pointer(dict columns, str name, object dtype, tuple shape) except? NU
 cdef class ForestView:
     """The native view of a forest's columns. Keeps them alive; never owns or copies them.
 
-    Owns what follows from them that rows with missing values need, from the first such row on, if ``keeps_means``.
+    Owns what follows from them that rows with missing values and reasons need, from the first such row on, if
+    ``keeps_means``.
     """
 
     cdef View view
@@ -191,6 +192,12 @@ cdef class ForestView:
         if self.means is not None or not self.keeps_means:
             return 0
         if not c_any_missing(self.is64, cnp.PyArray_DATA(X), X.size):
+            return 0
+        return self.keep_means()
+
+    cdef int keep_means(self) except -1:
+        """Make room for means, if they may be kept."""
+        if self.means is not None or not self.keeps_means:
             return 0
         kinds = 1 if self.view.clean == NULL else 2
         means = np.full((kinds, self.view.n_trees, self.view.capacity), np.nan)

@@ -99,7 +99,9 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
                double* value, double* expected, int n_threads) {
   return dispatch(is64, x, [&](auto rows) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(rows)>>;
-    ForestExplainer<T>(forest, score, n_threads).explain(rows, n, out, value, expected);
+    WithMeans with_means(forest);
+    if (score != Score::kSpacing) with_means.make_depth();
+    ForestExplainer<T>(with_means.forest(), score, n_threads).explain(rows, n, out, value, expected);
     return Status::kOk;
   });
 }
