@@ -73,6 +73,7 @@ class ForestColumns:
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
     _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
+    disposable = False  # whoever interrupts a change of it has no use for what it was before
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(
@@ -437,9 +438,9 @@ class ForestColumns:
         _core.audit(self._view, n_threads)
 
     def beside(self, columns: dict[str, np.ndarray]) -> Self:
-        """Return the same forest on other columns."""
+        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
         twin = type(self).__new__(type(self))
-        twin.__dict__ = {**self.__dict__, "columns": columns}
+        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
         twin._renew_view()
         return twin
 

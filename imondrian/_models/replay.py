@@ -65,6 +65,8 @@ class Replay:
         assert forest is not None
         rows = model.rows(fields, values)
         assert rows is not None
+        if model.settings.time is None:
+            times = None  # a record's may be of no use here
         found, done, n_threads = {}, 0, model.settings.n_threads
         for place in places:
             if place > done:
