@@ -14,7 +14,9 @@
 namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
+// Rows that trees learn before the next ones have their turn: more than kLearnBlock where the store has room for them
+// anyway, as trees that have been read should be used while they are near.
+constexpr std::int64_t kLearnBlock = 256, kMostLearnt = 1024;
 
 template <class T>
 void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount, double now) {
@@ -327,16 +329,17 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
   const ForestView& forest = with_means.forest();
   const std::int64_t trees = forest.n_trees;
   const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
-  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
-  Looks seen(forest, std::min(n, kLearnBlock));
-  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
-  std::vector<double> when(forest.clock ? static_cast<std::size_t>(std::min(n, kLearnBlock)) : 0);
+  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kMostLearnt)) : 0);
+  Looks seen(forest, std::min(n, kMostLearnt));
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kMostLearnt)));
+  std::vector<double> when(forest.clock ? static_cast<std::size_t>(std::min(n, kMostLearnt)) : 0);
   T* points = static_cast<T*>(forest.points);
   std::atomic<bool> no_memory{false};
-  for (std::int64_t begin = 0; begin < n; begin += kLearnBlock) {
-    const std::int64_t count = std::min(kLearnBlock, n - begin);
-    if (*forest.n_free_rows < count) sweep_rows(forest);
-    if (*forest.n_free_rows < count) return Status::kNoRoom;
+  for (std::int64_t begin = 0, count = 0; begin < n; begin += count) {
+    const std::int64_t left = n - begin;
+    if (*forest.n_free_rows < std::min(kLearnBlock, left)) sweep_rows(forest);
+    if (*forest.n_free_rows < std::min(kLearnBlock, left)) return Status::kNoRoom;
+    count = std::min({kMostLearnt, left, *forest.n_free_rows});
     for (std::int64_t i = 0; i < count; ++i) {
       rows[i] = forest.free_rows[--*forest.n_free_rows];
       copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
