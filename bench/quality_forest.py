@@ -1,4 +1,4 @@
-"""Measure how well the forest finds anomalies, beside other detectors, by seven protocols.
+"""Measure how well the forest finds anomalies, beside other detectors, by nine protocols.
 
     python bench/quality_forest.py adbench                  # every set found, seeds 0-4
     python bench/quality_forest.py batch --sets wine_class0,glass
@@ -8,6 +8,8 @@
     python bench/quality_forest.py embeddings --data ~/data/embeddings
     python bench/quality_forest.py events --seeds 5 --json events.json
     python bench/quality_forest.py feedback --seeds 5 --picture feedback.png
+    python bench/quality_forest.py planted --seeds 5
+    python bench/quality_forest.py nominal --data ~/data/nominal
 
 Sets: those bundled with scikit-learn and river, and the ``.npz`` files (``X``, ``y`` = 1 for anomalies) of
 the folder that ``--data`` or ``IMONDRIAN_DATA`` names. ``--quick`` is a smoke test of a few seconds.
@@ -46,6 +48,13 @@ feedback
     An analyst looks at the row of highest score that was not looked at yet, and says what it is: a hundred times.
     Anomalies among the first 20, 50 and 100, at most 10,000 rows a set drawn with ``default_rng(seed)``; beside
     AADForest and PineForest of coniferest as they come, and the forest that is told nothing.
+planted
+    Tables of numbers and categories (``mixed_tables.py``) whose anomalies are numeric, beside columns that say nothing,
+    or categorical; as adbench, and as streams. Beside one-hot, ordinal and frequency codes, isotree's own splits of
+    categories, SPAD, and nearest neighbours that count 3 for a level that differs.
+nominal
+    As planted, on sets of levels alone (``--data``, or ``nominal/`` beside the folder of adbench): files with ``C``
+    and ``y``.
 
 Differences from the paper
 --------------------------
@@ -76,6 +85,7 @@ from typing import Any
 import event_protocol
 import feedback_protocol
 import forest_protocols as protocols
+import mixed_protocol
 from forest_comparison import comparison, draw
 from forest_data import NO_FOLDER, TooFewAnomaliesError, data_folder, data_sets
 from forest_detectors import ADBENCH, BATCH, EMBEDDINGS, ONLINE, STREAM, available
@@ -94,6 +104,7 @@ PROTOCOLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "drift": (protocols.prequential, STREAM, {"seeds": 3, "max_rows": None}),
     "stream": (protocols.prequential, STREAM, {"seeds": 1, "max_rows": None}),
 }
+MIXED = ("planted", "nominal")
 QUICK_SETS = {"batch": ("wine_class0", "breast_cancer"), "drift": ("abrupt 0", "recurring 0"), "stream": ("shuttle",)}
 
 
@@ -179,14 +190,22 @@ def _versions() -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in ("imondrian", "scikit-learn", "river"))
 
 
+def _told(arguments: Sequence[str] | None) -> dict[str, str]:
+    """Return when, by what and with which versions a table was measured."""
+    command = shlex.join(["python", "bench/quality_forest.py", *(sys.argv[1:] if arguments is None else arguments)])
+    return {"measured": f"{date.today()}", "command": command.split(" --store")[0], "versions": _versions()}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", choices=[*PROTOCOLS, "events", "feedback"])
+    parser.add_argument("protocol", choices=[*PROTOCOLS, "events", "feedback", *MIXED])
     parser.add_argument("--json", metavar="FILE", type=Path, help="of events, feedback: also store all counts in FILE")
     parser.add_argument("--data", metavar="DIR", help="folder of .npz sets (default: $IMONDRIAN_DATA)")
     parser.add_argument("--seeds", type=int, metavar="N", help="repeat with seeds 0 .. N-1")
-    parser.add_argument("--sets", metavar="A,B", help="only these data sets")
+    parser.add_argument(
+        "--sets", metavar="A,B", help="only these data sets (of planted and nominal: separated by semicolons)"
+    )
     parser.add_argument("--detectors", metavar="A;B", help="only these detectors (separated by semicolons)")
     parser.add_argument("--max-rows", type=int, metavar="N", help="sample larger sets down to N rows")
     parser.add_argument(
@@ -208,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _events(parser, options, options.sets and options.sets.split(","), detectors)
     if options.protocol == "feedback":
         return _feedback(parser, options, options.sets and options.sets.split(","), detectors)
+    if options.protocol in MIXED:
+        return _mixed(parser, options, options.sets and options.sets.split(";"), detectors, arguments)
     try:
         with progress_bar() as progress:
             figures = run(
@@ -230,9 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = "\n\n".join(parts)
     tell(text, options.markdown)
     if options.store:
-        command = shlex.join(["python", "bench/quality_forest.py", *(sys.argv[1:] if arguments is None else arguments)])
-        told = {"measured": f"{date.today()}", "command": command.split(" --store")[0], "versions": _versions()}
-        store_table(options.store, *mean_table(figures), **told)
+        store_table(options.store, *mean_table(figures), **_told(arguments))
     if options.picture:
         draw(figures, options.picture)
     return 0
@@ -263,6 +282,36 @@ def _events(
     tell(event_protocol.table(rows), options.markdown)
     if options.json:
         event_protocol.store(rows, options.json)
+    return 0
+
+
+def _mixed(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    names: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+    arguments: Sequence[str] | None,
+) -> int:
+    if options.quick and options.protocol == "planted":
+        names, detectors = names or mixed_protocol.QUICK, detectors or ["ours", "IsolationForest, one-hot"]
+    try:
+        with progress_bar() as progress:
+            figures = mixed_protocol.run(
+                options.protocol,
+                options.data,
+                names,
+                detectors,
+                options.seeds or 1,
+                options.max_rows or 10_000,
+                lambda text: print(text, file=sys.stderr),
+                progress,
+            )
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    tell(mixed_protocol.table(options.protocol, figures), options.markdown)
+    if options.store:
+        header, rows = (mean_table if options.protocol == "nominal" else mixed_protocol.planted_table)(figures)
+        store_table(options.store, header, rows, **_told(arguments))
     return 0
 
 

@@ -49,16 +49,16 @@ def benchmarks(path: Path) -> None:
     import matplotlib.pyplot as plt
 
     page = (HERE.parent / "benchmarks.md").read_text(encoding="utf-8")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", width_ratios=(2, 3))
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.4, 6.8), layout="constrained", height_ratios=(2, 3))
     quality = rows(page, "how well")
     labels = ["events found\n(35 streams)", "ROC AUC\n(22 tables)", "average precision\n(22 tables)"]
     for shift, colour, cells in ((-0.2, "#33658a", 1), (0.2, "#b8bdc4", 2)):
         values = [float(row[cells].split()[0]) for row in quality]
-        bars = left.bar(np.arange(3) + shift, values, 0.38, color=colour, label=("here", "best beside")[cells - 1])
-        left.bar_label(bars, labels=[f"{value:.3f}".lstrip("0") for value in values], fontsize=8)
-    left.set_xticks(range(3), labels, fontsize=8)
-    left.set(ylim=(0, 1), title="how well")
-    left.legend(frameon=False, fontsize=8, loc="upper right")
+        bars = upper.bar(np.arange(3) + shift, values, 0.38, color=colour, label=("here", "best beside")[cells - 1])
+        upper.bar_label(bars, labels=[f"{value:.3f}".lstrip("0") for value in values], fontsize=8)
+    upper.set_xticks(range(3), labels, fontsize=8)
+    upper.set(ylim=(0, 1), title="how well")
+    upper.legend(frameon=False, fontsize=8, loc="upper right")
     speed = rows(page, "how fast")[::-1]
     times = [float(row[3]) for row in speed]
     names = [
@@ -66,13 +66,13 @@ def benchmarks(path: Path) -> None:
         for row in speed
     ]
     colours = ["#33658a" if value >= 1 else "#d1495b" for value in times]
-    right.barh(names, np.subtract(times, 1), left=1, color=colours)
+    lower.barh(names, np.subtract(times, 1), left=1, color=colours)
     for place, value in enumerate(times):
-        right.text(max(value, 1) * 1.06, place, f"{value:g}x", va="center", fontsize=8)
-    right.axvline(1, color="black", linewidth=0.8)
-    right.set(xscale="log", xlim=(0.3, 60), title="times as fast")
-    right.tick_params(axis="y", labelsize=7)
-    for ax in (left, right):
+        lower.text(max(value, 1) * 1.06, place, f"{value:g}x", va="center", fontsize=8)
+    lower.axvline(1, color="black", linewidth=0.8)
+    lower.set(xscale="log", xlim=(0.3, 60), title="times as fast")
+    lower.tick_params(axis="y", labelsize=7)
+    for ax in (upper, lower):
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=90)
 

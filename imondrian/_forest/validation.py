@@ -171,15 +171,14 @@ def warn_of_little_mass(weight: np.ndarray | None) -> None:
         )
 
 
-def drop_weightless(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the rows of weight above 0 with their weights, None where these are all 1."""
+def read_weight(weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weights above 0 and the rows that have them; None for weights that say nothing, and for all rows."""
     if not weight.any():
         raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
     check_total_weight(weight)
-    kept = weight > 0
-    if not kept.all():
-        X, weight = np.ascontiguousarray(X[kept]), weight[kept]
-    return X, None if (weight == 1).all() else np.ascontiguousarray(weight)
+    kept = None if weight.all() else np.flatnonzero(weight)
+    weight = weight if kept is None else weight[kept]
+    return (None if (weight == 1).all() else np.ascontiguousarray(weight)), kept
 
 
 def check_total_weight(weight: np.ndarray, held: float = 0.0) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,27 @@ from imondrian._forest.undo import undo_of
 from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .settings import Settings, reserved_bytes
 from .wording import StoredPoints, telling_parts, why
+
+
+class Blocks(Protocol):
+    """Rows of which some at a time are an array."""
+
+    def __len__(self) -> int: ...
+
+    def places(self) -> Iterator[slice]:
+        """Yield where the blocks lie, in order."""
+
+    def block(self, place: slice) -> np.ndarray:
+        """Return the rows that lie there."""
+
+
+def _blocks_of(X: np.ndarray | Blocks, weight: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield rows with their weights."""
+    if isinstance(X, np.ndarray):
+        yield X, weight
+        return
+    for place in X.places():
+        yield X.block(place), None if weight is None else weight[place]
 
 
 class BatchModel:
@@ -72,14 +93,15 @@ class BatchModel:
             model.offset = model.quantile(X, weight, settings)
         return model
 
-    def learn(self, X: np.ndarray, weight: np.ndarray | None, settings: Settings) -> None:
+    def learn(self, X: np.ndarray | Blocks, weight: np.ndarray | None, settings: Settings) -> None:
         """Learn rows in order; the model stays as it was if that fails."""
         before = self.__dict__.copy()
         with undo_of(self.forest, len(X)) or nullcontext() as undo:
             try:
                 if undo is not None:
                     self.calibration = self.calibration.branch()
-                settings.learn(self.forest, self.calibration, X, weight, self.verdicts)
+                for block, weight_there in _blocks_of(X, weight):
+                    settings.learn(self.forest, self.calibration, block, weight_there, self.verdicts)
                 self._renew_offset(settings)
             except BaseException:
                 self.__dict__ = before

@@ -34,19 +34,10 @@ class RemoteRows(Protocol):
         """Return the anomaly score of every row, high for anomalies."""
 
 
-def read_weight(weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the weights above 0 and the rows that have them; None for weights that say nothing, and for all rows."""
-    if not weight.any():
-        raise ValueError("sample_weight must have at least one weight above 0, got only zeros")
-    kept = None if weight.all() else np.flatnonzero(weight)
-    weight = weight if kept is None else weight[kept]
-    return (None if (weight == 1).all() else np.ascontiguousarray(weight)), kept
-
-
 def fit_remote_model(
     remote: RemoteRows, weight: np.ndarray | None, kept: np.ndarray | None, settings: Settings
 ) -> BatchModel:
-    """Return the model of all remote rows, or of those ``kept``; ``weight`` and ``kept`` as of :func:`read_weight`."""
+    """Return the model of all remote rows, or of those ``kept``; both as ``read_weight`` has them."""
     n = remote.n_rows if kept is None else len(kept)
     n_sample, n_trees = settings.sample_size(n), settings.n_trees
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -15,13 +16,14 @@ from imondrian._cuda.rows import refuse_device
 from imondrian._forest.numbers import first_infinity, refuse_others
 from imondrian._forest.rwlock import gate_of, reading
 from imondrian._forest.scoring import Score, Window
-from imondrian._forest.validation import drop_weightless, is_ready, warn_of_little_mass
+from imondrian._forest.validation import is_ready, read_weight, warn_of_little_mass
 from imondrian._kit.call_mistakes import explain_mistakes
 from imondrian._models.batch import BatchModel
 from imondrian._models.settings import Settings
 
 from .from_isolation_forest import checked_isolation_forest, imported_forest
 from .inference import Inference
+from .sparse_rows import SparseRows, dense, fit_rows
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
@@ -209,7 +211,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
     # -- learning ----------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
             float32 and float64 are kept, other numbers become float64. NaN is a missing value (see Notes).
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
@@ -234,16 +236,16 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         TypeError
             X holds what is no number: text, dates, durations, categories.
         ValueError
-            Bad parameters; X empty, infinite, complex, sparse or not two-dimensional;
+            Bad parameters; X empty, infinite, complex or not two-dimensional;
             negative weights, or none above 0.
         """
         with gate_of(self).updating:
             settings, before = Settings.of(self.__dict__), self.__dict__.copy()
             try:
-                X = self._validated(X, _FLOATS, settings.n_threads, reset=True)
-                X, weight = self._weighted(X, sample_weight)
+                rows = self._validated(X, _FLOATS, settings.n_threads, reset=True)
+                rows, weight = self._weighted(rows, sample_weight)
                 warn_of_little_mass(weight)
-                self._model = BatchModel.fit(X, weight, settings)
+                self._model = fit_rows(rows, weight, settings)
             except BaseException:
                 self.__dict__ = before  # validation notes the width and names at once
                 raise
@@ -257,7 +259,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative; with a ``window``, only 0 and 1.
@@ -275,13 +277,12 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
             settings, before = Settings.of(self.__dict__), self.__dict__.copy()
             model: BatchModel | None = before.get("_model")
             try:
-                X = self._validated(
-                    X, _FLOATS if model is None else model.forest.dtype, settings.n_threads, reset=model is None
-                )
-                X, weight = self._weighted(X, sample_weight)
+                dtype = _FLOATS if model is None else model.forest.dtype
+                rows = self._validated(X, dtype, settings.n_threads, reset=model is None)
+                rows, weight = self._weighted(rows, sample_weight)
                 if model is None:
-                    model = BatchModel.empty(X.shape[1], X.dtype, settings)
-                model.learn(X, weight, settings)
+                    model = BatchModel.empty(self.n_features_in_, rows.dtype, settings)
+                model.learn(rows, weight, settings)
                 self._model = model
             except BaseException:
                 self.__dict__ = before
@@ -297,7 +298,7 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
             Points as they were learnt. One that was learnt twice can be forgotten twice. A row with missing
             values is matched exactly if it can be, else with a point it may have shared a leaf with: one that
             agrees wherever both have values. Once that one is forgotten, such a row stays in the tree in its place.
@@ -322,10 +323,11 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         """
         with gate_of(self).updating:
             model, settings = self._fitted(), Settings.of(self.__dict__)
-            model.forget(self._validated(X, model.forest.dtype, settings.n_threads), missing_ok, settings)
+            rows = self._validated(X, model.forest.dtype, settings.n_threads)
+            model.forget(dense(rows), missing_ok, settings)
         return self
 
-    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray:
+    def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray | SparseRows:
         """Return X as scikit-learn's validation would, without its passes over arrays that are fine."""
         if is_ready(X, n_threads) and (reset or X.dtype == dtype):
             # An array of the right width without names needs no look at names either.
@@ -336,18 +338,26 @@ class IsolationMondrianForest(Inference, OutlierMixin, BaseEstimator):
         # A value too large for float32 is refused as infinite, in one voice; sums of finite ones may leave the range.
         with np.errstate(over="ignore", invalid="ignore"):
             try:
-                return validate_data(self, X, dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset)
+                X = validate_data(
+                    self, X, accept_sparse="csr", dtype=dtype, order="C", ensure_all_finite="allow-nan", reset=reset
+                )
+                return SparseRows(X, n_threads) if issparse(X) else X
             except ValueError as error:
                 if "infinity" not in str(error):
                     raise
                 raise ValueError(f"{error}{first_infinity(X)}") from None
 
-    def _weighted(self, X: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _weighted(
+        self, X: np.ndarray | SparseRows, sample_weight: Any
+    ) -> tuple[np.ndarray | SparseRows, np.ndarray | None]:
         """Drop rows of weight 0, and weights that say nothing."""
         if sample_weight is None:
             return X, None
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, weight = drop_weightless(X, weight)
+        like = np.empty((X.n_rows, 0)) if isinstance(X, SparseRows) else X
+        weight = _check_sample_weight(sample_weight, like, dtype=np.float64, ensure_non_negative=True)
+        weight, kept = read_weight(weight)
+        if kept is not None:
+            X = X.kept(kept) if isinstance(X, SparseRows) else X[kept]
         if weight is not None and self.window is not None:
             raise ValueError(
                 f"sample_weight must be 0 or 1 when window is set: a window keeps points, got {weight[weight != 1][0]}"

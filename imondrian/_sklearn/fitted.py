@@ -12,9 +12,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from imondrian._conformal.calibration import Calibration
 from imondrian._forest.forest import Forest
 from imondrian._forest.rwlock import gate_of
+from imondrian._forest.validation import read_weight
 from imondrian._models.batch import BatchModel
 from imondrian._models.feedback import Verdicts
-from imondrian._models.remote_fit import RemoteRows, fit_remote_model, read_weight
+from imondrian._models.remote_fit import RemoteRows, fit_remote_model
 from imondrian._models.settings import Settings
 from imondrian._persist.model_file import SavedModel
 

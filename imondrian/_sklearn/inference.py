@@ -17,6 +17,7 @@ from imondrian._models.settings import Settings
 from imondrian._models.wording import MOST_REASONS
 
 from .fitted import Fitted
+from .sparse_rows import SparseRows, dense, each_block
 
 
 class Inference(Fitted):
@@ -25,14 +26,14 @@ class Inference(Fitted):
     if TYPE_CHECKING:
         n_jobs: int | None
 
-        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray: ...
+        def _validated(self, X: Any, dtype: Any, n_threads: int, reset: bool = False) -> np.ndarray | SparseRows: ...
 
     def score_samples(self, X: Any) -> Floats:
         """Return the score of each row: in [-1, 0), low is abnormal.
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
             Cast to the precision the forest was fitted with. An array of CuPy or a torch tensor on a CUDA
             device is scored there (see Notes).
 
@@ -64,7 +65,8 @@ class Inference(Fitted):
                 require_cpu(model.verdicts)
                 with device_rows(self, X, dtype) as rows:
                     return rows.give_back(rows.scores(model.forest, score, -1.0))
-            return -model.scores(self._validated(X, dtype, n_threads), score, n_threads)
+            checked = self._validated(X, dtype, n_threads)
+            return -each_block(checked, lambda block: model.scores(block, score, n_threads))
 
     def decision_function(self, X: Any) -> Floats:
         """Return ``score_samples(X) - offset_``: negative for outliers."""
@@ -88,7 +90,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
 
         Returns
         -------
@@ -143,7 +145,8 @@ class Inference(Fitted):
             require_cpu(model.verdicts)
             with device_rows(self, X, model.forest.dtype) as rows:
                 return rows.give_back(model.p_values(rows, settings))
-        return model.p_values(self._validated(X, model.forest.dtype, settings.n_threads), settings)
+        checked = self._validated(X, model.forest.dtype, settings.n_threads)
+        return each_block(checked, lambda block: model.p_values(block, settings))
 
     def reject(self, X: Any, *, fdr: float = 0.1) -> Booleans:
         """Return which rows are anomalies, at a false discovery rate of at most ``fdr``.
@@ -155,7 +158,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
         fdr : float in (0, 1), default=0.1
 
         Returns
@@ -184,7 +187,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
         by_direction : bool, default=False
             Tell what a feature contributes for being low from what it contributes for being high.
 
@@ -218,9 +221,13 @@ class Inference(Fitted):
     def _contributions(self, X: Any, by_direction: bool = False) -> Floats:
         """Explain, into an array whatever ``set_output`` says."""
         forest, n_threads = self._fitted().forest, thread_count(self.n_jobs)
-        X = self._validated(X, forest.dtype, n_threads)
-        parts, _ = forest.explain(X, resolve_score(self.__dict__["score"]), n_threads)
-        return -parts if by_direction else -parts.sum(axis=2)
+        score = resolve_score(self.__dict__["score"])
+
+        def told(block: np.ndarray) -> np.ndarray:
+            parts, _ = forest.explain(block, score, n_threads)
+            return -parts if by_direction else -parts.sum(axis=2)
+
+        return each_block(self._validated(X, forest.dtype, n_threads), told)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Say what ``explain`` returns, as transformers of scikit-learn have it; the scores stay arrays.
@@ -267,7 +274,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
         most : int, default=3
             Features to tell of: those that contribute most to the score "insertion", which knows best how far out a
             value lies. ``explain`` may name others, as it explains the forest's own score.
@@ -296,7 +303,7 @@ class Inference(Fitted):
         most = positive_int("most", most)
         p_values, n_threads = self.p_values(X), thread_count(self.n_jobs)
         model = self._fitted()
-        rows = self._validated(X, model.forest.dtype, n_threads)
+        rows = dense(self._validated(X, model.forest.dtype, n_threads))
         names = getattr(self, "feature_names_in_", range(rows.shape[1]))
         with gate_of(self).reading:
             return model.why(rows, p_values, names, resolve_score(self.__dict__["score"]), n_threads, most)
@@ -308,7 +315,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
             Any rows that have some value; no tree need hold them.
         y : array-like of shape (n_samples,)
             1 for normal, -1 for an anomaly. Of several verdicts on a row the last counts.
@@ -354,7 +361,8 @@ class Inference(Fitted):
         """
         with gate_of(self).updating:
             model, settings = self._fitted(), Settings.of(self.__dict__)
-            model.feedback(self._validated(X, model.forest.dtype, settings.n_threads), y, settings)
+            rows = self._validated(X, model.forest.dtype, settings.n_threads)
+            model.feedback(dense(rows), y, settings)
         return self
 
     def withdraw(self, X: Any, *, missing_ok: bool = False) -> Self:
@@ -362,7 +370,7 @@ class Inference(Fitted):
 
         Parameters
         ----------
-        X : array-like or dataframe of shape (n_samples, n_features)
+        X : array-like, sparse matrix or dataframe of shape (n_samples, n_features)
         missing_ok : bool, default=False
             Pass over rows without a verdict; else ValueError, and none is withdrawn.
 
@@ -372,5 +380,6 @@ class Inference(Fitted):
         """
         with gate_of(self).updating:
             model, settings = self._fitted(), Settings.of(self.__dict__)
-            model.withdraw(self._validated(X, model.forest.dtype, settings.n_threads), missing_ok, settings)
+            rows = self._validated(X, model.forest.dtype, settings.n_threads)
+            model.withdraw(dense(rows), missing_ok, settings)
         return self

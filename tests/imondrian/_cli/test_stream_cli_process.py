@@ -25,6 +25,18 @@ from imondrian.river import OnlineIsolationMondrianForest
 WAIT_S = 60
 
 
+@pytest.fixture(autouse=True)
+def usual_signals():
+    """What is ignored here, children ignore too: tests that run under nohup, or in the background."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def X():
     return values(600)
