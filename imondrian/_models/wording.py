@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from imondrian import _core
 from imondrian._forest.imported_forest import ImportedForest
+from imondrian._forest.stored_points import StoredPoints as StoredPoints
+from imondrian._forest.stored_points import Usual
 
 MOST_REASONS = 3
 NOT_READY = "not enough is known yet"
-_TAIL = 0.05  # of the stored points below, and above, what is usual
 _LEAST_SHARE = 0.25  # of the largest contribution, for a value within what is usual to be told of
 _MOST_NAMES = 3  # features named as usual, or as missing; more are counted
 _LEAST_DIGITS, _MOST_DIGITS = 3, 17
@@ -28,55 +28,6 @@ def telling_parts(forest: Any, rows: np.ndarray, score: str, n_threads: int = 1)
     its own score alone.
     """
     return np.asarray(forest.explain(rows, score if isinstance(forest, ImportedForest) else "insertion", n_threads)[0])
-
-
-class Usual(NamedTuple):
-    """What a feature's stored values are like."""
-
-    low: float  # 5 % are below, at most
-    high: float  # 5 % are above, at most
-
-
-class Beside(NamedTuple):
-    """How a row compares with the stored points, by feature."""
-
-    share: np.ndarray  # of the mass, that has a value
-    is_usual: np.ndarray  # whether the row's value lies within what is usual
-    is_constant: np.ndarray  # whether all stored values are the same
-
-
-class StoredPoints:
-    """The points of a forest, by their mass in all trees.
-
-    Parameters
-    ----------
-    forest : Forest or ImportedForest
-        An imported one has no points: nothing is known of its features.
-    """
-
-    def __init__(self, forest: Any) -> None:
-        is_known = not isinstance(forest, ImportedForest)
-        self._points, self._mass = (
-            forest.rows_and_masses() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
-        )
-        self._usual: dict[int, Usual | None] = {}
-
-    def beside(self, row: np.ndarray) -> Beside:
-        """Return how a row (d,) compares."""
-        known = _core.compare(self._points, self._mass, np.ascontiguousarray(row, np.float64))
-        present, below, until, least, most = known.T
-        return Beside(
-            share=present / max(self._mass.sum(), 1e-300),
-            is_usual=(present > 0.0) & (until >= _TAIL * present) & (below < (1.0 - _TAIL) * present),
-            is_constant=(present > 0.0) & (least == most),
-        )
-
-    def usual(self, feature: int) -> Usual | None:
-        """Return what is usual for a feature; None where no point has a value."""
-        if feature not in self._usual:
-            found = _core.usual_range(self._points, self._mass, feature, _TAIL)
-            self._usual[feature] = None if found is None else Usual(*found)
-        return self._usual[feature]
 
 
 def why(
