@@ -81,7 +81,7 @@ def given(timed: bool) -> Given:
     return Given(model, X, model.score_samples(X))
 
 
-@pytest.mark.parametrize("n_threads", (1, 2), ids="{}t".format)
+@pytest.mark.parametrize("n_threads", [1, 2], ids="{}t".format)
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_score(benchmark: Any, given: Given, name: str, n_threads: int) -> None:
     module, make = RUNTIMES[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from forest_protocols import Figure
@@ -73,6 +74,18 @@ def _record(lead: np.ndarray) -> str:
     return f"{won} / {len(lead) - won - lost} / {lost}"
 
 
+def _name_methods(axes: Any, methods: Sequence[str], ranks: np.ndarray, order: np.ndarray) -> None:
+    """Lead a line from every rank to its method: the better half to the left."""
+    half = (len(methods) + 1) // 2
+    for i, j in enumerate(order):
+        left = i < half
+        depth = 1.0 + (i if left else len(methods) - 1 - i)
+        edge = 0.6 if left else len(methods) + 0.4
+        side, weight = "right" if left else "left", "bold" if j == 0 else "normal"
+        axes.plot([ranks[j], ranks[j], edge], [0.0, depth, depth], color="0.35", linewidth=0.9)
+        axes.text(edge, depth, f" {methods[j]} ({ranks[j]:.1f}) ", ha=side, va="center", fontweight=weight)
+
+
 def draw(figures: Sequence[Figure], path: Path) -> None:
     """Draw average ranks by AUC; a bar joins methods that cannot be told apart."""
     from matplotlib.figure import Figure as Canvas
@@ -83,19 +96,7 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     canvas = Canvas(figsize=(8.0, 1.2 + 0.24 * len(methods)), layout="constrained")
     axes = canvas.subplots()
     half = (len(methods) + 1) // 2
-    for i, j in enumerate(order):
-        left = i < half
-        depth = 1.0 + (i if left else len(methods) - 1 - i)
-        edge = 0.6 if left else len(methods) + 0.4
-        axes.plot([ranks[j], ranks[j], edge], [0.0, depth, depth], color="0.35", linewidth=0.9)
-        axes.text(
-            edge,
-            depth,
-            f" {methods[j]} ({ranks[j]:.1f}) ",
-            ha="right" if left else "left",
-            va="center",
-            fontweight="bold" if j == 0 else "normal",
-        )
+    _name_methods(axes, methods, ranks, order)
     sorted_ranks, end, n_bars = ranks[order], -1, 0
     for i in range(len(order)):
         last = int(np.searchsorted(sorted_ranks, sorted_ranks[i] + difference, side="right")) - 1

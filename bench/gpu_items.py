@@ -13,35 +13,22 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
 from typing import Any
 
+import gpu_place  # makes what follows importable
+import kernel_instances
 import numpy as np
+import test_cuda_metrics as metrics
+from gpu_place import Item, LeftOutError, Place, timed, torch_of
+from gpu_table import in_words, timings
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(ROOT / "tests"),
-    str(ROOT / "tests" / "emulation"),
-    str(ROOT / "tests" / "reference"),
-    str(ROOT / "tests" / "pointmetrics" / "_backends"),
-    str(ROOT / "bench"),
-]
-
-import bench_gpu_forest as forests  # noqa: E402
-import bench_gpu_points as points  # noqa: E402
-import kernel_instances  # noqa: E402
-import test_cuda_metrics as metrics  # noqa: E402
-
-import imondrian._kit.device as kit  # noqa: E402
-import pointmetrics as pm  # noqa: E402
-from imondrian import IsolationMondrianForest  # noqa: E402
-from imondrian._kit.compiler import compiled  # noqa: E402
-from imondrian._kit.kernel_source import Instance, Kernel, entries  # noqa: E402
-from pointmetrics._backends.cuda import search as _cuda_search  # noqa: E402
+import pointmetrics as pm
+from imondrian import IsolationMondrianForest
+from imondrian._kit.compiler import compiled
+from imondrian._kit.kernel_source import Instance, Kernel, entries
+from pointmetrics._backends.cuda import search as _cuda_search
 
 CRITICAL = ((1185, 3), (1664, 3), (2048, 3), (1409, 2), (2432, 2), (353, 16), (640, 16))
 # Where errors of the device are not to be got rid of in its process.
@@ -55,53 +42,6 @@ BROKEN = (
     "ASSERT",
     "unspecified launch failure",
 )
-
-
-class LeftOutError(Exception):
-    """What an item needs is not here."""
-
-
-@dataclass(frozen=True)
-class Item:
-    group: str
-    name: str
-    run: Callable[[], str | dict[str, Any]]  # returns a note, or a row of the table of timings
-
-
-@dataclass
-class Place:
-    """Where items run: a device, or its stand-in, with ``xp`` as CuPy."""
-
-    xp: Any
-    device: Any
-    emulated: bool
-
-    def smaller(self, on_device: Any, emulated: Any) -> Any:
-        """Return a size for where this is."""
-        return emulated if self.emulated else on_device
-
-    def synchronize(self) -> None:
-        self.device.synchronize()
-
-
-def on_device() -> Place:
-    """Return CuPy's current device."""
-    device = kit.open_device()
-    return Place(device.xp, device, False)
-
-
-def on_host() -> Place:
-    """Return the emulated device, put in the place of CuPy's for good."""
-    from device import EmulatedDevice
-
-    from pointmetrics._backends.cuda import backend as _cuda
-
-    device = EmulatedDevice()
-    backend = _cuda.CudaBackend(device)
-    sys.modules["cupy"] = device.xp
-    kit.open_device = lambda: device
-    _cuda.backend = lambda: backend
-    return Place(device.xp, device, True)
 
 
 # Kernels
@@ -233,18 +173,6 @@ def check_forest(place: Place, score: str) -> str:
 # Torch
 
 
-def torch_of(place: Place) -> Any:
-    if place.emulated:
-        raise LeftOutError("needs torch with CUDA")
-    try:
-        import torch
-    except ImportError as error:
-        raise LeftOutError(f"needs torch: {error}") from error
-    if not torch.cuda.is_available():
-        raise LeftOutError("needs torch with CUDA")
-    return torch
-
-
 def with_torch(place: Place) -> Iterator[Item]:
     yield Item("torch", "gradients", lambda: check_gradients(place))
     for name in ("chamfer", "emd"):
@@ -295,137 +223,6 @@ def check_graph(place: Place, name: str, same: bool) -> str:
     return f"replayed, {1e3 * times:.3f} ms"
 
 
-# Timings
-
-
-def timings(place: Place) -> Iterator[Item]:
-    xp, small = place.xp, place.smaller
-    batch, one, million = small((32, 2048, 3), (2, 20, 3)), small((16_384, 3), (20, 3)), small((1_000_000, 3), (25, 3))
-    rows, sets = small(10_000_000, 60), small((405, 2048), (3, 12))
-
-    def item(
-        name: str,
-        target_ms: float | None,
-        make: Callable[[], Any],
-        rounds: int,
-        beside: Callable[[Any], Any] | None = None,
-    ) -> Item:
-        return Item("time", name, lambda: measure(place, name, target_ms, make, rounds, beside))
-
-    def forest(score: str) -> Callable[[], Any]:
-        return lambda: forests.scores(xp, rows, 10, np.float32, score, n_estimators=small(100, 3))
-
-    sized = " x ".join
-    yield item(
-        f"Chamfer, {sized(map(str, batch))}",
-        0.15,
-        lambda: points.chamfer(xp, batch),
-        50,
-        lambda torch: points.with_torch(torch, batch),
-    )
-    yield item(
-        f"Chamfer with gradients, {sized(map(str, batch))}",
-        None,
-        lambda: points.chamfer_with_gradients(xp, batch),
-        50,
-        lambda torch: points.with_torch(torch, batch, True),
-    )
-    yield item(f"EMD, gap 1e-3, {sized(map(str, batch))}", 8.0, lambda: points.earth_mover(xp, batch, 1e-3), 10)
-    yield item(f"EMD, exact, {sized(map(str, batch))}", 20.0, lambda: points.earth_mover(xp, batch, 0.0), 10)
-    yield item(
-        f"Chamfer, {sized(map(str, one))}",
-        None,
-        lambda: points.chamfer(xp, one),
-        20,
-        lambda torch: points.with_torch(torch, (1, *one)),
-    )
-    yield item(f"Chamfer, {sized(map(str, million))}", 12.0, lambda: points.chamfer(xp, million), 10)
-    for score, target in (("depth", 30.0), ("default", 120.0), ("insertion", 200.0)):
-        yield item(f"forest, {score}, {rows} x 10", target, forest(score), 5)
-    yield item(f"all pairs of 2 x {sets[0]} clouds of {sets[1]}", 700.0, lambda: all_pairs(place, *sets), 3)
-
-
-def all_pairs(place: Place, n_clouds: int, n: int) -> Any:
-    """Return the workload of a whole matrix of Chamfer distances, checked on the first few clouds."""
-    x, y = (points.shapes(n_clouds, n, seed) for seed in range(2))
-    sides = place.xp.asarray(x), place.xp.asarray(y)
-
-    def check() -> None:
-        found = place.xp.asnumpy(pm.sets.pairwise_distances(sides[0][:3], sides[1][:3]))
-        np.testing.assert_allclose(found, pm.sets.pairwise_distances(x[:3], y[:3]), rtol=1e-6)
-
-    return points.Workload(lambda: pm.sets.pairwise_distances(*sides), check)
-
-
-def measure(
-    place: Place,
-    name: str,
-    target_ms: float | None,
-    make: Callable[[], Any],
-    rounds: int,
-    beside: Callable[[Any], Any] | None,
-) -> dict[str, Any]:
-    """Check a workload's answer, then time it as a call, by its kernels, and beside what torch does."""
-    workload = make()
-    workload.check()
-    row = {
-        "workload": name,
-        "call_s": timed(workload.run, place.synchronize, place.smaller(rounds, 1)),
-        "kernel_s": None if place.emulated else kernel_seconds(place, workload.run),
-        "target_s": None if target_ms is None else target_ms / 1e3,
-        "brute_force_s": None,
-    }
-    if beside is not None:
-        try:
-            torch = torch_of(place)
-        except LeftOutError:
-            return row
-        other = beside(torch)
-        other.check()
-        row["brute_force_s"] = timed(other.run, torch.cuda.synchronize, rounds)
-    return row
-
-
-def in_words(row: dict[str, Any]) -> str:
-    """Return a row of the table in a line."""
-    parts = (("call", "call_s"), ("kernels", "kernel_s"), ("target", "target_s"), ("brute force", "brute_force_s"))
-    return ", ".join(f"{what} {1e3 * row[key]:.3f} ms" for what, key in parts if row[key] is not None)
-
-
-def timed(run: Callable[[], Any], synchronize: Callable[[], None], rounds: int) -> float:
-    """Return the median seconds of a call, from an idle device to an idle device."""
-    run()
-    found = []
-    for _ in range(rounds):
-        synchronize()
-        began = time.perf_counter()
-        run()
-        synchronize()
-        found.append(time.perf_counter() - began)
-    return median(found)
-
-
-def kernel_seconds(place: Place, run: Callable[[], Any]) -> float:
-    """Return the sum over a call's launches of the time between events around each."""
-    cupy, launch = place.xp, kit.CupyDevice.launch
-    events: list[tuple[Any, Any]] = []
-
-    def recorded(device: Any, *args: Any, **options: Any) -> None:
-        pair = cupy.cuda.Event(), cupy.cuda.Event()
-        pair[0].record()
-        launch(device, *args, **options)
-        pair[1].record()
-        events.append(pair)
-
-    kit.CupyDevice.launch = recorded  # type: ignore[method-assign]
-    try:
-        run()
-        place.synchronize()
-    finally:
-        kit.CupyDevice.launch = launch  # type: ignore[method-assign]
-    return sum(cupy.cuda.get_elapsed_time(*pair) for pair in events) / 1e3
-
-
 GROUPS = {"kernels": kernels, "emd": emd, "compare": compare, "torch": with_torch, "time": timings}
 
 
@@ -465,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--emulated", action="store_true")
     options = parser.parse_args(argv)
-    place = on_host() if options.emulated else on_device()
+    place = gpu_place.on_host() if options.emulated else gpu_place.on_device()
     items = [item for group in options.groups for item in GROUPS[group](place)]
     for item in items[options.first :]:
         run_item(item)

@@ -196,8 +196,7 @@ def _told(arguments: Sequence[str] | None) -> dict[str, str]:
     return {"measured": f"{date.today()}", "command": command.split(" --store")[0], "versions": _versions()}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, run, print."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", choices=[*PROTOCOLS, "events", "feedback", *MIXED])
     parser.add_argument("--json", metavar="FILE", type=Path, help="of events, feedback: also store all counts in FILE")
@@ -218,6 +217,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw ranks and their critical difference")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables to FILE")
     parser.add_argument("--store", metavar="FILE", type=Path, help="also keep the means in FILE, of bench/results/")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, run, print."""
+    parser = _parser()
     options = parser.parse_args(arguments)
     sets = options.sets.split(",") if options.sets else None
     if options.quick:
@@ -229,20 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _feedback(parser, options, options.sets and options.sets.split(","), detectors)
     if options.protocol in MIXED:
         return _mixed(parser, options, options.sets and options.sets.split(";"), detectors, arguments)
-    try:
-        with progress_bar() as progress:
-            figures = run(
-                options.protocol,
-                data=options.data,
-                sets=sets,
-                seeds=options.seeds,
-                detectors=detectors,
-                max_rows=options.max_rows,
-                bundled=options.bundled,
-                progress=progress,
-            )
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
+    figures = _measured(parser, options, sets, detectors)
     if not figures:
         parser.error("nothing could be measured")
     parts = [summary(figures), comparison(figures), details(figures)]
@@ -255,6 +247,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.picture:
         draw(figures, options.picture)
     return 0
+
+
+def _measured(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    sets: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+) -> list[Figure]:
+    try:
+        with progress_bar() as progress:
+            return run(
+                options.protocol,
+                data=options.data,
+                sets=sets,
+                seeds=options.seeds,
+                detectors=detectors,
+                max_rows=options.max_rows,
+                bundled=options.bundled,
+                progress=progress,
+            )
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
 
 
 def _events(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._clouds.arrays import check_number, read_pair
+from ._clouds.arrays import read_pair
+from ._clouds.numbers import check_number
 from ._metrics.f_score import f_score, read_thresholds
 from ._metrics.neighbors import find
 from ._report.colours import scale

@@ -7,20 +7,21 @@ right one, and normalisations and distances go by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ._backends.cpu.backend import CPU
-from ._clouds.arrays import Clouds, agree, thread_count
+from ._clouds.arrays import Clouds
 from ._clouds.libraries import on_callers_device
-from ._metrics.neighbors import PreparedCloud, nearest_neighbors
+from ._clouds.numbers import thread_count
 from ._metrics.presets import look_up, titled
+from ._sets.divergence import jensen_shannon_divergence
 from ._sets.emd import NearestSearch
 from ._sets.matrix import Metric, Progress, check_metric_name, fill_matrix, read_set, reporter
 from ._sets.nearest import NearestClouds, keeps_nearest_alone, nearest_in_matrices, nearest_in_sets
+from ._sets.normalization import PRESETS, normalize, normalized_pair
 
 __all__ = [
     "PRESETS",
@@ -32,13 +33,6 @@ __all__ = [
     "normalize",
     "pairwise_distances",
 ]
-
-PRESETS = {
-    "none": "clouds as they come",
-    "global": "minus the references' mean (per axis), over their standard deviation (one number)",
-    "shape-box": "each cloud: its box's centre to 0, its longest side to 2",
-    "shape-std": "each cloud: minus its mean (per axis), over its standard deviation (one number)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,117 +141,6 @@ def pairwise_distances(
         metric_name=metric_name,
     )
     return library.wrap(matrix) if library.name == "cupy" else matrix
-
-
-@on_callers_device
-def normalize(clouds: Any, preset: str, *, references: Any = None) -> list[np.ndarray]:
-    """Normalise clouds under a named preset.
-
-    Parameters
-    ----------
-    clouds : array (k, n, d) or list of (n_i, d) arrays
-        The set to normalise.
-    preset : str
-        A key of ``PRESETS``: "none", "global" (as PointFlow), "shape-box", "shape-std".
-    references : array or list, default=None
-        The set that "global" takes mean and deviation from; ``None`` means ``clouds``.
-
-    Returns
-    -------
-    list of array (n_i, d)
-        A cloud that is one single point stays at 0.
-
-    Examples
-    --------
-    >>> import numpy as np, pointmetrics as pm
-    >>> pm.sets.normalize(np.array([[[0.0, 0.0], [4.0, 2.0]]]), "shape-box")[0]
-    array([[-1. , -0.5],
-           [ 1. ,  0.5]])
-    """
-    read, library = read_set(clouds, "clouds")
-    base = read if references is None else agree(read, read_set(references, "references")[0])[1]
-    return [library.wrap(_normalize_one(read[i], preset, base)) for i in range(len(read))]
-
-
-def _normalize_one(cloud: np.ndarray, preset: str, base: Clouds) -> np.ndarray:
-    if preset == "none":
-        return cloud
-    if preset == "global":
-        centre, scale = base.points.mean(axis=0, dtype=np.float64), base.points.std(dtype=np.float64)
-    elif preset == "shape-box":
-        low, high = cloud.min(axis=0).astype(np.float64), cloud.max(axis=0).astype(np.float64)
-        centre, scale = (low + high) / 2, (high - low).max() / 2
-    elif preset == "shape-std":
-        centre = cloud.mean(axis=0, dtype=np.float64)
-        scale = (cloud - centre).std()
-    else:
-        raise ValueError(f"normalization must be one of {', '.join(PRESETS)}; got {preset!r}")
-    return ((cloud - centre) / (scale if scale > 0 else 1.0)).astype(cloud.dtype)
-
-
-@on_callers_device
-def jensen_shannon_divergence(samples: Any, references: Any, *, resolution: int = 28) -> float:
-    """Compare where two sets have their points, pooled over clouds, on a grid in the unit ball.
-
-    Parameters
-    ----------
-    samples, references : array (k, n, d) or list of (n_i, d) arrays
-        Sets of clouds within the cube [-0.5, 0.5]^d.
-    resolution : int, default=28
-        Grid cells a side.
-
-    Returns
-    -------
-    float
-        Between 0 and 1 (base 2).
-
-    Raises
-    ------
-    ValueError
-        Where a point lies outside the cube.
-
-    Notes
-    -----
-    Cell centres are i / (resolution - 1) - 0.5 along each axis, those within radius 0.5; each point
-    counts for its nearest centre, of lowest index where several are.
-
-    References
-    ----------
-    Achlioptas, Diamanti, Mitliagkas, Guibas, "Learning Representations and Generative Models for 3D
-    Point Clouds", ICML 2018, section 3; grid as in PointFlow's evaluation.
-
-    Examples
-    --------
-    >>> import numpy as np, pointmetrics as pm
-    >>> clouds = np.random.default_rng(0).random((3, 50, 3)) - 0.5
-    >>> pm.sets.jensen_shannon_divergence(clouds, clouds)
-    0.0
-    """
-    sets = tuple(_read_on_host(*named) for named in ((samples, "samples"), (references, "references")))
-    d = sets[0].points.shape[1]
-    for name, clouds in zip(("samples", "references"), sets, strict=True):
-        reach = np.abs(clouds.points).max()
-        if reach > 0.5:
-            raise ValueError(f"{name} must lie within [-0.5, 0.5] along every axis, got a coordinate of size {reach:g}")
-    axis = np.arange(resolution) / (resolution - 1) - 0.5
-    centres = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    grid = PreparedCloud(centres[np.linalg.norm(centres, axis=1) <= 0.5])
-    shares = []
-    for clouds in sets:
-        cells = nearest_neighbors(clouds.points, grid).x_to_y.index
-        shares.append(np.bincount(cells, minlength=len(grid)) / len(cells))
-    p, q = shares
-    return max(0.0, float(_entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2))
-
-
-def _read_on_host(clouds: Any, name: str) -> Clouds:
-    read, _ = read_set(clouds, name)
-    return replace(read, points=read.backend.download(read.points), backend=CPU)
-
-
-def _entropy(p: np.ndarray) -> float:
-    used = p[p > 0]
-    return float(-(used * np.log2(used)).sum())
 
 
 @on_callers_device
@@ -397,15 +280,6 @@ def check_confidence(confidence: float) -> None:
     """Raise ValueError unless ``confidence`` is a share."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-
-
-def normalized_pair(samples: Any, references: Any, normalization: str) -> tuple[list[Any], list[list[np.ndarray]]]:
-    """Return both sets normalised, each a list of clouds: where they were, and in the host's memory."""
-    raw = read_set(samples, "samples")[0], read_set(references, "references")[0]
-    agree(*raw, names=("samples", "references"))
-    backend = raw[0].backend
-    sets = [[_normalize_one(c[i], normalization, raw[1]) for i in range(len(c))] for c in raw]
-    return sets, [[backend.download(cloud) for cloud in clouds] for clouds in sets]
 
 
 def summarize(

@@ -1,4 +1,6 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that every test shares."""
+
+import pytest
 
 try:
     from hypothesis import HealthCheck, settings
@@ -11,3 +13,16 @@ else:
         "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
     settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def cupy_device():
+    """CuPy with a usable device."""
+    cupy = pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"needs a CUDA device: {error}")
+    if count == 0:
+        pytest.skip("needs a CUDA device: none found")
+    return cupy

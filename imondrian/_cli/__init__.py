@@ -10,12 +10,6 @@ lines were bad; 70 a defect of this program; 130 interrupted; 141 the reader of 
 
 from __future__ import annotations
 
-FAILED, USAGE, PARTLY, DEFECT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 70, 130, 141
+from imondrian._kit.exits import DEFECT, FAILED, INTERRUPTED, PARTLY, PIPE_CLOSED, USAGE, Failure
 
-
-class Failure(Exception):
-    """What stops a command, told in a way that a person can act on it."""
-
-    def __init__(self, message: str, code: int = FAILED) -> None:
-        super().__init__(message)
-        self.code = code
+__all__ = ["DEFECT", "FAILED", "INTERRUPTED", "PARTLY", "PIPE_CLOSED", "USAGE", "Failure"]

@@ -1,84 +1,29 @@
-"""Commands and their options, and what becomes of errors. Only this and the modules *_app import click."""
+"""Commands and their options, in all. Only this and the modules *_app import click."""
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from imondrian import __version__
+from imondrian._kit import command_line
+from imondrian._kit.command_line import FILE, debug
 from imondrian._kit.grouped_help import ExampleGroup, GroupedCommand
 
-from . import DEFECT, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, Failure, stream_app, table_app
-from .output import PipeClosed
-
-
-class _State:
-    debug = False
+from . import USAGE, Failure, stream_app, table_app
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; tell errors in one line."""
-    state = _State()
-    try:
-        code = app.main(list(arguments), prog_name="imondrian", standalone_mode=False, obj=state)
-        return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        return _tell(str(error), USAGE, prefix="")
-    except click.UsageError as error:
-        context = "" if error.ctx is None else f"\nTry '{error.ctx.command_path} --help'."
-        if error.ctx is not None and error.ctx.info_name == "stream" and "extra argument" in error.format_message():
-            context = "\nstream reads standard input: imondrian stream < FILE"
-        return _tell(error.format_message() + context, USAGE)
-    except click.ClickException as error:
-        return _tell(error.format_message(), FAILED)
-    except (KeyboardInterrupt, click.Abort):
-        return _tell("interrupted", INTERRUPTED)
-    except PipeClosed:
-        return PIPE_CLOSED
-    except Exception as error:
-        if state.debug:
-            traceback.print_exc()
-        return _explain(error)
+    return command_line.run(app, "imondrian", arguments, advice=_advice)
 
 
-def _explain(error: Exception) -> int:
-    if isinstance(error, Failure):
-        return _tell(str(error), error.code)
-    if isinstance(error, MemoryError):
-        return _tell("there is not enough memory", FAILED)
-    if isinstance(error, OSError):
-        where = "" if error.filename is None else f"{error.filename}: "
-        return _tell(f"{where}{error.strerror or error}", FAILED)
-    if isinstance(error, (ValueError, TypeError)):
-        return _tell(str(error), FAILED)
-    return _tell(f"a defect of this program: {type(error).__name__}: {error}; --debug shows where", DEFECT)
-
-
-def _tell(message: str, code: int, prefix: str = "imondrian: ") -> int:
-    with contextlib.suppress(OSError):  # there may be nobody to tell
-        print(prefix + message, file=sys.stderr, flush=True)
-    return code
-
-
-def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
-    context.ensure_object(_State).debug |= value
-
-
-_FILE = click.Path(path_type=Path, readable=False)  # whether it can be read is found out by reading
-
-_debug = click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_set_debug,
-    help="Show a traceback with an error.",
-)
+def _advice(error: click.UsageError) -> str:
+    if error.ctx is not None and error.ctx.info_name == "stream" and "extra argument" in error.format_message():
+        return "stream reads standard input: imondrian stream < FILE"
+    return command_line.see_help(error)
 
 
 @click.group(
@@ -91,7 +36,7 @@ _debug = click.option(
     ],
 )
 @click.version_option(__version__, prog_name="imondrian", message="%(prog)s %(version)s")
-@_debug
+@debug
 def app() -> None:
     """Find what is unusual, with isolation Mondrian forests.
 
@@ -102,14 +47,14 @@ def app() -> None:
     """
 
 
-app.add_command(_debug(table_app.score))
-app.add_command(_debug(table_app.explain))
-app.add_command(_debug(stream_app.command))
+app.add_command(debug(table_app.score))
+app.add_command(debug(table_app.explain))
+app.add_command(debug(stream_app.command))
 
 
 @app.command("info", cls=GroupedCommand, short_help="Show versions and what is installed.", examples=["imondrian info"])
 @click.option("-f", "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@_debug
+@debug
 def _info(layout: str) -> int:
     """Show versions, what is installed, and what of it can be used."""
     from . import info
@@ -123,7 +68,7 @@ def _info(layout: str) -> int:
     short_help="Show what it does, in a minute; draw two pictures.",
     examples=["imondrian demo", "imondrian demo --rows 2000 --output pictures/"],
 )
-@click.option("--output", type=_FILE, default=Path("demo-output"), show_default=True, help="Folder for the pictures.")
+@click.option("--output", type=FILE, default=Path("demo-output"), show_default=True, help="Folder for the pictures.")
 @click.option(
     "--rows",
     type=click.IntRange(1),
@@ -131,7 +76,7 @@ def _info(layout: str) -> int:
     show_default="8,000",
     help="Records of the stream; the rest of the demo shrinks with it.",
 )
-@_debug
+@debug
 def _demo(output: Path, rows: int | None) -> int:
     """Show alarms with reasons, an exact resume, times and scores; draw two pictures.
 

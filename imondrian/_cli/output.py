@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from imondrian._kit.printing import print_bytes, print_text, to_csv, to_json
 from imondrian._persist.whole_file import check_regular, replacing
 
 from . import Failure
 
-
-class PipeClosed(Exception):
-    """The reader of standard output went away. No OSError: click would take that for success."""
-
-
-def to_json(value: Any) -> str:
-    """Return JSON; numbers that are not finite have no place in it."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return CSV with all digits of the numbers; None is an empty field."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+__all__ = ["check_writable", "print_bytes", "to_csv", "to_json", "whole_file", "write"]
 
 
 def check_writable(path: Path | None, inputs: Sequence[Path] = (), *, regular: bool = False) -> None:
@@ -61,29 +42,10 @@ def check_writable(path: Path | None, inputs: Sequence[Path] = (), *, regular: b
 def write(text: str, path: Path | None) -> None:
     """Write to a file, or to standard output where ``path`` is None."""
     if path is None:
-        # Characters that the encoding lacks are escaped.
-        print_bytes(text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace"))
+        print_text(text)
     else:
         with whole_file(path) as file:
             file.write(text.encode("utf-8", errors="surrogateescape"))
-
-
-def print_bytes(data: bytes | memoryview) -> None:
-    """Write all of ``data`` to standard output; PipeClosed where its reader went away."""
-    try:
-        # Under PYTHONUNBUFFERED the text layer drops what one system call leaves of a text, as when the reader goes
-        # away or the disk fills up: so bytes are written here until none are left.
-        left = memoryview(data)
-        sys.stdout.flush()
-        while left:
-            left = left[sys.stdout.buffer.write(left) :]
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        # What is still in its buffer cannot be written either: keep the interpreter from trying when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise PipeClosed from None
-        raise Failure(f"cannot write standard output: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -7,17 +7,16 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
+from imondrian._kit.command_line import FILE
 from imondrian._kit.grouped_help import GroupedCommand
 
 from . import USAGE, Failure
 
-_FILE = click.Path(path_type=Path, readable=False)
 _SETTINGS = {
     "trees": "n_trees",
     "window": "window",
@@ -217,7 +216,7 @@ _GROUPS = {
 @click.option(
     "-m",
     "--model",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="Go on from this model if it is there, and save it here; OnlineIsolationMondrianForest.load reads it.",
 )
@@ -309,14 +308,14 @@ _GROUPS = {
 )
 @click.option(
     "--feedback",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help='Follow verdicts appended to this file: lines such as {"record": 17, "verdict": -1}, with 1 for normal, -1 '
     'for an anomaly, null to withdraw; or "x": {...}, the features, for "record". Scores near by follow.',
 )
 @click.option("--strict", is_flag=True, help="A line that is no record is an error.")
 @click.option(
-    "--summary", type=_FILE, metavar="FILE", help="At the end, write counts of records, bad lines and alarms, as JSON."
+    "--summary", type=FILE, metavar="FILE", help="At the end, write counts of records, bad lines and alarms, as JSON."
 )
 @click.option(
     "--trees", type=click.IntRange(1), show_default="100; 24 with --key", help="Of the model, as all options below."

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import click
 
+from imondrian._kit.command_line import FILE, together
 from imondrian._kit.grouped_help import GroupedCommand
 
 from . import USAGE, Failure
-
-_FILE = click.Path(path_type=Path, readable=False)
-_Command = Callable[..., Any]
-
-
-def _add(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def _one_mark(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -45,7 +32,7 @@ def _jobs_default() -> int:
 
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
-_reading = _add(
+_reading = together(
     click.option(
         "--read-as",
         "format",
@@ -75,7 +62,7 @@ _reading = _add(
         "an empty cell, NA, NaN, null and the like. May be given several times.",
     ),
 )
-_selection = _add(
+_selection = together(
     click.option(
         "-c",
         "--columns",
@@ -94,8 +81,8 @@ _selection = _add(
         "missing values; drop: leave their rows out.",
     ),
 )
-_fitting = _add(
-    click.option("-m", "--model", type=_FILE, metavar="FILE", help="Use this saved forest instead of fitting one."),
+_fitting = together(
+    click.option("-m", "--model", type=FILE, metavar="FILE", help="Use this saved forest instead of fitting one."),
     click.option("--trees", type=click.IntRange(1), metavar="N", show_default="100", help="Trees."),
     click.option(
         "--max-samples",
@@ -182,7 +169,7 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
         "imondrian score today.parquet -o today.csv --model usual.forest --fdr 0.1",
     ],
 )
-@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @_selection
 @click.option(
     "-l",
@@ -219,11 +206,11 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     "above a threshold: Benjamini and Hochberg's procedure on the p-values. Meant for new rows under a "
     "--model of usual ones: of those a forest was fitted to hardly any is called.",
 )
-@click.option("--save", type=_FILE, metavar="FILE", help="Save the forest, for --model and for Python.")
+@click.option("--save", type=FILE, metavar="FILE", help="Save the forest, for --model and for Python.")
 @click.option(
     "-o",
     "--output",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="Write there, whole or not at all: .csv, .parquet, "
     ".arrow or .feather. Without it: CSV to standard output, or a table of the most anomalous rows where "
@@ -258,8 +245,8 @@ def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
     metavar="N",
     help="Give reasons for the N most anomalous rows: they take longer than scores, and these rows are kept in memory.",
 )
-@click.option("--plot", type=_FILE, metavar="FILE", help="Draw the scores: .png, .svg, .pdf or .jpg.")
-@click.option("--summary", type=_FILE, metavar="FILE", help="Write what was found in all as JSON.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw the scores: .png, .svg, .pdf or .jpg.")
+@click.option("--summary", type=FILE, metavar="FILE", help="Write what was found in all as JSON.")
 @_reading
 @_quiet
 def score(**settings: Any) -> int:
@@ -292,7 +279,7 @@ def score(**settings: Any) -> int:
         "imondrian explain readings.csv --row 8 --model usual.forest --format json",
     ],
 )
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option(
     "-r",
     "--row",
@@ -330,8 +317,8 @@ def score(**settings: Any) -> int:
     show_default=True,
     help="Only json and csv have all digits and all features.",
 )
-@click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write there: whole or not at all.")
-@click.option("--plot", type=_FILE, metavar="FILE", help="Draw the first of the rows: .png, .svg, .pdf or .jpg.")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write there: whole or not at all.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw the first of the rows: .png, .svg, .pdf or .jpg.")
 @_reading
 @_quiet
 def explain(**settings: Any) -> int:

@@ -130,7 +130,7 @@ class Incidents:
         self._closed: deque[Incident] = deque(maxlen=kept)
 
     def __iter__(self) -> Iterator[Incident]:
-        """Closed incidents that are kept, then open ones; each as it is now."""
+        """Iterate over the closed incidents that are kept, then the open ones; each as it is now."""
         return iter([replace(each) for each in (*self._closed, *self._open.values())])
 
     @property
@@ -276,18 +276,7 @@ def _incident(entry: Any, count: int, gap: float, now: float | None) -> Incident
     if type(key) not in (str, int, type(None)) or any(type(n) is not int or not 0 <= n <= _LARGEST for n in counts):
         return None
     number, start, peak, end, n_alarms, quiet = counts
-    most_quiet = _LARGEST if isinstance(gap, float) else max(gap - 2, 0)
-    if not (
-        1 <= number <= count
-        and start <= peak <= end
-        and quiet <= most_quiet
-        and 1 <= n_alarms <= end - start + 1
-        and (n_alarms > 1) >= (end > start)
-        and type(p_value) is float
-        and 0.0 <= p_value <= 1.0
-        and type(score) is float
-        and math.isfinite(score)
-    ):
+    if not (_are_counts(counts, count, gap) and _is_share(p_value) and type(score) is float and math.isfinite(score)):
         return None
     if not (_is_time(since) and _is_time(until)) or (until is None and (since is not None or isinstance(gap, float))):
         return None
@@ -298,21 +287,23 @@ def _incident(entry: Any, count: int, gap: float, now: float | None) -> Incident
     pairs = {name: (low, high) for name, low, high in parts}
     if len(pairs) < len(parts):
         return None
-    return Incident(
-        number,
-        start,
-        peak,
-        end,
-        p_value,
-        score,
-        n_alarms,
-        "open" if n_alarms == 1 else "ongoing",
-        pairs,
-        key,
-        since,
-        until,
-        quiet,
+    state = "open" if n_alarms == 1 else "ongoing"
+    return Incident(number, start, peak, end, p_value, score, n_alarms, state, pairs, key, since, until, quiet)
+
+
+def _are_counts(counts: list[int], count: int, gap: float) -> bool:
+    number, start, peak, end, n_alarms, quiet = counts
+    return (
+        1 <= number <= count
+        and start <= peak <= end
+        and quiet <= (_LARGEST if isinstance(gap, float) else max(gap - 2, 0))
+        and 1 <= n_alarms <= end - start + 1
+        and (n_alarms > 1) >= (end > start)
     )
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) is float and 0.0 <= value <= 1.0
 
 
 def _is_time(time: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from treelite import Model
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
+from imondrian._forest.tree_tables import TreeTable
+
 from .exported_forest import ExportedForest
 
 
@@ -30,24 +32,29 @@ def model(forest: ExportedForest) -> Model:
         attributes=forest.metadata,
     )
     for table in forest.trees:
-        n = len(table.feature)
-        builder.start_tree()
-        rows = zip(
-            table.feature.tolist(),
-            forest.thresholds(table).tolist(),
-            table.heavier_left.tolist(),
-            [[n + ~c if c < 0 else c for c in pair] for pair in table.child.tolist()],
-            strict=True,
-        )
-        for node, (feature, threshold, heavier_left, (left, right)) in enumerate(rows):
-            builder.start_node(node)
-            builder.numerical_test(
-                feature, threshold, default_left=heavier_left, opname="<=", left_child_key=left, right_child_key=right
-            )
-            builder.end_node()
-        for leaf, value in enumerate((table.leaf_depth / forest.norm).tolist()):
-            builder.start_node(n + leaf)
-            builder.leaf(value)
-            builder.end_node()
-        builder.end_tree()
+        _add_tree(builder, forest, table)
     return builder.commit()
+
+
+def _add_tree(builder: ModelBuilder, forest: ExportedForest, table: TreeTable) -> None:
+    """Add a tree: its nodes, then its leaves."""
+    n = len(table.feature)
+    builder.start_tree()
+    rows = zip(
+        table.feature.tolist(),
+        forest.thresholds(table).tolist(),
+        table.heavier_left.tolist(),
+        [[n + ~c if c < 0 else c for c in pair] for pair in table.child.tolist()],
+        strict=True,
+    )
+    for node, (feature, threshold, heavier_left, (left, right)) in enumerate(rows):
+        builder.start_node(node)
+        builder.numerical_test(
+            feature, threshold, default_left=heavier_left, opname="<=", left_child_key=left, right_child_key=right
+        )
+        builder.end_node()
+    for leaf, value in enumerate((table.leaf_depth / forest.norm).tolist()):
+        builder.start_node(n + leaf)
+        builder.leaf(value)
+        builder.end_node()
+    builder.end_tree()

@@ -1,4 +1,4 @@
-"""What both packages need: devices, their memory, kernel sources and their compiler, terminals, old names.
+"""What both packages need, and nothing of either but the version.
 
-Imports nothing of either but the version.
+Devices, their memory, kernel sources and their compiler, terminals, how commands run and end, old names.
 """

@@ -249,26 +249,8 @@ def _cuts_above(forest: Forest, cells: np.ndarray, weight: np.ndarray) -> dict[s
     place = np.zeros((n_trees, 2 * capacity), np.int32)
     place[pairs[:, 0], _slot(pairs[:, 1], capacity)] = np.arange(1, len(value))
 
-    above = np.zeros((n_trees, capacity), bool)
-    t, v = pairs.T
-    v = np.where(v < 0, columns["leaf_parent"][t, np.where(v < 0, ~v, 0)], columns["parent"][t, np.where(v < 0, 0, v)])
-    while len(v := v[climbing := (v >= 0)]):
-        t = t[climbing]
-        fresh = ~above[t, v]
-        t, v = t[fresh], v[fresh]
-        above[t, v] = True
-        v = columns["parent"][t, v]
-
-    # Level by level, so that parents come first.
-    root = columns["header"][:, 0]
-    t = np.flatnonzero((root >= 0) & above[np.arange(n_trees), np.maximum(root, 0)])
-    levels = [(t, root[t])]
-    while len(levels[-1][0]):
-        t, v = levels[-1]
-        below, of = columns["child"][t, v].ravel(), np.repeat(t, 2)
-        inner = (below >= 0) & above[of, np.maximum(below, 0)]
-        levels.append((of[inner], below[inner]))
-    t, v = (np.concatenate(side) for side in zip(*levels, strict=True))
+    root, above = columns["header"][:, 0], _above(columns, *pairs.T)
+    t, v = _level_by_level(columns, above)
     number = np.zeros((n_trees, capacity), np.int32)
     number[t, v] = np.arange(len(t))
 
@@ -290,6 +272,33 @@ def _cuts_above(forest: Forest, cells: np.ndarray, weight: np.ndarray) -> dict[s
         "heavier": (mass[:, 1] > mass[:, 0]).astype(np.uint8),
         "value": value,
     }
+
+
+def _above(columns: dict[str, np.ndarray], t: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return whether nodes (n_trees, capacity) are above any of the cells v of the trees t."""
+    above = np.zeros(columns["feature"].shape, bool)
+    v = np.where(v < 0, columns["leaf_parent"][t, np.where(v < 0, ~v, 0)], columns["parent"][t, np.where(v < 0, 0, v)])
+    while len(v := v[climbing := (v >= 0)]):
+        t = t[climbing]
+        fresh = ~above[t, v]
+        t, v = t[fresh], v[fresh]
+        above[t, v] = True
+        v = columns["parent"][t, v]
+    return above
+
+
+def _level_by_level(columns: dict[str, np.ndarray], above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return trees and nodes of those that are ``above``, so that parents come first."""
+    root = columns["header"][:, 0]
+    t = np.flatnonzero((root >= 0) & above[np.arange(len(root)), np.maximum(root, 0)])
+    levels = [(t, root[t])]
+    while len(levels[-1][0]):
+        t, v = levels[-1]
+        below, of = columns["child"][t, v].ravel(), np.repeat(t, 2)
+        inner = (below >= 0) & above[of, np.maximum(below, 0)]
+        levels.append((of[inner], below[inner]))
+    t, v = (np.concatenate(side) for side in zip(*levels, strict=True))
+    return t, v
 
 
 def _slot(v: np.ndarray, capacity: int) -> np.ndarray:

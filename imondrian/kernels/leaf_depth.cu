@@ -46,9 +46,15 @@ struct Rows {
   const real* tile;  // (d, TILE)
   int place[ROWS];
   __device__ __forceinline__ real at(int j, int r) const { return tile[j * TILE + place[r]]; }
+  __device__ __forceinline__ void note(int, int place_in, int d, i64 row, i64* missing, u64* counts) const {
+    note_row(tile + place_in, TILE, d, row, missing, counts);
+  }
 #else
   const real* row[ROWS];
   __device__ __forceinline__ real at(int j, int r) const { return row[r][j]; }
+  __device__ __forceinline__ void note(int r, int, int d, i64 number, i64* missing, u64* counts) const {
+    note_row(row[r], 1, d, number, missing, counts);
+  }
 #endif
 };
 
@@ -73,6 +79,32 @@ __device__ __forceinline__ void add_leaf_values(const u64* tree, int slots, int 
   for (int r = 0; r < ROWS; ++r) sum[r] += __longlong_as_double(static_cast<i64>(values[at[r]]));
 }
 
+// Copy n words of trees into shared memory.
+__device__ __forceinline__ const u64* hold(const u64* trees, i64 n, u64* held) {
+  for (int w = threadIdx.x; w < static_cast<int>(n / 2); w += THREADS) {
+    reinterpret_cast<ulonglong2*>(held)[w] = reinterpret_cast<const ulonglong2*>(trees)[w];
+  }
+  return held;
+}
+
+// What the thread's rows are: past the end, the last one again, for nobody.
+__device__ __forceinline__ Rows rows_of(const real* x, i64 first_row, int count, int d, const real* tile) {
+  Rows rows;
+#if SHARED_ROWS
+  rows.tile = tile;
+#endif
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) {
+    const int place = min(static_cast<int>(threadIdx.x) + r * THREADS, count - 1);
+#if SHARED_ROWS
+    rows.place[r] = place;
+#else
+    rows.row[r] = x + (first_row + place) * d;
+#endif
+  }
+  return rows;
+}
+
 // depth (n) = mean over the trees; groups (n_groups + 1) = trees that are in shared memory together.
 extern "C" __global__ void __launch_bounds__(THREADS)
     leaf_depths(const u64* forest, const i64* starts, const int* groups, int n_groups, int n_trees, int feature_bits,
@@ -82,36 +114,22 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #endif
   const i64 first_row = static_cast<i64>(blockIdx.x) * TILE;
   const int count = static_cast<int>(min(static_cast<i64>(TILE), n - first_row));
-  Rows rows;
+  real* tile = nullptr;
 #if SHARED_ROWS
-  real* tile = reinterpret_cast<real*>(memory);
+  tile = reinterpret_cast<real*>(memory);
   for (int e = threadIdx.x; e < count * d; e += THREADS) tile[e % d * TILE + e / d] = x[first_row * d + e];
-  rows.tile = tile;
 #endif
 #if SHARED_TREES
   u64* held = reinterpret_cast<u64*>(memory + SHARED_ROWS * TILE * sizeof(real) * d);
 #endif
-#pragma unroll
-  for (int r = 0; r < ROWS; ++r) {
-    // Past the end: what the last row does, for nobody.
-    const int place = min(static_cast<int>(threadIdx.x) + r * THREADS, count - 1);
-#if SHARED_ROWS
-    rows.place[r] = place;
-#else
-    rows.row[r] = x + (first_row + place) * d;
-#endif
-  }
+  const Rows rows = rows_of(x, first_row, count, d, tile);
   double sum[ROWS] = {};
   for (int g = 0; g < n_groups; ++g) {
     const int end = groups[g + 1];
     const i64 origin = starts[groups[g]];
     const u64* trees = forest + origin;
 #if SHARED_TREES
-    const int n_pairs = static_cast<int>((starts[end] - origin) / 2);
-    for (int w = threadIdx.x; w < n_pairs; w += THREADS) {
-      reinterpret_cast<ulonglong2*>(held)[w] = reinterpret_cast<const ulonglong2*>(trees)[w];
-    }
-    trees = held;
+    trees = hold(trees, starts[end] - origin, held);
 #endif
     __syncthreads();
     for (int t = groups[g]; t < end; ++t) {
@@ -126,10 +144,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int place = static_cast<int>(threadIdx.x) + r * THREADS;
     if (place >= count) continue;
     depth[first_row + place] = sum[r] / n_trees;
-#if SHARED_ROWS
-    note_row(rows.tile + place, TILE, d, first_row + place, missing, counts);
-#else
-    note_row(rows.row[r], 1, d, first_row + place, missing, counts);
-#endif
+    rows.note(r, place, d, first_row + place, missing, counts);
   }
 }

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pointmetrics._backends.conventions import conventions
-from pointmetrics._clouds.arrays import Pair, check_number
+from pointmetrics._clouds.arrays import Pair
+from pointmetrics._clouds.numbers import check_number
 from pointmetrics._metrics import by_name as _by_name
 from pointmetrics._metrics import dcd as _dcd
 from pointmetrics._metrics import features as _features

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from imondrian._kit.printing import print_text, to_csv, to_json
 
 from . import Failure
 
-
-class PipeClosed(Exception):
-    """The reader of standard output went away. No OSError: click would take that for success."""
-
-
-def to_json(value: Any) -> str:
-    """Return JSON; numbers that are not finite have no place in it."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return CSV with all digits of the numbers; None is an empty field."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+__all__ = ["check_writable", "to_csv", "to_json", "write", "write_file"]
 
 
 def check_writable(path: Path | None, inputs: Sequence[Path] = ()) -> None:
@@ -51,26 +32,9 @@ def check_writable(path: Path | None, inputs: Sequence[Path] = ()) -> None:
 def write(text: str, path: Path | None) -> None:
     """Write to a file, or to standard output where ``path`` is None."""
     if path is None:
-        try:
-            _print(text)
-        except OSError as error:
-            # What is still in its buffer cannot be written either: keep the interpreter from trying when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                raise PipeClosed from None
-            raise Failure(f"cannot write standard output: {error.strerror or error}") from error
+        print_text(text)
     else:
         write_file(path, text.encode("utf-8", errors="surrogateescape"))
-
-
-def _print(text: str) -> None:
-    # Under PYTHONUNBUFFERED the text layer drops what one system call leaves of a text, as when the reader goes away or
-    # the disk fills up: so bytes are written here until none are left. Characters that the encoding lacks are escaped.
-    left = memoryview(text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace"))
-    sys.stdout.flush()
-    while left:
-        left = left[sys.stdout.buffer.write(left) :]
-    sys.stdout.buffer.flush()
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -216,39 +217,48 @@ def _categories(preset: Preset, rows: list[Row]) -> dict[str, dict[str, float | 
     }
 
 
+def _document(
+    preset: Preset,
+    values: dict[str, float | None],
+    categories: dict[str, dict[str, float | None]],
+    rows: list[Row],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return what JSON tells."""
+    return {
+        "program": f"pointmetrics {__version__}",
+        "preset": preset.name,
+        "paper": preset.paper,
+        "notes": preset.notes,
+        "a": str(settings.a),
+        "b": str(settings.b),
+        "columns": [
+            {"title": c.title, "unit": c.unit, "scale": c.scale, "better": c.better, "definition": c.formula}
+            for c in preset.columns
+        ],
+        "options": {
+            "peak": settings.peak,
+            "threshold": settings.threshold,
+            "sample_mesh": settings.options.sample_mesh,
+            "max_points": settings.options.max_points,
+            "seed": settings.options.seed,
+        },
+        "values": _finite(values),
+        "categories": {name: _finite(means) for name, means in categories.items()},
+        "pairs": [
+            {"name": row.name, "values": _finite(row.values) if row.error is None else None, "error": row.error}
+            for row in rows
+        ],
+    }
+
+
 def _lay_out(
     preset: Preset, values: dict[str, float | None], rows: list[Row], counted: str, settings: Settings, rich: bool
 ) -> str:
     titles = [column.title for column in preset.columns]
     categories = _categories(preset, rows) if settings.a.is_dir() else {}
     if settings.layout == "json":
-        return output.to_json(
-            {
-                "program": f"pointmetrics {__version__}",
-                "preset": preset.name,
-                "paper": preset.paper,
-                "notes": preset.notes,
-                "a": str(settings.a),
-                "b": str(settings.b),
-                "columns": [
-                    {"title": c.title, "unit": c.unit, "scale": c.scale, "better": c.better, "definition": c.formula}
-                    for c in preset.columns
-                ],
-                "options": {
-                    "peak": settings.peak,
-                    "threshold": settings.threshold,
-                    "sample_mesh": settings.options.sample_mesh,
-                    "max_points": settings.options.max_points,
-                    "seed": settings.options.seed,
-                },
-                "values": _finite(values),
-                "categories": {name: _finite(means) for name, means in categories.items()},
-                "pairs": [
-                    {"name": row.name, "values": _finite(row.values) if row.error is None else None, "error": row.error}
-                    for row in rows
-                ],
-            }
-        )
+        return output.to_json(_document(preset, values, categories, rows, settings))
     if settings.layout == "csv":
         lines = [[row.name, *(row.values.get(title) for title in titles), row.error] for row in rows]
         return output.to_csv(["pair", *titles, "error"], [*lines, ["mean", *(values[title] for title in titles), None]])

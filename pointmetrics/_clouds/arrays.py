@@ -10,7 +10,6 @@ clouds on a CUDA device, CuPy's: what differs between them is the clouds' ``back
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -22,6 +21,7 @@ from pointmetrics._backends.protocol import Array, Backend
 from pointmetrics._io.npy import lies_across
 
 from .libraries import NUMPY, Library, half_message, to_native, warn_user
+from .numbers import split_pair
 from .objects import points_of, refuse_unknown, wrong_shape
 
 _MAX_POINTS = 2**31 - 2
@@ -137,19 +137,6 @@ class Pair:
         return self.library.wrap(unpacked)
 
 
-def thread_count(n_threads: int | None) -> int:
-    """Return the number of threads to use: all that this process may run on where ``None``."""
-    if n_threads is None:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-    if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
-        raise TypeError(f"n_threads must be an int or None, got {type(n_threads).__name__}")
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
-    return int(n_threads)
-
-
 def read_pair(x: Any, y: Any, *, lengths: Any = None, names: tuple[str, str] = ("x", "y")) -> Pair:
     """Read and check two clouds, batches or lists that are compared one with one.
 
@@ -223,41 +210,6 @@ def agree(x: Clouds, y: Clouds, names: tuple[str, str] = ("x", "y")) -> tuple[Cl
     return x, y
 
 
-def to_unit(vectors: Array, xp: Any = np) -> Array:
-    """Divide vectors ``(n, d)`` by their lengths, however large or small; 0 stays 0."""
-    exponents = xp.frexp(xp.abs(vectors).max(axis=1, keepdims=True))[1]
-    vectors = xp.ldexp(vectors, -exponents)  # squares can then be held, and no bits are lost
-    lengths = xp.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
-    return vectors / xp.where(lengths > 0, lengths, 1.0)
-
-
-def check_number(value: Any, name: str, low: float, high: float = math.inf) -> float:
-    """Return ``value`` as a float if it is a finite number within bounds."""
-    if isinstance(value, (bool, str, bytes)) or not np.isscalar(value) or not np.isreal(value):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)  # type: ignore[arg-type]
-    if not math.isfinite(number) or not low <= number <= high:
-        bounds = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
-        raise ValueError(f"{name} must be finite and {bounds}, got {value!r}")
-    return number
-
-
-def check_numbers(values: Any, name: str, low: float, high: float = math.inf) -> list[float]:
-    """Return a sequence of numbers as floats if each is finite and within bounds."""
-    if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
-        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}")
-    return [check_number(value, f"each of {name}", low, high) for value in values]
-
-
-def split_pair(value: Any) -> tuple[Any, Any]:
-    """Take an option for both clouds apart: a tuple is ``(for x, for y)``, all else holds for both."""
-    if isinstance(value, tuple):
-        if len(value) != 2:
-            raise ValueError(f"a tuple option must be (for x, for y), got {len(value)} entries")
-        return value
-    return value, value
-
-
 def read_clouds(x: Any, name: str, *, lengths: Any = None) -> tuple[Clouds, Library]:
     """Read and check one cloud, batch or list."""
     draft, library = _draft(x, name, lengths)
@@ -293,7 +245,7 @@ def _draft(x: Any, name: str, lengths: Any) -> tuple[_Draft, Library]:
 
 def _draft_array(array: Array, name: str, lengths: Any, library: Library, warns: bool = True) -> _Draft:
     backend = library.backend
-    points = _as_floats(array, name, backend)
+    points = as_floats(array, name, backend)
     shape = points.shape
     if len(shape) not in (2, 3):
         raise wrong_shape(shape, name)
@@ -388,7 +340,7 @@ def _leaves_float32(clouds: Clouds, part: tuple[Array, Array, str], magnitude: f
     return points.dtype == np.float32 and magnitude > 0 and not 1e-15 < reach < 1e19
 
 
-def _as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
+def as_floats(array: Array, name: str, backend: Backend = CPU) -> Array:
     """Return ``array`` C-contiguous in float32 or float64; refuse every other kind of number."""
     dtype = array.dtype
     if dtype.char in "fd" and dtype.isnative:
@@ -415,63 +367,6 @@ def _check_lengths(lengths: Any, b: int, n: int, name: str) -> np.ndarray:
         i = int(np.flatnonzero((counts < 1) | (counts > n))[0])
         raise ValueError(f"the lengths of {name} must lie between 1 and n = {n}, got {counts[i]} at index {i}")
     return counts
-
-
-def _per_point(values: Any, clouds: Clouds, name: str, last: tuple[int, ...] = ()) -> Array:
-    """Read one entry of shape ``last`` a point, shaped like the clouds, packed in float64."""
-    is_list = clouds.kind == "list"
-    if is_list and (not isinstance(values, (list, tuple)) or len(values) != len(clouds)):
-        raise ValueError(f"{name} must be a list of {len(clouds)} arrays, one a cloud")
-    names = [f"{name}[{i}]" for i in range(len(clouds))] if is_list else [name]
-    leading: list[tuple[int, ...]] = (
-        [(int(n),) for n in clouds.counts]
-        if is_list
-        else [(clouds.max_n,) if clouds.kind == "single" else (len(clouds), clouds.max_n)]
-    )
-    parts = []
-    for part, part_name, shape in zip(values if is_list else [values], names, leading, strict=True):
-        array = _on_backend(part, part_name, clouds)
-        if array.shape != (*shape, *last):
-            raise ValueError(f"{part_name} must have shape {(*shape, *last)}, got {array.shape}")
-        parts.append(array)
-    packed = clouds.backend.xp.concatenate(parts) if is_list else parts[0]
-    if clouds.kind == "batch":
-        packed = packed.reshape(len(clouds) * clouds.max_n, *last)
-        if not clouds.is_uniform:
-            packed = packed[clouds.rows_in_use()]
-    return _as_floats(packed, name, clouds.backend).astype(np.float64, copy=False)
-
-
-def _on_backend(values: Any, name: str, clouds: Clouds) -> Array:
-    """Read an array that belongs to clouds: from their library, or from the host."""
-    array, library = to_native(values, name)
-    if library.backend is not clouds.backend and library.backend is not CPU:
-        raise TypeError(f"{name} is on {library}, which its clouds are not")
-    return clouds.backend.upload(array)
-
-
-def read_weights(weights: Any, clouds: Clouds, name: str) -> Array | None:
-    """Read non-negative point weights of ``clouds`` into packed float64 ``(total,)``."""
-    if weights is None:
-        return None
-    packed = _per_point(weights, clouds, name)
-    xp = clouds.backend.xp
-    bad = ~(xp.isfinite(packed) & (packed >= 0))
-    if bad.any():
-        i = int(xp.flatnonzero(bad)[0])
-        raise ValueError(f"{name} must be finite and not negative, got {float(packed[i])} at point {i}")
-    if (clouds.sums(packed) <= 0).any():
-        raise ValueError(f"{name} must not all be zero in a cloud")
-    return packed
-
-
-def read_vectors(vectors: Any, clouds: Clouds, name: str) -> Array:
-    """Read one vector a point, shaped like the clouds, into packed float64 ``(total, d)``."""
-    packed = _per_point(vectors, clouds, name, (clouds.points.shape[1],))
-    bad = ~clouds.backend.xp.isfinite(packed)
-    if bad.any():
-        raise ValueError(f"{name} must be finite, got {float(packed[bad][0])}")
-    return packed
 
 
 def _as_float64(clouds: Clouds) -> Clouds:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointmetrics._core import instruction_set
 
-from .arrays import thread_count
+from .numbers import thread_count
 
 if TYPE_CHECKING:
     from imondrian._kit.cuda_status import CudaStatus

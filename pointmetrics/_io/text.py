@@ -156,7 +156,7 @@ def _read_plain_obj(text: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _obj_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number the lines, without comments, and put those together that a backslash continues."""
+    """Yield lines by number, without comments, those put together that a backslash continues."""
     begun, first = "", 0
     for i, line in enumerate(text.split("\n"), 1):
         line = _COMMENT.sub("", line) if "#" in line else line

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pointmetrics._clouds.arrays import check_number
 from pointmetrics._clouds.libraries import on_host
+from pointmetrics._clouds.numbers import check_number
 
 from .completion import fidelity
 from .emd import earth_movers_distance

@@ -9,8 +9,10 @@ import numpy as np
 
 from pointmetrics._backends.conventions import Convention, ConventionName, look_up
 from pointmetrics._backends.protocol import Array
-from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, read_vectors, read_weights, split_pair, to_unit
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import split_pair, to_unit
+from pointmetrics._clouds.per_point import read_vectors, read_weights
 
 from .neighbors import Found, find, give_grads, pull, root_coef, rows_found
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.conventions import conventions, look_up
-from pointmetrics._clouds.arrays import Pair, check_number, check_numbers, read_pair, thread_count
+from pointmetrics._clouds.arrays import Pair, read_pair
 from pointmetrics._clouds.libraries import on_callers_device, on_host
+from pointmetrics._clouds.numbers import check_number, check_numbers, thread_count
 
 from . import by_name as _by_name
 from . import chamfer as _chamfer

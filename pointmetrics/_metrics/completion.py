@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.conventions import ConventionName, look_up
-from pointmetrics._clouds.arrays import read_clouds, read_pair, thread_count
+from pointmetrics._clouds.arrays import read_clouds, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import thread_count
 
 from .chamfer import chamfer_distance, read_options, value_of
 from .hausdorff import value_and_grad as _hausdorff

@@ -11,8 +11,10 @@ import numpy as np
 from pointmetrics import _core
 from pointmetrics._backends.cpu.backend import CPU, cost_gradient
 from pointmetrics._backends.protocol import Array, Backend
-from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, read_weights, split_pair, thread_count
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
 from pointmetrics._clouds.libraries import NUMPY, on_callers_device
+from pointmetrics._clouds.numbers import split_pair, thread_count
+from pointmetrics._clouds.per_point import read_weights
 
 from .neighbors import give_grads
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pointmetrics._clouds.arrays import Clouds, Pair, read_pair, thread_count
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
 from pointmetrics._clouds.libraries import check_cpu
+from pointmetrics._clouds.numbers import thread_count
 
 from .emd import read_cost, solve_uniform
 

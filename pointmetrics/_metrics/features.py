@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.conventions import conventions
-from pointmetrics._clouds.arrays import Pair, check_number, read_pair
+from pointmetrics._clouds.arrays import Pair, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number
 from pointmetrics._clouds.objects import points_of
 
 from . import chamfer as _chamfer

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics._backends.protocol import Array
-from pointmetrics._clouds.arrays import Clouds, Pair, check_number, read_pair
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number
 
 from .chamfer import check_direction, reduce_batch
 from .neighbors import Found, find, pull, root_coef

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics import _core
-from pointmetrics._clouds.arrays import Clouds, read_clouds, thread_count
+from pointmetrics._clouds.arrays import Clouds, read_clouds
 from pointmetrics._clouds.libraries import Library, check_cpu, to_numpy
+from pointmetrics._clouds.numbers import thread_count
 from pointmetrics._clouds.objects import read_mesh
 
 

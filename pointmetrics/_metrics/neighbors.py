@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointmetrics._backends.protocol import Array
-from pointmetrics._clouds.arrays import Pair, Prepared, read_clouds, read_pair, thread_count
+from pointmetrics._clouds.arrays import Pair, Prepared, read_clouds, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import thread_count
 
 
 class Neighbor(NamedTuple):

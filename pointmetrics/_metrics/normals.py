@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from pointmetrics import _core
-from pointmetrics._clouds.arrays import read_clouds, thread_count
+from pointmetrics._clouds.arrays import read_clouds
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import thread_count
 
 from .sampling import check_count
 from .tree import query

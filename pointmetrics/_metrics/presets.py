@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pointmetrics._clouds.arrays import check_number, read_pair
+from pointmetrics._clouds.arrays import read_pair
 from pointmetrics._clouds.libraries import check_cpu
+from pointmetrics._clouds.numbers import check_number
 from pointmetrics._clouds.objects import mesh_of
 
 from .compare import compare

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointmetrics._backends.protocol import Array
-from pointmetrics._clouds.arrays import Clouds, Pair, check_number, read_pair, read_vectors, split_pair, thread_count
+from pointmetrics._clouds.arrays import Clouds, Pair, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number, split_pair, thread_count
+from pointmetrics._clouds.per_point import read_vectors
 
 from . import distortion as _distortion
 from .sampling import check_count

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, thread_count
+from pointmetrics._clouds.arrays import read_clouds, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number, thread_count
 
 from .f_score import FScore, f_score
 from .neighbors import find

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointmetrics import _core
-from pointmetrics._clouds.arrays import check_number, read_clouds, read_pair, thread_count
+from pointmetrics._clouds.arrays import read_clouds, read_pair
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number, thread_count
 
 _LISTED_AT_A_TIME = 1 << 21  # points that balls hold: 16 MB
 

@@ -8,16 +8,10 @@ import numpy as np
 
 from pointmetrics import _core
 from pointmetrics._backends.conventions import ConventionName
-from pointmetrics._clouds.arrays import (
-    check_number,
-    check_numbers,
-    read_clouds,
-    read_pair,
-    read_vectors,
-    thread_count,
-    to_unit,
-)
+from pointmetrics._clouds.arrays import read_clouds, read_pair
 from pointmetrics._clouds.libraries import check_cpu, on_callers_device
+from pointmetrics._clouds.numbers import check_number, check_numbers, thread_count, to_unit
+from pointmetrics._clouds.per_point import read_vectors
 
 from . import normals as _normals
 from .chamfer import chamfer_distance

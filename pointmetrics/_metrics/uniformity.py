@@ -10,8 +10,9 @@ import numpy as np
 
 from pointmetrics import _core
 from pointmetrics._backends.cpu.backend import CPU
-from pointmetrics._clouds.arrays import check_number, check_numbers, read_clouds, thread_count
+from pointmetrics._clouds.arrays import read_clouds
 from pointmetrics._clouds.libraries import on_callers_device
+from pointmetrics._clouds.numbers import check_number, check_numbers, thread_count
 
 from .sampling import check_count
 from .tree import query

@@ -59,8 +59,10 @@ def identify(metric: Callable[..., Any], name: str | None) -> str:
 
 
 class _Walk:
-    """Digest everything that a function depends on. What is shared counts as often as it is met: whether two
-    equal constants are one object differs between processes."""
+    """Digest everything that a function depends on.
+
+    What is shared counts as often as it is met: whether two equal constants are one object differs between processes.
+    """
 
     def __init__(self) -> None:
         self.open = [hashlib.sha256()]  # of the value at hand and those that hold it

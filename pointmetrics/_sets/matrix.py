@@ -14,8 +14,9 @@ import numpy as np
 from pointmetrics._backends.conventions import conventions, look_up, put_together
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.protocol import Backend
-from pointmetrics._clouds.arrays import Clouds, agree, read_clouds, thread_count
+from pointmetrics._clouds.arrays import Clouds, agree, read_clouds
 from pointmetrics._clouds.libraries import Library, refuse_masked
+from pointmetrics._clouds.numbers import thread_count
 from pointmetrics._io.npy import read_archive
 from pointmetrics._metrics.dcd import density_aware_chamfer_distance
 from pointmetrics._metrics.emd import solve_pairs

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pointmetrics import io
-from pointmetrics._clouds.arrays import Pair, read_clouds, read_pair, thread_count
+from pointmetrics._clouds.arrays import Pair, read_clouds, read_pair
+from pointmetrics._clouds.numbers import thread_count
 from pointmetrics._metrics.emd import solve_pairs
 from pointmetrics._metrics.features import describe_metric, parse_metric
 from pointmetrics._metrics.neighbors import find

@@ -20,8 +20,26 @@ typedef unsigned long long u64;
 #define REAL_INFINITY __longlong_as_double(0x7ff0000000000000LL)
 #endif
 
+#include "shared/distance.hpp"
+
+using namespace pointmetrics;
+
 // Number of coordinates: known to the compiler where DIM is.
 __device__ __forceinline__ int dimension(int d) { return DIM > 0 ? DIM : d; }
 
 __device__ __forceinline__ int lane_id() { return static_cast<int>(threadIdx.x) & 31; }
 __device__ __forceinline__ int warp_id() { return static_cast<int>(threadIdx.x) >> 5; }
+
+// Which clouds a block works on: the last entry of `first_block` that is not above it.
+__device__ __forceinline__ int find_item(const int* first_block, int n_items, int block) {
+  int low = 0;
+  int high = n_items;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (first_block[middle] <= block)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}

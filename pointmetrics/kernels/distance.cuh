@@ -58,11 +58,10 @@ __device__ __forceinline__ void load_group(const real* from, real* to) {
 #endif
 }
 
-// Bring best[r] and place[r] up to date with the GROUP targets at `group`, the first of index `first`.
+// The squared distances of the queries to the GROUP targets at `group`.
 template <int kRows>
-__device__ __forceinline__ void group_minima(const real* group, int stride, int d, const Query* query, int first,
-                                             real (&best)[kRows], int (&place)[kRows]) {
-  real sum[kRows][GROUP];
+__device__ __forceinline__ void group_distances(const real* group, int stride, int d, const Query* query,
+                                                real (&sum)[kRows][GROUP]) {
 #if DIM > 0
 #pragma unroll
   for (int a = 0; a < DIM; ++a) {
@@ -73,7 +72,7 @@ __device__ __forceinline__ void group_minima(const real* group, int stride, int 
 #pragma unroll
       for (int k = 0; k < GROUP; ++k) {
         const real difference = query->at[r][a] - target[k];
-        sum[r][k] = a == 0 ? difference * difference : sum[r][k] + difference * difference;
+        sum[r][k] = a == 0 ? difference * difference : add_square(sum[r][k], difference);
       }
     }
   }
@@ -91,12 +90,19 @@ __device__ __forceinline__ void group_minima(const real* group, int stride, int 
       const real coordinate = query->at[(a * kRows + r) * 32];
 #pragma unroll
       for (int k = 0; k < GROUP; ++k) {
-        const real difference = coordinate - target[k];
-        sum[r][k] += difference * difference;
+        sum[r][k] = add_square(sum[r][k], coordinate - target[k]);
       }
     }
   }
 #endif
+}
+
+// Bring best[r] and place[r] up to date with the GROUP targets at `group`, the first of index `first`.
+template <int kRows>
+__device__ __forceinline__ void group_minima(const real* group, int stride, int d, const Query* query, int first,
+                                             real (&best)[kRows], int (&place)[kRows]) {
+  real sum[kRows][GROUP];
+  group_distances<kRows>(group, stride, d, query, sum);
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     real least = sum[r][0];
@@ -107,15 +113,6 @@ __device__ __forceinline__ void group_minima(const real* group, int stride, int 
       place[r] = first;
     }
   }
-}
-
-__device__ __forceinline__ real squared_distance(const real* a, const real* b, int d) {
-  real sum = 0;
-  for (int k = 0; k < d; ++k) {
-    const real difference = a[k] - b[k];
-    sum += difference * difference;
-  }
-  return sum;
 }
 
 // A query or targets that are not finite have no nearest target, and are looked at by nobody while a graph is recorded:
@@ -130,7 +127,7 @@ __device__ __forceinline__ int place_in_group(const real* query, const real* tar
                                               real sq_dist) {
   const i64 end = min(static_cast<i64>(first) + GROUP, n_targets);
   for (i64 j = first; j < end; ++j) {
-    if (squared_distance(query, targets + j * d, d) == sq_dist) return static_cast<int>(j);
+    if (sq_distance<real>(query, 1, targets + j * d, 1, d) == sq_dist) return static_cast<int>(j);
   }
   return NO_POINT;
 }

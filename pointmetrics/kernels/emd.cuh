@@ -1,6 +1,8 @@
 // What the kernels of the earth mover's distance share: minima over a warp and over a block, and the
 // cost of a pair of points as the CPU computes it.
 
+#include "shared/assignment.hpp"
+
 // Numbers that are not negative order like their bits, so minima are taken over unsigned integers.
 __device__ __forceinline__ unsigned warp_min(unsigned value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
@@ -38,13 +40,6 @@ __device__ __forceinline__ Smallest warp_smallest(u64 key, int index) {
 
 // The cost of moving a to b, in float64 from exact differences.
 __device__ __forceinline__ double exact_cost(const real* a, const real* b, int d, int squared) {
-  double sum = 0;
-#if DIM > 0
-#pragma unroll
-#endif
-  for (int k = 0; k < dimension(d); ++k) {
-    const double delta = static_cast<double>(a[k]) - static_cast<double>(b[k]);
-    sum += delta * delta;
-  }
+  const double sum = sq_distance<double>(a, 1, b, 1, dimension(d));
   return squared ? sum : sqrt(sum);
 }

@@ -13,14 +13,10 @@
 // have a few bidders only: then a list is filled by several warps, to the same end. While there is but one
 // bidder and its list is good, one warp goes on from owner to owner, and the block waits once for all of that.
 
-#include "common.cuh"
-#include "emd.cuh"
+#include "auction_market.cuh"
 
-#define N_KEPT 2  // columns a lane keeps
-#define FREE -1
-#define INFINITE __int_as_float(0x7f800000)  // float32, whatever the clouds are
-#define SHRINK 0.2f                          // epsilon from phase to phase
-#define TEAM 8                               // most warps that fill one list
+#define SHRINK 0.2f  // epsilon from phase to phase
+#define TEAM 8       // most warps that fill one list
 #if IN_SHARED && DIM > 0
 #define MAX_THREADS 1024
 #elif IN_SHARED
@@ -33,159 +29,6 @@
 #define FIXED 17179869184.0   // 2^34: sums are kept in fixed point, in which order does not matter
 
 namespace {
-
-// What a block knows of its pair. Columns are stored with their prices: coordinates, then price; their
-// number is filled up to whole warps with some of infinite price.
-struct Market {
-  const float* x;
-  float* columns;
-  u64* words;  // of the highest bid a column: the bits of the price, then ~row
-  int* lists;
-  float* floats;  // rests, slacks
-  int* ints;      // the queue of free rows, in either of two parts in turn; wanted; owner
-  int* column_of;
-  int n, d, squared;
-};
-
-__device__ __forceinline__ float& rest_of(const Market& m, int i) { return m.floats[i]; }
-// How far the value of a row's own column is from its best.
-__device__ __forceinline__ float& slack_of(const Market& m, int i) { return m.floats[m.n + i]; }
-__device__ __forceinline__ int* queue_of(const Market& m, int now) { return m.ints + now * static_cast<i64>(m.n); }
-// The column that the k-th of the queue bids for.
-__device__ __forceinline__ int& wanted_by(const Market& m, int k) { return m.ints[2 * static_cast<i64>(m.n) + k]; }
-__device__ __forceinline__ int& owner_of(const Market& m, int j) { return m.ints[3 * static_cast<i64>(m.n) + j]; }
-
-// An approximation will do, and needs no care for subnormal numbers.
-__device__ __forceinline__ float inverse_root(float value) {
-#if defined(__CUDA_ARCH__)
-  float root;
-  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(value));
-  return root;
-#else
-  return rsqrtf(value);
-#endif
-}
-
-__device__ __forceinline__ float unit_cost(const Market& m, const float* row, const float* column) {
-  float sum = 1e-30f;  // far below what float32 coordinates of size 1 tell apart: the root needs no case for 0
-#if DIM > 0
-#pragma unroll
-#endif
-  for (int a = 0; a < dimension(m.d); ++a) {
-    const float delta = row[a] - column[a];
-    sum = fmaf(delta, delta, sum);
-  }
-  return m.squared ? sum : sum * inverse_root(sum);
-}
-
-#if DIM == 3
-#define COLUMN(m, j)                                                     \
-  const float4 packed = reinterpret_cast<const float4*>((m).columns)[j]; \
-  const float column[4] = {packed.x, packed.y, packed.z, packed.w}
-#else
-#define COLUMN(m, j) const float* column = (m).columns + static_cast<i64>(j) * (dimension((m).d) + 1)
-#endif
-#define ROW(m, i)                                                   \
-  const float* at = (m).x + static_cast<i64>(i) * dimension((m).d); \
-  LOCAL_ROW
-#if DIM > 0
-#define LOCAL_ROW \
-  float row[DIM]; \
-  for (int a = 0; a < DIM; ++a) row[a] = at[a]
-#else
-#define LOCAL_ROW const float* row = at
-#endif
-
-__device__ __forceinline__ float& price_of(const Market& m, int j) {
-  return m.columns[static_cast<i64>(j) * (dimension(m.d) + 1) + dimension(m.d)];
-}
-
-__device__ __forceinline__ float value_of(const Market& m, const float* row, int j) {
-  COLUMN(m, j);
-  return unit_cost(m, row, column) + column[dimension(m.d)];
-}
-
-// The columns of the two smallest values that a lane has seen, and the third smallest value.
-struct Kept {
-  float best, second, third;
-  int best_column, second_column;
-};
-
-// Sorted in without a branch: what is pushed out of one place tries the next.
-__device__ __forceinline__ void keep(Kept* kept, float value, int column) {
-  const bool better = value < kept->best;
-  const float out = max(kept->best, value);
-  const int out_column = better ? kept->best_column : column;
-  kept->best = min(kept->best, value), kept->best_column = better ? column : kept->best_column;
-  kept->third = min(kept->third, max(kept->second, out));
-  kept->second_column = out < kept->second ? out_column : kept->second_column;
-  kept->second = min(kept->second, out);
-}
-
-// What a lane keeps of the columns lane, lane + 32, ..: part `part` of `n_parts` of them. The scan starts at
-// another place for every row: of columns that tie, the first is kept, and rows should not all go for the
-// same.
-__device__ Kept scan(const Market& m, int i, int part, int n_parts) {
-  ROW(m, i);
-  const int steps = (m.n + 31) / 32, start = i / 32 % steps;
-  const int from = start + steps * part / n_parts, to = start + steps * (part + 1) / n_parts;
-  Kept kept = {INFINITE, INFINITE, INFINITE, FREE, FREE};
-  for (int turn = 0; turn < 2; ++turn) {
-    const int first = turn == 0 ? min(from, steps) : max(from - steps, 0);
-    const int last = turn == 0 ? min(to, steps) : max(to - steps, 0);
-    for (int j = first * 32 + lane_id(); j < last * 32; j += 32) keep(&kept, value_of(m, row, j), j);
-  }
-  return kept;
-}
-
-// Make what its lanes kept the list of row i.
-__device__ void store(const Market& m, int i, const Kept& kept) {
-  int* list = m.lists + static_cast<i64>(i) * (32 * N_KEPT) + N_KEPT * lane_id();
-  list[0] = kept.best_column;
-  list[1] = kept.second_column;
-  const unsigned rest = warp_min(__float_as_uint(kept.third));
-  if (lane_id() == 0) rest_of(m, i) = __uint_as_float(rest);
-  __syncwarp();
-}
-
-struct Best {
-  float value, second;  // the smallest value, and the smallest of the other columns' or a bound below it
-  int column;
-};
-
-// The best of row i's list; every lane gets it. Lanes are asked in turn from another one for every row.
-__device__ Best peek(const Market& m, int i) {
-  ROW(m, i);
-  const int* list = m.lists + static_cast<i64>(i) * (32 * N_KEPT) + N_KEPT * lane_id();
-  const int first = list[0], other = list[1];
-  float value = first == FREE ? INFINITE : value_of(m, row, first);
-  float second = other == FREE ? INFINITE : value_of(m, row, other);
-  int column = first;
-  if (second < value) {
-    const float kept = value;
-    value = second, second = kept;
-    column = other;
-  }
-  const unsigned least = warp_min(__float_as_uint(value));
-  const unsigned tied = __ballot_sync(FULL_MASK, __float_as_uint(value) == least);
-  const int turn = i & 31;
-  const unsigned turned = tied >> turn | (turn == 0 ? 0u : tied << (32 - turn));
-  const int winner = (__ffs(static_cast<int>(turned)) - 1 + turn) & 31;
-  const unsigned next = warp_min(__float_as_uint(lane_id() == winner ? second : value));
-  return {__uint_as_float(least), min(__uint_as_float(next), rest_of(m, i)), __shfl_sync(FULL_MASK, column, winner)};
-}
-
-__device__ __forceinline__ bool is_exact(const Market& m, int i, const Best& best) {
-  return best.value <= rest_of(m, i) && best.column != FREE;
-}
-
-__device__ Best best_of(const Market& m, int i, int* n_scans) {
-  const Best found = peek(m, i);
-  if (is_exact(m, i, found)) return found;
-  ++*n_scans;
-  store(m, i, scan(m, i, 0, 1));
-  return peek(m, i);
-}
 
 __device__ __forceinline__ u64 fixed(float value) { return static_cast<u64>(static_cast<double>(value) * FIXED); }
 
@@ -202,7 +45,7 @@ struct Tally {
 // The price and the bidder of row i's bid for its best column, as one word.
 __device__ __forceinline__ u64 word_of(const Market& m, int i, const Best& best, float epsilon) {
   const float price = price_of(m, best.column);
-  const float rise = best.second < INFINITE ? best.second - best.value : 0.0f;
+  const float rise = rise_of_bid(best.value, best.second, INFINITE);
   float offer = price + (rise + epsilon);
   if (!(offer > price)) offer = __uint_as_float(__float_as_uint(price) + 1);
   return static_cast<u64>(__float_as_uint(offer)) << 32 | (0xffffffffu - static_cast<unsigned>(i));
@@ -344,6 +187,111 @@ __device__ void open(const Market& m, const float* y, Tally* tally) {
   __syncthreads();
 }
 
+// How far an auction is: the same in all threads, but for the scans, of which each counts its own.
+struct Progress {
+  float epsilon;
+  i64 n_bids, most_bids;
+  int n_scans, now, n_rounds;  // now: which part of the queue is bidding
+  bool is_first;               // epsilon
+};
+
+// Let the only bidder and those who follow it go on by themselves; false where its list is to be filled first.
+__device__ __forceinline__ bool follow_one(const Market& m, Progress* at, Tally* tally, int* n_free) {
+  // Up to where the next round would be another's, or of another epsilon.
+  i64 most = min(static_cast<i64>(MAX_ROUNDS) - at->n_rounds, at->most_bids - at->n_bids);
+  if (at->is_first && at->n_bids <= static_cast<i64>(FIRST_BIDS) * m.n) {
+    most = min(most, static_cast<i64>(FIRST_BIDS) * m.n + 1 - at->n_bids);
+  }
+  if (warp_id() == 0) bid_alone(m, queue_of(m, at->now), static_cast<int>(most), at->epsilon, tally);
+  __syncthreads();
+  at->n_bids += tally->n_alone, at->n_rounds += tally->n_alone;
+  if (tally->n_alone == 0) return false;
+  *n_free = tally->n_left;
+  if (threadIdx.x == 0) tally->n_queued[at->now] = *n_free;
+  __syncthreads();  // before they are written anew
+  return true;
+}
+
+// A round: everybody in the queue bids, and every column goes to its highest bidder. Returns who bids next.
+__device__ __forceinline__ int hold_round(const Market& m, Progress* at, Tally* tally, int n_free) {
+  const int n_warps = static_cast<int>(blockDim.x) / 32;
+  at->n_bids += n_free, ++at->n_rounds;
+  const int* bidders = queue_of(m, at->now);
+  int team = 1;
+  while (team < TEAM && 2 * team * n_free <= n_warps) team *= 2;
+  if (team > 1) {
+    bid_in_teams(m, bidders, n_free, team, at->epsilon, tally, &at->n_scans);
+  } else {
+    for (int k = warp_id(); k < n_free; k += n_warps) {
+      bid(m, k, bidders[k], best_of(m, bidders[k], &at->n_scans), at->epsilon);
+    }
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) tally->n_queued[at->now] = tally->n_stale = 0, ++tally->n_rounds;
+  settle(m, bidders, n_free, queue_of(m, 1 - at->now), &tally->n_queued[1 - at->now]);
+  at->now = 1 - at->now;
+  __syncthreads();
+  return tally->n_queued[at->now];
+}
+
+// Rounds of one epsilon, until every row has a column or the budget is spent; returns how many rows have none.
+__device__ __forceinline__ int hold_rounds(const Market& m, Progress* at, Tally* tally) {
+  const float reach = m.squared ? 4.0f * dimension(m.d) : 2.0f * sqrtf(static_cast<float>(dimension(m.d)));
+  int n_free = tally->n_queued[at->now];
+  while (n_free > 0 && at->n_bids < at->most_bids && at->n_rounds < MAX_ROUNDS) {
+    // Prices that have far to go take larger steps first.
+    if (at->is_first && at->n_bids > static_cast<i64>(FIRST_BIDS) * m.n) at->epsilon = max(at->epsilon, 0.1f * reach);
+    if (n_free == 1 && follow_one(m, at, tally, &n_free)) continue;
+    n_free = hold_round(m, at, tally, n_free);
+  }
+  return n_free;
+}
+
+// Lower epsilon after a measurement; false where the gap is small enough, or as small as it gets.
+__device__ __forceinline__ bool lower_epsilon(const Market& m, const Tally& tally, float tolerance, float* epsilon) {
+  const double mean = static_cast<double>(tally.cost) / FIXED / m.n,
+               gap = static_cast<double>(tally.slack) / FIXED / m.n;
+  if (gap <= static_cast<double>(tolerance) * mean) return false;
+  // Half of epsilon is left of the gap as a rule, so that 1.5 of what is asked for will do.
+  const float enough = 1.5f * tolerance * static_cast<float>(mean), next = SHRINK * *epsilon;
+  *epsilon = next < enough && enough < *epsilon / 1.5f ? enough : next;
+  return !(*epsilon < 1.2e-7f * __uint_as_float(tally.highest_price) || *epsilon < 1e-12f);
+}
+
+// Queue the rows whose own column is farther than epsilon from their best.
+__device__ __forceinline__ void free_the_unhappy(const Market& m, const Progress& at, Tally* tally) {
+  if (threadIdx.x == 0) ++tally->n_phases;
+  for (int i = static_cast<int>(threadIdx.x); i < m.n; i += static_cast<int>(blockDim.x)) {
+    if (slack_of(m, i) <= at.epsilon) continue;
+    owner_of(m, m.column_of[i]) = FREE;
+    m.column_of[i] = FREE;
+    queue_of(m, at.now)[atomicAdd(&tally->n_queued[at.now], 1)] = i;
+  }
+}
+
+__device__ __forceinline__ void run(const Market& m, Progress* at, float tolerance, Tally* tally) {
+  for (;; at->is_first = false) {
+    __syncthreads();
+    if (hold_rounds(m, at, tally) > 0) break;
+    measure(m, tally, &at->n_scans);
+    if (!lower_epsilon(m, *tally, tolerance, &at->epsilon)) break;
+    free_the_unhappy(m, *at, tally);
+  }
+}
+
+// Prices in the unit of the clouds, and what was done.
+__device__ __forceinline__ void tell(const Market& m, const Progress& at, const Tally& tally, double scale,
+                                     double* prices, i64* work) {
+  const double unit = m.squared ? scale * scale : scale;
+  for (int j = static_cast<int>(threadIdx.x); j < m.n; j += static_cast<int>(blockDim.x)) {
+    prices[j] = unit * static_cast<double>(price_of(m, j));
+  }
+  if (threadIdx.x == 0) {
+    work[0] = tally.n_rounds, work[1] = at.n_bids;
+    work[2] = static_cast<i64>(tally.n_scans), work[3] = tally.n_phases;
+  }
+}
+
 }  // namespace
 
 // tolerance: the gap, relative to the cost, at which to stop. Scratch, packed like the points: columns
@@ -361,7 +309,7 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
   __shared__ Tally tally;
   const i64 first = offsets[blockIdx.x];
   const int n = static_cast<int>(offsets[blockIdx.x + 1] - first);
-  const int me = static_cast<int>(threadIdx.x), n_threads = static_cast<int>(blockDim.x), n_warps = n_threads / 32;
+  const int me = static_cast<int>(threadIdx.x), n_threads = static_cast<int>(blockDim.x);
   if (scales[blockIdx.x] != scales[blockIdx.x]) {
     for (int j = me; j < n; j += n_threads) column_of[first + j] = FREE, prices[first + j] = scales[blockIdx.x];
     return;
@@ -383,74 +331,10 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
                     squared};
   open(m, y + first * d, &tally);
 
-  const float reach = squared ? 4.0f * dimension(d) : 2.0f * sqrtf(static_cast<float>(dimension(d)));
-  float epsilon = max(1e-6f, 0.1f * static_cast<float>(static_cast<double>(tally.cost) / FIXED / n));
-  i64 n_bids = 0;
-  int n_scans = 0, now = 0, n_rounds = 0;
-  bool is_first = true;
-  for (;; is_first = false) {
-    __syncthreads();
-    int n_free = tally.n_queued[now];
-    while (n_free > 0 && n_bids < static_cast<i64>(max_bids) * n && n_rounds < MAX_ROUNDS) {
-      // Prices that have far to go take larger steps first.
-      if (is_first && n_bids > static_cast<i64>(FIRST_BIDS) * n) epsilon = max(epsilon, 0.1f * reach);
-      if (n_free == 1) {
-        // Up to where the next round would be another's, or of another epsilon.
-        i64 most = min(static_cast<i64>(MAX_ROUNDS) - n_rounds, static_cast<i64>(max_bids) * n - n_bids);
-        if (is_first && n_bids <= static_cast<i64>(FIRST_BIDS) * n) {
-          most = min(most, static_cast<i64>(FIRST_BIDS) * n + 1 - n_bids);
-        }
-        if (warp_id() == 0) bid_alone(m, queue_of(m, now), static_cast<int>(most), epsilon, &tally);
-        __syncthreads();
-        n_bids += tally.n_alone, n_rounds += tally.n_alone;
-        if (tally.n_alone > 0) {
-          n_free = tally.n_left;
-          if (me == 0) tally.n_queued[now] = n_free;
-          __syncthreads();  // before they are written anew
-          continue;
-        }
-      }
-      n_bids += n_free, ++n_rounds;
-      const int* bidders = queue_of(m, now);
-      int team = 1;
-      while (team < TEAM && 2 * team * n_free <= n_warps) team *= 2;
-      if (team > 1) {
-        bid_in_teams(m, bidders, n_free, team, epsilon, &tally, &n_scans);
-      } else {
-        for (int k = warp_id(); k < n_free; k += n_warps) {
-          bid(m, k, bidders[k], best_of(m, bidders[k], &n_scans), epsilon);
-        }
-      }
-      __syncthreads();
-      if (me == 0) tally.n_queued[now] = tally.n_stale = 0, ++tally.n_rounds;
-      settle(m, bidders, n_free, queue_of(m, 1 - now), &tally.n_queued[1 - now]);
-      now = 1 - now;
-      __syncthreads();
-      n_free = tally.n_queued[now];
-    }
-    if (n_free > 0) break;
-    measure(m, &tally, &n_scans);
-    const double mean = static_cast<double>(tally.cost) / FIXED / n, gap = static_cast<double>(tally.slack) / FIXED / n;
-    if (gap <= static_cast<double>(tolerance) * mean) break;
-    // Half of epsilon is left of the gap as a rule, so that 1.5 of what is asked for will do.
-    const float enough = 1.5f * tolerance * static_cast<float>(mean), next = SHRINK * epsilon;
-    epsilon = next < enough && enough < epsilon / 1.5f ? enough : next;
-    if (epsilon < 1.2e-7f * __uint_as_float(tally.highest_price) || epsilon < 1e-12f) break;
-    if (me == 0) ++tally.n_phases;
-    for (int i = me; i < n; i += n_threads) {
-      if (slack_of(m, i) <= epsilon) continue;
-      owner_of(m, m.column_of[i]) = FREE;
-      m.column_of[i] = FREE;
-      queue_of(m, now)[atomicAdd(&tally.n_queued[now], 1)] = i;
-    }
-  }
-  if (lane_id() == 0) atomicAdd(&tally.n_scans, static_cast<u64>(n_scans));
+  const float first_epsilon = max(1e-6f, 0.1f * static_cast<float>(static_cast<double>(tally.cost) / FIXED / n));
+  Progress at = {first_epsilon, 0, static_cast<i64>(max_bids) * n, 0, 0, 0, true};
+  run(m, &at, tolerance, &tally);
+  if (lane_id() == 0) atomicAdd(&tally.n_scans, static_cast<u64>(at.n_scans));
   __syncthreads();
-  const double unit = squared ? scales[blockIdx.x] * scales[blockIdx.x] : scales[blockIdx.x];
-  for (int j = me; j < n; j += n_threads) prices[first + j] = unit * static_cast<double>(price_of(m, j));
-  if (me == 0) {
-    i64* counts = work + 4 * blockIdx.x;
-    counts[0] = tally.n_rounds, counts[1] = n_bids;
-    counts[2] = static_cast<i64>(tally.n_scans), counts[3] = tally.n_phases;
-  }
+  tell(m, at, tally, scales[blockIdx.x], prices + first, work + 4 * blockIdx.x);
 }

@@ -81,6 +81,26 @@ __device__ Smallest block_smallest(u64 key, int index, int round) {
   return warp_smallest(used ? keys[round & 1][lane_id()] : ~0ull, used ? indices[round & 1][lane_id()] : 0x7fffffff);
 }
 
+// Raise the prices of the columns that a search from `source` settled before it came to the free column `end`, and
+// match along the path.
+__device__ __forceinline__ void raise_and_match(const Problem& p, int source, int end) {
+  const double nearest = p.distance[end];
+  for (int j = static_cast<int>(threadIdx.x); j < p.n; j += static_cast<int>(blockDim.x)) {
+    const double rise = nearest - p.distance[j];
+    if (p.stamp[j] == source && rise > 0) p.prices[j] += rise;
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (int j = end;;) {
+      const int row = p.from[j], previous = p.column_of[row];
+      match(p, row, j);
+      if (row == source) break;
+      j = previous;
+    }
+  }
+  __syncthreads();
+}
+
 // Search from the free row `source` to the nearest free column, raise the prices of the columns settled
 // on the way, and match along the path. Returns the number of columns looked at from a row. `rounding`:
 // lengths that differ by no more are ties, and a free column wins them; telling them apart would visit
@@ -109,22 +129,25 @@ __device__ int augment_from(const Problem& p, int source, double rounding, int* 
     now = double_of_bits(next.key);
     offset = now - value_of(p, i, end);
   }
-  const double nearest = p.distance[end];
-  for (int j = me; j < p.n; j += step) {
-    const double rise = nearest - p.distance[j];
-    if (p.stamp[j] == source && rise > 0) p.prices[j] += rise;
-  }
-  __syncthreads();
-  if (me == 0) {
-    for (int j = end;;) {
-      const int row = p.from[j], previous = p.column_of[row];
-      match(p, row, j);
-      if (row == source) break;
-      j = previous;
-    }
-  }
-  __syncthreads();
+  raise_and_match(p, source, end);
   return n_steps;
+}
+
+// Free the rows that are not at their best, and note how far apart lengths have to be to differ.
+__device__ __forceinline__ void begin(const Problem& p, int* best, double* rounding, i64* progress) {
+  __shared__ u64 largest;
+  if (threadIdx.x == 0) largest = 0;
+  __syncthreads();
+  keep_the_happy(p, best, &largest);
+  for (int j = static_cast<int>(threadIdx.x); j < p.n; j += static_cast<int>(blockDim.x)) {
+    atomicMax(&largest, bits_of_double(p.prices[j]));
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    *rounding = rounding_of_paths(double_of_bits(largest));
+    progress[0] = progress[1] = 0;
+  }
+  __syncthreads();
 }
 
 }  // namespace
@@ -137,7 +160,6 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
     augment(const real* x, const real* y, const i64* offsets, int d, int squared, int max_steps, i64 launch_steps,
             int resume, const unsigned char* done, double* distance, int* stamp, int* from, int* row_of, int* best,
             double* roundings, i64* progress, int* column_of, double* prices, i64* work) {
-  __shared__ u64 largest;
   __shared__ int n_searches;  // not a register, of which none is left
   const i64 pair = blockIdx.x;
   if (done[pair]) return;
@@ -155,20 +177,7 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)
                      n,
                      d,
                      squared};
-  if (!resume) {
-    if (threadIdx.x == 0) largest = 0;
-    __syncthreads();
-    keep_the_happy(p, best + first, &largest);
-    for (int j = static_cast<int>(threadIdx.x); j < n; j += static_cast<int>(blockDim.x)) {
-      atomicMax(&largest, bits_of_double(p.prices[j]));
-    }
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      roundings[pair] = 8 * 2.220446049250313e-16 * double_of_bits(largest);
-      progress[2 * pair] = progress[2 * pair + 1] = 0;
-    }
-    __syncthreads();
-  }
+  if (!resume) begin(p, best + first, roundings + pair, progress + 2 * pair);
   const double rounding = roundings[pair];
   const i64 left = static_cast<i64>(max_steps) * n - progress[2 * pair + 1];
   const int most = static_cast<int>(min(left, launch_steps));

@@ -88,10 +88,9 @@ extern "C" __global__ void __launch_bounds__(TILE, 3)
   const double below = max(0.0, (dual - size * rounding) / n);
   upper[blockIdx.x] = above;
   lower[blockIdx.x] = min(above, below);
-  // As on the CPU: exact but for rounding will do, whatever the tolerance.
-  const double nothing = 1e-12 * above + 32 * 2.220446049250313e-16 * size / n;
   const bool complete = above < double_of_bits(INFINITE_BITS);
-  converged[blockIdx.x] = complete && above - below <= max(tolerance * above, nothing) ? 1 : 0;
+  converged[blockIdx.x] =
+      complete && have_met(above, below, tolerance, rounding_of_bounds(above, size / n, 32)) ? 1 : 0;
 }
 
 // Gradients of the mean cost of a fixed assignment; coincident partners have none under the distance.

@@ -2,6 +2,36 @@
 
 #include "common.cuh"
 
+namespace {
+
+// A thread's coordinates along one axis: those of x and y at first, first + step, .. below last.
+struct Axis {
+  const real* x;
+  const real* y;
+  i64 first, last, step;
+};
+
+// The lowest and the highest value of an axis; the whole block takes part. `lowest`, `highest`: a place a warp.
+__device__ __forceinline__ void range_of(const Axis& axis, double start, double* lowest, double* highest,
+                                         double* low_out, double* high_out) {
+  double low = start, high = start;
+  for (i64 k = axis.first; k < axis.last; k += axis.step) {
+    low = min(low, min(static_cast<double>(axis.x[k]), static_cast<double>(axis.y[k])));
+    high = max(high, max(static_cast<double>(axis.x[k]), static_cast<double>(axis.y[k])));
+  }
+  for (int by = 16; by > 0; by /= 2) {
+    low = min(low, __shfl_xor_sync(FULL_MASK, low, by));
+    high = max(high, __shfl_xor_sync(FULL_MASK, high, by));
+  }
+  __syncthreads();
+  if (lane_id() == 0) lowest[warp_id()] = low, highest[warp_id()] = high;
+  __syncthreads();
+  for (int w = 0; w < 8; ++w) low = min(low, lowest[w]), high = max(high, highest[w]);
+  *low_out = low, *high_out = high;
+}
+
+}  // namespace
+
 // One block a pair. scales[pair] is the half-width that 1 stands for, a power of two, so that no digit is
 // lost; NaN where a coordinate is not finite, and nothing is written then.
 extern "C" __global__ void __launch_bounds__(256)
@@ -29,23 +59,13 @@ extern "C" __global__ void __launch_bounds__(256)
       if (threadIdx.x == 0) scales[blockIdx.x] = scale;
     }
     for (int a = 0; a < d; ++a) {
-      double low = x[first + a], high = low;
-      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
-        low = min(low, min(static_cast<double>(x[k]), static_cast<double>(y[k])));
-        high = max(high, max(static_cast<double>(x[k]), static_cast<double>(y[k])));
-      }
-      for (int by = 16; by > 0; by /= 2) {
-        low = min(low, __shfl_xor_sync(FULL_MASK, low, by));
-        high = max(high, __shfl_xor_sync(FULL_MASK, high, by));
-      }
-      __syncthreads();
-      if (lane_id() == 0) lowest[warp_id()] = low, highest[warp_id()] = high;
-      __syncthreads();
-      for (int w = 0; w < 8; ++w) low = min(low, lowest[w]), high = max(high, highest[w]);
+      const i64 begin = first + a + static_cast<i64>(threadIdx.x) * d, step = static_cast<i64>(blockDim.x) * d;
+      double low, high;
+      range_of({x, y, begin, last, step}, static_cast<double>(x[first + a]), lowest, highest, &low, &high);
       reach = max(reach, 0.5 * (high - low));
       const double centre = low + 0.5 * (high - low);
       if (pass == 0) continue;
-      for (i64 k = first + a + static_cast<i64>(threadIdx.x) * d; k < last; k += static_cast<i64>(blockDim.x) * d) {
+      for (i64 k = begin; k < last; k += step) {
         unit_x[k] = static_cast<float>((static_cast<double>(x[k]) - centre) / scale);
         unit_y[k] = static_cast<float>((static_cast<double>(y[k]) - centre) / scale);
       }

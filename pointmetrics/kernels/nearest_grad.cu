@@ -45,19 +45,6 @@ __device__ __forceinline__ void store(const Sides& s, bool has_own, const int* i
   }
 }
 
-__device__ __forceinline__ int find_pair(const int* first_block, int n_pairs, int block) {
-  int low = 0;
-  int high = n_pairs;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (first_block[middle] <= block)
-      low = middle;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 // Every thread looks through the ids of all other points for its own: one comparison a pair, a small
 // part of what the search cost, and no sorting. For clouds small enough to have been searched so.
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -66,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
               int has_other, const int* id_other, const double* coef_other, real* grad) {
   __shared__ __align__(16) int ids[TILE];  // read four at a time
   const int d = dimension(d_any);
-  const int pair = find_pair(first_block, n_pairs, static_cast<int>(blockIdx.x));
+  const int pair = find_item(first_block, n_pairs, static_cast<int>(blockIdx.x));
   const i64 a0 = own_offsets[pair];
   const i64 b0 = other_offsets[pair];
   const i64 n_own = own_offsets[pair + 1] - a0;

@@ -40,7 +40,7 @@ __device__ __forceinline__ double sum_to_cloud(const real* queries, i64 begin, i
     for (int q = threadIdx.x; q < QUERIES && first + q < end; q += blockDim.x) {
       real least = of_warp[q];
       for (int w = 1; w < WARPS; ++w) least = min(least, of_warp[w * QUERIES + q]);
-      mine += power == 2 ? static_cast<double>(least) : sqrt(static_cast<double>(least));
+      mine += powered(least, power);
     }
   }
   // Threads in a fixed order: the same bits every time.

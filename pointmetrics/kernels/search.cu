@@ -115,13 +115,12 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // Squared distance between a box and the box of the warp's queries.
-__device__ __forceinline__ real gap_between(const real* box, const Search& s, int d) {
+__device__ __forceinline__ real sq_gap(const real* box, const Search& s, int d) {
   real sum = 0;
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
-    const real gap = max(max(box[a] - s.high[a], s.low[a] - box[d + a]), static_cast<real>(0));
-    sum += gap * gap;
+    sum = add_square(sum, gap_between(box[a], box[d + a], s.low[a], s.high[a], static_cast<real>(0)));
   }
   return sum;
 }
@@ -133,8 +132,7 @@ __device__ __forceinline__ bool helps(const Tree& tree, int node, const Search& 
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
-    const real gap = max(max(box[a] - s.point[a], s.point[a] - box[d + a]), static_cast<real>(0));
-    sum += gap * gap;
+    sum = add_square(sum, gap_between(box[a], box[d + a], s.point[a], s.point[a], static_cast<real>(0)));
   }
   return __any_sync(FULL_MASK, sum < s.best || (sum == s.best && tree.min_ids[node] < s.id));
 }
@@ -156,8 +154,7 @@ __device__ __forceinline__ void scan_tile(const Tree& tree, int t, Search& s, in
 #pragma unroll
     for (int a = 0; a < AXES; ++a) {
       if (DIM == 0 && a >= d) break;
-      const real difference = s.point[a] - s.tile[a * 32 + group[0] + k];
-      sum += difference * difference;
+      sum = add_square(sum, s.point[a] - s.tile[a * 32 + group[0] + k]);
     }
     if (sum == least[0]) slot = group[0] + k;
   }
@@ -172,7 +169,7 @@ __device__ __forceinline__ void scan_tile(const Tree& tree, int t, Search& s, in
 // The tiles of a node: first those that reach into the queries' box, whose bound spares most others.
 __device__ __forceinline__ void scan_node(const Tree& tree, int node, int done, Search& s, int d) {
   const int mine = node * 32 + lane_id();
-  const real gap = gap_between(tree.boxes + static_cast<i64>(mine) * 2 * d, s, d);
+  const real gap = sq_gap(tree.boxes + static_cast<i64>(mine) * 2 * d, s, d);
   const unsigned inside = __ballot_sync(FULL_MASK, gap == 0);
   const unsigned near = __ballot_sync(FULL_MASK, gap <= s.worst) & ~inside;
   for (int pass = 0; pass < 2; ++pass) {
@@ -199,19 +196,8 @@ __device__ __forceinline__ int find_tile(const u64* first_keys, int n_tiles, u64
   return low;
 }
 
-// queries: tiles of the other tree, which holds n points; what fills up the last tile repeats the last point.
-extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
-    nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* points, const int* ids,
-                   const real* boxes, const int* min_ids, const u64* first_keys, const real* frame, int n_top,
-                   int d_any, real* sq, int* id) {
-  DYNAMIC_SHARED(memory);
-  const int d = dimension(d_any);
-  const Tree tree = {points, ids, boxes, min_ids, n_top * 1024, n_top * 32, n_top};
-  const i64 q_tile = static_cast<i64>(blockIdx.x) * WARPS + warp_id();
-  if (q_tile * 32 >= n) return;
-
-  Search s;
-  s.tile = reinterpret_cast<real*>(memory) + warp_id() * 64 * d;
+// Begin with the queries of a tile, of which nothing is known yet.
+__device__ __forceinline__ void load_tile(const real* queries, i64 q_tile, int d, Search& s) {
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
@@ -230,33 +216,60 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
   s.best = REAL_INFINITY;
   s.id = NO_POINT;
   s.worst = REAL_INFINITY;
+}
 
-  // From where the queries lie on the targets' curve outward, so that the bound is good from the start.
+// The tile where the queries lie on the targets' curve.
+__device__ __forceinline__ int tile_at(const Tree& tree, const u64* first_keys, const real* frame, const Search& s,
+                                       int d) {
   real centre[AXES];
 #pragma unroll
   for (int a = 0; a < AXES; ++a) {
     if (DIM == 0 && a >= d) break;
     centre[a] = s.low[a] + (s.high[a] - s.low[a]) / 2;
   }
-  const int seed = find_tile(first_keys, tree.n_tiles, curve_key(centre, frame, d));
-  scan_tile(tree, seed, s, d);
-  scan_node(tree, seed / 32, seed, s, d);
+  return find_tile(first_keys, tree.n_tiles, curve_key(centre, frame, d));
+}
+
+// All nodes but one, from the top.
+__device__ __forceinline__ void scan_all(const Tree& tree, int done, Search& s, int d) {
+  const real* boxes = tree.boxes;
   for (int first = 0; first < tree.n_top; first += 32) {
     const int top = min(first + lane_id(), tree.n_top - 1);
-    const real top_gap = gap_between(boxes + static_cast<i64>(tree.n_tiles + tree.n_nodes + top) * 2 * d, s, d);
+    const real top_gap = sq_gap(boxes + static_cast<i64>(tree.n_tiles + tree.n_nodes + top) * 2 * d, s, d);
     const int here = min(32, tree.n_top - first);
     for (int k = 0; k < here; ++k) {
       if (__shfl_sync(FULL_MASK, top_gap, k) > s.worst) continue;
       const int child = (first + k) * 32 + lane_id();
-      const real gap = gap_between(boxes + static_cast<i64>(tree.n_tiles + child) * 2 * d, s, d);
+      const real gap = sq_gap(boxes + static_cast<i64>(tree.n_tiles + child) * 2 * d, s, d);
       for (unsigned mask = __ballot_sync(FULL_MASK, gap <= s.worst); mask != 0; mask &= mask - 1) {
         const int c = __ffs(static_cast<int>(mask)) - 1;
         const int node = (first + k) * 32 + c;
-        if (node == seed / 32 || __shfl_sync(FULL_MASK, gap, c) > s.worst) continue;
+        if (node == done || __shfl_sync(FULL_MASK, gap, c) > s.worst) continue;
         if (helps(tree, tree.n_tiles + node, s, d)) scan_node(tree, node, -1, s, d);
       }
     }
   }
+}
+
+// queries: tiles of the other tree, which holds n points; what fills up the last tile repeats the last point.
+extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
+    nearest_pruned(const real* queries, const int* query_ids, i64 n, const real* points, const int* ids,
+                   const real* boxes, const int* min_ids, const u64* first_keys, const real* frame, int n_top,
+                   int d_any, real* sq, int* id) {
+  DYNAMIC_SHARED(memory);
+  const int d = dimension(d_any);
+  const Tree tree = {points, ids, boxes, min_ids, n_top * 1024, n_top * 32, n_top};
+  const i64 q_tile = static_cast<i64>(blockIdx.x) * WARPS + warp_id();
+  if (q_tile * 32 >= n) return;
+
+  Search s;
+  s.tile = reinterpret_cast<real*>(memory) + warp_id() * 64 * d;
+  load_tile(queries, q_tile, d, s);
+  // From where the queries lie on the targets' curve outward, so that the bound is good from the start.
+  const int seed = tile_at(tree, first_keys, frame, s, d);
+  scan_tile(tree, seed, s, d);
+  scan_node(tree, seed / 32, seed, s, d);
+  scan_all(tree, seed / 32, s, d);
   // Copies of the last point lie side by side among the ascending ids: one of them answers.
   const int at = query_ids[q_tile * 32 + lane_id()];
   if (lane_id() == 0 || query_ids[q_tile * 32 + lane_id() - 1] != at) {

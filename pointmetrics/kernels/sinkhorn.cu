@@ -61,6 +61,67 @@ __device__ double block_sum(double value, double* of_warp) {
   return all;
 }
 
+// -log of a sum of exponentials, as its terms are met: `low` is the smallest value so far, `sum` that of
+// exp((low - value) / epsilon).
+struct SoftMinimum {
+  double low, sum, inverse;  // inverse: 1 / epsilon
+
+  __device__ __forceinline__ void add(const double (&value)[CHUNK], double least, int n) {
+    if (least < low) sum *= exponential((least - low) * inverse), low = least;
+#pragma unroll
+    for (int c = 0; c < CHUNK; ++c) sum += c < n ? exponential((low - value[c]) * inverse) : 0.0;
+  }
+};
+
+#if DIM > 0
+typedef double coordinate;  // of a row in registers and a tile in shared memory
+#else
+typedef real coordinate;
+#endif
+
+// Add the columns of a tile, of `size` points, to the soft minimum of a row.
+__device__ __forceinline__ void add_tile(const coordinate* row, const coordinate* points, const double* tile, int size,
+                                         int d, int squared, SoftMinimum* to) {
+  for (int first = 0; first < size; first += CHUNK) {
+    double value[CHUNK], least = to->low;
+#pragma unroll
+    for (int c = 0; c < CHUNK; ++c) {
+      const int j = min(first + c, size - 1);
+      double total = 0;
+      for (int a = 0; a < dimension(d); ++a) {
+        const coordinate other = points[static_cast<i64>(j) * dimension(d) + a];
+        total = add_square(total, static_cast<double>(row[a]) - static_cast<double>(other));
+      }
+      value[c] = (squared ? total : root(total)) - tile[j];
+      least = min(least, value[c]);
+    }
+    to->add(value, least, size - first);
+  }
+}
+
+// Over all n columns, a tile at a time: `points` and `tile` are in shared memory, and the whole block takes part.
+__device__ __forceinline__ SoftMinimum soft_minimum(const coordinate* row, const real* columns, const double* potential,
+                                                    i64 n, int d, int squared, double inverse, double* points,
+                                                    double* tile) {
+  SoftMinimum found = {__longlong_as_double(0x7ff0000000000000LL), 0, inverse};
+  for (i64 from = 0; from < n; from += TILE) {
+    const int size = static_cast<int>(min(static_cast<i64>(TILE), n - from));
+    __syncthreads();
+    const int me = static_cast<int>(threadIdx.x);
+    if (me < size) tile[me] = potential[from + me];
+#if DIM > 0
+    for (int k = me; k < size * DIM; k += TILE) points[k] = static_cast<double>(columns[from * DIM + k]);
+#endif
+    __syncthreads();
+#if DIM > 0
+    add_tile(row, points, tile, size, d, squared, &found);
+#else
+    add_tile(row, columns + from * d, tile, size, d, squared, &found);
+#endif
+  }
+  return found;
+}
+
 }  // namespace
 
 // The first epsilon of every problem: the largest cost there can be in the bounding box of its clouds.
@@ -98,6 +159,8 @@ extern "C" __global__ void __launch_bounds__(TILE, 6)
                 double* fresh_own_x, double* fresh_own_y) {
 #if DIM > 0
   __shared__ double points[TILE * DIM];
+#else
+  double* points = nullptr;
 #endif
   __shared__ double tile[TILE];
   const i64 pair = blockIdx.x / (4 * n_tiles);
@@ -111,48 +174,18 @@ extern "C" __global__ void __launch_bounds__(TILE, 6)
   const real* row_points = rows_of_y ? y : x;
   const real* column_points = (columns_of_y ? y : x) + columns.first * d;
   const double* potential = own ? (rows_of_y ? own_y : own_x) : (rows_of_y ? cross_x : cross_y);
-  const double epsilon = now[problem], inverse = 1.0 / epsilon;
+  const double epsilon = now[problem];
 #if DIM > 0
   double row[DIM];
   for (int a = 0; a < DIM; ++a) row[a] = static_cast<double>(row_points[(rows.first + min(i, rows.n - 1)) * DIM + a]);
 #else
   const real* row = row_points + (rows.first + min(i, rows.n - 1)) * d;
 #endif
-  double low = __longlong_as_double(0x7ff0000000000000LL), sum = 0;
-  for (i64 from = 0; from < columns.n; from += TILE) {
-    const int size = static_cast<int>(min(static_cast<i64>(TILE), columns.n - from));
-    __syncthreads();
-    const int me = static_cast<int>(threadIdx.x);
-    if (me < size) tile[me] = potential[columns.first + from + me];
-#if DIM > 0
-    for (int k = me; k < size * DIM; k += TILE) points[k] = static_cast<double>(column_points[from * DIM + k]);
-#endif
-    __syncthreads();
-    for (int first = 0; first < size; first += CHUNK) {
-      double value[CHUNK], least = low;
-#pragma unroll
-      for (int c = 0; c < CHUNK; ++c) {
-        const int j = min(first + c, size - 1);
-        double total = 0;
-        for (int a = 0; a < dimension(d); ++a) {
-#if DIM > 0
-          const double delta = row[a] - points[j * DIM + a];
-#else
-          const double delta = static_cast<double>(row[a]) - static_cast<double>(column_points[(from + j) * d + a]);
-#endif
-          total += delta * delta;
-        }
-        value[c] = (squared ? total : root(total)) - tile[j];
-        least = min(least, value[c]);
-      }
-      if (least < low) sum *= exponential((least - low) * inverse), low = least;
-#pragma unroll
-      for (int c = 0; c < CHUNK; ++c) sum += first + c < size ? exponential((low - value[c]) * inverse) : 0.0;
-    }
-  }
+  const SoftMinimum found =
+      soft_minimum(row, column_points, potential + columns.first, columns.n, d, squared, 1.0 / epsilon, points, tile);
   if (i >= rows.n) return;
   double* fresh = own ? (rows_of_y ? fresh_own_y : fresh_own_x) : (rows_of_y ? fresh_cross_y : fresh_cross_x);
-  fresh[rows.first + i] = low - epsilon * log(sum / static_cast<double>(columns.n));
+  fresh[rows.first + i] = found.low - epsilon * log(found.sum / static_cast<double>(columns.n));
 }
 
 // Average the potentials with the fresh ones, halve epsilon down to its final value, and stop a problem

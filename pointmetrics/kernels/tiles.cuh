@@ -25,20 +25,6 @@ __device__ __forceinline__ void load_tile(const real* points, int count, int d, 
   }
 }
 
-// Which clouds a block works on: the last entry of `first_block` that is not above it.
-__device__ __forceinline__ int find_item(const int* first_block, int n_items, int block) {
-  int low = 0;
-  int high = n_items;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (first_block[middle] <= block)
-      low = middle;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 // The best of every query over its block's targets: `best` and the first index of its group.
 __device__ __forceinline__ void scan_targets(const real* targets, i64 begin, i64 end, int d, int tile, bool load,
                                              real* shared, const Query* query, real (&best)[ROWS], int (&place)[ROWS]) {

@@ -174,35 +174,37 @@ def test_what_was_importable_stays_so(script, monkeypatch):
     assert script.environment(IMONDRIAN_CUDA_POOL="0")["PYTHONPATH"] == str(script.ROOT)
 
 
+ABSENT = (
+    "river",
+    "polars",
+    "pandas",
+    "hypothesis",
+    "pytest_benchmark",
+    "matplotlib",
+    "rich",
+    "click",
+    "pyspark",
+    "dask",
+    "trimesh",
+    "plyfile",
+    "open3d",
+    "ot",
+    "onnx",
+    "treelite",
+    "pyarrow",
+    "torch",
+)
+
+
 def test_nothing_but_what_is_said_is_needed(script, tmp_path):
     """Neither the items nor the tests that need a device, with every other package that the project knows of away."""
     import subprocess
 
-    absent = (
-        "river",
-        "polars",
-        "pandas",
-        "hypothesis",
-        "pytest_benchmark",
-        "matplotlib",
-        "rich",
-        "click",
-        "pyspark",
-        "dask",
-        "trimesh",
-        "plyfile",
-        "open3d",
-        "ot",
-        "onnx",
-        "treelite",
-        "pyarrow",
-        "torch",
-    )
     code = (
         "import importlib.abc, sys\n"
         "class Absent(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
-        f"        if name.partition('.')[0] in {absent!r}: raise ModuleNotFoundError(name, name=name)\n"
+        f"        if name.partition('.')[0] in {ABSENT!r}: raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "import pytest\nsys.path.insert(0, 'bench')\nimport gpu_items\n"
         f"sys.exit(pytest.main({script.pytest_command('-m', 'gpu', '--collect-only', *script.TESTED)[3:]!r}))"

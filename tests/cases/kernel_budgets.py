@@ -1,5 +1,16 @@
 """What the kernels may use: what the occupancy that each counts on allows."""
 
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imondrian._kit.kernel_source import OPTIONS, Instance, entries
+
+NVCC = shutil.which("nvcc")
+
 # Registers a thread, of float32 and of float64 instances.
 REGISTERS = {
     "nearest": (64, 128),
@@ -66,3 +77,25 @@ def registers(entry: str, is_double: bool, defines: dict[str, int]) -> int:
     if entry == "nearest" and not is_double and defines.get("DIM") == 0:
         return NEAREST_OF_ANY_DIMENSION
     return REGISTERS[entry][is_double]
+
+
+def check_nvcc(instance: Instance, arch: str, folder: Path) -> None:
+    """Compile an instance for sm_``arch`` as nvcc does: no warnings, no spills, within its registers."""
+    if NVCC is None:
+        pytest.skip("needs nvcc")
+    known = subprocess.run([NVCC, "--list-gpu-arch"], capture_output=True, text=True, check=True, timeout=60).stdout
+    if f"compute_{arch}\n" not in known:
+        pytest.skip(f"needs an nvcc that compiles for sm_{arch}")
+    source = folder / f"{instance.file}.cu"
+    source.write_text(instance.source)
+    warnings = ["-Xptxas", "-v", "-Werror", "all-warnings"]
+    command = [NVCC, *OPTIONS, "-cubin", f"-arch=sm_{arch}", *warnings, str(source), "-o", str(folder / "out.cubin")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr[-4000:]
+    reports = re.findall(
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", result.stderr, re.DOTALL
+    )
+    assert sorted(entry for entry, _, _ in reports) == sorted(entries(instance.package, instance.file))
+    for entry, spilled, used in reports:
+        assert (entry, int(spilled)) == (entry, 0)
+        assert int(used) <= registers(entry, instance.dtype.itemsize == 8, dict(instance.defines)), entry

@@ -18,25 +18,9 @@ import dask.dataframe as dd  # noqa: E402
 
 import imondrian.dask as forests  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scheduler")
+
 METHODS = ("score_samples", "decision_function", "predict", "p_values", "explain")
-
-
-@pytest.fixture(scope="module")
-def client():
-    """Two worker processes of one thread; a worker that is killed is started again."""
-    workers = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with workers as cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def _scheduler(request):
-    """Tests that ask for no cluster run in this thread."""
-    if "client" in request.fixturenames:
-        yield
-    else:
-        with dask.config.set(scheduler="synchronous"):
-            yield
 
 
 def make_rows(n=6000, d=4, dtype=np.float64, missing=0.0, seed=0):

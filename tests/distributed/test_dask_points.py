@@ -16,23 +16,7 @@ import dask.array as da  # noqa: E402
 
 import pointmetrics.dask as spread  # noqa: E402
 
-
-@pytest.fixture(scope="module")
-def client():
-    """Two worker processes of one thread; a worker that is killed is started again."""
-    workers = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with workers as cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def _scheduler(request):
-    """Tests that ask for no cluster run in this thread."""
-    if "client" in request.fixturenames:
-        yield
-    else:
-        with dask.config.set(scheduler="synchronous"):
-            yield
+pytestmark = pytest.mark.usefixtures("scheduler")
 
 
 def make_clouds(k, n=40, d=3, seed=0, dtype=np.float64, ragged=False):

@@ -4,149 +4,22 @@
 // certificate, and every thread count must give the same bits. Prints one line and returns 0.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "core.hpp"
 #include "emd/emd.hpp"
 #include "nativekit/isa.hpp"
+#include "points_cases.hpp"
+#include "points_interrupts.hpp"
+#include "points_neighbors.hpp"
 
 namespace {
-
-void require(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "points_driver: %s\n", what);
-  std::exit(1);
-}
-
-// Uniform, or on a lattice of three places an axis: then nearly everything ties.
-template <class T>
-std::vector<T> cloud(std::mt19937_64& rng, std::int64_t n, int d, bool lattice) {
-  std::vector<T> points(static_cast<std::size_t>(n * d));
-  for (T& value : points) {
-    const double u = static_cast<double>(rng() >> 11) * 0x1p-53;
-    value = static_cast<T>(lattice ? std::floor(u * 3) : u);
-  }
-  return points;
-}
-
-std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& sizes) {
-  std::vector<std::int64_t> offsets(1, 0);
-  for (const std::int64_t size : sizes) offsets.push_back(offsets.back() + size);
-  return offsets;
-}
-
-template <class T>
-struct Neighbors {
-  std::vector<T> sq_x, sq_y;
-  std::vector<std::int32_t> id_x, id_y;
-  bool operator==(const Neighbors& o) const {
-    return sq_x == o.sq_x && sq_y == o.sq_y && id_x == o.id_x && id_y == o.id_y;
-  }
-};
-
-template <class T>
-void check_way(const std::vector<T>& from, std::int64_t a, std::int64_t n, const std::vector<T>& to, std::int64_t b,
-               std::int64_t m, int d, const std::vector<std::int32_t>& ids) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    double best = std::numeric_limits<double>::infinity(), found = 0;
-    for (std::int64_t j = 0; j < m; ++j) {
-      double sum = 0;
-      for (int k = 0; k < d; ++k) {
-        const double difference = static_cast<double>(from[(a + i) * d + k]) - static_cast<double>(to[(b + j) * d + k]);
-        sum += difference * difference;
-      }
-      best = std::min(best, sum);
-      if (j == ids[a + i]) found = sum;
-    }
-    require(ids[a + i] >= 0 && ids[a + i] < m, "a neighbour out of range");
-    require(found <= best + 1e-5 * best + 1e-12, "not the nearest neighbour");
-  }
-}
-
-template <class T>
-void check_neighbors(int d, const std::vector<std::int64_t>& n, const std::vector<std::int64_t>& m, bool lattice) {
-  std::mt19937_64 rng(static_cast<std::uint64_t>(d) + n.size());
-  const auto x_offsets = offsets_of(n), y_offsets = offsets_of(m);
-  const auto x = cloud<T>(rng, x_offsets.back(), d, lattice), y = cloud<T>(rng, y_offsets.back(), d, lattice);
-  Neighbors<T> first;
-  for (const int threads : {1, 2, 4}) {
-    Neighbors<T> out{std::vector<T>(x.size() / d), std::vector<T>(y.size() / d),
-                     std::vector<std::int32_t>(x.size() / d), std::vector<std::int32_t>(y.size() / d)};
-    const pointmetrics::NearestJob<T> job{x.data(),
-                                          x_offsets.data(),
-                                          y.data(),
-                                          y_offsets.data(),
-                                          static_cast<std::int64_t>(n.size()),
-                                          d,
-                                          threads,
-                                          nullptr,
-                                          out.sq_x.data(),
-                                          out.id_x.data(),
-                                          out.sq_y.data(),
-                                          out.id_y.data()};
-    require(pointmetrics::nearest(job) == 0, "nearest failed");
-    if (threads == 1) first = out;
-    require(out == first, "neighbours depend on the threads");
-  }
-  for (std::size_t k = 0; k < n.size(); ++k) {
-    check_way(x, x_offsets[k], n[k], y, y_offsets[k], m[k], d, first.id_x);
-    check_way(y, y_offsets[k], m[k], x, x_offsets[k], n[k], d, first.id_y);
-  }
-  std::vector<std::int64_t> pairs;
-  for (std::size_t i = 0; i < n.size(); ++i) {
-    for (std::size_t j = 0; j < m.size(); ++j) pairs.insert(pairs.end(), {std::int64_t(i), std::int64_t(j)});
-  }
-  std::vector<double> sums[2];
-  for (const int threads : {1, 3}) {
-    std::vector<double> forth(pairs.size() / 2), back(pairs.size() / 2);
-    const pointmetrics::PairwiseJob<T> job{x.data(),
-                                           x_offsets.data(),
-                                           std::int64_t(n.size()),
-                                           y.data(),
-                                           y_offsets.data(),
-                                           std::int64_t(m.size()),
-                                           pairs.data(),
-                                           std::int64_t(pairs.size() / 2),
-                                           d,
-                                           1,
-                                           threads,
-                                           forth.data(),
-                                           back.data()};
-    require(pointmetrics::pairwise(job) == 0, "pairwise failed");
-    forth.insert(forth.end(), back.begin(), back.end());
-    sums[threads > 1] = forth;
-  }
-  require(sums[0] == sums[1], "sums depend on the threads");
-}
-
-void check_prepared() {
-  std::mt19937_64 rng(5);
-  const std::int64_t n = 700, m = 900;
-  const auto x = cloud<float>(rng, n, 3, false), y = cloud<float>(rng, m, 3, false);
-  const std::int64_t size = pointmetrics::prepared_size<float>(m, 3);
-  char* memory = static_cast<char*>(std::aligned_alloc(64, static_cast<std::size_t>((size + 63) / 64 * 64)));
-  require(pointmetrics::prepare(y.data(), m, 3, memory) == 0, "prepare failed");
-  const std::int64_t x_offsets[2] = {0, n}, y_offsets[2] = {0, m};
-  Neighbors<float> out[2];
-  for (int prepared = 0; prepared < 2; ++prepared) {
-    Neighbors<float>& o = out[prepared];
-    o = {std::vector<float>(n), std::vector<float>(m), std::vector<std::int32_t>(n), std::vector<std::int32_t>(m)};
-    const pointmetrics::NearestJob<float> job{
-        x.data(),      x_offsets,     y.data(),      y_offsets,    1, 3, 2, prepared ? memory : nullptr,
-        o.sq_x.data(), o.id_x.data(), o.sq_y.data(), o.id_y.data()};
-    require(pointmetrics::nearest(job) == 0, "nearest failed");
-  }
-  require(out[0] == out[1], "a prepared cloud changes the neighbours");
-  std::free(memory);
-}
 
 void check_mesh() {
   std::mt19937_64 rng(6);
@@ -418,82 +291,14 @@ void check_cylinders(std::int64_t n) {
   }
 }
 
-// Stops the call at the question that brings it to 0.
-std::atomic<int> questions_left{0};
-bool ask() { return --questions_left <= 0; }
-
-// Runs call(threads) to its end and then stopped at the first question and at later ones: a status either way.
-template <class Call>
-void check_interrupts(const Call& call) {
-  for (const int threads : {1, 2, 4}) {
-    for (const int stop_at : {1, 2, 5, 1 << 30}) {
-      questions_left = stop_at;
-      nativekit::Watch watch(&ask);
-      std::this_thread::sleep_for(nativekit::Watch::kPeriod);  // the first question is due
-      const int status = call(threads);
-      require(status == pointmetrics::kOk || status == pointmetrics::kInterrupted, "another status");
-      require((status == pointmetrics::kInterrupted) == (questions_left <= 0), "an answer that nobody heard");
-      // Of several threads, the others may be done before the one that asks has begun.
-      if (stop_at == 1 && threads == 1) require(status == pointmetrics::kInterrupted, "the call was not stopped");
-    }
-  }
-}
-
-void check_interrupted_calls() {
-  std::mt19937_64 rng(11);
-  const auto x = cloud<double>(rng, 4000, 3, false), y = cloud<double>(rng, 4000, 3, false);
-  const std::vector<std::int64_t> offsets = {0, 1500, 4000}, pairs = {0, 0, 0, 1, 1, 0, 1, 1};
-  std::vector<double> sq_x(4000), sq_y(4000), forth(4), back(4), upper(2), lower(2);
-  std::vector<std::int32_t> id_x(4000), id_y(4000);
-  std::vector<std::uint8_t> converged(2);
-  check_interrupts([&](int threads) {
-    return pointmetrics::nearest(pointmetrics::NearestJob<double>{x.data(), offsets.data(), y.data(), offsets.data(), 2,
-                                                                  3, threads, nullptr, sq_x.data(), id_x.data(),
-                                                                  sq_y.data(), id_y.data()});
-  });
-  check_interrupts([&](int threads) {
-    return pointmetrics::pairwise(pointmetrics::PairwiseJob<double>{x.data(), offsets.data(), 2, y.data(),
-                                                                    offsets.data(), 2, pairs.data(), 4, 3, 2, threads,
-                                                                    forth.data(), back.data()});
-  });
-  check_interrupts([&](int threads) {
-    return pointmetrics::emd::solve(pointmetrics::emd::Job{x.data(), y.data(), offsets.data(), 1, 3,
-                                                           pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(),
-                                                           lower.data(), converged.data(), id_x.data(), sq_x.data()});
-  });
-  std::vector<std::int64_t> chosen(2 * 400), counts(4000);
-  check_interrupts([&](int threads) {
-    return pointmetrics::farthest(
-        pointmetrics::FarthestJob<double>{x.data(), offsets.data(), 2, 3, 400, 0, threads, chosen.data()});
-  });
-  const std::vector<double> sq_radii(4000, 0.01);
-  check_interrupts([&](int threads) {
-    return pointmetrics::balls(pointmetrics::BallJob<double>{x.data(), 4000, y.data(), 4000, 3, sq_radii.data(),
-                                                             threads, counts.data(), nullptr, nullptr});
-  });
-  pointmetrics::Distortion forth_errors, back_errors;
-  check_interrupts([&](int threads) {
-    return pointmetrics::distortion(pointmetrics::DistortionJob<double>{x.data(), 4000, y.data(), y.data(), 4000,
-                                                                        x.data(), 3, true, threads, &forth_errors,
-                                                                        &back_errors, counts.data()});
-  });
-  const std::vector<std::int64_t> short_offsets = {0, 300}, long_offsets = {0, 600}, two(300, 2), one(600, 1);
-  check_interrupts([&](int threads) {
-    std::vector<pointmetrics::emd::Plan> plans;
-    return pointmetrics::emd::transport(
-        pointmetrics::emd::TransportJob{x.data(), y.data(), short_offsets.data(), long_offsets.data(), two.data(),
-                                        one.data(), 1, 3, pointmetrics::emd::Cost::euclidean, 0, threads, upper.data(),
-                                        lower.data(), converged.data()},
-        plans);
-  });
-}
-
 void run_all() {
   using pointmetrics::emd::Cost;
   for (const int d : {1, 2, 3, 5}) {
     for (const bool lattice : {false, true}) {
       check_neighbors<float>(d, {1, 40, 700}, {1, 90, 600}, lattice);
+      check_pairwise<float>(d, {1, 40, 700}, {1, 90, 600}, lattice);
       check_neighbors<double>(d, {3, 65, 500}, {700, 1, 257}, lattice);
+      check_pairwise<double>(d, {3, 65, 500}, {700, 1, 257}, lattice);
       check_assignment(d, {1, 2, 33, 150}, lattice, Cost::euclidean, 0);
       check_sampling(d, 1, lattice);
       check_sampling(d, 600, lattice);
@@ -502,6 +307,7 @@ void run_all() {
     check_transport(d, {1, 7, 60}, {5, 7, 43});
   }
   check_neighbors<float>(3, {3000}, {2500}, true);
+  check_pairwise<float>(3, {3000}, {2500}, true);
   check_assignment(3, {1100}, false, Cost::euclidean, 0);
   check_prepared();
   check_mesh();
@@ -513,7 +319,9 @@ void run_all() {
   check_distortion(1, 1, false);
   for (const bool lattice : {false, true}) check_distortion(300, 220, lattice);
   check_distortion(40, 1, true);
-  check_interrupted_calls();
+  check_interrupted_pairs();
+  check_interrupted_searches();
+  check_interrupted_transport();
 }
 
 }  // namespace

@@ -38,16 +38,3 @@ def cp(emulated, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", emulated.xp)
     monkeypatch.setattr("pointmetrics._backends.cuda.backend.backend", lambda: emulated)
     return emulated.xp
-
-
-@pytest.fixture(scope="session")
-def cupy_device():
-    """CuPy with a usable device."""
-    cupy = pytest.importorskip("cupy", reason="needs CuPy and a CUDA device")
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        pytest.skip(f"needs a CUDA device: {error}")
-    if count == 0:
-        pytest.skip("needs a CUDA device: none found")
-    return cupy

@@ -51,64 +51,72 @@ def far(columns: dict, t: int, v: int, x: Row, score: str) -> np.ndarray:
     return out
 
 
-def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray, float]:
-    """One tree's (d, 2) contributions and its V(root)."""
-    d = len(x)
-    parts = np.zeros((d, 2))
+class Split:
+    """One tree's score of a row, split by feature, from below and above: ``parts`` (d, 2)."""
 
-    def mean(v: int) -> float:
-        return stored_mean(columns, t, v, score, d)
+    def __init__(self, columns: dict, t: int, x: Row, score: str) -> None:
+        self.columns, self.t, self.x, self.score, self.d = columns, t, x, score, len(x)
+        self.parts = np.zeros((self.d, 2))
 
-    def pay(amount: float, v: int) -> None:
-        outside = far(columns, t, v, x, score)
+    def mean(self, v: int) -> float:
+        return stored_mean(self.columns, self.t, v, self.score, self.d)
+
+    def pay(self, amount: float, v: int) -> None:
+        outside = far(self.columns, self.t, v, self.x, self.score)
         if outside.sum() > 0:
-            parts[:] += amount * outside / outside.sum()
+            self.parts += amount * outside / outside.sum()
 
-    def walk(v: int, share: float, depth: int, born: float) -> None:
-        if score == "spacing" and (v < 0 or spacing.clean_of(columns, t, v) < spacing.needed_in(columns, t)):
-            end(v, share)
+    def lacks_clean_mass(self, v: int) -> bool:
+        return spacing.clean_of(self.columns, self.t, v) < spacing.needed_in(self.columns, self.t)
+
+    def walk(self, v: int, share: float, depth: int, born: float) -> None:
+        if self.score == "spacing" and (v < 0 or self.lacks_clean_mass(v)):
+            self.end(v, share)
             return
-        if score == "insertion":
-            time = float(columns["time"][t, v]) if v >= 0 else math.inf
-            outside = far(columns, t, v, x, score).sum()
+        if self.score == "insertion":
+            time = float(self.columns["time"][self.t, v]) if v >= 0 else math.inf
+            outside = far(self.columns, self.t, v, self.x, self.score).sum()
             separated = -math.expm1(-outside * (time - born)) if outside > 0 else 0.0
-            pay(share * separated * (depth + 1 - mean(v)), v)
+            self.pay(share * separated * (depth + 1 - self.mean(v)), v)
             share, born = share * (1.0 - separated), time
         if v < 0:
             return
-        feature, threshold, _, _ = slow.cut(v, columns, t)
-        child = slow.way(columns, t, v, x)
-        if not math.isnan(x[feature]):
-            parts[feature, int(x[feature] > threshold)] += share * (mean(child) - mean(v))
-        if score == "spacing" and spacing.clean_of(columns, t, child) < spacing.needed_in(columns, t):
-            end(v, share)
+        feature, threshold, _, _ = slow.cut(v, self.columns, self.t)
+        child = slow.way(self.columns, self.t, v, self.x)
+        if not math.isnan(self.x[feature]):
+            self.parts[feature, int(self.x[feature] > threshold)] += share * (self.mean(child) - self.mean(v))
+        if self.score == "spacing" and self.lacks_clean_mass(child):
+            self.end(v, share)
         else:
-            walk(child, share, depth + 1, born)
+            self.walk(child, share, depth + 1, born)
 
-    def end(v: int, share: float) -> None:
-        size = spacing.extent(columns, t, v, [math.nan] * d)
-        w = spacing.near_weight(columns, d)
-        near = spacing.nearest(columns, t, v, x) if w else None
+    def end(self, v: int, share: float) -> None:
+        size = spacing.extent(self.columns, self.t, v, [math.nan] * self.d)
+        w = spacing.near_weight(self.columns, self.d)
+        near = spacing.nearest(self.columns, self.t, v, self.x) if w else None
         weight = 1.0 - w if near else 1.0
-        pay(share * weight * (math.log(spacing.extent(columns, t, v, x)) - math.log(size)), v)
+        self.pay(share * weight * (math.log(spacing.extent(self.columns, self.t, v, self.x)) - math.log(size)), v)
         if near:
-            compare(share * w, x, v, near, spacing.among(columns, t, v, d) or (size, {}))
+            self.compare(share * w, v, near, spacing.among(self.columns, self.t, v, self.d) or (size, {}))
 
-    def compare(share: float, x: Row, v: int, near: tuple[float, int], others: tuple[float, dict[int, float]]) -> None:
+    def compare(self, share: float, v: int, near: tuple[float, int], others: tuple[float, dict[int, float]]) -> None:
         """Pay by how much farther x is from its nearest clean point, by feature, than such points from each other."""
-        point = spacing.stored(columns, t, near[1], d)
-        steps = spacing.steps_apart(columns, t, x, point)
-        usual = {j: part for j, part in others[1].items() if not math.isnan(x[j])}
+        point = spacing.stored(self.columns, self.t, near[1], self.d)
+        steps = spacing.steps_apart(self.columns, self.t, self.x, point)
+        usual = {j: part for j, part in others[1].items() if not math.isnan(self.x[j])}
         total = sum(usual.values())
         more = {j: steps.get(j, 0.0) - part * (others[0] - spacing.FLOOR) / (total or 1.0) for j, part in usual.items()}
         amount = share * (math.log(near[0]) - math.log(others[0]))
         for j, part in more.items():
             if part:
-                parts[j, int(x[j] > point[j])] += amount * part / (near[0] - others[0])
+                self.parts[j, int(self.x[j] > point[j])] += amount * part / (near[0] - others[0])
 
-    root = int(columns["header"][t, 0])
-    walk(root, 1.0, 0, 0.0)
-    return parts, mean(root)
+
+def contributions(columns: dict, t: int, x: Row, score: str) -> tuple[np.ndarray, float]:
+    """One tree's (d, 2) contributions and its V(root)."""
+    split, root = Split(columns, t, x, score), int(columns["header"][t, 0])
+    split.walk(root, 1.0, 0, 0.0)
+    return split.parts, split.mean(root)
 
 
 def mean_contributions(columns: dict, x: Row, score: str) -> tuple[np.ndarray, float]:

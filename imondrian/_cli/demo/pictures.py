@@ -52,8 +52,22 @@ def timeline(path: Path, stream: Stream, found: Found, dpi: int = 110) -> Path:
     top = float(found.scores.max())
     low = float(np.quantile(found.scores[found.scores > 0], 0.001)) if found.scores.any() else 0.0
     room = 0.11 * (top - low)
+    _write_reasons(ax, stream, found, top, room)
+    ax.set(
+        xlabel=f"records seen (the temperature drifts by {stream.drift:.0f} degrees meanwhile)",
+        ylabel="score (high: anomalous)",
+        xlim=(0, n),
+        ylim=(low - room, top + 7.6 * room),
+    )
+    ax.set_title("Alarms and their reasons; grey: false ones", loc="left", fontsize=10)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=8, borderaxespad=0.2)
+    return _save(ax, path, dpi)
+
+
+def _write_reasons(ax: Any, stream: Stream, found: Found, top: float, room: float) -> None:
+    """Write the reasons above the scores, at one of three levels: texts do not overlap."""
     right = -np.inf  # where the last text at each level ends
-    level, width = 0, 0.085 * n
+    level, width = 0, 0.085 * len(found.scores)
     for record, reason in found.reasons.items():
         level = 0 if record - right > width else (level + 1) % 3
         right = record if level == 0 else right
@@ -70,15 +84,6 @@ def timeline(path: Path, stream: Stream, found: Found, dpi: int = 110) -> Path:
             color=_ALARM if truth else "0.45",
             arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
         )
-    ax.set(
-        xlabel=f"records seen (the temperature drifts by {stream.drift:.0f} degrees meanwhile)",
-        ylabel="score (high: anomalous)",
-        xlim=(0, n),
-        ylim=(low - room, top + 7.6 * room),
-    )
-    ax.set_title("Alarms and their reasons; grey: false ones", loc="left", fontsize=10)
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=8, borderaxespad=0.2)
-    return _save(ax, path, dpi)
 
 
 def wins_and_losses(path: Path, outcomes: list[Outcome], dpi: int = 110) -> Path:

@@ -54,7 +54,7 @@ class _StandardOutput:
         """Nothing is kept back."""
 
     def close(self) -> None:
-        """Standard output stays open."""
+        """Leave standard output open."""
 
 
 class _Writer:

@@ -177,15 +177,9 @@ class _Launcher:
         self.pairs("emd_bounds", "bounds", _TILE, np.float64(tol), prices, minima, column_of, upper, lower, converged)
 
     def auction(self, tolerance: float, max_bids: int, column_of: Any, prices: Any, work: Any) -> None:
+        """Match rows and columns roughly, on coordinates brought to [-1, 1]."""
         xp, total, d = self.xp, self.total, self.d
-        unit_x, unit_y = xp.empty((total, d), np.float32), xp.empty((total, d), np.float32)
-        scales = xp.empty(self.b, np.float64)
-        self.device.launch(
-            self.kernel("emd_normalise", "normalise"),
-            (self.b,),
-            (_TILE,),
-            (self.x, self.y, self.offsets, np.int32(d), unit_x, unit_y, scales),
-        )
+        unit_x, unit_y, scales = self.normalised()
         shared = (4 * (d + 1) + 8) * (-(-self.largest // 32) * 32)
         in_shared, outside_it = (
             kernel_of("emd_auction", "auction", np.float32, specialised(d), (("IN_SHARED", at),)) for at in (1, 0)
@@ -201,26 +195,17 @@ class _Launcher:
             xp.empty(2 * total, np.float32),
             xp.empty(4 * total, np.int32),
         )
-        self.device.launch(
-            kernel,
-            (self.b,),
-            (min(self.block, threads),),
-            (
-                unit_x,
-                unit_y,
-                self.offsets,
-                scales,
-                np.int32(d),
-                self.squared,
-                np.float32(tolerance),
-                np.int32(max_bids),
-                *scratch,
-                column_of,
-                prices,
-                work,
-            ),
-            shared if fits else 0,
-        )
+        clouds = unit_x, unit_y, self.offsets, scales, np.int32(d), self.squared
+        args = *clouds, np.float32(tolerance), np.int32(max_bids), *scratch, column_of, prices, work
+        self.device.launch(kernel, (self.b,), (min(self.block, threads),), args, shared if fits else 0)
+
+    def normalised(self) -> tuple[Array, Array, Array]:
+        """Return x and y in float32 and in [-1, 1], and what a unit of theirs is, one a pair."""
+        unit_x, unit_y = (self.xp.empty((self.total, self.d), np.float32) for _ in range(2))
+        scales = self.xp.empty(self.b, np.float64)
+        args = self.x, self.y, self.offsets, np.int32(self.d), unit_x, unit_y, scales
+        self.device.launch(self.kernel("emd_normalise", "normalise"), (self.b,), (_TILE,), args)
+        return unit_x, unit_y, scales
 
 
 def _finish_on_host(

@@ -91,42 +91,26 @@ def nearest_clouds(
     at_once = max(1, min(_MOST_PAIRS, max(run.most_work // work, 8 * run.n_blocks), total))
     distances = backend.xp.empty(at_once, dtype=np.float64)
     formula = np.int32(definition.power), np.int32(definition.reduction == "mean"), np.float64(definition.factor)
+    clouds = x, run.x_offsets, x_side.rank, y, run.y_offsets, y_side.rank
+    least = x_side.least, y_side.least
     for first in range(0, total, at_once):
         n = min(at_once, total - first)
         span = np.int64(first), np.int64(first + n)
         run.persistent(
             "distances_of_clouds",
             n,
-            x,
-            run.x_offsets,
-            x_side.rank,
-            y,
-            run.y_offsets,
-            y_side.rank,
+            *clouds,
             *sizes,
             *run.sizes,
             *formula,
             *span,
             run.counter(first),
             distances,
-            x_side.least,
-            y_side.least,
+            *least,
         )
         for side in (x_side,) if within else (x_side, y_side):
             run.flat("forget_farther", len(side), np.int64(len(side)), side.least, side.before, side.ids)
-        run.flat(
-            "claim_nearest",
-            n,
-            x_side.rank,
-            y_side.rank,
-            *sizes,
-            *span,
-            distances,
-            x_side.least,
-            y_side.least,
-            x_side.ids,
-            y_side.ids,
-        )
+        run.flat("claim_nearest", n, x_side.rank, y_side.rank, *sizes, *span, distances, *least, x_side.ids, y_side.ids)
         if report is not None:
             backend.device.synchronize()
             report(first + n, total)
@@ -179,7 +163,7 @@ class _Launcher:
         return self._upload(np.array([first], dtype=np.uint64))
 
     def persistent(self, entry: str, n_items: int, *args: Any) -> None:
-        """As many blocks as run at a time, or fewer items."""
+        """Launch as many blocks as run at a time, or one an item."""
         self._device.launch(
             kernel_of("pairwise", entry, self._dtype, self._dim),
             (min(n_items, self.n_blocks),),
@@ -189,5 +173,5 @@ class _Launcher:
         )
 
     def flat(self, entry: str, n: int, *args: Any) -> None:
-        """A thread an item."""
+        """Launch a thread an item."""
         self._device.launch(kernel_of("pairwise", entry, self._dtype, self._dim), (-(-n // 256),), (256,), args)

@@ -42,35 +42,13 @@ def divergences(
     def launch(entry: str, blocks: int, threads: int, *args: Any) -> None:
         device.launch(kernel_of("sinkhorn", entry, x.dtype, specialised(d)), (blocks,), (threads,), args)
 
-    launch("first_epsilons", 3 * b, 256, *clouds, np.int32(d), np.int32(squared), np.float64(epsilon), now)
+    form, goal = (np.int32(d), np.int32(squared)), (np.float64(epsilon), np.float64(tol))
+    launch("first_epsilons", 3 * b, 256, *clouds, *form, goal[0], now)
     for iteration in range(max_iter + 200):
         if iteration % _LOOK == 0 and not device.is_capturing and bool(backend.download(done).all()):
             break
-        launch(
-            "soft_minima",
-            4 * b * tiles,
-            _TILE,
-            *clouds,
-            np.int32(tiles),
-            np.int32(d),
-            np.int32(squared),
-            now,
-            done,
-            *potentials,
-            *fresh,
-        )
-        launch(
-            "advance_potentials",
-            3 * b,
-            256,
-            *sides,
-            np.float64(epsilon),
-            np.float64(tol),
-            now,
-            done,
-            *potentials,
-            *fresh,
-        )
+        launch("soft_minima", 4 * b * tiles, _TILE, *clouds, np.int32(tiles), *form, now, done, *potentials, *fresh)
+        launch("advance_potentials", 3 * b, 256, *sides, *goal, now, done, *potentials, *fresh)
     value = xp.empty(b)
     launch("divergences", b, 256, *sides, *potentials, value)
     return value

@@ -5,6 +5,7 @@
 
 #include "emd/chunks.hpp"
 #include "nativekit/interrupt.hpp"
+#include "shared/assignment.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -55,7 +56,7 @@ Bounds make_bounds(double upper, double lower, double size) {
   Bounds bounds;
   bounds.upper = upper;
   bounds.lower = std::max(0.0, std::min(upper, lower));
-  bounds.rounding = 1e-12 * upper + 16.0 * std::numeric_limits<double>::epsilon() * size;
+  bounds.rounding = rounding_of_bounds(upper, size, 16);  // sums are compensated
   return bounds;
 }
 

@@ -2,6 +2,10 @@
 
 namespace pointmetrics::emd::NK_ISA {
 
+using pointmetrics::NK_ISA::add_square;
+using pointmetrics::NK_ISA::gap_between;
+using pointmetrics::NK_ISA::sq_distance;
+
 using Rough = nativekit::NK_ISA::Pack<float, kFan>;
 using Exact = nativekit::NK_ISA::Pack<double, kMostHits>;
 
@@ -105,11 +109,7 @@ class Query {
   }
 
   NK_INLINE double point_cost(const double* points) const {
-    double sum = 0.0;
-    for (int a = 0; a < d_; ++a) {
-      const double delta = points[a * kFan] - point_[a];
-      sum += delta * delta;
-    }
+    const double sum = sq_distance<double>(points, kFan, point_, 1, d_);
     return kSquared ? sum : std::sqrt(sum);
   }
 
@@ -117,8 +117,7 @@ class Query {
   NK_INLINE Exact point_costs(const double* points) const {
     Exact sum = Exact::zero();
     for (int a = 0; a < d_; ++a) {
-      const Exact delta = Exact::load(points + a * kFan) - Exact::of(point_[a]);
-      sum = sum + delta * delta;
+      sum = add_square(sum, Exact::load(points + a * kFan) - Exact::of(point_[a]));
     }
     return kSquared ? sum : root(sum);
   }
@@ -128,9 +127,8 @@ class Query {
     Exact sum = Exact::zero();
     for (int a = 0; a < d_; ++a) {
       const Exact at = Exact::of(point_[a]);
-      const Exact outside = larger(Exact::load(lower + a * kFan) - at, at - Exact::load(upper + a * kFan));
-      const Exact gap = larger(outside, Exact::zero());
-      sum = sum + gap * gap;
+      const Exact low = Exact::load(lower + a * kFan), high = Exact::load(upper + a * kFan);
+      sum = add_square(sum, gap_between(low, high, at, at, Exact::zero()));
     }
     return kSquared ? sum : root(sum);
   }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+
+#include "shared/assignment.hpp"
 
 namespace pointmetrics::emd {
 
@@ -23,7 +24,7 @@ Search::Search(State& state, const std::vector<char>& is_free)
     if (!is_free_[static_cast<std::size_t>(j)]) free_columns_.raise(j, kInfinity);
   }
   for (const Candidate& entry : state.lists) largest = std::max(largest, entry.cost);
-  rounding_ = 8.0 * std::numeric_limits<double>::epsilon() * largest;
+  rounding_ = rounding_of_paths(largest);
 }
 
 void Search::push(double key, std::int64_t code) {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "isa/kernels.hpp"
+#include "shared/distance.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -237,12 +238,8 @@ void update_hits(const PriceTree& tree, const double* point, Hits& hits) {
 
 double pair_cost(const PriceTree& tree, const double* point, std::int32_t j) {
   const std::vector<double>& points = tree.levels()[0].lower;
-  double sum = 0.0;
-  for (int a = 0; a < tree.dimension(); ++a) {
-    const std::size_t group = static_cast<std::size_t>(j / kFan) * static_cast<std::size_t>(tree.dimension());
-    const double delta = points[(group + static_cast<std::size_t>(a)) * kFan + j % kFan] - point[a];
-    sum += delta * delta;
-  }
+  const std::size_t group = static_cast<std::size_t>(j / kFan) * static_cast<std::size_t>(tree.dimension());
+  const double sum = sq_distance<double>(points.data() + group * kFan + j % kFan, kFan, point, 1, tree.dimension());
   return tree.cost() == Cost::squared ? sum : std::sqrt(sum);
 }
 

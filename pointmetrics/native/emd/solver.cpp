@@ -6,6 +6,7 @@
 #include "emd/chunks.hpp"
 #include "emd/emd.hpp"
 #include "emd/plan.hpp"
+#include "shared/assignment.hpp"
 #include "status.hpp"
 
 namespace pointmetrics::emd {
@@ -91,10 +92,9 @@ void solve_pair(const Job& job, std::int64_t pair, int n_threads) {
   const double spread = typical_spread(state);
   const bool early = run_auctions(state, kFineSchedule, spread, job.tol);
   const Bounds bounds = early ? bounds_from_lists(state) : finish(state, kFineSchedule.last * spread, n_threads);
-  const double gap = bounds.upper - bounds.lower;
   job.upper[pair] = bounds.upper;
   job.lower[pair] = bounds.lower;
-  job.converged[pair] = gap <= std::max(job.tol * bounds.upper, bounds.rounding);
+  job.converged[pair] = have_met(bounds.upper, bounds.lower, job.tol, bounds.rounding);
   for (std::int32_t k = 0; k < n; ++k) {
     const std::size_t place = static_cast<std::size_t>(k);
     job.assignment[first + order[0][place]] = order[1][static_cast<std::size_t>(state.column_of[place])];

@@ -5,6 +5,7 @@
 
 #include "emd/chunks.hpp"
 #include "nativekit/interrupt.hpp"
+#include "shared/assignment.hpp"
 
 namespace pointmetrics::emd {
 namespace {
@@ -123,8 +124,8 @@ bool auction(State& state, double epsilon, std::int64_t max_bids) {
         next.push_back(loser);
       }
       state.match(i, best.column, best.cost);
-      const double second = best.second < kInfinity ? best.second : best.value;
-      state.tree.raise(best.column, state.tree.price(best.column) + (second - best.value) + epsilon);
+      const double rise = rise_of_bid(best.value, best.second, kInfinity);
+      state.tree.raise(best.column, state.tree.price(best.column) + rise + epsilon);
     }
     queue.swap(next);
   }
@@ -139,7 +140,7 @@ void reduce_rows(State& state, std::int64_t max_bids) {
       pace.did(1);
       const Best best = state.best(i);
       const std::int32_t loser = state.row_of[static_cast<std::size_t>(best.column)];
-      const double rise = best.second < kInfinity ? best.second - best.value : 0.0;
+      const double rise = rise_of_bid(best.value, best.second, kInfinity);
       if (loser != kFree) {
         // A tie would only pass the free place around.
         if (!(rise > 0.0)) break;

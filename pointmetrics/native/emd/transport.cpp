@@ -9,6 +9,7 @@
 #include "emd/emd.hpp"
 #include "emd/plan.hpp"
 #include "emd/price_search.hpp"
+#include "shared/assignment.hpp"
 #include "status.hpp"
 
 namespace pointmetrics::emd {
@@ -271,7 +272,7 @@ void transport_pair(const TransportJob& job, std::int64_t pair, int n_threads, P
   const Bounds bounds = bounds_of(state, shipper.shipments(), mass, n_threads);
   job.upper[pair] = bounds.upper;
   job.lower[pair] = bounds.lower;
-  job.converged[pair] = bounds.upper - bounds.lower <= std::max(job.tol * bounds.upper, bounds.rounding);
+  job.converged[pair] = have_met(bounds.upper, bounds.lower, job.tol, bounds.rounding);
   for (std::int32_t i = 0; i < state.n; ++i) {
     for (const std::int32_t s : shipper.shipments().of_row(i)) {
       const Shipment& shipment = shipper.shipments()[s];

@@ -1,5 +1,6 @@
 // The hot loops of the core for one instruction set, and the table they are called by.
 #include "nativekit/pack.hpp"
+#include "shared/distance.hpp"
 
 namespace pointmetrics::NK_ISA {
 

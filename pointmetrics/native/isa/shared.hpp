@@ -16,6 +16,7 @@
 #include "nativekit/isa.hpp"
 #include "nativekit/simd.hpp"
 #include "nearest/tree.hpp"
+#include "shared/host_device.hpp"
 
 namespace pointmetrics {
 

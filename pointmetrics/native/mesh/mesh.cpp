@@ -10,9 +10,8 @@
 namespace pointmetrics {
 namespace {
 
-// Face boxes in curve order of the faces' centres, and the levels above them.
-Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vector<std::int32_t>* ids) {
-  const Kernels<double>& k = kernels<double>();
+// The faces in curve order of their centres.
+std::vector<std::int32_t> order_of_faces(const Mesh& mesh) {
   const auto n = static_cast<std::size_t>(mesh.n_faces);
   std::vector<double> centres(3 * n);
   for (std::size_t f = 0; f < n; ++f) {
@@ -24,8 +23,12 @@ Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vect
   }
   std::vector<std::int32_t> order(n);
   std::vector<std::uint64_t> scratch(2 * n);
-  k.curve_order(centres.data(), mesh.n_faces, 3, order.data(), scratch.data());
+  kernels<double>().curve_order(centres.data(), mesh.n_faces, 3, order.data(), scratch.data());
+  return order;
+}
 
+// The levels above the faces, with room for their boxes.
+Tree<double> make_levels(const Mesh& mesh, std::vector<double>* boxes, std::vector<std::int32_t>* ids) {
   Tree<double> tree{};
   tree.d = 3;
   tree.level_size[0] = mesh.n_faces;
@@ -42,6 +45,13 @@ Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vect
     tree.min_id[level] = ids->data() + used * kLanes;
     used += tree.level_size[level];
   }
+  return tree;
+}
+
+// Face boxes in curve order of the faces' centres, and the levels above them.
+Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vector<std::int32_t>* ids) {
+  const std::vector<std::int32_t> order = order_of_faces(mesh);
+  Tree<double> tree = make_levels(mesh, boxes, ids);
   for (std::int64_t slot = 0; slot < mesh.n_faces; ++slot) {
     const std::int32_t face = order[static_cast<std::size_t>(slot)];
     double* box = tree.boxes[1] + slot / kLanes * 6 * kLanes + slot % kLanes;
@@ -55,7 +65,7 @@ Tree<double> index_faces(const Mesh& mesh, std::vector<double>* boxes, std::vect
     }
     tree.min_id[1][slot] = face;
   }
-  k.fill_levels(&tree);
+  kernels<double>().fill_levels(&tree);
   return tree;
 }
 

@@ -66,18 +66,62 @@ NK_INLINE void try_face(const double* query, const Mesh& mesh, std::int32_t face
   try_edge(query, corner, 2, 0, face, best);
 }
 
-// `tree` has one child of level 1 for each face, in curve order; min_id[1] is the face.
-inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double* points, const std::int32_t* order,
-                        std::int64_t begin, std::int64_t end, double* sq_dist, std::int32_t* face,
-                        double* barycentric) {
-  // A closest point is rounded, a box is not: this much slack keeps a face whose computed distance would
-  // win from being pruned by its box.
-  constexpr double kSlack = 1 + 1e-9;
+// What is left to be looked at in a search of the faces' tree, the nearest on top within a level.
+struct MeshStack {
   struct Entry {
     double sq_dist;
     std::int64_t node;
     int level;
   };
+  Entry entry[kMaxLevels * kLanes + 1];
+  int top = 0;
+
+  // Put those children of a node on it that are not farther than `bound`, the farthest first.
+  NK_INLINE void push_children(const Tree<double>& tree, const Entry& parent, const double* query, double bound) {
+    const double* boxes = tree.boxes[parent.level] + parent.node * 6 * kLanes;
+    Pack<double> sum = Pack<double>::of(0);
+    for (int a = 0; a < 3; ++a) {
+      const Pack<double> q = Pack<double>::of(query[a]);
+      const Pack<double> low = Pack<double>::load(boxes + a * kLanes),
+                         high = Pack<double>::load(boxes + (3 + a) * kLanes);
+      sum = add_square(sum, gap_between(low, high, q, q, Pack<double>::of(0)));
+    }
+    alignas(64) double dist[kLanes];
+    sum.store(dist);
+    const int bottom = top;
+    for (unsigned mask = le_mask(sum, Pack<double>::of(bound)); mask != 0; mask &= mask - 1) {
+      const int i = nativekit::lowest_bit(mask);
+      int at = top++;
+      for (; at > bottom && entry[at - 1].sq_dist < dist[i]; --at) entry[at] = entry[at - 1];
+      entry[at] = {dist[i], parent.node * kLanes + i, parent.level - 1};
+    }
+  }
+};
+
+// Whatever comes nearer to the query than *best does. `tree` has one child of level 1 for each face, in curve order;
+// min_id[1] is the face.
+inline void search_faces(const Tree<double>& tree, const Mesh& mesh, const double* query, OnMesh* best) {
+  // A closest point is rounded, a box is not: this much slack keeps a face whose computed distance would
+  // win from being pruned by its box.
+  constexpr double kSlack = 1 + 1e-9;
+  MeshStack stack;
+  stack.entry[stack.top++] = {0, 0, tree.n_levels};
+  while (stack.top > 0) {
+    const MeshStack::Entry entry = stack.entry[--stack.top];
+    if (entry.sq_dist > best->sq_dist * kSlack) continue;
+    if (entry.level == 0) {
+      try_face(query, mesh, tree.min_id[1][entry.node], best);
+      continue;
+    }
+    // Empty lanes are at infinity; a first query has no bound and must not take them for children.
+    const double bound = std::min(best->sq_dist * kSlack, std::numeric_limits<double>::max());
+    stack.push_children(tree, entry, query, bound);
+  }
+}
+
+inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double* points, const std::int32_t* order,
+                        std::int64_t begin, std::int64_t end, double* sq_dist, std::int32_t* face,
+                        double* barycentric) {
   OnMesh best;
   for (std::int64_t k = begin; k < end; ++k) {
     const std::int64_t row = order[k];
@@ -85,37 +129,7 @@ inline void search_mesh(const Tree<double>* tree, const Mesh* mesh, const double
     const std::int32_t known = best.face;
     best = OnMesh{};
     if (known != kNoPoint) try_face(query, *mesh, known, &best);
-    Entry stack[kMaxLevels * kLanes + 1];
-    int top = 0;
-    stack[top++] = {0, 0, tree->n_levels};
-    while (top > 0) {
-      const Entry entry = stack[--top];
-      if (entry.sq_dist > best.sq_dist * kSlack) continue;
-      if (entry.level == 0) {
-        try_face(query, *mesh, tree->min_id[1][entry.node], &best);
-        continue;
-      }
-      const double* boxes = tree->boxes[entry.level] + entry.node * 6 * kLanes;
-      Pack<double> sum = Pack<double>::of(0);
-      for (int a = 0; a < 3; ++a) {
-        const Pack<double> q = Pack<double>::of(query[a]);
-        const Pack<double> gap =
-            larger(larger(Pack<double>::load(boxes + a * kLanes) - q, q - Pack<double>::load(boxes + (3 + a) * kLanes)),
-                   Pack<double>::of(0));
-        sum = sum + gap * gap;
-      }
-      alignas(64) double dist[kLanes];
-      sum.store(dist);
-      // Empty lanes are at infinity; a first query has no bound and must not take them for children.
-      const double bound = std::min(best.sq_dist * kSlack, std::numeric_limits<double>::max());
-      const int bottom = top;
-      for (unsigned mask = le_mask(sum, Pack<double>::of(bound)); mask != 0; mask &= mask - 1) {
-        const int i = nativekit::lowest_bit(mask);
-        int at = top++;
-        for (; at > bottom && stack[at - 1].sq_dist < dist[i]; --at) stack[at] = stack[at - 1];
-        stack[at] = {dist[i], entry.node * kLanes + i, entry.level - 1};
-      }
-    }
+    search_faces(*tree, *mesh, query, &best);
     sq_dist[row] = best.sq_dist;
     face[row] = best.face;
     for (int a = 0; a < 3; ++a) barycentric[3 * row + a] = best.barycentric[a];

@@ -8,6 +8,7 @@
 
 #include "nearest/ball_search.hpp"
 #include "nearest/sampling.hpp"
+#include "shared/distance.hpp"
 
 namespace pointmetrics {
 namespace {
@@ -51,22 +52,11 @@ class Disk {
  private:
   // As the search has it: in T.
   bool holds(std::int64_t point) const {
-    const T* at = job_.points + point * 3;
-    T sum = 0;
-    for (int a = 0; a < 3; ++a) {
-      const T gap = at[a] - middle_[a];
-      sum += gap * gap;
-    }
-    return static_cast<double>(sum) <= sq_radius_;
+    return static_cast<double>(sq_distance<T>(job_.points + point * 3, 1, middle_, 1, 3)) <= sq_radius_;
   }
 
   double sq_dist(std::int64_t a, std::int64_t b) const {
-    double sum = 0;
-    for (int k = 0; k < 3; ++k) {
-      const double gap = static_cast<double>(job_.points[a * 3 + k]) - static_cast<double>(job_.points[b * 3 + k]);
-      sum += gap * gap;
-    }
-    return sum;
+    return sq_distance<double>(job_.points + a * 3, 1, job_.points + b * 3, 1, 3);
   }
 
   // Mostly that of the cloud, or the next; where none of the few known is inside, all of the disk is gone through.

@@ -11,6 +11,7 @@
 #include "isa/kernels.hpp"
 #include "nativekit/interrupt.hpp"
 #include "nativekit/parallel.hpp"
+#include "shared/distance.hpp"
 #include "status.hpp"
 
 namespace pointmetrics {
@@ -224,7 +225,7 @@ void reduce_pair(const PairwiseJob<T>& job, const Side<T>& from, const Side<T>& 
   search_some(from, to, 0, from.n, sq_dist, ids);
   double sum = 0;
   for (std::int64_t i = 0; i < from.n; ++i) {
-    sum += job.power == 2 ? static_cast<double>(sq_dist[i]) : std::sqrt(static_cast<double>(sq_dist[i]));
+    sum += powered(sq_dist[i], job.power);
   }
   *out = sum;
 }

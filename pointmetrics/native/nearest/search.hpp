@@ -13,7 +13,7 @@ NK_INLINE Pack<T> leaf_sq_dist(const T* leaf, const T* query, int d) {
   Pack<T> sum = diff * diff;
   for (int a = 1; a < (D > 0 ? D : d); ++a) {
     diff = Pack<T>::load(leaf + a * kLanes) - Pack<T>::of(query[a]);
-    sum = sum + diff * diff;
+    sum = add_square(sum, diff);
   }
   return sum;
 }
@@ -71,7 +71,7 @@ NK_INLINE void scan_leaf(const Tree<T>& tree, std::int64_t leaf, Group<T, D>* gr
     Pack<T> sum = diff * diff;
     for (int a = 1; a < n_axes; ++a) {
       diff = Pack<T>::load(group->query[a]) - Pack<T>::of(at[a * kLanes + i]);
-      sum = sum + diff * diff;
+      sum = add_square(sum, diff);
     }
     slot = where_lt(sum, least, Pack<T>::of(static_cast<T>(i)), slot);
     least = smaller(sum, least);
@@ -102,10 +102,9 @@ NK_INLINE bool helps(const T* boxes, int lane, std::int32_t min_id, int d, const
   Pack<T> sum = zero;
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> q = Pack<T>::load(group.query[a]);
-    const Pack<T> below = Pack<T>::of(boxes[a * kLanes + lane]) - q;
-    const Pack<T> above = q - Pack<T>::of(boxes[(n_axes + a) * kLanes + lane]);
-    const Pack<T> diff = larger(larger(below, above), zero);
-    sum = a == 0 ? diff * diff : sum + diff * diff;
+    const Pack<T> low = Pack<T>::of(boxes[a * kLanes + lane]), high = Pack<T>::of(boxes[(n_axes + a) * kLanes + lane]);
+    const Pack<T> gap = gap_between(low, high, q, q, zero);
+    sum = a == 0 ? gap * gap : add_square(sum, gap);
   }
   unsigned mask = le_mask(sum, group.best);
   if (mask == 0) return false;
@@ -129,8 +128,7 @@ NK_INLINE void scan_leaves(const Tree<T>& tree, std::int64_t node, std::int64_t 
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
     const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
-    const Pack<T> gap = larger(larger(low - Pack<T>::of(group->upper[a]), Pack<T>::of(group->lower[a]) - high), zero);
-    sum = sum + gap * gap;
+    sum = add_square(sum, gap_between(low, high, Pack<T>::of(group->lower[a]), Pack<T>::of(group->upper[a]), zero));
   }
   const unsigned inside = le_mask(sum, zero);
   const unsigned near = le_mask(sum, Pack<T>::of(group->worst));
@@ -157,11 +155,9 @@ NK_INLINE void push_children(const Tree<T>& tree, int level, std::int64_t node, 
   for (int a = 0; a < n_axes; ++a) {
     const Pack<T> low = Pack<T>::load(boxes + a * kLanes);
     const Pack<T> high = Pack<T>::load(boxes + (n_axes + a) * kLanes);
-    const Pack<T> gap = larger(larger(low - Pack<T>::of(group.upper[a]), Pack<T>::of(group.lower[a]) - high), zero);
-    sum = sum + gap * gap;
+    sum = add_square(sum, gap_between(low, high, Pack<T>::of(group.lower[a]), Pack<T>::of(group.upper[a]), zero));
     const Pack<T> centre = Pack<T>::of(group.centre[a]);
-    const Pack<T> far = larger(larger(low - centre, centre - high), zero);
-    rank = rank + far * far;
+    rank = add_square(rank, gap_between(low, high, centre, centre, zero));
   }
   unsigned mask = le_mask(sum, Pack<T>::of(group.worst));
   alignas(64) T dist[kLanes];

@@ -1,6 +1,5 @@
 """One dialect of CSV: ``score`` and ``stream`` read the same names and the same numbers, or refuse the same cells."""
 
-import gzip
 import os
 import subprocess
 import sys
@@ -16,68 +15,15 @@ pytest.importorskip("click", reason="needs click")
 pytest.importorskip("orjson", reason="needs orjson")
 pytest.importorskip("pyarrow", reason="needs pyarrow")
 
+from cases.csv_dialect import DELIMITERS, LINES, NAN, both, by_score, by_stream, table
+
 from imondrian._cli import Failure, dialect
 from imondrian._cli.stream.csv_records import Layout
 from imondrian._cli.stream.format_sniffing import Opening
-from imondrian._cli.stream.records import Numbering
 from imondrian._cli.stream.records import Selection as StreamSelection
-from imondrian._cli.tables.columns import Selection, choose, read_rows
 from imondrian._cli.tables.reading import Reading, open_table
 
-NAN = float("nan")
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def by_score(path, data, **reading):
-    """What ``score`` reads: (names, matrix), or None where it refuses the file."""
-    path.write_bytes(data)
-    try:
-        table = open_table(path, Reading(format="csv", **reading))
-        chosen = choose([table], Selection())
-        rows = [rows.X for rows in read_rows([table], chosen, [])]
-    except Failure as error:
-        assert str(path) in str(error)
-        return None
-    return tuple(table.kinds), np.concatenate(rows) if rows else np.zeros((0, len(table.kinds)))
-
-
-def by_stream(data, take=None, **layout):
-    """What ``stream`` reads, a few lines at a time: (names, matrix), or None where the header or a line is bad."""
-    if "header" in layout:
-        layout["first"] = layout.pop("header")
-    bad, numbering, decoder, tables = {}, Numbering(), None, []
-    opening = Opening("csv", Layout(**layout), StreamSelection(), bad.__setitem__, None)
-    lines = data.split(b"\n")
-    lines = lines[:-1] if lines[-1] == b"" else lines
-    take = take or len(lines)
-    try:
-        for begin in range(0, len(lines), take):
-            some = lines[begin : begin + take]
-            while decoder is None and some:
-                decoder, passed = opening.read(some, numbering.lines == 0)
-                numbering.lines += passed
-                some = some[passed:]
-                numbering.blanks = numbering.blanks if decoder is None else decoder.blanks
-            if some:
-                tables += decoder.tables(numbering.take(some))
-    except Failure:
-        return None
-    if bad or not any(len(table.values) for table in tables):
-        return None
-    return opening.header, np.concatenate([table.values for table in tables])
-
-
-def both(tmp_path, text, **options):
-    """What both read, having asserted that they agree however the stream is cut."""
-    data = text if isinstance(text, bytes) else text.encode()
-    found = by_score(tmp_path / "in.csv", data, **options)
-    for take in (1, 2, None):
-        other = by_stream(data, take, **options)
-        assert (found is None) == (other is None), (text, found, other)
-        if found is not None:
-            assert found[0] == other[0], (text, found, other)
-            np.testing.assert_array_equal(found[1], other[1], err_msg=repr(text))
-    return found
 
 
 MISSING = [
@@ -115,6 +61,8 @@ MISSING = [
     "  null ",
     "\tNaN\t",
 ]
+
+
 NUMBERS = {
     "1": 1,
     "+1": 1,
@@ -142,6 +90,8 @@ NUMBERS = {
     "123456789012345678901234567890": 1.2345678901234568e29,
     "0.1000000000000000055511151231257827": 0.1,
 }
+
+
 BAD = [
     "x",
     "1_000",
@@ -183,13 +133,6 @@ BAD = [
     "1e+-3",
     "e5",
 ]
-DELIMITERS = [",", ";", "\t", "|"]
-
-
-def table(cells, delimiter, end="\n", mark="."):
-    """A column of these cells, and one of numbers with the decimal mark."""
-    rows = [["a", "b"], ["3", f"0{mark}5"], *([cell, f"1{mark}25"] for cell in cells)]
-    return "".join(delimiter.join(row) + end for row in rows)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -412,66 +355,6 @@ def test_notes(tmp_path):
         opening = Opening("auto", Layout(first=header), StreamSelection(), print, None)
         opening.read([line.encode() for line in text.splitlines()], True)
         assert opening.note == note
-
-
-# -- lines of JSON -----------------------------------------------------------------------------------------
-
-LINES = (
-    b'\xef\xbb\xbf{"a": 1, "b": 2.5, "id": "x"}\n\n'
-    b'  {"b": null, "a": 3, "id": "y"}\r\n{"a": true, "id": null, "c": 1e3}'
-)
-EXPECTED = [[1, 2.5, NAN], [3, NAN, NAN], [1, NAN, 1000]]
-
-
-def json_by_stream(data):
-    """What ``stream`` reads: the values by field of each record, and the bad lines."""
-    bad, numbering, found = {}, Numbering(), []
-    lines = data.split(b"\n")
-    opening = Opening("auto", Layout(), StreamSelection(ignore=("id",)), bad.__setitem__, None)
-    decoder, passed = opening.read(lines, True)
-    for one in decoder.tables(numbering.take(lines[passed:])):
-        found += [dict(zip(one.fields, row, strict=True)) for row in one.values.tolist()]
-    return found, bad
-
-
-@pytest.mark.parametrize("name", ["in.jsonl", "in.ndjson", "in", "in.csv", "in.jsonl.gz"])
-def test_lines_of_json(tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(LINES) if name.endswith("gz") else LINES)
-    found = open_table(path, Reading())
-    chosen = choose([found], Selection(numeric_only=True))
-    X = np.concatenate([rows.X for rows in read_rows([found], chosen, [])])
-    assert chosen.features == ["a", "b", "c"] and found.kinds["id"] == "text"
-    np.testing.assert_array_equal(X, EXPECTED)
-    stream, bad = json_by_stream(LINES)
-    assert not bad
-    np.testing.assert_array_equal([[row.get(name, NAN) for name in "abc"] for row in stream], EXPECTED)
-    assert [batch.column(0).to_pylist() for batch in found.batches((), ["id"])] == [["x", "y", None]]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"a": "3.5"}',
-        '{"a": [1]}',
-        '{"a": NaN}',
-        "{",
-        "[1]",
-        "7",
-        '{"a": {"x": 1}}',
-        '{"a": 1,}',
-        "null",
-        '{"a": 1e999}',
-        "\xff",
-    ],
-)
-def test_lines_that_both_refuse(tmp_path, line):
-    data = b'{"a": 1}\n{"a": 2}\n{"a": 3}\n' + line.encode("latin-1") + b'\n{"a": 4}\n'
-    assert json_by_stream(data)[1].keys() == {4}
-    (tmp_path / "in.jsonl").write_bytes(data)
-    with pytest.raises(Failure, match=r"in\.jsonl: (row|line) 4"):
-        found = open_table(tmp_path / "in.jsonl", Reading())
-        list(read_rows([found], choose([found], Selection()), []))
 
 
 def test_a_file_of_another_format_can_be_forced(tmp_path):

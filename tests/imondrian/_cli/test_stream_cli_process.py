@@ -229,32 +229,11 @@ def test_command_lines_that_are_refused(options, message):
 
 
 def test_options_reach_the_model_and_the_output(X, tmp_path):
-    process = start(
-        "--model",
-        tmp_path / "model",
-        "--window",
-        "40",
-        "--score",
-        "depth",
-        "--raw-units",
-        "--calibration",
-        "99",
-        "--max-features",
-        "7",
-        "--max-bytes",
-        "9000000",
-        "--horizon",
-        "50",
-        "--keep",
-        "id",
-        "--threshold",
-        "0.3",
-        "--reasons",
-        "1",
-        "--read-as",
-        "json",
-        "--quiet",
+    options = (
+        "--window 40 --score depth --raw-units --calibration 99 --max-features 7 --max-bytes 9000000 --horizon 50 "
+        "--keep id --threshold 0.3 --reasons 1 --read-as json --quiet"
     )
+    process = start("--model", tmp_path / "model", *options.split())
     code, out, told = ended(process, json_lines(X[:100], id=list(range(100))) + b"x\n")
     assert code == 3 and told == "" and [each["id"] for each in out] == list(range(100))
     assert all(("reasons" in each) == each["alarm"] == (each["score"] >= 0.3) for each in out)

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from contextlib import contextmanager
 
 import fake_cupy
 import pytest
@@ -28,22 +29,20 @@ def libraries(monkeypatch):
     """Stand-ins for CuPy and torch, and in ``.log`` what was entered, allocated and freed."""
     log, streams = [], []
 
-    class Entered:
-        def __init__(self, kind, value):
-            self.kind, self.value = kind, value
-
-        def __enter__(self):
-            log.append((self.kind, self.value))
-            if self.kind == "stream":
-                streams.append(self.value)
-
-        def __exit__(self, *_):
-            log.append(("left", self.kind))
+    @contextmanager
+    def entered(kind, value):
+        log.append((kind, value))
+        if kind == "stream":
+            streams.append(value)
+        try:
+            yield
+        finally:
+            log.append(("left", kind))
 
     cupy = fake_cupy.make()
     cupy.cuda.PythonFunctionAllocator = Allocator
-    cupy.cuda.Device = lambda number: Entered("device", number)
-    cupy.cuda.using_allocator = lambda allocate: Entered("allocator", allocate)
+    cupy.cuda.Device = lambda number: entered("device", number)
+    cupy.cuda.using_allocator = lambda allocate: entered("allocator", allocate)
     cupy.cuda.get_current_stream = lambda: types.SimpleNamespace(ptr=streams[-1])
 
     def allocate(size, number, stream):
@@ -65,7 +64,7 @@ def libraries(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setattr(torch_stream, "foreign_stream", lambda cupy, pointer: Entered("stream", pointer))
+    monkeypatch.setattr(torch_stream, "foreign_stream", lambda cupy, pointer: entered("stream", pointer))
     return types.SimpleNamespace(cupy=cupy, torch=torch, log=log)
 
 

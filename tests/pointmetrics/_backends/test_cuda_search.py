@@ -2,25 +2,11 @@
 
 import numpy as np
 import pytest
+from cases.clouds import make
 
 import pointmetrics as pm
 from pointmetrics._backends.cpu.backend import CPU
 from pointmetrics._backends.cuda import search as _cuda_search
-
-
-def make(kind, n, d, rng):
-    points = rng.normal(size=(n, d))
-    if kind == "lattice":
-        return np.round(points * 2)
-    if kind == "one point":
-        return np.repeat(points[:1], n, axis=0)
-    if kind == "line":
-        return points[:, :1] * np.arange(1, d + 1)
-    if kind == "clusters":
-        return np.round(points) * 100 + rng.normal(size=(n, d)) * 1e-3
-    if kind == "far":
-        return points + 1e6
-    return points
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import pty
 import select
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import command_line
 
 pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
 pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
@@ -20,6 +22,8 @@ from emd_oracles import exact_assignment
 
 import pointmetrics as pm
 from pointmetrics import cli
+
+run = partial(command_line.run, cli.main)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,16 +34,6 @@ def sets(tmp_path):
     np.save(tmp_path / "samples.npy", samples)
     np.savez(tmp_path / "references.npz", *references)
     return tmp_path, samples, references
-
-
-def run(capsys, *arguments, code=0):
-    if code:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        assert stop.value.code == code
-    else:
-        cli.main([str(argument) for argument in arguments])
-    return capsys.readouterr()
 
 
 @pytest.mark.parametrize("metric", ["cd-l2", "emd"])

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+from functools import partial
 
 import numpy as np
 import pytest
+from cases import command_line
 
 pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
 pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
@@ -15,6 +17,8 @@ from points_oracles import sq_dist_matrix
 
 import pointmetrics as pm
 from pointmetrics import cli
+
+run = partial(command_line.run, cli.main)
 
 SQUARE = "v 0 0 0\nv 2 0 0\nv 2 2 0\nv 0 2 0\nf 1 2 3 4\n"
 
@@ -47,18 +51,6 @@ def folders(tmp_path):
     write_ply(tmp_path / "B/right.ply", y)
     (tmp_path / "A/notes.md").write_text("no cloud")
     return tmp_path / "A", tmp_path / "B"
-
-
-def run(capsys, *arguments, code=0):
-    if code:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        assert stop.value.code == code
-    else:
-        cli.main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    return captured
 
 
 def compared(capsys, *arguments, **options):

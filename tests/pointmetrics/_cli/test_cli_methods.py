@@ -2,15 +2,19 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
+from cases import command_line
 
 pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
 pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
 
 import pointmetrics as pm
 from pointmetrics import cli
+
+run = partial(command_line.run, cli.main)
 
 
 @pytest.fixture
@@ -25,16 +29,6 @@ def folders(tmp_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, truth + rng.normal(size=truth.shape) * noise)
     return tmp_path
-
-
-def run(capsys, *arguments, code=0):
-    if code:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        assert stop.value.code == code
-    else:
-        cli.main([str(argument) for argument in arguments])
-    return capsys.readouterr()
 
 
 def mean(folders, method, names):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cases import command_line
 
 pytest.importorskip("click", reason="needs click: pip install 'imondrian[cli]'")
 pytest.importorskip("rich", reason="needs rich: pip install 'imondrian[cli]'")
@@ -37,13 +38,7 @@ def load(folder):
 
 
 def run(capsys, *arguments, code=0):
-    try:
-        cli.main([str(argument) for argument in ("compare", *arguments)])
-    except SystemExit as stop:
-        assert stop.code == code
-    else:
-        assert code == 0
-    return capsys.readouterr()
+    return command_line.run(cli.main, capsys, "compare", *arguments, code=code)
 
 
 def table(capsys, *arguments):
