@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._forest.numbers import record, table
+from ._forest.numbers import record
 from ._forest.scoring import Score, Window
-from ._forest.times import timed_table, without_time
+from ._forest.times import split_table, timed_table, without_time
 from ._forest.validation import positive_int
 from ._keyed.models import KeyedModels, found_parameters
 from ._kit.call_mistakes import explain_mistakes
@@ -191,16 +191,12 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        time = self._models.template.settings.time
-        fields, values, times = (*table(X), None) if time is None else timed_table(X, time)
-        if time is not None and times is None:
-            raise ValueError(f"X must say when its rows were, in a column {time!r}: the horizon is an age")
+        fields, values, times = timed_table(X, self._models.template.settings.time)
         return self._models.judge_and_learn(keys, fields, values, times).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        time = self._models.template.settings.time
-        fields, values = table(X) if time is None else timed_table(X, time)[:2]
+        fields, values, _ = split_table(X, self._models.template.settings.time)
         return self._models.judge(keys, fields, values).scores
 
     # -- the folder --------------------------------------------------------------------------------

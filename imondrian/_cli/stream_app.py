@@ -124,6 +124,12 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
     return value
 
 
+def _check_ages(gap: float | None, horizon: int | str | None, time: str | None) -> None:
+    for option, is_age in (("--incident-gap", isinstance(gap, float)), ("--horizon", isinstance(horizon, str))):
+        if is_age and time is None:
+            raise click.UsageError(f"{option} as an age needs --time, the field that says when a record was")
+
+
 _GROUPS = {
     "Fields": ["--columns", "--exclude", "--keep", "--key"],
     "How input is read": ["--read-as", "--names", "--delimiter", "--decimal", "--header", "--missing", "--strict"],
@@ -396,10 +402,7 @@ def command(
         raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
     if time is not None and (time == key or time in columns):
         raise click.UsageError(f"--time: {time!r} is also {'the --key' if time == key else 'among --columns'}")
-    if isinstance(options["gap"], float) and time is None:
-        raise click.UsageError("--incident-gap as an age needs --time, the field that says when a record was")
-    if isinstance(options["horizon"], str) and time is None:
-        raise click.UsageError("--horizon as an age needs --time, the field that says when a record was")
+    _check_ages(options["gap"], options["horizon"], time)
     if both := sorted(set(columns) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if options["replay"] and options["model"] is None:
@@ -413,10 +416,8 @@ def command(
         raise click.UsageError("--alarm-rate and --threshold exclude each other")
     asked = {name: options.pop(option) for option, name in _SETTINGS.items()}
     parameters = {name: value for name, value in asked.items() if value is not None}
-    if isinstance(parameters.get("horizon"), str):
-        parameters["time"] = time
-    if raw_units:
-        parameters["scale"] = None
+    parameters |= {"time": time} if isinstance(parameters.get("horizon"), str) else {}
+    parameters |= {"scale": None} if raw_units else {}
     return stream.run(
         stream.Settings(
             selection=Selection(columns or None, ignore, keep, key, time),

@@ -118,11 +118,6 @@ class ForestColumns:
         return "clean" in self.columns
 
     @property
-    def age(self) -> float | None:
-        """How far back a window by age reaches, in seconds; None of others."""
-        return float(self.columns["clock"][_core.HORIZON]) if "clock" in self.columns else None
-
-    @property
     def wide(self) -> bool:
         """Whether spacing scores count distances to the nearest clean points, too."""
         return _core.is_wide(self.n_features, self.edition)
@@ -167,20 +162,6 @@ class ForestColumns:
             "refs" in columns,
             "clock" in columns,
         )
-
-    def info(self) -> dict[str, Any]:
-        """Return what the forest holds, and its size."""
-        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
-        return {
-            "trees": self.n_trees,
-            "features": self.n_features,
-            "dtype": self.dtype.name,
-            "scale": "robust" if self.scaled else None,
-            "window_points": window,
-            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
-            "points_stored": int(np.count_nonzero(self._referenced())),
-            "points_streamed": self.n_seen,
-        }
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + sys.getsizeof(self.columns) + self.nbytes
@@ -436,13 +417,6 @@ class ForestColumns:
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""
         _core.audit(self._view, n_threads)
-
-    def beside(self, columns: dict[str, np.ndarray]) -> Self:
-        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
-        twin = type(self).__new__(type(self))
-        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
-        twin._renew_view()
-        return twin
 
     # -- state -------------------------------------------------------------------------------------
 

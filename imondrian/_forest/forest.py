@@ -7,7 +7,7 @@ Arguments are trusted here: the public classes validate.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -327,6 +327,32 @@ class Forest(ForestColumns):
                 "score 'default' ('spacing') needs trees that were grown for it: "
                 "this forest was fitted for another score; fit it again"
             )
+
+    @property
+    def age(self) -> float | None:
+        """How far back a window by age reaches, in seconds; None of others."""
+        return float(self.columns["clock"][_core.HORIZON]) if "clock" in self.columns else None
+
+    def info(self) -> dict[str, Any]:
+        """Return what the forest holds, and its size."""
+        window = None if self.memory == UNBOUNDED else self.columns["member_leaf"].shape[1]
+        return {
+            "trees": self.n_trees,
+            "features": self.n_features,
+            "dtype": self.dtype.name,
+            "scale": "robust" if self.scaled else None,
+            "window_points": window,
+            "points_a_tree": float(self.columns["leaf_mass"].sum(where=self._live_leaves()) / self.n_trees),
+            "points_stored": int(np.count_nonzero(self._referenced())),
+            "points_streamed": self.n_seen,
+        }
+
+    def beside(self, columns: dict[str, np.ndarray]) -> Self:
+        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
+        twin._renew_view()
+        return twin
 
     def rows_and_masses(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the store's rows (n, width), padding and unused ones included, and their mass in all trees, (n,)."""

@@ -74,10 +74,20 @@ def _named(value: Any, name: str) -> float:
 
 
 def timed_table(X: Any, key: Any) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
+    """Return what ``split_table`` does; ValueError where the rows should say when they were, and do not."""
+    fields, values, times = split_table(X, key)
+    if key is not None and times is None:
+        raise ValueError(f"X must say when its rows were, in a column {key!r}: the horizon is an age")
+    return fields, values, times
+
+
+def split_table(X: Any, key: Any) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
     """Return names and values of a table's columns without that of ``key``, and its values in seconds.
 
-    None where there is no such column. ValueError tells of a stamp that is none.
+    None where there is no such column, or no key. ValueError tells of a stamp that is none.
     """
+    if key is None:
+        return *table(X), None
     X = X if isinstance(X, np.ndarray) else _with_columns(X)
     if isinstance(X, np.ndarray):
         if X.dtype.names:

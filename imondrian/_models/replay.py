@@ -14,9 +14,11 @@ import numpy as np
 
 from imondrian._forest.forest import Forest
 
+from .reasons import Reasons, reasons_in
+
 if TYPE_CHECKING:
     from .prequential import Judged
-    from .stream import Reasons, StreamModel
+    from .stream import StreamModel
 
 _BYTES_A_ROW = 100_000  # copied in less than what a row costs more on its own
 
@@ -75,5 +77,5 @@ class Replay:
                 done = place
             x = {name: value for name, value in zip(fields, values[place].tolist(), strict=True) if value == value}
             p_value = None if model.recent is None else float(judged.p_values[place])
-            found[place] = model.reasons_in(forest, x, rows[place : place + 1], p_value, most)
+            found[place] = reasons_in(model, forest, x, rows[place : place + 1], p_value, most)
         return found

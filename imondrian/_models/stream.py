@@ -21,13 +21,11 @@ from imondrian._forest.times import time_of, without_time
 from imondrian._forest.validation import check_window_fits
 
 from .features import check_precision, in_order, placed, silent_keys
-from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
+from .feedback import Verdicts, nbytes_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
+from .reasons import Reasons as Reasons
+from .reasons import contributions, in_words, reasons_of
 from .settings import StreamSettings
-from .wording import NOT_READY, StoredPoints, telling_parts, why
-
-# A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
-Reasons = tuple[list[Any], np.ndarray, str]
 
 
 class StreamModel:
@@ -92,65 +90,22 @@ class StreamModel:
 
     def forget_one(self, x: Any, missing_ok: bool) -> None:
         """Take a point out of every tree that holds it."""
-        x = self._point(x)
+        x = self.point(x)
         row = self.row(x)
         strange = any(key not in self.keys and value == value for key, value in values_of(x).items())
         self._forget(row, np.array([not strange]), missing_ok)
 
     def explain_one(self, x: Any, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score."""
-        x = self._point(x)
-        found = zip(x, self._parts(x), strict=True)
-        if by_direction:
-            return {key: (float(below), float(above)) for key, (below, above) in found}
-        return {key: float(pair.sum()) for key, pair in found}
+        return contributions(self, self.point(x), by_direction)
 
     def why_one(self, x: Any, most: int) -> str:
         """Return in words why x has its score."""
-        x = self._point(x)
-        row = self.row(x)
-        if row is None or self.forest is None or not self.is_ready:
-            return NOT_READY
-        return self._why(self.forest, x, row, self._p_value(row), most)
-
-    def _p_value(self, row: np.ndarray) -> float | None:
-        return None if self.recent is None else self.recent.p_value(float(self._scores(row)[0]))
-
-    def _why(self, forest: Forest, x: dict[Any, Any], row: np.ndarray, p_value: float | None, most: int) -> str:
-        parts = telling_parts(forest, row, self.settings.score)[0]
-        new = [
-            key
-            for key, value in values_of({key: x[key] for key in x if key not in self.keys}).items()
-            if value == value
-        ]
-        text = why(StoredPoints(forest), row[0], parts, list(self.keys), p_value, most, new)
-        return text + said_of(self.verdicts, row)[0]
+        return in_words(self, self.point(x), most)
 
     def reasons(self, x: dict[Any, Any], most: int) -> Reasons:
         """Return why x has its score."""
-        row = self.row(x)
-        if row is None or self.forest is None or not self.is_ready:
-            return list(x), np.zeros((len(x), 2)), NOT_READY
-        return self.reasons_in(self.forest, x, row, self._p_value(row), most)
-
-    def reasons_in(
-        self, forest: Forest, x: dict[Any, Any], row: np.ndarray, p_value: float | None, most: int
-    ) -> Reasons:
-        """Return why x, which is that row, has its score in a forest with the features of this one."""
-        parts = self._parts_in(forest, x, row)
-        return list(x), parts, self._why(forest, x, row, p_value, most)
-
-    def _parts(self, x: dict[Any, Any]) -> np.ndarray:
-        """Return what each feature of x contributes from below and above, (len(x), 2)."""
-        row = self.row(x)
-        if row is None or self.forest is None or not self.is_ready:
-            return np.zeros((len(x), 2))
-        return self._parts_in(self.forest, x, row)
-
-    def _parts_in(self, forest: Forest, x: dict[Any, Any], row: np.ndarray) -> np.ndarray:
-        parts = np.zeros((len(self.keys) + 1, 2))  # the last for what is not known
-        parts[:-1] = forest.explain(row, self.settings.score)[0][0]
-        return parts[[self.keys.get(key, -1) for key in x]]
+        return reasons_of(self, x, most)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -242,7 +197,7 @@ class StreamModel:
 
     def said_row(self, x: Any) -> np.ndarray:
         """Return a point that a verdict is on as a row; ValueError for what no verdict can be on."""
-        x = self._point(x)
+        x = self.point(x)
         self._refuse_unknown(key for key, value in values_of(x).items() if value == value)
         row = self.row(x)
         assert row is not None
@@ -295,14 +250,14 @@ class StreamModel:
 
     # -- rows in the order of the features ---------------------------------------------------------
 
-    def _point(self, x: Any) -> dict[Any, Any]:
+    def point(self, x: Any) -> dict[Any, Any]:
         """Return a point as a dict of features."""
         return record(x) if self.settings.time is None else without_time(x, self.settings.time)
 
     def row(self, x: Any, grow: bool = False) -> np.ndarray | None:
         """Return a point as a row (1, d); None while there are no features. ``grow``: take in those that are new."""
         if type(x) is not dict or self.settings.time is not None:
-            x = self._point(x)
+            x = self.point(x)
         forest = self.forest
         if forest is not None and forest.dtype == np.float64:
             row = row_of(x, self.keys)

@@ -16,10 +16,9 @@ import numpy as np
 from imondrian._conformal.calibration import Calibration
 from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.forest import Forest
-from imondrian._forest.numbers import table
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
-from imondrian._forest.times import timed_table
+from imondrian._forest.times import split_table, timed_table
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
@@ -106,13 +105,13 @@ class OnlineForest(SavedModel):
         X : dataframe (pandas, polars, pyarrow, ...) or ndarray of shape (n, n_features)
             Columns of an array are named 0, 1, ...
         """
-        fields, values, times = self._timed(X)
+        fields, values, times = timed_table(X, self.time)
         self._model.learn(fields, values, times=times)
 
     @reading
     def score_many(self, X: Any) -> Floats:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.scores(*self._table(X))
+        return self._model.scores(*split_table(X, self.time)[:2])
 
     @updating
     def score_learn_many(self, X: Any) -> Floats:
@@ -120,7 +119,7 @@ class OnlineForest(SavedModel):
 
         The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
         """
-        fields, values, times = self._timed(X)
+        fields, values, times = timed_table(X, self.time)
         scores = self._model.learn(fields, values, scored=True, times=times)
         assert scores is not None
         return scores
@@ -148,7 +147,7 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
         """
-        self._model.forget(*self._table(X), missing_ok)
+        self._model.forget(*split_table(X, self.time)[:2], missing_ok)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -174,7 +173,7 @@ class OnlineForest(SavedModel):
     @reading
     def p_values_many(self, X: Any) -> Floats:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.p_values(*self._table(X))
+        return self._model.p_values(*split_table(X, self.time)[:2])
 
     @property
     @reading
@@ -266,7 +265,7 @@ class OnlineForest(SavedModel):
         y : array-like of shape (n,)
             1 for normal, -1 for an anomaly.
         """
-        self._model.hear(self._model.said_rows(*self._table(X)), y)
+        self._model.hear(self._model.said_rows(*split_table(X, self.time)[:2]), y)
 
     @updating
     def withdraw_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
@@ -283,20 +282,7 @@ class OnlineForest(SavedModel):
     @updating
     def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
-        self._model.withdraw_rows(self._model.said_rows(*self._table(X)), missing_ok)
-
-    def _table(self, X: Any) -> tuple[list[Any], np.ndarray]:
-        """Return names and values of a table's features."""
-        return table(X) if self.time is None else timed_table(X, self.time)[:2]
-
-    def _timed(self, X: Any) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
-        """The same, and when rows were, in seconds, where that matters."""
-        if self.time is None:
-            return *table(X), None
-        fields, values, times = timed_table(X, self.time)
-        if times is None:
-            raise ValueError(f"X must say when its rows were, in a column {self.time!r}: horizon={self.horizon!r}")
-        return fields, values, times
+        self._model.withdraw_rows(self._model.said_rows(*split_table(X, self.time)[:2]), missing_ok)
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 

@@ -78,6 +78,11 @@ def run(settings: Settings, source: int = 0, sink: int = 1, chunk: int = CHUNK) 
     with _locked(settings), StopSignals() as stop:
         follower, state = _opened(settings)
         try:
+            if follower.time() not in (None, settings.selection.time):
+                raise Failure(
+                    f"{settings.model} holds a window by age: name the records' --time {follower.time()}, as before",
+                    USAGE,
+                )
             stream = Stream(settings, follower, state, LineReader(source, stop, chunk), LineWriter(sink, stop), stop)
             if not settings.quiet and os.isatty(source):
                 terminal.note("reading records from the terminal")
@@ -172,10 +177,6 @@ class Stream:
                 f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
                 "--time, or give --incident-gap as a number of records",
                 USAGE,
-            )
-        if follower.time() is not None and follower.time() != settings.selection.time:
-            raise Failure(
-                f"{settings.model} holds a window by age: name the records' --time {follower.time()}, as before", USAGE
             )
         self._incidents, self._incidents_before = incidents, incidents.count
         self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)

@@ -317,6 +317,16 @@ void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, cons
   }
 }
 
+// Put rows into free places of the store; `rows` are which.
+template <class T>
+void store_rows(const ForestView& forest, const T* x, std::int64_t n, std::int32_t* rows) {
+  T* const points = static_cast<T*>(forest.points);
+  for (std::int64_t i = 0; i < n; ++i) {
+    rows[i] = forest.free_rows[--*forest.n_free_rows];
+    copy_padded(points + rows[i] * forest.width, x + i * forest.n_features, forest.n_features, forest.width);
+  }
+}
+
 template <class T>
 Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight, const double* stamp,
                 Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
@@ -333,19 +343,14 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
   Looks seen(forest, std::min(n, kMostLearnt));
   std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kMostLearnt)));
   std::vector<double> when(forest.clock ? static_cast<std::size_t>(std::min(n, kMostLearnt)) : 0);
-  T* points = static_cast<T*>(forest.points);
   std::atomic<bool> no_memory{false};
   for (std::int64_t begin = 0, count = 0; begin < n; begin += count) {
     const std::int64_t left = n - begin;
     if (*forest.n_free_rows < std::min(kLearnBlock, left)) sweep_rows(forest);
     if (*forest.n_free_rows < std::min(kLearnBlock, left)) return Status::kNoRoom;
     count = std::min({kMostLearnt, left, *forest.n_free_rows});
-    for (std::int64_t i = 0; i < count; ++i) {
-      rows[i] = forest.free_rows[--*forest.n_free_rows];
-      copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
-                  forest.width);
-      if (forest.clock) when[i] = tick(forest.clock, stamp[begin + i]);
-    }
+    store_rows(forest, x + begin * forest.n_features, count, rows.data());
+    for (std::int64_t i = 0; forest.clock && i < count; ++i) when[i] = tick(forest.clock, stamp[begin + i]);
     if (count == 1 && !gathers && !forest.clean) {
       learn_alone<T>(forest, rows[0], weight ? weight[begin] : 1.0, forest.clock ? when[0] : 0.0);
       *learnt = begin + count;
