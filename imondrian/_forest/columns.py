@@ -418,6 +418,13 @@ class ForestColumns:
         """Raise ValueError naming tree and slot if an invariant does not hold."""
         _core.audit(self._view, n_threads)
 
+    def beside(self, columns: dict[str, np.ndarray]) -> Self:
+        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
+        twin._renew_view()
+        return twin
+
     # -- state -------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:

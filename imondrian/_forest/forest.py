@@ -7,7 +7,7 @@ Arguments are trusted here: the public classes validate.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -346,13 +346,6 @@ class Forest(ForestColumns):
             "points_stored": int(np.count_nonzero(self._referenced())),
             "points_streamed": self.n_seen,
         }
-
-    def beside(self, columns: dict[str, np.ndarray]) -> Self:
-        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
-        twin = type(self).__new__(type(self))
-        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
-        twin._renew_view()
-        return twin
 
     def rows_and_masses(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the store's rows (n, width), padding and unused ones included, and their mass in all trees, (n,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from imondrian._forest.numbers import values_of
 from .feedback import said_of
 from .wording import NOT_READY, StoredPoints, telling_parts, why
 
-if TYPE_CHECKING:
-    from .stream import StreamModel
+StreamModel = Any  # that of stream.py, which imports this
 
 # A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
 Reasons = tuple[list[Any], np.ndarray, str]
