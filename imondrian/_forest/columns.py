@@ -64,7 +64,7 @@ class ForestColumns:
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
     age : float, optional
-        Of a window by age, in seconds; ``decay`` is by horizons, and learning needs times (``native/stream/clock.hpp``).
+        Of a window by age, in seconds; ``decay`` is by horizons, learning needs times (``native/stream/clock.hpp``).
     edition : int
         The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     """
