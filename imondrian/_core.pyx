@@ -47,6 +47,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double* clean
         double* nominal
         int32_t* refs
+        double* clock
         int scaled, edition
         double* mean_depth
         double* mean_spacing
@@ -72,8 +73,8 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
     Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t, const int32_t*)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
-    Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
-                                      double*, int64_t*, int)
+    Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, const double*, Score,
+                                      double*, double*, int64_t*, int)
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_drawn_ways "imondrian::drawn_ways"(const View&, cbool, Score, int32_t*, double*)
@@ -100,6 +101,7 @@ _INVARIANTS = {
     12: "clean masses do not add up",
     13: "recent scores are damaged",
     14: "a nominal feature is damaged",
+    15: "the clock of a window by age, or the ages in it, are damaged",
 }
 
 
@@ -253,8 +255,11 @@ def fill_boxes(ForestView forest, int n_threads):
     raise_status(status)
 
 
-def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads, bint interruptible=False):
+def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads, bint interruptible=False,
+          stamp=None):
     """Learn rows in order; with the arrays depth and norm, score each one before it is learnt.
+
+    A window by age needs ``stamp``: when each row came, in seconds.
 
     Return how many were learnt: fewer than n once the store is full, the rest can follow when it has grown.
     What an ``interruptible`` call leaves when a signal ends it is no forest: the caller has kept the old columns.
@@ -266,6 +271,9 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef double* norm_out = <double*>weights_of(norm, n)
     if (depth_out == NULL) != (norm_out == NULL) or forest.view.lower == NULL or forest.view.refs == NULL:
         raise ValueError("the forest is not ready to learn")
+    cdef const double* stamps = weights_of(stamp, n)
+    if (stamps == NULL) != (forest.view.clock == NULL):
+        raise ValueError("windows by age, and no others, need the times of rows")
     if depth is not None or forest.view.clean != NULL:
         forest.see(X)
     forest.keep_levels(n_threads)
@@ -274,7 +282,7 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef Watch watch
     watch.open(asker() if interruptible else NULL)
     with nogil:
-        status = c_learn(forest.view, forest.is64, x, n, w, <Score>score, depth_out, norm_out, &learnt, n_threads)
+        status = c_learn(forest.view, forest.is64, x, n, w, stamps, <Score>score, depth_out, norm_out, &learnt, n_threads)
     if status != Status.kNoRoom:
         raise_status(status)
     if interruptible:
@@ -357,6 +365,8 @@ def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):
         raise ValueError("the insertion score needs boxes")
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
+    if n > 0:
+        forest.keep_means()
     cdef Status status
     cdef Watch watch
     watch.open(asker())
@@ -394,4 +404,5 @@ def audit(ForestView forest, int n_threads):
 
 
 include "native/binding/cells.pxi"
+include "native/binding/usual.pxi"
 include "native/binding/rwlock.pxi"
