@@ -140,7 +140,7 @@ class Costs:
         shares = [mass / total for mass in held.values()]
         entropy = -math.fsum(share * math.log(share) for share in shares)
         rarity = -math.log((held.get(level, 0.0) - own + 0.5) / (total - own + 1.0)) - entropy
-        return self.weight * max(3.0 * math.sqrt(math.fsum(share**2 for share in shares)), rarity)
+        return self.weight * 1.5 * max(3.0 * math.sqrt(math.fsum(share**2 for share in shares)), rarity)
 
     def strange(self, columns: dict, t: int, v: int, x: Row, but: int | None, own: float) -> dict[int, float]:
         """What x pays by nominal feature in the box of v."""

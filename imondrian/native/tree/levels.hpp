@@ -15,6 +15,9 @@
 
 namespace imondrian::NK_ISA {
 
+// What a level that is strange to a box costs, by its rarity. More finds more anomalies of levels, less more of numbers
+// beside columns that say nothing (bench/quality_forest.py, "planted").
+constexpr double kLevelCost = 1.5;
 constexpr double kShare = 0x1.0p-20, kMostMass = 0x1.0p42;
 
 template <class T>
@@ -131,7 +134,7 @@ inline double log_of(double value) {
 template <class T>
 double level_cost(const Tree<T>& tree, std::int64_t j, double held, double total) {
   const double rarity = log_of(std::max(total, 0.0) + 1.0) - log_of(std::max(held, 0.0) + 0.5) - tree.entropy[j];
-  return tree.kinds.weight[j] * std::max(3.0 * tree.level_root[j], rarity);
+  return tree.kinds.weight[j] * kLevelCost * std::max(3.0 * tree.level_root[j], rarity);
 }
 
 }  // namespace imondrian::NK_ISA
