@@ -14,15 +14,11 @@ MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 450, 40
 
 # What is longer still: to shrink, never to grow.
 FILES = {
-    "imondrian/_forest/columns.py": 465,
-    "imondrian/_sklearn/estimator.py": 453,
     "tests/imondrian/_models/test_numbers.py": 530,
     "tests/imondrian/test_keyed.py": 507,
 }
 FUNCTIONS = {
-    "imondrian/_cli/stream/stream.py:__init__": 55,
     "imondrian/_cli/stream/stream.py:_end": 42,
-    "imondrian/_cli/stream_app.py:command": 44,
     "imondrian/native/score/spacing.cpp:spacings_as": 44,
     "imondrian/native/stream/learn.cpp:learn_as": 56,
     "imondrian/native/tree/build.hpp:build_tree": 64,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
-import shutil
-from collections.abc import Sequence
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imondrian._kit.command_line import FILE
 from imondrian._kit.grouped_help import GroupedCommand
 
-from . import USAGE, Failure
+from . import USAGE, Failure, option_values
+
+if TYPE_CHECKING:
+    from .stream.records import Selection
 
 _SETTINGS = {
     "trees": "n_trees",
@@ -27,107 +24,6 @@ _SETTINGS = {
     "max_bytes": "max_bytes",
     "max_features": "max_features",
 }
-
-
-def _names(context: click.Context, option: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(name.strip() for entry in value for name in entry.split(","))
-    if not all(names) or len(set(names)) < len(names):
-        raise click.BadParameter(f"must be distinct names with commas between, got {','.join(value)!r}", param=option)
-    return names
-
-
-def _one_mark(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    value = "\t" if value in ("tab", "\\t") else value
-    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
-        raise click.BadParameter("must be one character, or 'tab'", param=option)
-    return value
-
-
-def _not_of_streams(context: click.Context, option: click.Parameter, value: bool) -> None:
-    if value:
-        raise click.UsageError(
-            f"{option.opts[0]} is of tables: what a stream's fields will hold is not known before. --exclude A,B "
-            "leaves fields out, --columns A,B takes no others; a record with text in its fields is told with the option"
-        )
-
-
-class _Window(click.ParamType):
-    name = "window"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str | int:
-        """Return a window's name, or a number of points."""
-        if value in ("thinned", "decayed", "reservoir"):
-            return str(value)
-        try:
-            return max(int(value), 1) if int(value) > 0 else self.fail("must be at least 1", parameter, context)
-        except ValueError:
-            self.fail(f"must be thinned, decayed, reservoir or a number of points, got {value!r}", parameter, context)
-
-
-def _share(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not 0.0 < value < 1.0:
-        raise click.BadParameter(f"must be between 0 and 1, got {value}")
-    return value
-
-
-def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if not 0.0 < value <= 3600.0:
-        raise click.BadParameter(f"must be above 0 and at most 3600, got {value}")
-    return value
-
-
-def _records_or_age(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """Return a number of records as an int, an age as a float, in seconds."""
-    if value is None:
-        return None
-    from imondrian._forest.times import age_seconds
-
-    try:
-        number = int(value) if re.fullmatch(r"\d{1,18}", value, re.ASCII) else age_seconds(value)
-        if number > 0:
-            return number
-    except ValueError:
-        pass
-    raise click.BadParameter(
-        f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}", param=parameter
-    )
-
-
-def _horizon(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
-    return value if isinstance(_records_or_age(context, parameter, value), float) else int(value) if value else None
-
-
-def _command(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    try:
-        found = shlex.split(value, posix=os.name == "posix")
-    except ValueError as error:
-        raise click.BadParameter(f"{error}, got {value!r}", param=parameter) from None
-    if not found or shutil.which(found[0]) is None:
-        raise click.BadParameter(f"there is no program {found[0] if found else value!r}", param=parameter)
-    return tuple(found)
-
-
-def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_one = False
-    if not is_one or not value.isascii() or not value.isprintable() or " " in value or parts.username is not None:
-        raise click.BadParameter(
-            f"must be an http or https address without blanks or a password, got {value!r}", param=parameter
-        )
-    return value
-
-
-def _check_ages(gap: float | None, horizon: int | str | None, time: str | None) -> None:
-    for option, is_age in (("--incident-gap", isinstance(gap, float)), ("--horizon", isinstance(horizon, str))):
-        if is_age and time is None:
-            raise click.UsageError(f"{option} as an age needs --time, the field that says when a record was")
 
 
 _GROUPS = {
@@ -173,24 +69,31 @@ _GROUPS = {
     "-c",
     "--columns",
     multiple=True,
-    callback=_names,
+    callback=option_values.names,
     metavar="A,B",
     help="The features; all fields but those that other options name.",
 )
 @click.option(
-    "-x", "--exclude", "--ignore", "ignore", multiple=True, callback=_names, metavar="A,B", help="Fields to leave out."
+    "-x",
+    "--exclude",
+    "--ignore",
+    "ignore",
+    multiple=True,
+    callback=option_values.names,
+    metavar="A,B",
+    help="Fields to leave out.",
 )
 @click.option(
     "--nominal",
     multiple=True,
-    callback=_names,
+    callback=option_values.names,
     metavar="A,B",
     help="Fields that are categories, whatever they hold: codes, and text that would be left out.",
 )
 @click.option(
     "--numeric",
     multiple=True,
-    callback=_names,
+    callback=option_values.names,
     metavar="A,B",
     help="Fields that are numbers: text in them is an error. Others are what their first value is.",
 )
@@ -199,27 +102,27 @@ _GROUPS = {
     is_flag=True,
     hidden=True,
     expose_value=False,
-    callback=_not_of_streams,
+    callback=option_values.not_of_streams,
 )
 @click.option(
     "-k",
     "--keep",
     multiple=True,
-    callback=_names,
+    callback=option_values.names,
     metavar="A,B",
     help="Fields to copy to the output; they are features only if --columns names them.",
 )
 @click.option(
     "--names",
     multiple=True,
-    callback=_names,
+    callback=option_values.names,
     metavar="A,B",
     help="Of CSV: the columns' names, where no first line has them.",
 )
 @click.option(
     "--delimiter",
     metavar="MARK",
-    callback=_one_mark,
+    callback=option_values.one_mark,
     help="Of CSV: what parts the cells, 'tab' for a tabulator (found out).",
 )
 @click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (the first that comes).")
@@ -275,7 +178,7 @@ _GROUPS = {
     "--alarm-rate",
     "rate",
     type=float,
-    callback=_share,
+    callback=option_values.share,
     show_default="0.01",
     help="Share of records to raise an alarm for, whatever the scores look like.",
 )
@@ -298,7 +201,7 @@ _GROUPS = {
 @click.option(
     "--incident-gap",
     "gap",
-    callback=_records_or_age,
+    callback=option_values.records_or_age,
     show_default="50",
     metavar="N",
     help="Alarms less than so many records apart are one incident; with --key, records of the same key. With "
@@ -309,18 +212,18 @@ _GROUPS = {
 )
 @click.option(
     "--on-incident",
-    callback=_command,
+    callback=option_values.program,
     metavar="COMMAND",
     help="Run this, without a shell, as an incident "
     "opens and as it closes: a program and its arguments, quoted as a whole. The incident is on its standard "
     "input, as JSON.",
 )
-@click.option("--webhook", callback=_url, metavar="URL", help="POST the incident to this address, too.")
+@click.option("--webhook", callback=option_values.url, metavar="URL", help="POST the incident to this address, too.")
 @click.option(
     "--call-timeout",
     "call_timeout_s",
     type=float,
-    callback=_seconds,
+    callback=option_values.seconds,
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -342,13 +245,13 @@ _GROUPS = {
 )
 @click.option(
     "--window",
-    type=_Window(),
+    type=option_values.Window(),
     show_default="thinned; 64 with --key",
     help="What trees keep: thinned, decayed, reservoir, or a number of last points.",
 )
 @click.option(
     "--horizon",
-    callback=_horizon,
+    callback=option_values.horizon,
     show_default="4096",
     metavar="N",
     help="How far back thinned and decayed reach. With --time also an age, which all windows keep to: 15m, 2h, 1d.",
@@ -406,30 +309,13 @@ def command(
     except ImportError as error:
         raise Failure(str(error), USAGE) from error
     from .stream.csv_records import Layout
-    from .stream.output_lines import OUTPUT_FIELDS
     from .stream.records import Selection
 
     if delimiter is not None and delimiter == decimal:
         raise click.UsageError(f"--delimiter and --decimal cannot both be {decimal!r}")
-    for name in (*keep, *([] if key is None else [key])):
-        if name in OUTPUT_FIELDS:
-            raise click.UsageError(f"{name!r} cannot be kept, nor be the key: the output has a field of that name")
-    if key is not None and options["max_bytes"] is not None:
-        raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
-    if time is not None and (time == key or time in columns):
-        raise click.UsageError(f"--time: {time!r} is also {'the --key' if time == key else 'among --columns'}")
-    _check_ages(options["gap"], options["horizon"], time)
-    if both := sorted(set(columns) & set(ignore)):
-        raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
-    if both := sorted(set(nominal) & set(numeric)):
-        raise click.UsageError(f"--nominal: {both[0]!r} is also among --numeric")
-    if options["replay"] and options["model"] is None:
-        raise click.UsageError("--replay needs --model, which says how many records to pass over")
-    if options["feedback"] is not None:
-        if key is not None:
-            raise click.UsageError("--feedback tells a single model: it does not go with --key")
-        if not options["learn"]:
-            raise click.UsageError("--feedback changes the model, and --no-learn leaves it as it is")
+    selection = Selection(columns or None, ignore, keep, key, time, nominal, numeric)
+    _check_fields(selection)
+    _check_model(key, time, options)
     if rate is not None and options["threshold"] is not None:
         raise click.UsageError("--alarm-rate and --threshold exclude each other")
     asked = {name: options.pop(option) for option, name in _SETTINGS.items()}
@@ -438,7 +324,7 @@ def command(
     parameters |= {"scale": None} if raw_units else {}
     return stream.run(
         stream.Settings(
-            selection=Selection(columns or None, ignore, keep, key, time, nominal, numeric),
+            selection=selection,
             layout=Layout(delimiter, decimal, names or None, first, missing),
             parameters=parameters,
             rate=rate,
@@ -446,3 +332,36 @@ def command(
             **options,
         )
     )
+
+
+def _check_fields(selection: Selection) -> None:
+    """Refuse fields that would have two parts to play."""
+    from .stream.output_lines import OUTPUT_FIELDS
+
+    columns, key, time = selection.columns or (), selection.key, selection.time
+    for name in (*selection.keep, *([] if key is None else [key])):
+        if name in OUTPUT_FIELDS:
+            raise click.UsageError(f"{name!r} cannot be kept, nor be the key: the output has a field of that name")
+    if time is not None and (time == key or time in columns):
+        raise click.UsageError(f"--time: {time!r} is also {'the --key' if time == key else 'among --columns'}")
+    if both := sorted(set(columns) & set(selection.ignore)):
+        raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
+    if both := sorted(set(selection.nominal) & set(selection.numeric)):
+        raise click.UsageError(f"--nominal: {both[0]!r} is also among --numeric")
+
+
+def _check_model(key: str | None, time: str | None, options: dict[str, Any]) -> None:
+    """Refuse options that the model, or the models of keys, cannot go by."""
+    if key is not None and options["max_bytes"] is not None:
+        raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
+    ages = {"--incident-gap": isinstance(options["gap"], float), "--horizon": isinstance(options["horizon"], str)}
+    for option, is_age in ages.items():
+        if is_age and time is None:
+            raise click.UsageError(f"{option} as an age needs --time, the field that says when a record was")
+    if options["replay"] and options["model"] is None:
+        raise click.UsageError("--replay needs --model, which says how many records to pass over")
+    if options["feedback"] is not None:
+        if key is not None:
+            raise click.UsageError("--feedback tells a single model: it does not go with --key")
+        if not options["learn"]:
+            raise click.UsageError("--feedback changes the model, and --no-learn leaves it as it is")

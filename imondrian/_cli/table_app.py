@@ -12,14 +12,7 @@ import click
 from imondrian._kit.command_line import FILE, together
 from imondrian._kit.grouped_help import GroupedCommand
 
-from . import USAGE, Failure
-
-
-def _one_mark(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    value = "\t" if value in ("tab", "\\t") else value
-    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
-        raise click.BadParameter("must be one character, or 'tab'", param=option)
-    return value
+from . import USAGE, Failure, option_values
 
 
 def _require_pyarrow() -> None:
@@ -44,7 +37,7 @@ _reading = together(
     click.option(
         "--delimiter",
         metavar="MARK",
-        callback=_one_mark,
+        callback=option_values.one_mark,
         help="Of CSV: what parts the cells, 'tab' for a tabulator (found out).",
     ),
     click.option("--decimal", type=click.Choice([".", ","]), help="Of CSV: the decimal mark (found out)."),

@@ -1,4 +1,4 @@
-"""What a forest is made of: numpy columns, how they grow, and what of them is kept in pickles and files.
+"""What a forest is made of: numpy columns, how features come and go, and what is kept in pickles and files.
 
 Their table is ``native/columns.hpp``, the invariants they keep are in ``native/base/view.hpp``; every tree is a
 disjoint slice of each column.
@@ -36,7 +36,6 @@ from .undo import Undo
 UNKNOWN = -1
 _DRAWN = ("bag", "rate", "stream", "rng")  # what drawing bags writes to
 _BEGUN = ("rate", "nominal", "bit_rate", "level_root", "entropy")  # what new features are given
-_TREES_AT_ONCE = 32
 
 
 class ForestColumns:
@@ -76,7 +75,6 @@ class ForestColumns:
         How much a nominal feature counts, against a number; above 0.
     """
 
-    _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
     _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
     disposable = False  # whoever interrupts a change of it has no use for what it was before
@@ -251,83 +249,11 @@ class ForestColumns:
     def _live_leaves(self) -> np.ndarray:
         return live_leaves(self.columns)
 
-    def _make_room(self, n_more: int, max_bytes: int | None) -> None:
-        """Let every tree of an unbounded forest take ``n_more`` leaves, within ``max_bytes`` of columns."""
-        old = self.columns["feature"].shape[1]
-        slots = max(old, int(self.n_leaves.max()) + n_more)
-        most = self._max_rows = None
-        self._limit_bytes(max_bytes)
-        if max_bytes is not None:
-            rows = max(len(self.columns["points"]), int(np.count_nonzero(self._referenced())) + n_more)
-            layout = self.layout._replace(boxes=True, updates=True)
-            if layout.size(slots, rows) > max_bytes:
-                raise MemoryError(
-                    f"max_bytes leaves {max(max_bytes, 0)} for trees and points, too little for {n_more} "
-                    f"more points: they may need {layout.size(slots, rows)}; nothing was learnt"
-                )
-            most = layout.slots_that_fit(max_bytes, slots, rows)
-            self._max_rows = rows + most - slots
-        if slots > old:
-            self._grow_slots(max(slots, 2 * old if most is None else min(2 * old, most)))
-
     def _limit_bytes(self, max_bytes: int | None) -> None:
         """Note the most bytes that the columns of an unbounded forest may take."""
         if max_bytes != self._max_bytes:
             self._max_bytes = max_bytes
             self._view.keeps_means = self._means_fit(self._view)
-
-    def _referenced(self) -> np.ndarray:
-        """Return which stored rows some tree holds."""
-        if "refs" in self.columns:
-            return self.columns["refs"] > 0
-        return np.bincount(self.columns["leaf_point"][self._live_leaves()], minlength=len(self.columns["points"])) > 0
-
-    def _grow_slots(self, capacity: int) -> None:
-        old = self.columns["feature"].shape[1]
-        columns = {}
-        for name, column in self.columns.items():
-            told = COLUMNS[name]
-            if told.of in ("node", "leaf"):
-                shape = (len(column), capacity, *column.shape[2:])
-                columns[name] = grown = filled(shape, told.empty, column.dtype)
-                for first in range(0, len(column), _TREES_AT_ONCE):  # between them signals are heard
-                    some = slice(first, first + _TREES_AT_ONCE)
-                    grown[some, :old] = column[some]
-        self._replace(columns)
-
-    def _grow_rows(self, n_more: int) -> None:
-        old = len(self.columns["points"])
-        n_rows = max(old + n_more, old + old // 2)
-        most = self._max_rows
-        if self.memory != UNBOUNDED:
-            most = self.layout.window_rows(self.columns["member_leaf"].shape[1])
-        if most is not None:
-            n_rows = max(old + 1, min(n_rows, most))  # `most` is enough, sweeping included
-        if n_rows > np.iinfo(np.int32).max:
-            raise MemoryError(f"a forest stores at most {np.iinfo(np.int32).max} points, not {n_rows}")
-        columns = self._narrowed(self._width_for_rows(n_rows - old))
-        for name, column in {**self.columns, **columns}.items():
-            told = COLUMNS[name]
-            if told.of == "row":
-                columns[name] = grown = filled((n_rows, *column.shape[1:]), told.empty, column.dtype)
-                grown[:old] = column
-        self._replace(columns)
-
-    def _width_for_rows(self, n_more: int) -> int:
-        """Return the width of rows that leaves bytes for ``n_more`` of them: room for features is given up."""
-        width, most = self.columns["points"].shape[1], self._most_bytes(self.columns)
-        if width > self.padded and most is not None:
-            held = sum(column.nbytes for column in self.columns.values())
-            if held + n_more * (width * self.dtype.itemsize + 8) > most:
-                return self.padded
-        return width
-
-    def _narrowed(self, width: int) -> dict[str, np.ndarray]:
-        """Return the columns that change if rows are to have ``width``."""
-        if width == self.columns["points"].shape[1]:
-            return {}
-        stay = np.arange(self.n_features, dtype=np.int32)
-        return {name: self._at_width(name, width, stay) for name in self.columns if COLUMNS[name].padded}
 
     @property
     def padded(self) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 
 from imondrian import _core
 
-from .columns import ForestColumns
 from .footprint import BLOCK
+from .growth import GrowingColumns
 from .schema import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED
 from .scoring import SCORES, anomaly_scores, depth_slope, spacing_scores, spacing_slope
 from .undo import undo_of
@@ -61,8 +61,8 @@ class RowsElsewhere(Protocol):
         """Return the rows' scores, in numpy."""
 
 
-class Forest(ForestColumns):
-    """Mondrian trees over shared points; the parameters are those of :class:`ForestColumns`."""
+class Forest(GrowingColumns):
+    """Mondrian trees over shared points; parameters as of :class:`imondrian._forest.columns.ForestColumns`."""
 
     # What a row without any value gets: after so many updates, for that score, ``depths``. Replaced, never changed:
     # copies share it.

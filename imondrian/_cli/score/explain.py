@@ -53,13 +53,7 @@ class _Explained:
 
 def run(settings: Settings) -> int:
     """Explain rows of the file and return the exit code."""
-    taken = [settings.file, *([settings.fitting.model] if settings.fitting.model else [])]
-    output.check_writable(settings.output, taken)
-    if settings.plot is not None:
-        from .picture import check_plot
-
-        output.check_writable(settings.plot, [*taken, *([settings.output] if settings.output else [])])
-        check_plot(settings.plot)
+    _check(settings)
     use_threads(settings.fitting.jobs)
     table = open_table(settings.file, settings.reading)
     tell_note(table, settings.quiet)
@@ -77,20 +71,7 @@ def run(settings: Settings) -> int:
         if settings.rows
         else _most_anomalous(table, columns, detector, settings.top, ends, settings.quiet)
     )
-    contributions = detector.contributions(X)
-    told = levels_of_rows(records, [table], columns, ends)
-    words = detector.words(X, records["p_value"], columns.features, told=told)
-    found = [
-        _Explained(
-            int(record["index"]) + 1,
-            float(record["score"]),
-            float(record["p_value"]),
-            [None if value != value else levels.get(j, value) for j, value in enumerate(x.tolist())],
-            parts,
-            text,
-        )
-        for record, x, parts, text, levels in zip(records, X, contributions, words, told, strict=True)
-    ]
+    found = _explained(table, columns, detector, records, X, ends)
     expected = detector.expected_score()
     write = {"json": _as_json, "csv": _as_csv, "table": _as_tables}[settings.layout]
     output.write(write(found, columns.features, expected, settings), settings.output)
@@ -106,6 +87,17 @@ def run(settings: Settings) -> int:
             settings.plot,
         )
     return 0
+
+
+def _check(settings: Settings) -> None:
+    """Refuse places that cannot be written before any work is done."""
+    taken = [settings.file, *([settings.fitting.model] if settings.fitting.model else [])]
+    output.check_writable(settings.output, taken)
+    if settings.plot is not None:
+        from .picture import check_plot
+
+        output.check_writable(settings.plot, [*taken, *([settings.output] if settings.output else [])])
+        check_plot(settings.plot)
 
 
 def _numbered(
@@ -132,6 +124,25 @@ def _most_anomalous(
     scored = score_all([table], columns, detector, top, ends, None, quiet)
     scored.records.close()
     return scored.best, scored.best_rows
+
+
+def _explained(
+    table: Table, columns: Columns, detector: Detector, records: np.ndarray, X: np.ndarray, ends: list[int]
+) -> list[_Explained]:
+    contributions = detector.contributions(X)
+    told = levels_of_rows(records, [table], columns, ends)
+    words = detector.words(X, records["p_value"], columns.features, told=told)
+    return [
+        _Explained(
+            int(record["index"]) + 1,
+            float(record["score"]),
+            float(record["p_value"]),
+            [None if value != value else levels.get(j, value) for j, value in enumerate(x.tolist())],
+            parts,
+            text,
+        )
+        for record, x, parts, text, levels in zip(records, X, contributions, words, told, strict=True)
+    ]
 
 
 def _as_json(found: Sequence[_Explained], names: Sequence[str], expected: float, settings: Settings) -> str:

@@ -63,9 +63,7 @@ def run(settings: Settings) -> int:
         ends,
         settings.quiet,
     )
-    as_table = settings.output is None and (
-        settings.layout == "table" or (settings.layout == "auto" and terminal.shows_tables())
-    )
+    as_table = _is_shown(settings)
     top = settings.top or (SHOWN if as_table else None)
     explained = min(settings.explained, top or settings.explained) if settings.reasons else 0
     scored = score_all(
@@ -84,9 +82,7 @@ def run(settings: Settings) -> int:
         if as_table:
             _show(result, top or SHOWN)
         else:
-            with table_writer(settings.output) as write:
-                for part in result.all_rows() if top is None else [result.best_rows(top)]:
-                    write(part)
+            _write(result, top, settings.output)
         _finish(settings, result, labels)
     finally:
         scored.records.close()
@@ -108,6 +104,18 @@ def _check(settings: Settings) -> None:
         from .picture import check_plot
 
         check_plot(settings.plot)
+
+
+def _is_shown(settings: Settings) -> bool:
+    """Whether rows are for eyes: a table on a terminal."""
+    by_itself = settings.layout == "auto" and terminal.shows_tables()
+    return settings.output is None and (settings.layout == "table" or by_itself)
+
+
+def _write(result: Result, top: int | None, path: Path | None) -> None:
+    with table_writer(path) as write:
+        for part in result.all_rows() if top is None else [result.best_rows(top)]:
+            write(part)
 
 
 def _show(result: Result, top: int) -> None:

@@ -31,7 +31,7 @@ from .csv_records import CsvRecords, Layout
 from .kinds import Kinds
 from .lines import CHUNK, LineReader, LineWriter
 from .output_lines import Judge, Told
-from .records import BadLine, BadLines, Numbering, Rows, Selection, without_too_large
+from .records import BadLine, BadLines, Numbering, Rows, Selection, Table, without_too_large
 from .signals import StopSignals
 from .times import with_times
 from .verdicts import VerdictFile
@@ -125,6 +125,36 @@ def _opened(settings: Settings) -> tuple[follow.Follower, dict[str, Any] | None]
     return follow.open_model(path, settings.parameters)
 
 
+def _opening_of(settings: Settings, follower: follow.Follower, bad: BadLines) -> opening.Opening:
+    selection = settings.selection
+    known = None if selection.key is not None else follower.known
+    is_told = selection.columns is not None
+    kinds = Kinds(selection.nominal, selection.numeric, follower.kinds(), is_told, settings.quiet)
+    return opening.Opening(settings.format, settings.layout, selection, bad.report, known, kinds)
+
+
+def _alarms_of(settings: Settings, follower: follow.Follower, state: dict[str, Any] | None) -> Alarms:
+    rate, threshold, fixed = settings.rate, settings.threshold, not settings.learn
+    if state is not None:
+        return Alarms.resumed(state["alarms"], rate, threshold, fixed, follower.usual())
+    rate = DEFAULT_RATE if rate is None and threshold is None else rate
+    return Alarms(rate, threshold, fixed=fixed, usual=follower.usual())
+
+
+def _incidents_of(settings: Settings, state: dict[str, Any] | None) -> Incidents:
+    if state is None:
+        incidents = Incidents(GAP if settings.gap is None else settings.gap, kept=0)
+    else:
+        incidents = Incidents.of_state(state["incidents"], settings.gap)
+    if incidents.by_time and settings.selection.time is None:
+        raise Failure(
+            f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
+            "--time, or give --incident-gap as a number of records",
+            USAGE,
+        )
+    return incidents
+
+
 class Stream:
     """One run of the command."""
 
@@ -140,58 +170,28 @@ class Stream:
         self._settings, self._follower, self._stop = settings, follower, stop
         self._reader, self._writer = reader, writer
         self._bad = BadLines(settings.strict, settings.quiet)
-        self._opening = opening.Opening(
-            settings.format,
-            settings.layout,
-            settings.selection,
-            self._bad.report,
-            None if settings.selection.key is not None else follower.known,
-            Kinds(
-                settings.selection.nominal,
-                settings.selection.numeric,
-                follower.kinds(),
-                settings.selection.columns is not None,
-                settings.quiet,
-            ),
-        )
+        self._opening = _opening_of(settings, follower, self._bad)
         self._decoder: opening.Decoder | None = None
         self._numbering = Numbering()
         self._first = self._done = self._saved = 0  # records before this run, done by now, in the last checkpoint
         self._checkpoints = 0
         self._unsaved = False  # verdicts were heard since the last checkpoint
         self._saves = settings.model is not None and settings.learn
-        rate = DEFAULT_RATE if settings.rate is None and settings.threshold is None else settings.rate
-        alarms = Alarms(rate, settings.threshold, fixed=not settings.learn, usual=follower.usual())
-        incidents = Incidents(GAP if settings.gap is None else settings.gap, kept=0)
         self._undelivered = b""
         if state is not None:
-            self._first = self._done = self._saved = self._numbering.records = state["records"]
-            self._opening.header = None if state["header"] is None else tuple(state["header"])
-            alarms = Alarms.resumed(
-                state["alarms"], settings.rate, settings.threshold, not settings.learn, follower.usual()
-            )
-            incidents = Incidents.of_state(state["incidents"], settings.gap)
-            self._undelivered = state["pending"].tobytes()
-            if settings.replay:
-                self._numbering.replay(state["records"])
+            self._resume(state)
         self._verdicts: VerdictFile | None = None
         self._heard_before = None if state is None else state.get("feedback")
         if settings.feedback is not None:
             assert isinstance(follower, follow.OneModel)
             self._verdicts = VerdictFile(settings.feedback, follower.model, settings.quiet, self._heard_before)
-        self._alarms, self._alarms_before = alarms, alarms.count
-        if incidents.by_time and settings.selection.time is None:
-            raise Failure(
-                f"incidents of {settings.model} end after {incidents.gap:g} seconds: name the records' "
-                "--time, or give --incident-gap as a number of records",
-                USAGE,
-            )
-        self._incidents, self._incidents_before = incidents, incidents.count
+        self._alarms, self._incidents = _alarms_of(settings, follower, state), _incidents_of(settings, state)
+        self._alarms_before, self._incidents_before = self._alarms.count, self._incidents.count
         self._callouts = Callouts(settings.on_incident, settings.webhook, settings.call_timeout_s)
         self._judge = Judge(
             follower,
-            alarms,
-            incidents,
+            self._alarms,
+            self._incidents,
             settings.selection,
             Told(settings.reasons, settings.shown),
             learn=settings.learn,
@@ -199,6 +199,14 @@ class Stream:
             on_change=self._tell,
             on_judged=None if self._verdicts is None else self._verdicts.remember,
         )
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        """Go on behind the records of the last checkpoint."""
+        self._first = self._done = self._saved = self._numbering.records = state["records"]
+        self._opening.header = None if state["header"] is None else tuple(state["header"])
+        self._undelivered = state["pending"].tobytes()
+        if self._settings.replay:
+            self._numbering.replay(state["records"])
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -270,28 +278,14 @@ class Stream:
 
     def _take(self, rows: Rows) -> bool:
         """Take one stretch of records through to the output; False if that could not be written."""
-        assert self._decoder is not None
-        selection = self._settings.selection
         lines: list[bytes] = []
         bad: BadLine | None = None
         last = rows.records[-1]
         try:
             while len(rows.records):
                 try:
-                    for found in self._decoder.tables(rows):
-                        table = without_too_large(found, self._follower.largest(), rows, self._bad.report)
-                        if selection.time is not None:
-                            place = selection.carried.index(selection.time)
-                            table = with_times(table, place, selection.time, rows, self._bad.report)
-                        if len(table.records) == 0:
-                            continue
-                        try:
-                            lines.append(self._judge.lines(table))
-                        except TypeError as error:  # models of keys, which have fields of other kinds from before
-                            raise Failure(
-                                f"records {table.records[0]:,} to {table.records[-1]:,}: {error}; --nominal and "
-                                "--numeric say what fields hold"
-                            ) from None
+                    for table in self._tables(rows):
+                        lines.append(self._judged(table))
                         self._done = table.records[-1]
                         self._bad.good += len(table.records)
                     break
@@ -312,6 +306,27 @@ class Stream:
         if written and self._done - self._saved >= self._settings.every:
             self._checkpoint()
         return written
+
+    def _tables(self, rows: Rows) -> Iterator[Table]:
+        """Yield the good records of rows, with their times."""
+        assert self._decoder is not None
+        selection = self._settings.selection
+        for found in self._decoder.tables(rows):
+            table = without_too_large(found, self._follower.largest(), rows, self._bad.report)
+            if selection.time is not None:
+                place = selection.carried.index(selection.time)
+                table = with_times(table, place, selection.time, rows, self._bad.report)
+            if len(table.records):
+                yield table
+
+    def _judged(self, table: Table) -> bytes:
+        try:
+            return self._judge.lines(table)
+        except TypeError as error:  # models of keys, which have fields of other kinds from before
+            raise Failure(
+                f"records {table.records[0]:,} to {table.records[-1]:,}: {error}; --nominal and "
+                "--numeric say what fields hold"
+            ) from None
 
     def _tell(self, record: int, incident: dict[str, Any]) -> None:
         self._callouts.tell({"record": record, "incident": incident})
