@@ -39,6 +39,7 @@ PEER_RECORDS = 20_000  # the peer is slow; its time is a record's
 
 CASES = {
     "imondrian stream": {},
+    "imondrian stream --reasons 3": {},
     "imondrian stream --window reservoir": {"window": "reservoir"},
     "imondrian stream --score depth --window reservoir": {"score": "depth", "window": "reservoir"},
     "imondrian stream --trees 24 --window 64": {"n_trees": 24, "window": 64},

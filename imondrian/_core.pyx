@@ -47,6 +47,7 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
         double* clean
         double* nominal
         int32_t* refs
+        double* clock
         int scaled, edition
         double* mean_depth
         double* mean_spacing
@@ -72,29 +73,14 @@ cdef extern from "core.hpp" namespace "imondrian" nogil:
     void c_spacing_excess "imondrian::spacing_excess"(const View&, const double*, int64_t, double*)
     Status c_draw_bags "imondrian::draw_bags"(const View&, cbool, int64_t, const int32_t*)
     Status c_fill_boxes "imondrian::fill_boxes"(const View&, cbool, int)
-    Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, Score, double*,
-                                      double*, int64_t*, int)
+    Status c_learn "imondrian::learn"(const View&, cbool, const void*, int64_t, const double*, const double*, Score,
+                                      double*, double*, int64_t*, int)
     Status c_forget "imondrian::forget"(const View&, cbool, const void*, int64_t, cbool, int64_t*, int)
     Status c_score "imondrian::score"(const View&, cbool, const void*, int64_t, Score, double*, double*, int)
     Status c_drawn_ways "imondrian::drawn_ways"(const View&, cbool, Score, int32_t*, double*)
     Status c_explain "imondrian::explain"(const View&, cbool, const void*, int64_t, Score, double*, double*, double*,
                                           int)
     Status c_audit "imondrian::audit"(const View&, cbool, Fault*, int)
-
-
-cdef extern from "score/cells.hpp" namespace "imondrian::cells" nogil:
-    cdef struct Cuts:
-        const int32_t* root
-        const int32_t* feature
-        const double* threshold
-        const int32_t* child
-        const uint8_t* heavier
-        const double* value
-        const uint8_t* nominal
-        int64_t n_trees
-
-    void c_find_cells "imondrian::cells::find_cells"(const View&, cbool, const void*, int64_t, double, int32_t*)
-    Status c_sum_values "imondrian::cells::sum_values"(const Cuts&, cbool, const void*, int64_t, int64_t, double*, int)
 
 
 include "nativekit/isa.pxi"
@@ -115,6 +101,7 @@ _INVARIANTS = {
     12: "clean masses do not add up",
     13: "recent scores are damaged",
     14: "a nominal feature is damaged",
+    15: "the clock of a window by age, or the ages in it, are damaged",
 }
 
 
@@ -268,8 +255,11 @@ def fill_boxes(ForestView forest, int n_threads):
     raise_status(status)
 
 
-def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads, bint interruptible=False):
+def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int n_threads, bint interruptible=False,
+          stamp=None):
     """Learn rows in order; with the arrays depth and norm, score each one before it is learnt.
+
+    A window by age needs ``stamp``: when each row came, in seconds.
 
     Return how many were learnt: fewer than n once the store is full, the rest can follow when it has grown.
     What an ``interruptible`` call leaves when a signal ends it is no forest: the caller has kept the old columns.
@@ -281,6 +271,9 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef double* norm_out = <double*>weights_of(norm, n)
     if (depth_out == NULL) != (norm_out == NULL) or forest.view.lower == NULL or forest.view.refs == NULL:
         raise ValueError("the forest is not ready to learn")
+    cdef const double* stamps = weights_of(stamp, n)
+    if (stamps == NULL) != (forest.view.clock == NULL):
+        raise ValueError("windows by age, and no others, need the times of rows")
     if depth is not None or forest.view.clean != NULL:
         forest.see(X)
     forest.keep_levels(n_threads)
@@ -289,7 +282,7 @@ def learn(ForestView forest, cnp.ndarray X, weight, int score, depth, norm, int 
     cdef Watch watch
     watch.open(asker() if interruptible else NULL)
     with nogil:
-        status = c_learn(forest.view, forest.is64, x, n, w, <Score>score, depth_out, norm_out, &learnt, n_threads)
+        status = c_learn(forest.view, forest.is64, x, n, w, stamps, <Score>score, depth_out, norm_out, &learnt, n_threads)
     if status != Status.kNoRoom:
         raise_status(status)
     if interruptible:
@@ -342,52 +335,6 @@ def score(ForestView forest, cnp.ndarray X, int score, int n_threads):
     return depth, norm
 
 
-def find_cells(ForestView forest, cnp.ndarray X, double most):
-    """Return the first node on each row's way down each tree that holds at most ``most``, or ~leaf: (n, trees)."""
-    cdef const void* x = rows_of(forest, X)
-    cdef int64_t n = X.shape[0]
-    if (forest.columns["header"][:, 1] < 1).any():
-        raise ValueError("a tree without points has no cells")
-    cells = np.empty((n, forest.view.n_trees), np.int32)
-    cdef int32_t* out = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>cells)
-    with nogil:
-        c_find_cells(forest.view, forest.is64, x, n, most, out)
-    return cells
-
-
-def sum_values(dict cuts, cnp.ndarray X, int n_threads):
-    """Return what the leaves that rows end in are worth, summed over the trees of ``cuts``, (n,): see cells.hpp.
-
-    The columns are trusted to describe trees over the features of X.
-    """
-    if X.ndim != 2 or not X.flags.c_contiguous or X.dtype not in (np.float64, np.float32):
-        raise ValueError("X must be a contiguous array of floats of shape (n, d)")
-    k, n_trees = len(cuts["feature"]), len(cuts["root"])
-    cdef Cuts view
-    view.root = <const int32_t*>pointer(cuts, "root", np.int32, (n_trees,))
-    view.feature = <const int32_t*>pointer(cuts, "feature", np.int32, (k,))
-    view.threshold = <const double*>pointer(cuts, "threshold", np.float64, (k,))
-    view.child = <const int32_t*>pointer(cuts, "child", np.int32, (k, 2))
-    view.heavier = <const uint8_t*>pointer(cuts, "heavier", np.uint8, (k,))
-    view.nominal = NULL
-    if "nominal" in cuts:
-        view.nominal = <const uint8_t*>pointer(cuts, "nominal", np.uint8, (k,))
-    view.value = <const double*>pointer(cuts, "value", np.float64, (len(cuts["value"]),))
-    view.n_trees = n_trees
-    cdef cbool is64 = X.dtype == np.float64
-    cdef const void* x = cnp.PyArray_DATA(X)
-    cdef int64_t n = X.shape[0], d = X.shape[1]
-    found = np.empty(n)
-    cdef double* out = <double*>cnp.PyArray_DATA(<cnp.ndarray>found)
-    cdef Status status
-    cdef Watch watch
-    watch.open(asker())
-    with nogil:
-        status = c_sum_values(view, is64, x, n, d, out, n_threads)
-    raise_status(status)
-    return found
-
-
 def drawn_ways(ForestView forest, int score):
     """Return the child that rows without a value take from each node (trees, k), and what that gains on average."""
     shape = (forest.view.n_trees, forest.view.capacity)
@@ -418,6 +365,8 @@ def explain(ForestView forest, cnp.ndarray X, int score, int n_threads):
         raise ValueError("the insertion score needs boxes")
     if score == <int>Score.kSpacing and forest.view.clean == NULL:
         raise ValueError("the spacing score needs clean masses")
+    if n > 0:
+        forest.keep_means()
     cdef Status status
     cdef Watch watch
     watch.open(asker())
@@ -454,4 +403,6 @@ def audit(ForestView forest, int n_threads):
                          f"(invariant I{fault.invariant})")
 
 
+include "native/binding/cells.pxi"
+include "native/binding/usual.pxi"
 include "native/binding/rwlock.pxi"

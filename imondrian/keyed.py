@@ -12,7 +12,7 @@ import numpy as np
 
 from ._forest.numbers import record
 from ._forest.scoring import Score, Window
-from ._forest.tables import table
+from ._forest.times import split_table, timed_table, without_time
 from ._forest.validation import positive_int
 from ._keyed.models import KeyedModels, found_parameters
 from ._kit.call_mistakes import explain_mistakes
@@ -41,8 +41,9 @@ class KeyedForest:
     window : int, str or None, default=64
         Defaults for many small models: a quarter of a megabyte each with up to four features. Trees
         are grown eight abreast, so multiples of eight are the cheapest.
-    horizon, score, scale, calibration, calibration_half_life
-        As for the models, which have fewer kept scores here (``calibration=256``).
+    horizon, score, scale, calibration, calibration_half_life, time
+        As for the models, which have fewer kept scores here (``calibration=256``). With a horizon that is an age, each
+        key's time runs with its own points.
     max_features : int, default=100
     categorical_weight : float, default=1.0
         As for the models. Text and truth values are categories.
@@ -97,7 +98,7 @@ class KeyedForest:
         max_bytes: int | None = None,
         n_trees: int = 24,
         window: Window = 64,
-        horizon: int = 4096,
+        horizon: int | str = 4096,
         score: Score = "default",
         scale: Literal["robust"] | None = "robust",
         seed: int | None = None,
@@ -105,6 +106,7 @@ class KeyedForest:
         calibration_half_life: float | None = None,
         max_features: int = 100,
         categorical_weight: float = 1.0,
+        time: Any = None,
     ) -> None:
         self.max_models = positive_int("max_models", max_models)
         self.max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
@@ -119,6 +121,8 @@ class KeyedForest:
             "max_features": max_features,
             "categorical_weight": categorical_weight,
         }
+        if time is not None:
+            parameters["time"] = time
         self._models = KeyedModels(path, parameters, seed, self.max_models, self.max_bytes)
 
     @classmethod
@@ -164,7 +168,8 @@ class KeyedForest:
     def explain_one(self, key: Any, x: dict[Any, Any], *, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score, as the model's ``explain_one``."""
         nothing = (0.0, 0.0) if by_direction else 0.0
-        unready = dict.fromkeys(record(x), nothing)
+        time = self._models.template.settings.time
+        unready = dict.fromkeys(record(x) if time is None else without_time(x, time), nothing)
         return self._models.ask(key, x, unready, lambda model: model.explain_one(x, by_direction))
 
     def why_one(self, key: Any, x: dict[Any, Any], *, most: int = MOST_REASONS) -> str:
@@ -191,11 +196,11 @@ class KeyedForest:
 
     def score_learn_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Score each row, then learn it, in order; return the scores, ndarray (n,)."""
-        return self._models.judge_and_learn(keys, *table(X)).scores
+        return self._models.judge_and_learn(keys, *timed_table(X, self._models.template.settings.time)).scores
 
     def score_many(self, keys: Sequence[Any], X: Any) -> np.ndarray:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes no model."""
-        return self._models.judge(keys, *table(X)).scores
+        return self._models.judge(keys, *split_table(X, self._models.template.settings.time)[:3]).scores
 
     # -- the folder --------------------------------------------------------------------------------
 

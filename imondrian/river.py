@@ -35,8 +35,9 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
         leave first, "decayed" is a sample in which a point's odds fall by a factor of e every
         ``horizon`` points, "reservoir" a uniform sample of all points seen. An int keeps exactly the
         last ``window`` points in every tree; None keeps every point, in memory that grows.
-    horizon : int, default=4096
-        How far back, in points, "thinned" and "decayed" windows reach.
+    horizon : int or str, default=4096
+        How far back, in points, "thinned" and "decayed" windows reach. An age such as "90s", "15m", "2h" or "1d"
+        makes them windows by age, and those of an int, too; see the notes.
     score : {"default", "spacing", "depth", "insertion"}, default="default"
         As in :class:`imondrian.IsolationMondrianForest`, but that "default" is "depth" on streams: it finds twice the
         events at few false alarms that "spacing" does, at half its cost. "insertion" finds as many, and tells how far
@@ -60,9 +61,19 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
         How much a key of categories counts beside one of numbers. Above 0.
     n_jobs : int or None, default=None
         Threads for ``learn_many`` and ``score_many``. Results do not depend on it.
+    time : hashable, default=None
+        Where ``horizon`` is an age, the key or column that says when a point was: seconds, a text by ISO 8601, or a
+        datetime (UTC if it has no time zone). It is no feature. Learning needs it, scoring ignores it.
 
     Notes
     -----
+    **Windows by age.** Points older than ``horizon`` leave, all but the last 32, which scores need. An int keeps the
+    last ``window`` points among the others. "thinned" takes in every point while a tree has fewer than 256; a full tree
+    keeps one point of every span of ``horizon / 256``, drawn uniformly from those that came in it. "decayed" samples
+    points with weights that fall by a factor of e every ``horizon``; none is too old there. Time is the latest so far:
+    late points count as of now, unless 32 in a row are more than a horizon late, which means that the clock was set
+    back.
+
     **Numbers** are int, float, Fraction, Decimal and NumPy's scalars of these. **Categories** are text (also "3.5"),
     bytes, truth values and members of enums; in a dataframe, columns of text, bytes, truth values and categorical
     types. An absent key, None, NaN, ``pandas.NA`` and a null of a table all mean "missing". Dates, durations (also
@@ -85,9 +96,9 @@ class OnlineIsolationMondrianForest(OnlineForest, AnomalyDetector):
 
     Memory is bounded by ``t (w + 1) (84 + 16 d) + t (1142 + 8 d) + (t w + 512) (8 + 8 d) + 16416`` bytes, for t
     trees of w points and d features rounded up to a multiple of four (10 MB by default with nine; scores other
-    than "spacing" take 5 % less), and some kilobytes of Python objects and kept scores. Trees share the points
-    they have in common, so that a model usually stays well below: ``info()`` and ``sys.getsizeof(model)`` tell
-    what it takes.
+    than "spacing" take 5 % less; windows by age 8 bytes a point and 32 a tree more), and some kilobytes of Python
+    objects and kept scores. Trees share the points they have in common, so that a model usually stays well below:
+    ``info()`` and ``sys.getsizeof(model)`` tell what it takes.
 
     Threads may share a model: scoring runs beside scoring, in parallel where batches are long; learning
     and forgetting wait for it and have the model alone; ``save`` runs beside scoring. ``pickle`` and

@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     raise ImportError(f"imondrian.spark needs PySpark 4 or later ({error}): pip install 'imondrian[spark]'") from error
 
-from ._forest.tables import table
+from ._forest.times import timed_table
 from ._keyed.keys import text_of
 from ._keyed.learners import Learners
 from ._keyed.pending_points import Young
@@ -94,7 +94,10 @@ class ForestProcessor(StatefulProcessor):
             learner = Young() if held is None else learners.from_bytes(text, bytes(held[0]))
         except (ValueError, TypeError) as error:
             raise ValueError(f"the model of {text} in the state store is damaged: {error}") from None
-        learner, judged = learners.learn(text, learner, Fields.of(*table(frame[list(columns.features)])))
+        time = learners.template.settings.time
+        wanted = [*columns.features] if time is None else [*columns.features, time]
+        names, values, nominal, times = timed_table(frame[wanted], time)
+        learner, judged = learners.learn(text, learner, Fields.of(names, values, nominal, times=times))
         self._state.update((learners.to_bytes(learner),))
         yield frame[list(columns.all)].assign(score=judged.scores, p_value=judged.p_values)
 
@@ -130,7 +133,7 @@ def score_by_key(
         With the key it decides a model's random numbers: executors that start over must draw the same.
     n_trees, window, **parameters
         Of :class:`imondrian.river.OnlineIsolationMondrianForest`; the defaults are those of
-        :class:`imondrian.keyed.KeyedForest`.
+        :class:`imondrian.keyed.KeyedForest`. ``time`` is a column of times or of seconds, and no feature.
 
     Returns
     -------
@@ -156,6 +159,8 @@ def score_by_key(
     cost. It takes some 100 kB with the default 24 trees of 64 points and nine features.
     """
     columns = _columns(frame, _several(keys), _several(features), _several(order))
+    if (time := parameters.get("time")) is not None and (time in columns.features or time not in columns.all):
+        raise ValueError(f"time must be a column that is no feature, got {time!r}")
     parameters = {"calibration": 256, "max_features": 100, **parameters, "n_trees": n_trees, "window": window}
     if "seed" in parameters or isinstance(seed, bool):
         raise TypeError(f"seed must be an int, got {seed!r}")

@@ -76,19 +76,25 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
     return value
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _gap(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+def _records_or_age(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return a number of records as an int, an age as a float, in seconds."""
     if value is None:
         return None
-    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)([smhd])", value, re.ASCII)
-    number: float = 0 if found is None else int(found[1]) if found[1] else float(found[2]) * _UNITS[found[3]]
-    if not 0 < number < 1 << 62:
-        raise click.BadParameter(
-            f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}", param=parameter
-        )
-    return number
+    from imondrian._forest.times import age_seconds
+
+    try:
+        number = int(value) if re.fullmatch(r"\d{1,18}", value, re.ASCII) else age_seconds(value)
+        if number > 0:
+            return number
+    except ValueError:
+        pass
+    raise click.BadParameter(
+        f"must be a number of records, or an age such as 90s, 15m, 2h, 1d, got {value!r}", param=parameter
+    )
+
+
+def _horizon(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    return value if isinstance(_records_or_age(context, parameter, value), float) else int(value) if value else None
 
 
 def _command(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -116,6 +122,12 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
             f"must be an http or https address without blanks or a password, got {value!r}", param=parameter
         )
     return value
+
+
+def _check_ages(gap: float | None, horizon: int | str | None, time: str | None) -> None:
+    for option, is_age in (("--incident-gap", isinstance(gap, float)), ("--horizon", isinstance(horizon, str))):
+        if is_age and time is None:
+            raise click.UsageError(f"{option} as an age needs --time, the field that says when a record was")
 
 
 _GROUPS = {
@@ -286,7 +298,7 @@ _GROUPS = {
 @click.option(
     "--incident-gap",
     "gap",
-    callback=_gap,
+    callback=_records_or_age,
     show_default="50",
     metavar="N",
     help="Alarms less than so many records apart are one incident; with --key, records of the same key. With "
@@ -334,7 +346,13 @@ _GROUPS = {
     show_default="thinned; 64 with --key",
     help="What trees keep: thinned, decayed, reservoir, or a number of last points.",
 )
-@click.option("--horizon", type=click.IntRange(1), show_default="4096", help="How far back thinned and decayed reach.")
+@click.option(
+    "--horizon",
+    callback=_horizon,
+    show_default="4096",
+    metavar="N",
+    help="How far back thinned and decayed reach. With --time also an age, which all windows keep to: 15m, 2h, 1d.",
+)
 @click.option(
     "--score",
     type=click.Choice(["default", "spacing", "depth", "insertion"]),
@@ -400,8 +418,7 @@ def command(
         raise click.UsageError("--max-bytes bounds a single model; with --key, --max-models bounds memory")
     if time is not None and (time == key or time in columns):
         raise click.UsageError(f"--time: {time!r} is also {'the --key' if time == key else 'among --columns'}")
-    if isinstance(options["gap"], float) and time is None:
-        raise click.UsageError("--incident-gap as an age needs --time, the field that says when a record was")
+    _check_ages(options["gap"], options["horizon"], time)
     if both := sorted(set(columns) & set(ignore)):
         raise click.UsageError(f"--columns: {both[0]!r} is also among --ignore")
     if both := sorted(set(nominal) & set(numeric)):
@@ -417,8 +434,8 @@ def command(
         raise click.UsageError("--alarm-rate and --threshold exclude each other")
     asked = {name: options.pop(option) for option, name in _SETTINGS.items()}
     parameters = {name: value for name, value in asked.items() if value is not None}
-    if raw_units:
-        parameters["scale"] = None
+    parameters |= {"time": time} if isinstance(parameters.get("horizon"), str) else {}
+    parameters |= {"scale": None} if raw_units else {}
     return stream.run(
         stream.Settings(
             selection=Selection(columns or None, ignore, keep, key, time, nominal, numeric),

@@ -66,6 +66,8 @@ class ForestColumns:
         Keep boxes from the start. Depths and spacings need none; learning fills them in when it needs them.
     spaced : bool
         Keep what the spacing score needs: bags of features, clean masses and recent scores.
+    age : float, optional
+        Of a window by age, in seconds; ``decay`` is by horizons, learning needs times (``native/stream/clock.hpp``).
     edition : int
         The rules for units and wide data (``native/base/view.hpp``): a forest keeps those it was grown by.
     nominal : ndarray (n_features,), bool, optional
@@ -77,6 +79,7 @@ class ForestColumns:
     _max_rows: int | None = None  # of an unbounded store, while max_bytes limits it
     _max_bytes: int | None = UNKNOWN  # of an unbounded forest's columns
     _undo: Undo | None = None  # while a change is under way that will be undone if it is interrupted
+    disposable = False  # whoever interrupts a change of it has no use for what it was before
     n_updates = 0  # calls that may have changed the trees; tells what was derived from them that it is stale
 
     def __init__(
@@ -92,6 +95,7 @@ class ForestColumns:
         scaled: bool = False,
         boxes: bool = True,
         spaced: bool = False,
+        age: float | None = None,
         edition: int = _core.EDITION,
         nominal: np.ndarray | None = None,
         nominal_weight: float = 1.0,
@@ -99,8 +103,10 @@ class ForestColumns:
         self.n_features, self.memory, self.decay, self.scaled = n_features, memory, decay, scaled
         self.edition = edition
         weight = nominal_weights(nominal, nominal_weight)
-        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, mixed=weight is not None)
+        kinds = kinds_of(memory, boxes=boxes, spaced=spaced, mixed=weight is not None, timed=age is not None)
         self.columns = new_forest(kinds, n_features, dtype, states, capacity, n_rows, scaled, edition, weight)
+        if age is not None:
+            self.columns["clock"][_core.HORIZON] = age
         self._renew_view()
 
     # -- columns -----------------------------------------------------------------------------------
@@ -175,6 +181,7 @@ class ForestColumns:
             "lower" in columns,
             "refs" in columns,
             int(np.count_nonzero(columns["nominal"])) if "nominal" in columns else 0,
+            "clock" in columns,
         )
 
     def __sizeof__(self) -> int:
@@ -422,6 +429,13 @@ class ForestColumns:
     def check(self, n_threads: int = 1) -> None:
         """Raise ValueError naming tree and slot if an invariant does not hold."""
         _core.audit(self._view, n_threads)
+
+    def beside(self, columns: dict[str, np.ndarray]) -> Self:
+        """Return the same forest on other columns; a change of it that is interrupted is not undone."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "columns": columns, "disposable": True}
+        twin._renew_view()
+        return twin
 
     # -- state -------------------------------------------------------------------------------------
 

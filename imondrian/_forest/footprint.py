@@ -39,6 +39,7 @@ class Layout(NamedTuple):
     boxes: bool = True
     updates: bool = True  # False while a fitted forest has learnt nothing more
     nominal: int = 0  # features that are
+    timed: bool = False  # a window by age
 
     def size(self, slots: int, rows: int) -> int:
         """Return the bytes of a forest with room for ``slots`` leaves a tree and ``rows`` stored points."""
@@ -80,7 +81,12 @@ def _places(layout: Layout) -> _Places:
     real = np.dtype(f"f{layout.itemsize}")
     width = padded_width(layout.n_features, real)
     kinds = kinds_of(
-        layout.memory, boxes=layout.boxes, spaced=layout.spaced, mixed=layout.nominal > 0, learning=layout.updates
+        layout.memory,
+        boxes=layout.boxes,
+        spaced=layout.spaced,
+        mixed=layout.nominal > 0,
+        learning=layout.updates,
+        timed=layout.timed,
     )
     found = dict.fromkeys(_Places._fields, 0)
     for column in _core.COLUMNS:

@@ -168,13 +168,14 @@ class Forest(ForestColumns):
         *,
         scaled: bool = False,
         spaced: bool = False,
+        age: float | None = None,
         nominal: np.ndarray | None = None,
         nominal_weight: float = 1.0,
     ) -> Forest:
         """Return an empty forest that will keep ``points`` a tree (None: all)."""
         slots, rows = (64, 64) if points is None else (points + 1, points + 2 * BLOCK)
         if points is None:
-            memory, decay = UNBOUNDED, 0.0
+            memory, decay, age = UNBOUNDED, 0.0, None
         forest = cls(
             n_features,
             dtype,
@@ -185,6 +186,7 @@ class Forest(ForestColumns):
             decay=decay,
             scaled=scaled,
             spaced=spaced,
+            age=age,
             nominal=nominal,
             nominal_weight=nominal_weight,
         )
@@ -200,18 +202,19 @@ class Forest(ForestColumns):
         score: str | None = None,
         n_threads: int = 1,
         max_bytes: int | None = None,
+        times: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Learn rows in order; with ``score``, return each row's score from just before it was learnt.
 
-        In an unbounded forest, MemoryError before anything is learnt if the columns might pass ``max_bytes``.
-        An interrupt leaves the forest as it was (see ``undo.py``).
+        A window by age needs ``times`` (n,), float64, in seconds. In an unbounded forest, MemoryError before anything
+        is learnt if the columns might pass ``max_bytes``. An interrupt leaves the forest as it was (see ``undo.py``).
         """
         if score == "spacing":
             self.require_spaced()
         if self._undo is None and (undo := undo_of(self, len(X))) is not None:
             with undo:
-                return self._learn(X, weight, score, n_threads, max_bytes)
-        return self._learn(X, weight, score, n_threads, max_bytes)
+                return self._learn(X, weight, score, n_threads, max_bytes, times)
+        return self._learn(X, weight, score, n_threads, max_bytes, times)
 
     def arrivals_until(self, mass: float, weight: np.ndarray | None = None) -> int:
         """Return how many points are still to be learnt until there is so much mass; they weigh 1 each, or ``weight``.
@@ -234,7 +237,13 @@ class Forest(ForestColumns):
         return math.ceil(lacking)
 
     def _learn(
-        self, X: np.ndarray, weight: np.ndarray | None, score: str | None, n_threads: int, max_bytes: int | None
+        self,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        score: str | None,
+        n_threads: int,
+        max_bytes: int | None,
+        times: np.ndarray | None,
     ) -> np.ndarray | None:
         n = len(X)
         if weight is not None:
@@ -257,6 +266,7 @@ class Forest(ForestColumns):
                 None if norm is None else norm[part],
                 n_threads,
                 self._undo is not None,
+                None if times is None else times[part],
             )
             if done == n:
                 break
@@ -346,6 +356,15 @@ class Forest(ForestColumns):
                 "score 'default' ('spacing') needs trees that were grown for it: "
                 "this forest was fitted for another score; fit it again"
             )
+
+    @property
+    def age(self) -> float | None:
+        """How far back a window by age reaches, in seconds; None of others."""
+        return float(self.columns["clock"][_core.HORIZON]) if "clock" in self.columns else None
+
+    def rows_and_masses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the store's rows (n, width), padding and unused ones included, and their mass in all trees, (n,)."""
+        return self.columns["points"], _core.row_masses(self._view)
 
     def stored_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct rows some tree holds, (m, d), and their mass summed over the trees, (m,)."""

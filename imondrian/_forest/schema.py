@@ -27,10 +27,17 @@ STATE_VERSION = max(EDITIONS_SINCE, *(column.since for column in _core.COLUMNS))
 
 
 def kinds_of(
-    memory: int, *, boxes: bool = False, spaced: bool = False, mixed: bool = False, learning: bool = False
+    memory: int,
+    *,
+    boxes: bool = False,
+    spaced: bool = False,
+    mixed: bool = False,
+    learning: bool = False,
+    timed: bool = False,
 ) -> frozenset[str]:
     """Return the kinds of columns that such a forest has."""
     asked = {"always": True, "boxes": boxes, "spaced": spaced, "mixed": mixed, LEARNING: learning}
+    asked |= {"timed": timed, "aged": timed and memory == SLIDING}
     return _OF_MEMORY[memory].union(kind for kind, wanted in asked.items() if wanted)
 
 
@@ -89,6 +96,9 @@ def new_forest(
     if nominal is not None:
         columns["nominal"][:n_features] = nominal
     begin_rates(columns, np.arange(n_features), scaled)
+    if "member_time" in columns:  # a ring by age: all of its places are held, and blank
+        columns["member_leaf"][...] = -1
+        columns["stream"][:, _core.HELD] = columns["pace"][:, _core.BLANK] = columns["member_leaf"].shape[1]
     return columns
 
 

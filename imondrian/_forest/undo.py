@@ -16,7 +16,7 @@ from imondrian import _core
 if TYPE_CHECKING:
     from .columns import ForestColumns
 
-_LONG = 5_000_000  # units of work, some 50 ms; a row costs a tree 256 units, and one for each feature
+_LONG = 30_000_000  # units of work, 15 to 100 ms; a row costs a tree 256 units, and one for each feature
 _BYTES_A_UNIT = 8  # copied in a quarter of its time
 
 
@@ -62,6 +62,8 @@ class Undo:
 def undo_of(forest: ForestColumns, n_rows: int) -> Undo | None:
     """Return what can undo learning or forgetting so many rows; None where that is too short, or would be too dear."""
     work = n_rows * forest.n_trees * (256 + forest.n_features)
+    if forest.disposable:
+        return None
     if work < _LONG or not _core.hears_signals() or forest.nbytes > _BYTES_A_UNIT * work:
         return None
     return Undo(forest)

@@ -18,6 +18,7 @@ from imondrian import _core
 
 from .footprint import Layout
 from .schema import RESERVOIR, SLIDING, UNBOUNDED
+from .times import age_seconds
 
 WARM_UP = 32  # points from which a stream's scores mean something
 MOST_CATEGORY_WEIGHT = 1e6  # sides that it multiplies stay far within the range of float32
@@ -54,10 +55,13 @@ class Retention(NamedTuple):
     memory: int
     points: int | None  # a tree, None: all
     decay: float
+    age: float | None = None  # seconds, of a window by age
 
 
 def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
     """Return what ``window`` and ``horizon`` ask for; named windows keep ``points`` a tree."""
+    if isinstance(horizon, str):
+        return _by_age(window, horizon, points)
     if window is None:
         return Retention(UNBOUNDED, None, 0.0)
     if not isinstance(window, str):
@@ -71,6 +75,22 @@ def retention(window: Any, horizon: Any, points: int = 256) -> Retention:
         # 1 - exp(-decay) = points / horizon: a full tree takes in what it loses in one horizon.
         return Retention(SLIDING, points, -math.log1p(-points / horizon) if horizon > points else 0.0)
     raise ValueError(f"window must be None, an int, 'reservoir', 'decayed' or 'thinned', got {window!r}")
+
+
+def _by_age(window: Any, horizon: str, points: int) -> Retention:
+    try:
+        age = age_seconds(horizon)
+    except ValueError as error:
+        raise ValueError(f"horizon must be a number of points, or an age: {error}") from None
+    if window == "thinned":
+        return Retention(SLIDING, points, 1.0, age)
+    if window == "decayed":
+        return Retention(RESERVOIR, points, 1.0, age)
+    if window is None or isinstance(window, str):
+        raise ValueError(
+            f"window must be an int, 'thinned' or 'decayed' where horizon is an age ({horizon!r}), got {window!r}"
+        )
+    return Retention(SLIDING, positive_int("window", window), 0.0, age)
 
 
 def byte_limit(value: Any) -> int | None:

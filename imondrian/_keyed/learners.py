@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import numpy as np
+
 from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
@@ -45,13 +47,34 @@ class Learners:
             return learner
         model = self.new(key)
         for part in learner.tables():
-            model.judge_and_learn(*part)
+            model.judge_and_learn(*self._apart(part))
         return model
+
+    def _together(self, table: Fields) -> Fields:
+        """Return points as they wait: their times, where windows go by age, are one more value."""
+        if table.times is None or self.template.settings.time is None:
+            return table._replace(times=None)
+        return Fields(
+            (*table.names, self.template.settings.time),
+            np.column_stack((table.values, table.times)),
+            np.append(table.nominal, False),
+            table.point,
+        )
+
+    def _apart(self, table: Fields) -> Fields:
+        if self.template.settings.time is None:
+            return table
+        names, values, nominal, point, _ = table
+        times = np.ascontiguousarray(values[:, -1])
+        return Fields(names[:-1], np.ascontiguousarray(values[:, :-1]), nominal[:-1], point, times)
 
     def learn(self, key: str, learner: Learner, table: Fields) -> tuple[Learner, Judged]:
         """Score rows and learn them; return what the learner has become, and what it said."""
         if isinstance(learner, Young) and learner.count + len(table.values) < self.template.settings.warm_up:
-            learner.learn(*table)
+            # Nor would a model learn a point without features before it knows any.
+            if learner.parts or len(table.names):
+                names, values, nominal, point, _ = self._together(table)
+                learner.learn(names, values, nominal, point)
             return learner, Judged.unready(len(table.values))
         model = self.grown(key, learner)
         with model.gate.updating:  # a signal's handler that asks the same model is refused
@@ -60,7 +83,12 @@ class Learners:
     def from_bytes(self, key: str, data: bytes) -> Learner:
         """Return what ``to_bytes`` made bytes of; TypeError or ValueError if they are damaged."""
         if Young.is_young(data):
-            return Young.from_bytes(data, self.template.settings.warm_up - 1)
+            young, time = Young.from_bytes(data, self.template.settings.warm_up - 1), self.template.settings.time
+            if time is not None and not all(
+                fields[-1:] == (time,) and np.isfinite(values[:, -1]).all() for fields, values in young.parts
+            ):
+                raise ValueError("points do not say when they were")
+            return young
         return from_bytes(data, lambda: self.new(key))
 
     @staticmethod

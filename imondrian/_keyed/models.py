@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from imondrian._forest.numbers import record
+from imondrian._forest.times import time_of, without_time
 from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
 from imondrian._models.settings import StreamSettings
@@ -41,6 +42,7 @@ _NAMES = {
     "max_features",
     "seed",
 }
+_MORE = {"time", "categorical_weight"}  # of folders that have it
 
 
 class KeyedModels:
@@ -119,7 +121,11 @@ class KeyedModels:
     def learn_one(self, key: Any, x: Any) -> float:
         """Score a point, let its key's model learn it, return the score."""
         with self._lock:
-            point = Fields.of_point(record(x))
+            time, times, x = self.template.settings.time, None, record(x)
+            if time is not None:
+                times = np.array([time_of(x, time)])
+                x = without_time(x, time)
+            point = Fields.of_point(x)._replace(times=times)
             check_features(point.names)
             return float(self._judge_and_learn(text_of(key), point).scores[0])
 
@@ -164,28 +170,33 @@ class KeyedModels:
     # -- tables of finite values and NaN; all rows have the features ``fields``, ``nominal`` of which are words ---
 
     def judge_and_learn(
-        self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None
+        self,
+        keys: Sequence[Any],
+        fields: Sequence[Any],
+        values: np.ndarray,
+        nominal: np.ndarray | None = None,
+        times: np.ndarray | None = None,
     ) -> Judged:
-        """Score and learn rows, each by its key's model."""
+        """Score and learn rows, each by its key's model; windows by age need ``times`` (n,), in seconds."""
         check_features(fields)
-        table = Fields.of(fields, values, nominal)
-        return self._by_key(keys, values, lambda key, some: self._judge_and_learn(key, table._replace(values=some)))
+        table = Fields.of(fields, values, nominal, times=times)
+        return self._by_key(keys, values, lambda key, chosen: self._judge_and_learn(key, table.part(chosen)))
 
     def judge(
         self, keys: Sequence[Any], fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None
     ) -> Judged:
         """Score rows; change no model."""
 
-        def judge(key: str, some: np.ndarray) -> Judged:
+        def judge(key: str, chosen: list[int]) -> Judged:
             held = self._find(key)
             if held is None or isinstance(held.learner, Young):
-                return Judged.unready(len(some))
+                return Judged.unready(len(chosen))
             with held.learner.gate.reading:
-                return held.learner.judge(fields, some, nominal)
+                return held.learner.judge(fields, values[chosen], nominal)
 
         return self._by_key(keys, values, judge)
 
-    def _by_key(self, keys: Sequence[Any], values: np.ndarray, judge: Callable[[str, np.ndarray], Judged]) -> Judged:
+    def _by_key(self, keys: Sequence[Any], values: np.ndarray, judge: Callable[[str, list[int]], Judged]) -> Judged:
         """Judge the rows of each key together: models know nothing of each other."""
         if len(keys) != len(values):
             raise ValueError(f"keys must be as many as rows, got {len(keys)} for {len(values)}")
@@ -195,7 +206,7 @@ class KeyedModels:
         judged = Judged.unready(len(values))
         with self._lock:
             for text, chosen in places.items():
-                for column, some in zip(judged, judge(text, values[chosen]), strict=True):
+                for column, some in zip(judged, judge(text, chosen), strict=True):
                     column[chosen] = some
         return judged
 
@@ -385,7 +396,7 @@ def _read_settings(store: KeyStore) -> dict[str, Any] | None:
         settings = None
     if (
         not isinstance(settings, dict)
-        or settings.keys() - {"categorical_weight"} != _NAMES
+        or settings.keys() - _MORE != _NAMES
         or type(settings["seed"]) is not int
         or not all(value is None or type(value) in (int, float, str) for value in settings.values())
     ):

@@ -50,9 +50,10 @@ class Young:
         values: np.ndarray,
         nominal: np.ndarray | None = None,
         point: dict[Any, Any] | None = None,
+        times: None = None,
     ) -> None:
         """Keep some more points; TypeError, and nothing is kept, where values are of another kind than those before."""
-        names, values, nominal, _ = self._settled(Fields.of(tuple(fields), values, nominal, point))
+        names, values, nominal, *_ = self._settled(Fields.of(tuple(fields), values, nominal, point))
         if len(values) == 0 or (not self.parts and not names):
             return  # nor would a model learn a point without features before it knows any
         self.count += len(values)
@@ -65,7 +66,7 @@ class Young:
     def _settled(self, table: Fields) -> Fields:
         """Return a table whose columns are of the kinds before, as a model would."""
         kinds: dict[Any, bool] = {}
-        for names, values, nominal, _ in self.tables():
+        for names, values, nominal, *_ in self.tables():
             told = ~np.isnan(values).all(axis=0)
             kinds.update((name, kind) for name, kind, has in zip(names, nominal.tolist(), told, strict=True) if has)
         others = [
@@ -87,7 +88,7 @@ class Young:
         What is nominal stands between the two where something is.
         """
         parts: list[Any] = []
-        for names, values, nominal, _ in self.tables():
+        for names, values, nominal, *_ in self.tables():
             parts += [list(names), *([nominal] if nominal.any() else []), values]
         return pack(parts, _FORM)
 

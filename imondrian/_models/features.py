@@ -32,6 +32,7 @@ class Fields(NamedTuple):
     values: np.ndarray  # (n, len(names)), float64: numbers, words of float64, NaN where missing
     nominal: np.ndarray  # (len(names),), bool: which are words
     point: dict[Any, Any] | None = None  # as it came, for messages
+    times: np.ndarray | None = None  # (n,), in seconds: of windows by age
 
     @classmethod
     def of(
@@ -40,9 +41,14 @@ class Fields(NamedTuple):
         values: np.ndarray,
         nominal: np.ndarray | None = None,
         point: dict[Any, Any] | None = None,
+        times: np.ndarray | None = None,
     ) -> Fields:
         """Return a table; where nothing is told of its kinds, all are numbers."""
-        return cls(names, values, np.zeros(len(names), bool) if nominal is None else nominal, point)
+        return cls(names, values, np.zeros(len(names), bool) if nominal is None else nominal, point, times)
+
+    def part(self, rows: Any) -> Fields:
+        """Return some of the rows."""
+        return self._replace(values=self.values[rows], times=None if self.times is None else self.times[rows])
 
     @classmethod
     def of_point(cls, x: dict[Any, Any]) -> Fields:

@@ -27,6 +27,7 @@ from imondrian._forest.validation import (
     sample_size,
     thread_count,
 )
+from imondrian._persist.model_file import is_key
 
 from .feedback import Verdicts, nbytes_of
 
@@ -64,6 +65,7 @@ class StreamSettings:
     max_bytes: int | None
     nominal_weight: float
     warm_up: int  # points from which scores mean something
+    time: Any = None  # the key of a point's time, with a window by age
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> StreamSettings:
@@ -83,6 +85,7 @@ class StreamSettings:
             max_bytes=byte_limit(params["max_bytes"]),
             nominal_weight=category_weight(params.get("categorical_weight", 1.0)),
             warm_up=min(WARM_UP, kept.points or WARM_UP),
+            time=_time_key(params.get("time"), kept),
         )
 
     @property
@@ -93,24 +96,41 @@ class StreamSettings:
     def empty_forest(self, n_features: int, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ``nominal`` (n_features,) says which features are."""
         states = seed_states(np.random.RandomState(self.seed), self.n_trees)
+        memory, points, decay, age = self.retention
         return Forest.for_stream(
             n_features,
             np.float64,
             states,
-            *self.retention,
+            memory,
+            points,
+            decay,
             scaled=self.scaled,
             spaced=self.spaced,
+            age=age,
             nominal=nominal,
             nominal_weight=self.nominal_weight,
         )
 
     def layout(self, n_features: int, nominal_count: int = 0) -> Layout:
         """Return what decides the size of the forest's columns, so many of whose features are nominal."""
-        return Layout(self.n_trees, n_features, 8, self.retention.memory, self.spaced, nominal=nominal_count)
+        kept = self.retention
+        is_timed = kept.age is not None
+        return Layout(self.n_trees, n_features, 8, kept.memory, self.spaced, nominal=nominal_count, timed=is_timed)
 
     def object_bytes(self, n_features: int) -> int:
         """Return the most bytes that a model takes beside its forest and the scores it keeps."""
         return OBJECTS + 128 * n_features
+
+
+def _time_key(key: Any, kept: Retention) -> Any:
+    """Return the key of a point's time if there must be one."""
+    if (key is None) != (kept.age is None):
+        what = "a number of points" if kept.age is None else "an age"
+        wanted = "None" if kept.age is None else "the key of a point that says when it was"
+        raise ValueError(f"time must be {wanted} where horizon is {what}, got {key!r}")
+    if not is_key(key):
+        raise TypeError(f"time must be a feature's key, got {key!r}")
+    return key
 
 
 @dataclass(frozen=True)
@@ -132,13 +152,18 @@ class Settings:
     def of(cls, params: Mapping[str, Any]) -> Settings:
         """Check every parameter before anything changes."""
         sample_size(params["max_samples"], 1)
-        window, points = params["window"], 256
+        window, points, horizon = params["window"], 256, params["horizon"]
+        if isinstance(horizon, str):
+            raise TypeError(
+                f"horizon must be an int, got {horizon!r}: windows by age are those of "
+                "imondrian.river.OnlineIsolationMondrianForest, whose points say when they were"
+            )
         if isinstance(window, str) and params["max_samples"] != "auto":
             points = positive_int(f"max_samples with window={window!r}", params["max_samples"])
         return cls(
             n_trees=positive_int("n_estimators", params["n_estimators"]),
             max_samples=params["max_samples"],
-            retention=retention(window, params["horizon"], points),
+            retention=retention(window, horizon, points),
             score=resolve_score(params["score"]),
             scaled=is_scaled(params["scale"]),
             contamination=contamination_share(params["contamination"]),
@@ -168,11 +193,14 @@ class Settings:
     def empty_forest(self, n_features: int, dtype: np.dtype, nominal: np.ndarray | None = None) -> Forest:
         """Return a forest that has learnt nothing yet; ValueError if its windows may pass ``max_bytes``."""
         self.check_windows_fit(n_features, dtype, nominal_count=count_of(nominal))
+        memory, points, decay, _ = self.retention
         return Forest.for_stream(
             n_features,
             dtype,
             self.states(),
-            *self.retention,
+            memory,
+            points,
+            decay,
             scaled=self.scaled,
             spaced=self.spaced,
             nominal=nominal,
@@ -181,7 +209,7 @@ class Settings:
 
     def check_windows_fit(self, n_features: int, dtype: np.dtype, more: int = 0, nominal_count: int = 0) -> None:
         """Raise ValueError if windows, with so many bytes more beside them, may pass ``max_bytes``."""
-        memory, points, _ = self.retention
+        memory, points = self.retention[:2]
         if self.max_bytes is not None and points is not None:
             layout = Layout(self.n_trees, n_features, dtype.itemsize, memory, self.spaced, nominal=nominal_count)
             check_window_fits(layout, points, self.max_bytes, reserved_bytes(n_features, dtype.itemsize) + more)

@@ -17,17 +17,16 @@ from imondrian._conformal.conformal import ScoreWindow
 from imondrian._forest.forest import Forest, not_held
 from imondrian._forest.numbers import record
 from imondrian._forest.rwlock import Gate
+from imondrian._forest.times import time_of
 from imondrian._forest.validation import check_window_fits
 
 from .features import Fields
-from .feedback import Verdicts, nbytes_of, said_of, verdicts_given, verdicts_of, verdicts_withdrawn
+from .feedback import Verdicts, nbytes_of, verdicts_given, verdicts_of, verdicts_withdrawn
 from .prequential import Judged, prequential_p_values
+from .reasons import Reasons as Reasons
+from .reasons import contributions, in_words, reasons_of
 from .settings import StreamSettings, count_of
 from .stream_rows import StreamRows
-from .wording import NOT_READY, StoredPoints, telling_parts, why, without_sides
-
-# A point's features, what each contributes to its score from below and above, (d, 2), and the same in words.
-Reasons = tuple[list[Any], np.ndarray, str]
 
 
 class StreamModel(StreamRows):
@@ -72,9 +71,13 @@ class StreamModel(StreamRows):
 
     def learn_one(self, x: Any) -> None:
         """Learn a point."""
+        times = None
+        if self.settings.time is not None:
+            x = record(x)
+            times = np.array([time_of(x, self.settings.time)])
         row = self.row(x, grow=True)
         if row is not None:
-            self._learn(row)
+            self._learn(row, times)
 
     def score_one(self, x: Any) -> float:
         """Return a point's score; 0 is "not ready"."""
@@ -89,60 +92,46 @@ class StreamModel(StreamRows):
 
     def forget_one(self, x: Any, missing_ok: bool) -> None:
         """Take a point out of every tree that holds it."""
-        x = record(x)
+        x = self.point(x)
         row = self.row(x)
-        self._forget(row, np.array([not self._new_keys(x)]), missing_ok)
+        self._forget(row, np.array([not self.new_keys(x)]), missing_ok)
 
     def explain_one(self, x: Any, by_direction: bool = False) -> dict[Any, Any]:
         """Return what each feature of x contributes to its score."""
-        x = record(x)
-        found = zip(x, self._parts(x), strict=True)
-        if by_direction:
-            return {key: (float(below), float(above)) for key, (below, above) in found}
-        return {key: float(pair.sum()) for key, pair in found}
+        return contributions(self, self.point(x), by_direction)
 
     def why_one(self, x: Any, most: int) -> str:
         """Return in words why x has its score."""
-        x = record(x)
-        row = self.row(x)
-        if row is None or self.forest is None or not self.is_ready:
-            return NOT_READY
-        parts = telling_parts(self.forest, row, self.settings.score)[0]
-        p_value = None if self.recent is None else self.recent.p_value(self.score_one(x))
-        told = {self.keys[key]: value for key, value in x.items() if key in self.keys}
-        points = StoredPoints(self.forest)
-        text = why(points, row[0], parts, list(self.keys), p_value, most, self._new_keys(x), told)
-        return text + said_of(self.verdicts, row)[0]
+        return in_words(self, self.point(x), most)
 
     def reasons(self, x: dict[Any, Any], most: int) -> Reasons:
         """Return why x has its score."""
-        return list(x), self._parts(x), self.why_one(x, most)
-
-    def _parts(self, x: dict[Any, Any]) -> np.ndarray:
-        """Return what each feature of x contributes from below and above, (len(x), 2)."""
-        row = self.row(x)
-        parts = np.zeros((len(self.keys) + 1, 2))  # the last for what is not known
-        if row is not None and self.forest is not None and self.is_ready:
-            parts[:-1] = without_sides(self.forest.explain(row, self.settings.score)[0][0], self.forest.nominal)
-        return parts[[self.keys.get(key, -1) for key in x]]
+        return reasons_of(self, x, most)
 
     # -- tables ------------------------------------------------------------------------------------
 
     # Columns have names, ``fields``, and values (n, len(fields)); ``nominal`` says which are words, None that none is.
+    # A window by age needs ``times`` (n,), in seconds.
 
     def learn(
-        self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None, *, scored: bool = False
+        self,
+        fields: Sequence[Any],
+        values: np.ndarray,
+        nominal: np.ndarray | None = None,
+        *,
+        scored: bool = False,
+        times: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Learn rows in order; if ``scored``, return their scores from just before."""
-        return self._learn_table(Fields.of(fields, values, nominal), scored)
+        return self._learn_table(Fields.of(fields, values, nominal, times=times), scored)
 
     def _learn_table(self, table: Fields, scored: bool = False) -> np.ndarray | None:
-        values = table.values
+        values, times = table.values, table.times
         with self._unwidened_on_error():
             rows = self._placed(table, grow=True)
             if rows is None or len(rows) == 0:
                 return np.zeros(len(values)) if scored else None
-            return self._learn(rows, scored=scored, n_threads=self.settings.n_threads)
+            return self._learn(rows, times, scored=scored, n_threads=self.settings.n_threads)
 
     @contextmanager
     def _unwidened_on_error(self) -> Iterator[None]:
@@ -173,7 +162,7 @@ class StreamModel(StreamRows):
         """Forget rows, or, unless ``missing_ok``, none of them if one is not held."""
         table = Fields.of(fields, values, nominal)
         rows = self._placed(table)
-        known = np.isnan(values[:, self._new_columns(table)]).all(axis=1)
+        known = np.isnan(values[:, self.new_columns(table)]).all(axis=1)
         self._forget(rows, known, missing_ok)
 
     def judge(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> Judged:
@@ -194,22 +183,23 @@ class StreamModel(StreamRows):
         values: np.ndarray,
         nominal: np.ndarray | None = None,
         point: dict[Any, Any] | None = None,
+        times: np.ndarray | None = None,
     ) -> Judged:
         """Score each row, then learn it, in order: ``score_one``, ``p_value_one`` and ``learn_one`` in turn.
 
         ``point`` is the only row as it came, for messages.
         """
-        table = Fields.of(fields, values, nominal, point)
-        self._new_columns(table)  # values of another kind are told before the first row is learnt
+        table = Fields.of(fields, values, nominal, point, times)
+        self.new_columns(table)  # values of another kind are told before the first row is learnt
         found, begin = [], 0
-        while begin < len(values) and self._brings_features(table):
+        while begin < len(values) and self.brings_features(table):
             # Taking in a new key can change scores, so the row that brings it is scored before. If there is no room for
             # it, it is as new in the next row.
-            one = table._replace(values=values[begin : begin + 1])
+            one = table.part(slice(1))
             found.append(self._judge(one))
             self._learn_table(one)
             begin += 1
-            table = table._replace(values=values[begin:])
+            table = table.part(slice(1, None))
         found.append(self._judge_and_learn(table))
         return found[0] if len(found) == 1 else Judged(*map(np.concatenate, zip(*found, strict=True)))
 
@@ -221,7 +211,7 @@ class StreamModel(StreamRows):
             return judged
         first = min(self.forest.arrivals_until(self.settings.warm_up), len(rows))
         past = None if self.recent is None else self.recent.copy()
-        scores = self._learn(rows, scored=True, n_threads=self.settings.n_threads)
+        scores = self._learn(rows, table.times, scored=True, n_threads=self.settings.n_threads)
         assert scores is not None
         judged.scores[:] = scores
         judged.ready[first:] = True
@@ -238,8 +228,8 @@ class StreamModel(StreamRows):
 
     def said_row(self, x: Any) -> np.ndarray:
         """Return a point that a verdict is on as a row; ValueError for what no verdict can be on."""
-        x = record(x)
-        self._refuse_unknown(self._new_keys(x))
+        x = self.point(x)
+        self._refuse_unknown(self.new_keys(x))
         row = self.row(x)
         assert row is not None
         return row
@@ -247,7 +237,7 @@ class StreamModel(StreamRows):
     def said_rows(self, fields: Sequence[Any], values: np.ndarray, nominal: np.ndarray | None = None) -> np.ndarray:
         """Return points that verdicts are on as rows; ValueError for what no verdict can be on."""
         table = Fields.of(fields, values, nominal)
-        self._refuse_unknown(fields[j] for j in self._new_columns(table) if not np.isnan(values[:, j]).all())
+        self._refuse_unknown(fields[j] for j in self.new_columns(table) if not np.isnan(values[:, j]).all())
         rows = self._placed(table)
         assert rows is not None
         return rows
@@ -313,19 +303,23 @@ class StreamModel(StreamRows):
             return None
         return score if row.shape == rows.shape and row.tobytes() == rows.tobytes() else None
 
-    def _learn(self, rows: np.ndarray, *, scored: bool = False, n_threads: int = 1) -> np.ndarray | None:
+    def _learn(
+        self, rows: np.ndarray, times: np.ndarray | None = None, *, scored: bool = False, n_threads: int = 1
+    ) -> np.ndarray | None:
         """Learn rows in order; return their scores from just before if ``scored``, and keep them for p-values."""
         forest, limit = self.forest, self.settings.max_bytes
         assert forest is not None
+        if self.settings.time is None:
+            times = None  # a record's may be of no use here
         if limit is not None:
             limit -= self.reserved(forest.n_features)
         if self.recent is None and not scored:
-            forest.learn(rows, n_threads=n_threads, max_bytes=limit)
+            forest.learn(rows, n_threads=n_threads, max_bytes=limit, times=times)
             return None
         warming_up = forest.arrivals_until(self.settings.warm_up)
         known = None if scored else self._score_known(rows)
         score = None if known else self.settings.score
-        scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit)
+        scores = forest.learn(rows, score=score, n_threads=n_threads, max_bytes=limit, times=times)
         if scores is None:
             scores = np.array([known])
         elif self.verdicts is not None:

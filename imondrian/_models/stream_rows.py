@@ -10,6 +10,7 @@ import numpy as np
 from imondrian._forest.forest import Forest
 from imondrian._forest.levels import word
 from imondrian._forest.numbers import record, row_of
+from imondrian._forest.times import without_time
 
 from .features import Fields, in_order, silent_keys
 from .feedback import Verdicts
@@ -35,10 +36,14 @@ class StreamRows:
         self._mask: tuple[Forest, np.ndarray | None] | None = None  # what kinds its features are of
         self._truths: frozenset[Any] = frozenset()  # keys of numbers that truth values came for
 
+    def point(self, x: Any) -> dict[Any, Any]:
+        """Return a point as a dict of features."""
+        return record(x) if self.settings.time is None else without_time(x, self.settings.time)
+
     def row(self, x: Any, grow: bool = False) -> np.ndarray | None:
         """Return a point as a row (1, d); None while there are no features. ``grow``: take in those that are new."""
-        if type(x) is not dict:
-            x = record(x)
+        if type(x) is not dict or self.settings.time is not None:
+            x = self.point(x)
         forest = self.forest
         if forest is not None and forest.dtype == np.float64:
             row = row_of(x, self.keys, self._kinds(forest), word)
@@ -98,19 +103,20 @@ class StreamRows:
     def _is_number(self, forest: Forest, key: Any) -> bool:
         return not forest.nominal[self.keys[key]]
 
-    def _new_columns(self, table: Fields) -> list[int]:
+    def new_columns(self, table: Fields) -> list[int]:
         """Return the columns that are of no feature, or may become another."""
         changed = set() if self.forest is None else self._settled(table, self.forest)[1]
         return [j for j, name in enumerate(table.names) if name not in self.keys or name in changed]
 
-    def _brings_features(self, table: Fields) -> bool:
+    def brings_features(self, table: Fields) -> bool:
+        """Return whether learning a table takes features in."""
         known = self.forest is not None and self.keys.keys() >= set(table.names)
-        return not known or len(self._new_columns(table)) > 0
+        return not known or len(self.new_columns(table)) > 0
 
-    def _new_keys(self, x: dict[Any, Any]) -> list[Any]:
+    def new_keys(self, x: dict[Any, Any]) -> list[Any]:
         """Return the keys of a point that have values, but no feature."""
         table = Fields.of_point(x)
-        return [table.names[j] for j in self._new_columns(table) if table.values[0, j] == table.values[0, j]]
+        return [table.names[j] for j in self.new_columns(table) if table.values[0, j] == table.values[0, j]]
 
     def _grow(self, table: Fields, changed: set[Any]) -> None:
         """Add unseen keys, and those that have ``changed`` their kind."""

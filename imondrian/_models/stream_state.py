@@ -42,6 +42,8 @@ def give_checked_state(model: StreamModel, state: dict[str, Any]) -> None:
         forest.require_learning("going on with a stream")
         if forest.n_trees != settings.n_trees:
             raise ValueError(f"n_trees={settings.n_trees} does not go with a forest of {forest.n_trees}")
+        if forest.age != settings.retention.age:
+            raise ValueError(f"a horizon of {settings.retention.age} s does not go with one of {forest.age} s")
         if settings.spaced and not forest.spaced:
             raise ValueError(f"score={settings.score!r} needs trees that were grown for it")
     if min(state["_n_ignored"], state["_n_dropped"]) < 0:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from imondrian._forest.imported_forest import ImportedForest
+from imondrian._forest.stored_points import StoredPoints as StoredPoints
+from imondrian._forest.stored_points import Usual
 
 MOST_REASONS = 3
 NOT_READY = "not enough is known yet"
-_TAIL = 0.05  # of the stored points below, and above, what is usual
 _LEAST_SHARE = 0.25  # of the largest contribution, for a value within what is usual to be told of
 _MOST_NAMES = 3  # features named as usual, or as missing; more are counted
 _LEAST_DIGITS, _MOST_DIGITS = 3, 17
@@ -40,78 +41,6 @@ def without_sides(contributions: np.ndarray, nominal: np.ndarray) -> np.ndarray:
     found[..., nominal, 1] += found[..., nominal, 0]
     found[..., nominal, 0] = 0.0
     return found
-
-
-class Usual(NamedTuple):
-    """What a feature's stored values are like."""
-
-    low: float  # 5 % are below, at most
-    high: float  # 5 % are above, at most
-    is_constant: bool  # whether they are all the same
-
-
-class StoredPoints:
-    """The points of a forest, by their mass in all trees.
-
-    Parameters
-    ----------
-    forest : Forest or ImportedForest
-        An imported one has no points: nothing is known of its features.
-    """
-
-    def __init__(self, forest: Any) -> None:
-        self._points: np.ndarray
-        self._mass: np.ndarray
-        is_known = not isinstance(forest, ImportedForest)
-        self._points, self._mass = (
-            forest.stored_points() if is_known else (np.empty((0, forest.n_features)), np.empty(0))
-        )
-        self.nominal: np.ndarray = forest.nominal
-
-    def usual(self, feature: int) -> Usual | None:
-        """Return what is usual for a feature; None where no point has a value."""
-        column = self._points[:, feature]
-        order = np.argsort(column)[: np.count_nonzero(column == column)]  # NaN comes last
-        if len(order) == 0:
-            return None
-        ordered, total = column[order], np.cumsum(self._mass[order])
-        # The least stored values with enough mass at or below them: none that nobody has seen.
-        low, high = ordered[np.searchsorted(total, np.array([_TAIL, 1.0 - _TAIL]) * total[-1])].tolist()
-        return Usual(low, high, bool(ordered[0] == ordered[-1]))
-
-    def share(self, feature: int, word: float) -> float | None:
-        """Return the share of the mass with a value that has this level; None where no point has a value."""
-        column = self._points[:, feature]
-        total = self._mass[column == column].sum()
-        return float(self._mass[column == word].sum() / total) if total > 0.0 else None
-
-    def _is_usual_level(self, feature: int, word: float) -> bool:
-        """Return whether levels that are no more frequent than this one have 5 % of the mass."""
-        column = self._points[:, feature]
-        there = column == column
-        levels, which = np.unique(column[there], return_inverse=True)
-        masses = np.bincount(which.reshape(-1), self._mass[there], len(levels))
-        own = masses[levels == word].sum()
-        return bool(own > 0.0 and masses[masses <= own].sum() >= _TAIL * masses.sum())
-
-    def present(self) -> np.ndarray:
-        """Return the share of mass that has a value, by feature."""
-        there = (self._points == self._points).T @ self._mass
-        return np.asarray(there / max(self._mass.sum(), 1e-300))
-
-    def is_constant(self, feature: int) -> bool:
-        """Return whether all stored points that have a value have the same."""
-        column = self._points[:, feature]
-        return bool(np.fmin.reduce(column, initial=np.inf) == np.fmax.reduce(column, initial=-np.inf))
-
-    def are_usual(self, row: np.ndarray) -> np.ndarray:
-        """Return whether each value of a row lies within what is usual."""
-        below, until = (self._points < row).T @ self._mass, (self._points <= row).T @ self._mass
-        mass = (self._points == self._points).T @ self._mass
-        usual = np.asarray((mass > 0.0) & (until >= _TAIL * mass) & (below < (1.0 - _TAIL) * mass))
-        for feature in np.flatnonzero(self.nominal).tolist():
-            usual[feature] = self._is_usual_level(feature, row[feature])
-        return usual
 
 
 def why(
@@ -143,12 +72,13 @@ def why(
     told : mapping, optional
         The row's values as they came, by feature: how categories are called.
     """
-    sizes, fine = parts.max(axis=1), points.are_usual(row)
+    beside = points.beside(row)
+    sizes, fine = parts.max(axis=1), beside.is_usual
     order = [i for i in np.argsort(-sizes, kind="stable")[:most].tolist() if sizes[i] > 0.0 and row[i] == row[i]]
     order = [i for i in order if not fine[i] or sizes[i] >= _LEAST_SHARE * sizes[order[0]]]
     # No tree cuts what is always the same, so that another value contributes nothing.
     odd = np.flatnonzero(~fine & (row == row)).tolist()
-    order += [i for i in odd if i not in order and sizes[i] == 0.0 and points.is_constant(i)][:most]
+    order += [i for i in odd if i not in order and sizes[i] == 0.0 and beside.is_constant[i]][:most]
     clauses = [
         _level_clause(_named(names[i]), (told or {}).get(i), points.share(i, row[i]))
         if points.nominal[i]
@@ -157,6 +87,7 @@ def why(
             float(row[i]),
             "high" if parts[i, 1] >= parts[i, 0] else "low",
             points.usual(i),
+            bool(beside.is_constant[i]),
             len(row) == 1,
         )
         for i in order
@@ -166,7 +97,7 @@ def why(
         text += f" ({p_text(p_value)})"
     rest = np.ones(len(row), bool)
     rest[order] = False
-    groups = {"missing": rest & np.isnan(row) & (points.present() >= 0.5), "usual": rest & fine & bool(order)}
+    groups = {"missing": rest & np.isnan(row) & (beside.share >= 0.5), "usual": rest & fine & bool(order)}
     said = {what: [_named(names[i]) for i in np.flatnonzero(some).tolist()] for what, some in groups.items()}
     said["never seen before"] = [_named(name) for name in new]
     return "; ".join([text, *(f"{_listed(some)} {what}" for what, some in said.items() if some)])
@@ -199,7 +130,7 @@ def _level_clause(name: str, value: Any, share: float | None) -> str:
     return f"{called}: {number_texts(round(percent, 1 if percent < 9.95 else 0))[0]} % of points"
 
 
-def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool) -> str:
+def _clause(name: str, value: float, side: str, usual: Usual | None, is_constant: bool, alone: bool) -> str:
     if usual is None:
         return f"{name} {number_texts(value)[0]} is {side}"
     written, low, high = number_texts(value, usual.low, usual.high)
@@ -209,7 +140,7 @@ def _clause(name: str, value: float, side: str, usual: Usual | None, alone: bool
             "rare there" if alone else f"{side} given the others"
         )
     where = "above" if value > usual.high else "below"
-    return f"{name} {written} is {where} its {'constant' if usual.is_constant else 'usual'} {span}"
+    return f"{name} {written} is {where} its {'constant' if is_constant else 'usual'} {span}"
 
 
 def number_texts(*values: float) -> list[str]:

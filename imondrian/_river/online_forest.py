@@ -9,7 +9,7 @@ import copy
 import inspect
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, overload
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from imondrian._conformal.conformal import CALIBRATION_SIZE
 from imondrian._forest.forest import Forest
 from imondrian._forest.rwlock import gate_of, reading, updating
 from imondrian._forest.scoring import Score, Window, resolve_score
-from imondrian._forest.tables import table
+from imondrian._forest.times import split_table, timed_table
 from imondrian._forest.types import Floats
 from imondrian._forest.validation import positive_int
 from imondrian._kit.call_mistakes import explain_mistakes
@@ -48,7 +48,7 @@ class OnlineForest(SavedModel):
         self,
         n_trees: int = 100,
         window: Window = "thinned",
-        horizon: int = 4096,
+        horizon: int | str = 4096,
         score: Score = "default",
         scale: Literal["robust"] | None = "robust",
         seed: int | None = None,
@@ -58,6 +58,7 @@ class OnlineForest(SavedModel):
         max_features: int = 1000,
         max_bytes: int | None = None,
         categorical_weight: float = 1.0,
+        time: Any = None,
     ) -> None:
         self.n_trees = n_trees
         self.window = window
@@ -71,6 +72,7 @@ class OnlineForest(SavedModel):
         self.max_features = max_features
         self.max_bytes = max_bytes
         self.categorical_weight = categorical_weight
+        self.time = time
         self._put_around(StreamModel(StreamSettings.of(vars(self))))
 
     def _put_around(self, model: StreamModel) -> None:
@@ -85,7 +87,8 @@ class OnlineForest(SavedModel):
         ----------
         x : dict
             Numbers, text and truth values by feature; other mappings, a pandas Series and a record of NumPy do, too.
-            Raises TypeError or ValueError for anything else, naming the field; nothing is learnt then.
+            Raises TypeError or ValueError for anything else, naming the field; nothing is learnt then. Where
+            ``horizon`` is an age, the point must say when it was (``time``).
         """
         with self._gate.updating:  # what @updating does, in a third of its time
             self._model.learn_one(x)
@@ -104,12 +107,13 @@ class OnlineForest(SavedModel):
         X : dataframe (pandas, polars, pyarrow, ...) or ndarray of shape (n, n_features)
             Columns of an array are named 0, 1, ...
         """
-        self._model.learn(*table(X))
+        fields, values, nominal, times = timed_table(X, self.time)
+        self._model.learn(fields, values, nominal, times=times)
 
     @reading
     def score_many(self, X: Any) -> Floats:
         """Return the scores of rows as ``score_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.scores(*table(X))
+        return self._model.scores(*split_table(X, self.time)[:3])
 
     @updating
     def score_learn_many(self, X: Any) -> Floats:
@@ -117,7 +121,8 @@ class OnlineForest(SavedModel):
 
         The same as ``score_one`` and ``learn_one`` in turn, in one pass and several times as fast.
         """
-        scores = self._model.learn(*table(X), scored=True)
+        fields, values, nominal, times = timed_table(X, self.time)
+        scores = self._model.learn(fields, values, nominal, scored=True, times=times)
         assert scores is not None
         return scores
 
@@ -144,7 +149,7 @@ class OnlineForest(SavedModel):
         missing_ok : bool, default=False
             Pass over rows that no tree holds; else ValueError says how many there are and where the first is.
         """
-        self._model.forget(*table(X), missing_ok=missing_ok)
+        self._model.forget(*split_table(X, self.time)[:3], missing_ok=missing_ok)
 
     @reading
     def p_value_one(self, x: dict[Any, Any]) -> float:
@@ -170,7 +175,7 @@ class OnlineForest(SavedModel):
     @reading
     def p_values_many(self, X: Any) -> Floats:
         """Return the p-values of rows as ``p_value_one`` would, ndarray (n,). Changes nothing."""
-        return self._model.p_values(*table(X))
+        return self._model.p_values(*split_table(X, self.time)[:3])
 
     @property
     @reading
@@ -263,7 +268,7 @@ class OnlineForest(SavedModel):
         y : array-like of shape (n,)
             1 for normal, -1 for an anomaly.
         """
-        self._model.hear(self._model.said_rows(*table(X)), y)
+        self._model.hear(self._model.said_rows(*split_table(X, self.time)[:3]), y)
 
     @updating
     def withdraw_one(self, x: dict[Any, Any], *, missing_ok: bool = False) -> None:
@@ -280,7 +285,7 @@ class OnlineForest(SavedModel):
     @updating
     def withdraw_many(self, X: Any, *, missing_ok: bool = False) -> None:
         """Take back verdicts on rows as ``withdraw_one`` would, or, unless ``missing_ok``, none if one is not there."""
-        self._model.withdraw_rows(self._model.said_rows(*table(X)), missing_ok)
+        self._model.withdraw_rows(self._model.said_rows(*split_table(X, self.time)[:3]), missing_ok)
 
     # -- to and from scikit-learn ------------------------------------------------------------------
 
@@ -329,10 +334,12 @@ class OnlineForest(SavedModel):
         found = self._model
         if found.forest is None:
             raise ValueError("the model has learnt nothing yet")
+        if self.time is not None:
+            raise ValueError(f"horizon={self.horizon!r}: scikit-learn's forest has no windows by age")
         estimator = IsolationMondrianForest(
             found.settings.n_trees,
             window=self.window,
-            horizon=self.horizon,
+            horizon=cast(int, self.horizon),
             score=found.settings.score,
             scale=self.scale,
             n_jobs=self.n_jobs,
@@ -406,6 +413,7 @@ class OnlineForest(SavedModel):
         return own | self._file_state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.time = None  # of versions before it
         self.__dict__.update({name: value for name, value in state.items() if name not in _OF_MODEL})
         self.__dict__.setdefault("categorical_weight", 1.0)  # in pickles from before there were categories
         if self.score == "default" and state.get("_score") == "spacing":

@@ -1,8 +1,9 @@
 // Depths of rows by walks over the forest's own columns: under virtual insertion, and with missing values.
 //
 // The twin of native/score/depth_score.hpp, step for step: a sum of the same numbers in the same order. Only exp() may
-// differ from the CPU's own (native/score/survival.hpp), by a unit in the last place or two. A thread takes one row; boxes are far larger than what
-// shared memory holds and are read by neighbouring threads at about the same time: caches serve them.
+// differ from the CPU's own (native/score/survival.hpp), by a unit in the last place or two. A thread takes one row;
+// boxes are far larger than what shared memory holds and are read by neighbouring threads at about the same time:
+// caches serve them.
 
 #include "tree.cuh"
 

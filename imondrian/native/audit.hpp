@@ -10,6 +10,7 @@
 #include "nativekit/interrupt.hpp"
 #include "score/depth_score.hpp"
 #include "score/score_window.hpp"
+#include "stream/clock.hpp"
 #include "tree/box.hpp"
 #include "tree/feature_subset.hpp"
 
@@ -25,7 +26,7 @@ class Auditor {
   Fault run() {
     if (check_header() && check_links() && check_free_lists()) {
       check_kinds() && check_numbers() && check_masses() && check_boxes() && check_rates() && check_members() &&
-          check_bag() && check_clean();
+          check_bag() && check_clean() && check_time();
     }
     return fault_;
   }
@@ -276,6 +277,43 @@ class Auditor {
     }
     return true;
   }
+
+  // Written so that NaN fails.
+  bool check_time() {
+    if (!forest_.clock) return true;
+    const double* const clock = forest_.clock;
+    const bool sound = std::isfinite(clock[kLatest]) && std::isfinite(clock[kHorizon]) && clock[kHorizon] > 0.0 &&
+                       clock[kNow] >= 0.0 && clock[kNow] <= kManyHorizons * clock[kHorizon] && clock[kLate] >= 0.0 &&
+                       clock[kLate] < kMostLate && clock[kLate] == std::floor(clock[kLate]) &&
+                       (clock[kStarted] == 0.0 || clock[kStarted] == 1.0);
+    if (!sound) return fail(15, 0);
+    const double* const pace = forest_.pace + kPaceSize * t_;
+    for (int i = 0; i < kPaceSize; ++i) {
+      if (!std::isfinite(pace[i])) return fail(15, i);
+    }
+    return !forest_.member_time || check_ages(pace, clock[kNow]);
+  }
+
+  bool check_ages(const double* pace, double now) {
+    const std::int64_t* const state = forest_.stream + kStreamSize * t_;
+    const std::int64_t window = forest_.window, oldest = state[kOldest];
+    const double* const time = forest_.member_time + t_ * window;
+    const double blank = pace[kBlank];
+    if (state[kHeld] != window || !(blank >= 0.0 && blank <= static_cast<double>(window)) || blank != std::floor(blank))
+      return fail(15, kBlank);
+    if (!(pace[kSpanFrom] >= 0.0 && pace[kSpanFrom] <= static_cast<double>(state[kSeen]))) return fail(15, kSpanFrom);
+    double last = 0.0;
+    for (std::int64_t i = 0; i < window; ++i) {
+      const std::int64_t place = (oldest + i) % window;
+      const bool is_blank = static_cast<double>(i) < blank;
+      if (is_blank && forest_.member_leaf[t_ * window + place] != kNobody) return fail(15, place);
+      if (!is_blank && !(time[place] >= last && time[place] <= now)) return fail(15, place);
+      if (!is_blank) last = time[place];
+    }
+    return true;
+  }
+
+  static constexpr double kManyHorizons = 1e15;  // beyond them a clock could not tell spans apart
 
   // Rounding may put a sum of shares just above 1.
   static constexpr double kMostRoot = 1.0 + 1e-9, kLeastEntropy = -1e-9, kMostEntropy = 1024.0;

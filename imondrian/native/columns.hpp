@@ -25,6 +25,8 @@ enum class When {
   mixed,      // with nominal features (base/words.hpp)
   bounded,    // keeping a window
   reservoir,  // keeping a decayed sample
+  timed,      // keeping a window by age
+  aged,       // of these, a sliding one
   learning,   // from the first point learnt or forgotten one by one
 };
 
@@ -51,6 +53,16 @@ enum Header : int { kRoot, kLeaves, kFreeNode, kFreeLeaf, kNodeMark, kLeafMark, 
 // Points seen, members held, the next to enter, the place of the oldest in the ring, and when to look at the scale
 // again (stream/rescale.hpp).
 enum StreamState : int { kSeen, kHeld, kNext, kOldest, kLook, kStreamSize };
+
+// Of a window by age (stream/clock.hpp), in seconds: the horizon, the latest stamp, how far the clock has run; then how
+// many records in a row were more than a horizon late, and whether there was any.
+enum Clock : int { kHorizon, kLatest, kNow, kLate, kStarted };
+inline constexpr int kClockSize = 5;
+// What else a tree knows of its members by age (stream/stream.hpp): how much more hazard a reservoir bears before a
+// point enters; the span in which one entered last, the number of the point from which that span counts, and how many
+// of the ring's oldest places are blank.
+enum Pace : int { kBudget, kSpan, kSpanFrom, kBlank };
+inline constexpr int kPaceSize = 4;
 
 inline constexpr int kWidth = -1;  // values in a place: as many as there are features, padded to whole packs
 inline constexpr int kGeneratorSize = 4;
@@ -86,6 +98,10 @@ inline constexpr int kRecentSize = 1026;  // what usual points score, of a tree'
   /* A ring, or a heap beside member_key; + kFlaggedMember. */                                                         \
   X(member_leaf, i32,  member, 1,              bounded,   file,   number,     0,     host,   3)                        \
   X(member_key,  f64,  member, 1,              reservoir, file,   number,     0,     host,   3)                        \
+  /* When members came, and the places of a ring. */                                                                    \
+  X(member_time, f64,  member, 1,              aged,      file,   number,     0,     host,   5)                        \
+  X(pace,        f64,  tree,   kPaceSize,      timed,     file,   number,     0,     host,   5)                        \
+  X(clock,       f64,  forest, kClockSize,     timed,     file,   number,     0,     host,   5)                        \
   X(lower,       real, node,   kWidth,         boxes,     pickle, coordinate, 0,     device, 3)                        \
   X(upper,       real, node,   kWidth,         boxes,     pickle, coordinate, 0,     device, 3)                        \
   /* All -1: the tree sees every feature. */                                                                           \

@@ -55,9 +55,9 @@ Status fill_boxes(const ForestView& forest, bool is64, int n_threads) {
   return core().fill_boxes(forest, is64, n_threads);
 }
 
-Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight, Score score,
-             double* depth, double* norm, std::int64_t* learnt, int n_threads) {
-  return core().learn(forest, is64, x, n, weight, score, depth, norm, learnt, n_threads);
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
+             const double* stamp, Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+  return core().learn(forest, is64, x, n, weight, stamp, score, depth, norm, learnt, n_threads);
 }
 
 Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove, std::int64_t* holders,

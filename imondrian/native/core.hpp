@@ -47,11 +47,11 @@ Status draw_bags(const ForestView& forest, bool is64, std::int64_t known, const 
 // Fill lower and upper of a forest that kept none.
 Status fill_boxes(const ForestView& forest, bool is64, int n_threads);
 
-// Learn the rows of x (n, d) in order. weight may be null (each row weighs 1). With `depth` and
-// `norm` (n each), also score every row just before it is learnt: mean depth and mean c(mass).
-// kNoRoom: the store is full after `learnt` rows; the rest can follow once it has grown.
-Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight, Score score,
-             double* depth, double* norm, std::int64_t* learnt, int n_threads);
+// Learn the rows of x (n, d) in order. weight may be null (each row weighs 1); `stamp` is when they came, in seconds,
+// of a window by age, else null. With `depth` and `norm` (n each), also score every row just before it is learnt: mean
+// depth and mean c(mass). kNoRoom: the store is full after `learnt` rows; the rest can follow once it has grown.
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
+             const double* stamp, Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads);
 
 // How many trees hold each row of x (n, d), repeats counted: holders (n,). With `remove`, also take each
 // row out of them once.

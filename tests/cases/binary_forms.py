@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from reference import file_reference, forgery
 from reference.file_mutations import accident, change_array, change_json
 from reference.file_mutations import forgery as forged_file
@@ -24,6 +25,7 @@ from imondrian.river import OnlineIsolationMondrianForest
 
 X = np.round(np.random.default_rng(0).normal(size=(60, 3)), 1)
 KEYED = {"n_trees": 3, "window": 6, "horizon": 400, "calibration": 9, "max_features": 5}
+AGED = {"window": 8, "horizon": "5s", "time": "at"}
 ROOM = 3 << 20  # bytes beside a multiple of the content's, for what is there in any case
 TIMES = 64
 
@@ -52,14 +54,17 @@ def ask_online(model):
         assert 0.0 < model.p_value_one(x) <= 1.0
     model.explain_one(x), model.info(), model.score_many(np.zeros((2, 2)))
     assert np.isfinite(model.expected_score)
+    when = {} if model.time is None else {model.time: 1e5}
     for shift in range(12):
-        model.learn_one({key: value + shift for key, value in x.items()})
-    model.score_learn_many(np.arange(40.0).reshape(-1, 2))
-    model.learn_one({**x, "new": 3.0})
+        model.learn_one({key: value + shift for key, value in (x | when).items()})
+    table = {**dict(zip((0, 1), np.arange(40.0).reshape(2, -1), strict=True)), **{key: [1e5] * 20 for key in when}}
+    model.score_learn_many(pd.DataFrame(table))
+    model.learn_one({**x, "new": 3.0, **when})
     model.forget_one(x, missing_ok=True)
-    model.learn_one(x)
+    model.learn_one(x | when)
     model._model.forest.check()
-    model.to_estimator()
+    if not when:
+        model.to_estimator()
 
 
 def ask_estimator(model):
@@ -163,6 +168,11 @@ def streams():
                 x = dict(zip(("a", 1, ("b", None)), row, strict=True))
                 model.learn_one(x if i % 4 else {"a": x["a"]})
             yield model
+    for window in ("thinned", "decayed", 40):
+        model = OnlineIsolationMondrianForest(3, window=window, horizon="1m", time="at", seed=0, calibration=9)
+        for i, row in enumerate(X[:40].tolist()):
+            model.learn_one(dict(zip(("a", "b", "c"), row, strict=True)) | {"at": 3.0 * i - 100.0 * (i % 7 == 0)})
+        yield model
 
 
 def read_file(cls):
@@ -214,10 +224,17 @@ def claimed_file(content, number, dtype, shape):
 
 def key_states():
     """What models of keys have learnt, with their settings."""
-    for settings in ({}, {"score": "depth"}, {"window": None}, {"window": "decayed"}, {"calibration_half_life": 5.0}):
+    for settings in (
+        {},
+        {"score": "depth"},
+        {"window": None},
+        {"window": "decayed"},
+        {"calibration_half_life": 5.0},
+        AGED,
+    ):
         model = OnlineIsolationMondrianForest(seed=0, **{**KEYED, **settings})
-        for row in X[:45].tolist():
-            model.learn_one(dict(zip("abc", row, strict=True)))
+        for i, row in enumerate(X[:45].tolist()):
+            model.learn_one(dict(zip("abc", row, strict=True)) | ({"at": i} if "time" in settings else {}))
         yield to_bytes(model._model), {**KEYED, **settings}
 
 

@@ -38,8 +38,9 @@ def make_batches(n_batches=4, n=150):
 def expected(batches, **parameters):
     """What KeyedForest says of the rows in their order."""
     whole = pd.concat(batches, ignore_index=True)
+    keys, values = whole["sensor"].tolist(), whole[["a", "b"]].to_numpy()
     with KeyedForest(seed=7, **PARAMETERS, **parameters) as forest:
-        judged = forest._models.judge_and_learn(whole["sensor"].tolist(), ["a", "b"], whole[["a", "b"]].to_numpy())
+        judged = forest._models.judge_and_learn(keys, ["a", "b"], values, whole["at"].to_numpy(np.float64))
     return whole.assign(score=judged.scores, p_value=judged.p_values)
 
 
@@ -92,11 +93,14 @@ def test_a_processor_says_what_a_keyed_forest_does(score, shuffled):
     assert (found.loc[found["sensor"] == "rare", "score"] == 0).all()
 
 
-def test_another_processor_goes_on_from_the_state():
+@pytest.mark.parametrize("parameters", [{}, {"horizon": "40s", "time": "at"}], ids=str)
+def test_another_processor_goes_on_from_the_state(parameters):
     store, batches = Store(), make_batches()
-    first = follow(processor(store), store, batches[:2])
-    second = follow(processor(store), store, batches[2:])
-    pd.testing.assert_frame_equal(pd.concat((first, second), ignore_index=True), expected(batches), check_exact=True)
+    first = follow(processor(store, **parameters), store, batches[:2])
+    second = follow(processor(store, **parameters), store, batches[2:])
+    found, whole = pd.concat((first, second), ignore_index=True), expected(batches, **parameters)
+    pd.testing.assert_frame_equal(found, whole, check_exact=True)
+    assert (found["score"].to_numpy() == expected(batches)["score"].to_numpy()).all() == (not parameters)
 
 
 def test_damaged_state_is_told_of():
@@ -146,6 +150,9 @@ BAD = [
     ("k string, a double, score double", "k", ["a"], {}, ValueError, "no column 'score', which the result has"),
     ("k string, a double", "k", ["a"], {"n_trees": 0}, ValueError, "n_trees must be"),
     ("k string, a double", "k", ["a"], {"seed": None}, TypeError, "int"),
+    ("k string, a double", "k", ["a"], {"horizon": "2h", "time": "t"}, ValueError, "time must be a column.*got 't'"),
+    ("k string, a double", "k", ["a"], {"horizon": "2h", "time": "a"}, ValueError, "time must be a column.*got 'a'"),
+    ("k string, a double", "k", ["a"], {"horizon": "2h"}, ValueError, "time must be the key of a point"),
     ("k string, a double", "k", ["a"], {"seed": True}, TypeError, "seed must be an int"),
 ]
 

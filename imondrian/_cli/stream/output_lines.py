@@ -84,11 +84,13 @@ class Judge:
             alarms = self._alarms.judge(judged)
             if self._told.reasons:
                 reasons = {i: self._follower.explain(table.part(i, i + 1), self._told.reasons) for i in _places(alarms)}
-        elif self._told.reasons or self._skip_alarms:
+        elif self._skip_alarms or (self._told.reasons and not self._follower.remember(table)):
             judged, alarms, reasons = self._one_by_one(table)
         else:
             judged = self._follower.score_learn(table)
             alarms = self._alarms.judge(judged)
+            if self._told.reasons and (places := _places(alarms)):
+                reasons = self._follower.reasons(table, judged, places, self._told.reasons)
         if self._on_judged is not None:
             self._on_judged(table, alarms)
         more: dict[int, dict[str, Any]] = {

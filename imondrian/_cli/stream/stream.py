@@ -79,6 +79,11 @@ def run(settings: Settings, source: int = 0, sink: int = 1, chunk: int = CHUNK) 
     with _locked(settings), StopSignals() as stop:
         follower, state = _opened(settings)
         try:
+            if follower.time() not in (None, settings.selection.time):
+                raise Failure(
+                    f"{settings.model} holds a window by age: name the records' --time {follower.time()}, as before",
+                    USAGE,
+                )
             stream = Stream(settings, follower, state, LineReader(source, stop, chunk), LineWriter(sink, stop), stop)
             if not settings.quiet and os.isatty(source):
                 terminal.note("reading records from the terminal")

@@ -15,7 +15,9 @@ from imondrian._conformal.alarm_rule import AlarmRule, UsualScores
 from imondrian._conformal.incidents import Incidents
 from imondrian._keyed.models import KeyedModels
 from imondrian._keyed.store import FILE
+from imondrian._models.features import Fields
 from imondrian._models.prequential import Judged
+from imondrian._models.replay import Replay
 from imondrian._models.stream import Reasons
 from imondrian._persist.codec import pack, unpack
 from imondrian._river.online_forest import OnlineForest, model_of
@@ -44,6 +46,9 @@ class Follower(Protocol):
     def largest(self) -> float:
         """Return the largest number that the models can hold."""
 
+    def time(self) -> Any:
+        """Return the field by which windows by age go; None of others."""
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
 
@@ -58,6 +63,12 @@ class Follower(Protocol):
 
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
+
+    def remember(self, table: Table) -> bool:
+        """Get ready to tell reasons of records that are about to be learnt together; False: only one by one."""
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Return why some of the records that have just been learnt had their scores, by place."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the models and the stream's state on the disk, both or neither; OSError where that fails."""
@@ -79,6 +90,7 @@ class OneModel:
     def __init__(self, detector: OnlineForest, path: Path | None) -> None:
         self._detector, self._path = detector, path
         self.model = model_of(detector)
+        self._before = Replay(self.model)
 
     def known(self) -> Sequence[Any]:
         """Return the features that the model has learnt of."""
@@ -100,17 +112,21 @@ class OneModel:
         """Return the largest number that the model can hold."""
         return self.model.largest
 
+    def time(self) -> Any:
+        """Return the field by which the model's window by age goes; None of others."""
+        return self.model.settings.time
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
         return self.model.judge(table.fields, table.values, table.nominal)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.model.judge_and_learn(table.fields, table.values, table.nominal)
+        return self.model.judge_and_learn(table.fields, table.values, table.nominal, times=_times(table))
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.model.learn(table.fields, table.values, table.nominal)
+        self.model.learn(table.fields, table.values, table.nominal, times=_times(table))
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -119,6 +135,14 @@ class OneModel:
     def explain(self, table: Table, most: int) -> Reasons:
         """Return why a single record has its score; in words ``most`` features are told of."""
         return self.model.reasons(table.present(0), most)
+
+    def remember(self, table: Table) -> bool:
+        """Get ready to tell reasons of records that are about to be learnt together; False: only one by one."""
+        return self._before.keep(_fields(table))
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Return why some of the records that have just been learnt had their scores, by place."""
+        return self._before.reasons(_fields(table), table.present, judged, places, most)
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the model and the stream's state into the file, at once."""
@@ -179,17 +203,23 @@ class ModelsByKey:
         """Return the largest double: these models are made here."""
         return self.models.template.largest
 
+    def time(self) -> Any:
+        """Return the field by which windows by age go; None of others."""
+        return self.models.template.settings.time
+
     def score(self, table: Table) -> Judged:
         """Score records and change nothing."""
         return self.models.judge(table.keys or (), table.fields, table.values, table.nominal)
 
     def score_learn(self, table: Table) -> Judged:
         """Score records and learn each of them after it was scored."""
-        return self.models.judge_and_learn(table.keys or (), table.fields, table.values, table.nominal)
+        return self.models.judge_and_learn(
+            table.keys or (), table.fields, table.values, table.nominal, times=_times(table)
+        )
 
     def learn(self, table: Table) -> None:
         """Learn records."""
-        self.models.judge_and_learn(table.keys or (), table.fields, table.values, table.nominal)
+        self.score_learn(table)
 
     def keep_score(self, table: Table, score: float) -> None:
         """Let later p-values count the score of a record that is not learnt."""
@@ -200,6 +230,14 @@ class ModelsByKey:
         """Return why a single record has its score; in words ``most`` features are told of."""
         (key,) = table.keys or ()
         return self.models.reasons(key, table.present(0), most)
+
+    def remember(self, table: Table) -> bool:
+        """Return False: models of keys are many, and small."""
+        return False
+
+    def reasons(self, table: Table, judged: Judged, places: Sequence[int], most: int) -> dict[int, Reasons]:
+        """Nothing is remembered."""
+        raise NotImplementedError
 
     def save(self, state: dict[str, Any]) -> None:
         """Put all models and the stream's state on the disk, in one transaction."""
@@ -240,9 +278,9 @@ def open_models(
 def check_parameters(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse settings that a saved model does not have."""
     for name, value in asked.items():
-        if name != "n_jobs" and found[name] != value and (name, value) != ("score", "default"):
+        if name != "n_jobs" and found.get(name) != value and (name, value) != ("score", "default"):
             raise Failure(
-                f"{path} holds a model with {name}={found[name]!r}, not {value!r}: leave the option out, or "
+                f"{path} holds a model with {name}={found.get(name)!r}, not {value!r}: leave the option out, or "
                 "begin with another file",
                 USAGE,
             )
@@ -309,3 +347,11 @@ def _is_sound(state: dict[str, Any]) -> bool:
         return alarms["rule"] is None or AlarmRule.of_state(alarms["rule"]).rate == alarms["rate"]
     except (ValueError, TypeError, AttributeError):
         return False
+
+
+def _fields(table: Table) -> Fields:
+    return Fields.of(table.fields, table.values, table.nominal, times=_times(table))
+
+
+def _times(table: Table) -> np.ndarray | None:
+    return None if table.times is None else np.array(table.times, np.float64)

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
+from imondrian._forest.times import seconds
+
 from .records import Report, Rows, Table
-
-
-def seconds(value: Any) -> float:
-    """Return a time stamp in seconds: a number as it is, a text of ISO 8601 since 1970; ValueError for what is none.
-
-    A text without a time zone is taken for UTC.
-    """
-    if type(value) in (int, float):
-        found = float(value)
-    elif type(value) is str:
-        try:
-            found = float(value)
-        except ValueError:
-            stamp = datetime.fromisoformat(value.strip())
-            found = (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp()
-    else:
-        raise ValueError
-    if not math.isfinite(found):
-        raise ValueError
-    return found
 
 
 def with_times(table: Table, place: int, name: str, rows: Rows, report: Report) -> Table:

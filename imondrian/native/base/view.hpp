@@ -22,6 +22,8 @@
 //   I13 recent scores are finite, and their sorted copy agrees.
 //   I14 weights of nominal features are finite and not negative, with no padding; these features have bit rates,
 //       finite and not negative, and rate 0; other features have no bit rate.
+//   I15 a clock's numbers are finite and in range; a ring's members by age came in order, not after now; the blank
+//      places are its oldest, and empty.
 //
 // A missing coordinate (NaN) separates nothing, extends no box, and follows the heavier child in learning (in
 // scoring: means.hpp).

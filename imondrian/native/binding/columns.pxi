@@ -17,13 +17,14 @@ cdef extern from "base/column_table.hpp" namespace "imondrian" nogil:
 
     const ColumnText* kColumns
     int kColumnCount, kPackBytes, kUselessBits, kWidth, kBag, kTreesAbreast, kRecentSize, kEdition
-    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
+    int kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize, kHeld, kBlank, kHorizon
     void set_column(View&, int, void*)
 
 
 PACK_BYTES, TREES_ABREAST, RECENT_SIZE, EDITION = kPackBytes, kTreesAbreast, kRecentSize, kEdition
 USELESS_BITS = kUselessBits
 ROOT, LEAVES, NODE_MARK, LEAF_MARK, HEADER_SIZE = kRoot, kLeaves, kNodeMark, kLeafMark, kHeaderSize
+HELD, BLANK, HORIZON = kHeld, kBlank, kHorizon
 
 _TYPES = {"i32": np.dtype(np.int32), "i64": np.dtype(np.int64), "u64": np.dtype(np.uint64), "f64": np.dtype(np.float64)}
 
@@ -128,7 +129,8 @@ cdef void* pointer(dict columns, str name, object dtype, tuple shape) except? NU
 cdef class ForestView:
     """The native view of a forest's columns. Keeps them alive; never owns or copies them.
 
-    Owns what follows from them that rows with missing values need, from the first such row on, if ``keeps_means``.
+    Owns what follows from them that rows with missing values and reasons need, from the first such row on, if
+    ``keeps_means``.
     """
 
     cdef View view
@@ -166,6 +168,8 @@ cdef class ForestView:
             raise ValueError("a bounded forest, and no other, must have the column 'member_leaf'")
         if (memory == 2) != ("member_key" in columns):
             raise ValueError("a reservoir, and no other forest, must have the column 'member_key'")
+        if ("member_time" in columns) != ("clock" in columns and memory == 1) or ("clock" in columns and memory == 0):
+            raise ValueError("a window by age, and no other forest, must have the columns of its time")
         if member is None:
             return 0
         if not isinstance(member, np.ndarray) or member.ndim != 2 or not 1 <= member.shape[1] < self.view.capacity:
@@ -227,6 +231,12 @@ cdef class ForestView:
         if self.means is not None or not self.keeps_means:
             return 0
         if not c_any_missing(self.is64, cnp.PyArray_DATA(X), X.size):
+            return 0
+        return self.keep_means()
+
+    cdef int keep_means(self) except -1:
+        """Make room for means, if they may be kept."""
+        if self.means is not None or not self.keeps_means:
             return 0
         kinds = 1 if self.view.clean == NULL else 2
         means = np.full((kinds, self.view.n_trees, self.view.capacity), np.nan)

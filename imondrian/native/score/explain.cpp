@@ -100,7 +100,11 @@ Status explain(const ForestView& forest, bool is64, const void* x, std::int64_t 
   return dispatch(is64, x, [&](auto rows) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(rows)>>;
     WithMeans with_means(forest);
-    if (score == Score::kSpacing) with_means.with_levels<T>();
+    if (score == Score::kSpacing) {
+      with_means.with_levels<T>();
+    } else {
+      with_means.make_depth();
+    }
     ForestExplainer<T>(with_means.forest(), score, n_threads).explain(rows, n, out, value, expected);
     return Status::kOk;
   });

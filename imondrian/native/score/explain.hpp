@@ -1,6 +1,7 @@
 // Why a point scores what it does in one tree: additive contributions of its features, exact.
 //
-// V(v) is the mean, over the points stored below v, of what they get themselves. A point's value less V(root)
+// V(v) is the mean, over the points stored below v, of what they get themselves. (Of depths: the levels down to v, and
+// what means.hpp keeps.) A point's value less V(root)
 // telescopes over its walk: a step from v to its child c is worth V(c) - V(v), and goes to the feature
 // cut at v, on the side taken. A point that is cut off outside a box, or stretches it, owes the rest of its
 // value to the features in which it is outside, in proportion to how far. What it gets for its distance to the nearest
@@ -27,16 +28,20 @@ template <class T>
 class TreeExplainer {
  public:
   TreeExplainer(const Tree<T>& tree, Score score)
-      : tree_(tree), score_(score), node_(static_cast<std::size_t>(tree.header[kNodeMark])),
-        leaf_(static_cast<std::size_t>(tree.header[kLeafMark])), box_(node_.size()) {
-    if (tree.empty()) return;
+      : tree_(tree), score_(score),
+        node_(score == Score::kSpacing ? static_cast<std::size_t>(tree.header[kNodeMark]) : 0), box_(node_.size()),
+        means_(depth_means(tree)) {
+    if (tree.empty() || score != Score::kSpacing) return;
     sight_.look_at(tree);
-    if (score == Score::kSpacing) needed_ = clean_needed(tree);
-    find_values();
+    needed_ = clean_needed(tree);
+    find_sizes();
   }
 
   // What stored points get on average.
-  double expected() const { return tree_.empty() ? 0.0 : value_of(tree_.root()); }
+  double expected() const {
+    if (tree_.empty()) return 0.0;
+    return score_ == Score::kSpacing ? size_of(tree_.root()) : levels_below(tree_.root());
+  }
 
   // Where a walk goes on: reached by `share` of the point, `depth` levels down, its parent cut at `born`.
   struct Step {
@@ -64,28 +69,28 @@ class TreeExplainer {
   }
 
  private:
-  double value_of(std::int32_t v) const { return v < 0 ? leaf_[~v] : node_[v]; }
+  double size_of(std::int32_t v) const { return v < 0 ? std::log(kFloor) : node_[v]; }
+  // How many levels below v its points are, on average.
+  double levels_below(std::int32_t v) const { return v < 0 ? hidden_depth(tree_.leaf_mass[~v]) : means_.at(v); }
+  // What a step from v to its child is worth.
+  double worth(std::int32_t v, std::int32_t child) const {
+    return score_ == Score::kSpacing ? below(v, child) - node_[v] : means_.gain(v, child);
+  }
   bool falls_short(std::int32_t v) const { return tree_.clean_of(v) < needed_; }
 
-  // Depths down, values up.
-  void find_values() {
+  // From the leaves up.
+  void find_sizes() {
     std::vector<std::int32_t> order;
-    std::vector<double> depth(node_.size());
-    const auto reach = [&](std::int32_t v, double levels) {
-      if (v < 0) {
-        leaf_[~v] = score_ == Score::kSpacing ? std::log(kFloor) : levels + hidden_depth(tree_.leaf_mass[~v]);
-      } else {
-        depth[v] = levels;
-        order.push_back(v);
-      }
+    const auto reach = [&](std::int32_t v) {
+      if (v >= 0) order.push_back(v);
     };
     const std::vector<T> nothing(static_cast<std::size_t>(tree_.width), std::numeric_limits<T>::quiet_NaN());
     BoxScratch<T> scratch;
-    reach(tree_.root(), 0.0);
+    reach(tree_.root());
     for (std::size_t i = 0; i < order.size(); ++i) {
-      for (int side = 0; side < 2; ++side) reach(tree_.child[2 * std::int64_t{order[i]} + side], depth[order[i]] + 1.0);
+      for (int side = 0; side < 2; ++side) reach(tree_.child[2 * std::int64_t{order[i]} + side]);
     }
-    if (score_ == Score::kSpacing && !tree_.lower) {
+    if (!tree_.lower) {
       BoxSweep<T>(tree_, sight_).run([&](std::int32_t v, const T* lo, const T* hi) {
         const std::int32_t* const child = tree_.child + 2 * std::int64_t{v};
         if (falls_short(child[0]) || falls_short(child[1]))
@@ -95,7 +100,7 @@ class TreeExplainer {
     for (std::size_t i = order.size(); i-- > 0;) {
       const std::int32_t v = order[i];
       const std::int32_t left = tree_.child[2 * std::int64_t{v}], right = tree_.child[2 * std::int64_t{v} + 1];
-      if (score_ == Score::kSpacing && tree_.lower && (falls_short(left) || falls_short(right))) {
+      if (tree_.lower && (falls_short(left) || falls_short(right))) {
         box_[v] = sight_.usual(tree_, v, sight_.extent(tree_, v, nothing.data(), scratch), scratch);
       }
       node_[v] = (tree_.mass_of(left) * below(v, left) + tree_.mass_of(right) * below(v, right)) /
@@ -104,9 +109,7 @@ class TreeExplainer {
   }
 
   // V of a child; where its clean mass falls short, what is stored below it gets the size of its parent's box.
-  double below(std::int32_t v, std::int32_t child) const {
-    return score_ == Score::kSpacing && falls_short(child) ? box_[v] : value_of(child);
-  }
+  double below(std::int32_t v, std::int32_t child) const { return falls_short(child) ? box_[v] : size_of(child); }
 
   static void add(double* out, std::int64_t j, bool above, double amount) { out[kSides * j + above] += amount; }
 
@@ -120,13 +123,13 @@ class TreeExplainer {
     if (at == at) {
       const bool goes_right = tree_.is_right(v, at), above = goes_right || is_nominal(tree_.feature[v]);
       const std::int32_t child = goes_right ? right : left;
-      add(out, tree_.feature[v], above, step.share * (below(v, child) - node_[v]));
+      add(out, tree_.feature[v], above, step.share * worth(v, child));
       enter(child, step.share);
       return 0.0;
     }
     const std::int32_t child = drawn_side(tree_, v) ? right : left;
     enter(child, step.share);
-    return -step.share * (below(v, child) - node_[v]);
+    return -step.share * worth(v, child);
   }
 
   // Levels, of leaves or under virtual insertion (score/depth_score.hpp).
@@ -141,13 +144,13 @@ class TreeExplainer {
       if (v >= 0 && distance > 0.0) leaves = -std::expm1(-distance * (tree_.time[v] - step.born));
       if (leaves > 0.0) {
         value = step.share * leaves * (step.depth + 1.0);
-        const double amount = step.share * leaves * (step.depth + 1.0 - value_of(v));
+        const double amount = step.share * leaves * (1.0 - levels_below(v));
         const double* const words = bits_apart(x, lo, hi, scratch);
         spread(x, lo, hi, tree_.rate, tree_.width, nullptr, words, amount, out, scratch);
         step.share *= 1.0 - leaves;
       }
     }
-    if (v < 0) return value + step.share * leaf_[~v];
+    if (v < 0) return value + step.share * (step.depth + levels_below(v));
     if (step.share == 0.0) return value;
     return value + go_on(x, step, out, [&](std::int32_t child, double share) {
              scratch.steps.push_back({child, share, step.depth + 1.0, tree_.time[v]});
@@ -321,7 +324,8 @@ class TreeExplainer {
   Score score_;
   double needed_ = 0.0;
   Sight<T> sight_;
-  std::vector<double> node_, leaf_, box_;  // V, and the log sizes of boxes where walks end
+  std::vector<double> node_, box_;  // V of sizes, and the log sizes of boxes where walks end
+  DepthMeans<T> means_;
 };
 
 }  // namespace imondrian::NK_ISA

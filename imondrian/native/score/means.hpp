@@ -101,8 +101,7 @@ NK_INLINE void forget_means(const Tree<T>& tree, std::int32_t leaf) {
   if (!tree.mean_depth && !tree.mean_spacing) return;
   // Distances to the nearest points ask how rare levels are in all of the tree.
   const bool far_reaching = tree.near > 0.0 && tree.kinds.any();
-  if (tree.mean_spacing &&
-      (far_reaching || tree.header[kLeaves] <= kFew || tree.clean_of(tree.root()) <= kFew)) {
+  if (tree.mean_spacing && (far_reaching || tree.header[kLeaves] <= kFew || tree.clean_of(tree.root()) <= kFew)) {
     return forget_all_means(tree);
   }
   for (double* means : {tree.mean_depth, tree.mean_spacing}) {

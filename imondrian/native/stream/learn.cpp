@@ -14,11 +14,18 @@
 namespace imondrian::NK_ISA {
 namespace {
 
-constexpr std::int64_t kLearnBlock = 256;  // rows a tree learns before the next tree has its turn
+// Rows that trees learn before the next ones have their turn: more than kLearnBlock where the store has room for them
+// anyway, as trees that have been read should be used while they are near.
+constexpr std::int64_t kLearnBlock = 256, kMostLearnt = 1024;
 
 template <class T>
-void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount) {
-  stream.learn(row, leaf, amount);
+void learn_row(TreeStream<T>& stream, std::int32_t row, std::int32_t leaf, Amount amount, double now) {
+  stream.learn(row, leaf, amount, now);
+}
+
+template <class T>
+void expire_points(TreeStream<T>& stream, double now) {
+  stream.expire(now);
 }
 
 template <class T>
@@ -87,26 +94,23 @@ class GroupLearner {
   }
 
   // Returns false if there was no memory for a score; the rows are learnt all the same.
-  bool learn(const std::int32_t* rows, const double* weight, std::int64_t n, double* depths, double* norms,
-             double* seen, double* near) {
+  bool learn(const std::int32_t* rows, const double* weight, const double* when, std::int64_t n, double* depths,
+             double* norms, double* seen, double* near) {
     const bool scored = gather_ != Gather::kNothing;
     for (int k = 0; scored && k < group_.n_trees(); ++k) start_norm(k, 0);
     for (std::int64_t i = 0; i < n; ++i) {
       nativekit::stop_if_asked();
       const T* x = static_cast<const T*>(forest_.points) + std::int64_t{rows[i]} * forest_.width;
       const Lack lack = lack_of(x, forest_.n_features);
-      walk(x, lack != Lack::kNone);
+      const double now = when ? when[i] : 0.0;
+      walk(x, lack != Lack::kNone, now);
       const double mass = weight ? weight[i] : 1.0;
       const bool flagged = judge_ && is_flagged(x, lack, seen + i, near ? near + i : nullptr, n);
       double depth[kTreesAbreast];
       if (gather_ == Gather::kDepth && lack != Lack::kNone) depths_with_missing(group_, x, lack, depth);
       for (int k = 0; k < group_.n_trees(); ++k) {
         if (scored) depths[k * n + i] = lack != Lack::kNone && gather_ == Gather::kDepth ? depth[k] : score(k, x);
-        if (!keeps_next(forest_, first_ + k)) {
-          skip_next(forest_, first_ + k);
-          continue;
-        }
-        learn_one(k, x, rows[i], {mass, flagged ? 0.0 : mass});
+        if (!change(k, x, rows[i], {mass, flagged ? 0.0 : mass}, now)) continue;
         if (scored && group_.tree(k).total_mass() != mass_[k]) {
           write_norm(k, norms + k * n, i + 1);
           start_norm(k, i + 1);
@@ -119,16 +123,30 @@ class GroupLearner {
 
  private:
   // Find the leaves of row x where they are asked for. One that lacks values is scored on other ways (means.hpp).
-  void walk(const T* x, bool missing) {
+  void walk(const T* x, bool missing, double now) {
     if (!missing && (judge_ || gather_ == Gather::kDepth)) return group_.find_leaves(x, missing);
     int keeping[kTreesAbreast], n = 0;
     for (int k = 0; k < group_.n_trees(); ++k) {
-      if (keeps_next(forest_, first_ + k)) keeping[n++] = k;
+      if (keeps_next(forest_, first_ + k, now)) keeping[n++] = k;
     }
     group_.find_leaves(x, missing, keeping, n);
   }
 
-  void learn_one(int k, const T* x, std::int32_t row, Amount amount) {
+  // Let tree k keep the row or pass, and let points go; returns whether it has changed.
+  bool change(int k, const T* x, std::int32_t row, Amount amount, double now) {
+    const bool keeps = keeps_next(forest_, first_ + k, now);
+    if (keeps) {
+      learn_one(k, x, row, amount, now);
+    } else {
+      skip_next(forest_, first_ + k, now);
+    }
+    if (!has_outlived(forest_, first_ + k, now)) return keeps;
+    if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
+    expire_points(changing_[k]->stream, now);
+    return true;
+  }
+
+  void learn_one(int k, const T* x, std::int32_t row, Amount amount, double now) {
     if (!changing_[k]) changing_[k].emplace(forest_, first_ + k);
     std::int32_t leaf = group_.leaf(k);
     if (changing_[k]->keeper.is_due(x)) {
@@ -136,7 +154,7 @@ class GroupLearner {
       group_.look_at(k);
       leaf = leaf_under(group_.tree(k), x);
     }
-    learn_row(changing_[k]->stream, row, leaf, amount);
+    learn_row(changing_[k]->stream, row, leaf, amount, now);
   }
 
   bool is_flagged(const T* x, Lack lack, double* seen, double* near, std::int64_t step) {
@@ -188,7 +206,7 @@ class GroupLearner {
 
 // Learn one row that nobody scores: only the trees that keep it are touched.
 template <class T>
-void learn_alone(const ForestView& forest, std::int32_t row, double mass) {
+void learn_alone(const ForestView& forest, std::int32_t row, double mass, double now) {
   const T* x = static_cast<const T*>(forest.points) + std::int64_t{row} * forest.width;
   const bool missing = has_missing(x, forest.n_features);
   RenewScratch<T> scratch;
@@ -205,19 +223,24 @@ void learn_alone(const ForestView& forest, std::int32_t row, double mass) {
         attend_scale(keeper, x, scratch);
         leaf = leaf_under(stream.tree(), x);
       }
-      learn_row(stream, row, leaf, {mass, mass});
+      learn_row(stream, row, leaf, {mass, mass}, now);
     }
     n = 0;
   };
   for (std::int64_t t = 0; t < forest.n_trees; ++t) {
-    if (!keeps_next(forest, t)) {
-      skip_next(forest, t);
+    if (!keeps_next(forest, t, now)) {
+      skip_next(forest, t, now);
       continue;
     }
     keeping[n++] = t;
     if (n == kTreesAbreast) learn();
   }
   if (n > 0) learn();
+  for (std::int64_t t = 0; t < forest.n_trees; ++t) {
+    if (!has_outlived(forest, t, now)) continue;
+    TreeStream<T> stream(forest, t);
+    expire_points(stream, now);
+  }
 }
 
 // Column means of (trees, n): each row's values are added in the order of the trees.
@@ -294,9 +317,19 @@ void measure_spacings(const ForestView& forest, const T* x, std::int64_t n, cons
   }
 }
 
+// Put rows into free places of the store; `rows` are which.
 template <class T>
-Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight, Score score, double* depth,
-                double* norm, std::int64_t* learnt, int n_threads) {
+void store_rows(const ForestView& forest, const T* x, std::int64_t n, std::int32_t* rows) {
+  T* const points = static_cast<T*>(forest.points);
+  for (std::int64_t i = 0; i < n; ++i) {
+    rows[i] = forest.free_rows[--*forest.n_free_rows];
+    copy_padded(points + rows[i] * forest.width, x + i * forest.n_features, forest.n_features, forest.width);
+  }
+}
+
+template <class T>
+Status learn_as(const ForestView& given, const T* x, std::int64_t n, const double* weight, const double* stamp,
+                Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
   *learnt = 0;
   WithMeans with_means(given);
   if ((given.clean || depth) && has_missing(x, n * given.n_features)) {
@@ -306,22 +339,20 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
   const ForestView& forest = with_means.with_levels<T>();
   const std::int64_t trees = forest.n_trees;
   const bool spaced = depth && score == Score::kSpacing, gathers = depth && !spaced;
-  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kLearnBlock)) : 0);
-  Looks seen(forest, std::min(n, kLearnBlock));
-  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kLearnBlock)));
-  T* points = static_cast<T*>(forest.points);
+  std::vector<double> partial(gathers ? static_cast<std::size_t>(2 * trees * std::min(n, kMostLearnt)) : 0);
+  Looks seen(forest, std::min(n, kMostLearnt));
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(std::min(n, kMostLearnt)));
+  std::vector<double> when(forest.clock ? static_cast<std::size_t>(std::min(n, kMostLearnt)) : 0);
   std::atomic<bool> no_memory{false};
-  for (std::int64_t begin = 0; begin < n; begin += kLearnBlock) {
-    const std::int64_t count = std::min(kLearnBlock, n - begin);
-    if (*forest.n_free_rows < count) sweep_rows(forest);
-    if (*forest.n_free_rows < count) return Status::kNoRoom;
-    for (std::int64_t i = 0; i < count; ++i) {
-      rows[i] = forest.free_rows[--*forest.n_free_rows];
-      copy_padded(points + rows[i] * forest.width, x + (begin + i) * forest.n_features, forest.n_features,
-                  forest.width);
-    }
+  for (std::int64_t begin = 0, count = 0; begin < n; begin += count) {
+    const std::int64_t left = n - begin;
+    if (*forest.n_free_rows < std::min(kLearnBlock, left)) sweep_rows(forest);
+    if (*forest.n_free_rows < std::min(kLearnBlock, left)) return Status::kNoRoom;
+    count = std::min({kMostLearnt, left, *forest.n_free_rows});
+    store_rows(forest, x + begin * forest.n_features, count, rows.data());
+    for (std::int64_t i = 0; forest.clock && i < count; ++i) when[i] = tick(forest.clock, stamp[begin + i]);
     if (count == 1 && !gathers && !forest.clean) {
-      learn_alone<T>(forest, rows[0], weight ? weight[begin] : 1.0);
+      learn_alone<T>(forest, rows[0], weight ? weight[begin] : 1.0, forest.clock ? when[0] : 0.0);
       *learnt = begin + count;
       continue;
     }
@@ -334,7 +365,8 @@ Status learn_as(const ForestView& given, const T* x, std::int64_t n, const doubl
       GroupLearner<T> learner(forest, first, gather);
       const double* weights = weight ? weight + begin : nullptr;
       const std::int64_t place = first * count;
-      if (!learner.learn(rows.data(), weights, count, depths + offset, norms + offset, seen.extents_from(place),
+      const double* const times = forest.clock ? when.data() : nullptr;
+      if (!learner.learn(rows.data(), weights, times, count, depths + offset, norms + offset, seen.extents_from(place),
                          seen.distances_from(place))) {
         no_memory = true;
       }
@@ -394,10 +426,11 @@ Status forget_as(const ForestView& forest, const T* x, std::int64_t n, bool remo
 
 }  // namespace
 
-Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight, Score score,
-             double* depth, double* norm, std::int64_t* learnt, int n_threads) {
-  return dispatch(is64, x,
-                  [&](auto rows) { return learn_as(forest, rows, n, weight, score, depth, norm, learnt, n_threads); });
+Status learn(const ForestView& forest, bool is64, const void* x, std::int64_t n, const double* weight,
+             const double* stamp, Score score, double* depth, double* norm, std::int64_t* learnt, int n_threads) {
+  return dispatch(is64, x, [&](auto rows) {
+    return learn_as(forest, rows, n, weight, stamp, score, depth, norm, learnt, n_threads);
+  });
 }
 
 Status forget(const ForestView& forest, bool is64, const void* x, std::int64_t n, bool remove, std::int64_t* holders,

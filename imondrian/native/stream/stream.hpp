@@ -8,6 +8,9 @@
 // the smallest key on top. The arrival of the next point that beats it is drawn ahead from the
 // exact law, so a tree that keeps its sample pays nothing for a point.
 //
+// Windows by age (clock.hpp) have a ring of which all places are held from the start, the oldest of them blank; and
+// where it matters when a point comes, that is its time instead of its number.
+//
 // A forgotten point leaves its tree, but keeps its place among the members (kNobody) until it would have
 // left: who else is kept never depends on it, and the others stay what they are, the last points or
 // a sample. Filling its place at once would favour the newcomer.
@@ -21,38 +24,45 @@
 #include "nativekit/atomic.hpp"
 #include "score/depth_score.hpp"
 #include "score/means.hpp"
+#include "stream/clock.hpp"
 #include "stream/remove.hpp"
 #include "tree/extend.hpp"
 #include "tree/levels.hpp"
 
 namespace imondrian::NK_ISA {
 
-// Whether tree t keeps the next point.
-inline bool keeps_next(const ForestView& forest, std::int64_t t) {
+// Whether tree t keeps the next point, which comes `now`.
+inline bool keeps_next(const ForestView& forest, std::int64_t t, double now) {
+  if (forest.clock) return keeps_timed(forest, t, now);
   const std::int64_t* const state = forest.stream + kStreamSize * t;
   return static_cast<Memory>(forest.memory) == Memory::kUnbounded || state[kHeld] < forest.window ||
          state[kSeen] >= state[kNext];
 }
 // Let it pass if it does not.
-inline void skip_next(const ForestView& forest, std::int64_t t) { ++forest.stream[kStreamSize * t + kSeen]; }
+inline void skip_next(const ForestView& forest, std::int64_t t, double now) {
+  ++forest.stream[kStreamSize * t + kSeen];
+  if (forest.clock && static_cast<Memory>(forest.memory) == Memory::kReservoir)
+    forest.pace[kPaceSize * t + kBudget] -= hazard(forest, t, now);
+}
 
 // One tree's members. Nothing here looks at coordinates, so what is kept cannot depend on them.
 template <class T>
 class TreeStream {
  public:
   TreeStream(const ForestView& forest, std::int64_t t)
-      : tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay), window_(forest.window),
-        leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
+      : forest_(forest), t_(t), tree_(forest, t), memory_(static_cast<Memory>(forest.memory)), decay_(forest.decay),
+        window_(forest.window), leaf_(forest.member_leaf ? forest.member_leaf + t * window_ : nullptr),
         key_(forest.member_key ? forest.member_key + t * window_ : nullptr),
         seen_(forest.stream[kStreamSize * t + kSeen]), held_(forest.stream[kStreamSize * t + kHeld]),
         next_(forest.stream[kStreamSize * t + kNext]), oldest_(forest.stream[kStreamSize * t + kOldest]),
-        refs_(forest.refs) {}
+        refs_(forest.refs), pace_(forest.pace ? forest.pace + kPaceSize * t : nullptr),
+        time_(forest.member_time ? forest.member_time + t * window_ : nullptr) {}
 
   Tree<T>& tree() { return tree_; }
 
   // Learn the stored point `row`, whose path ends in `leaf` (~slot) unless the tree is empty.
-  NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount) {
-    const double key = memory_ == Memory::kReservoir ? draw_key() : 0.0;
+  NK_INLINE void learn(std::int32_t row, std::int32_t leaf, Amount amount, double now) {
+    const double key = memory_ == Memory::kReservoir ? draw_key(now) : now;
     const Inserted inserted = insert(tree_, row, leaf, amount);
     if (tree_.levels) note_levels(row, inserted, amount.mass);
     forget_means(tree_, inserted.leaf);
@@ -61,7 +71,7 @@ class TreeStream {
     if (memory_ != Memory::kUnbounded) {
       // The newcomer is inserted before the old point goes: its score still saw the full window.
       evict(enter(key, inserted.leaf | (amount.clean < amount.mass ? kFlaggedMember : 0)));
-      if (held_ == window_ && (memory_ == Memory::kReservoir || decay_ > 0.0)) draw_next();
+      if (held_ == window_ && (memory_ == Memory::kReservoir || decay_ > 0.0)) pace_ ? draw_pace() : draw_next();
     }
     ++seen_;
   }
@@ -87,6 +97,17 @@ class TreeStream {
     }
   }
 
+  // Let points go that are older than the horizon, but for the last.
+  NK_INLINE void expire(double now) {
+    const double kept = std::min(kWarmUp, static_cast<double>(window_));
+    while (has_outlived(forest_, t_, now) && tree_.total_mass() > kept) {
+      std::int32_t& member = leaf_[(oldest_ + static_cast<std::int64_t>(pace_[kBlank])) % window_];
+      evict(member);
+      member = kNobody;
+      pace_[kBlank] += 1.0;
+    }
+  }
+
  private:
   // A point that takes a leaf over gives its levels to what the leaf held, too.
   void note_levels(std::int32_t row, const Inserted& inserted, double mass) {
@@ -109,6 +130,7 @@ class TreeStream {
 
   // Make `member` one; returns the one that leaves in its favour, or nobody.
   NK_INLINE std::int32_t enter(double key, std::int32_t member) {
+    if (time_) return enter_ring(key, member);
     std::int32_t leaving = kNobody;
     if (held_ < window_) {
       if (memory_ == Memory::kReservoir) {
@@ -128,9 +150,26 @@ class TreeStream {
     return leaving;
   }
 
+  // The same in a ring by age. In a full one that is thinned, a span's point takes the place of the one before.
+  NK_INLINE std::int32_t enter_ring(double now, std::int32_t member) {
+    const double span = decay_ > 0.0 ? span_of(forest_, t_, now) : 0.0;
+    const bool full = pace_[kBlank] == 0.0, again = full && decay_ > 0.0 && span == pace_[kSpan];
+    if (!again) {
+      pace_[kSpan] = span;
+      pace_[kSpanFrom] = static_cast<double>(seen_);
+      if (!full) pace_[kBlank] -= 1.0;
+    }
+    const std::int64_t place = again ? (oldest_ + window_ - 1) % window_ : oldest_;
+    const std::int32_t leaving = leaf_[place];
+    leaf_[place] = member;
+    time_[place] = now;
+    if (!again) oldest_ = oldest_ + 1 == window_ ? 0 : oldest_ + 1;
+    return leaving;
+  }
+
   // The key in a reservoir of the point that enters next.
-  double draw_key() {
-    const double arrival = decay_ * static_cast<double>(seen_);
+  double draw_key(double now) {
+    const double arrival = pace_ ? now / forest_.clock[kHorizon] : decay_ * static_cast<double>(seen_);
     if (held_ < window_) return arrival - std::log(Rng(tree_.rng).exponential());
     // -log of a Gumbel's distribution function, given that the key beats the smallest one held.
     const double most = std::exp(arrival - key_[0]);
@@ -150,8 +189,19 @@ class TreeStream {
       steps *= std::exp(key_[0] - start);
       if (decay_ > 0.0) steps = std::log1p(steps * std::expm1(decay_)) / decay_;
     }
-    constexpr double kFar = 4e18;
     next_ = seen_ + std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(std::min(steps, kFar))));
+  }
+
+  // The same by time. Of a span's k-th point, which is kept, the next one that is kept is drawn: it is beyond the j-th
+  // with probability k / j. Beyond now, a reservoir's point enters once the hazard of all since adds up to an
+  // exponential.
+  void draw_pace() {
+    if (memory_ == Memory::kReservoir) {
+      pace_[kBudget] = Rng(tree_.rng).exponential();
+    } else if (pace_[kBlank] == 0.0) {
+      const double k = static_cast<double>(seen_) - pace_[kSpanFrom] + 1.0;
+      next_ = static_cast<std::int64_t>(pace_[kSpanFrom] + std::min(std::floor(k / Rng(tree_.rng).uniform()), kFar));
+    }
   }
 
   void sift_up(std::int64_t i, double key, std::int32_t member) {
@@ -175,6 +225,10 @@ class TreeStream {
     leaf_[i] = member;
   }
 
+  static constexpr double kFar = 4e18;
+
+  const ForestView& forest_;
+  std::int64_t t_;
   Tree<T> tree_;
   Memory memory_;
   double decay_;
@@ -186,6 +240,8 @@ class TreeStream {
   std::int64_t& next_;
   std::int64_t& oldest_;
   std::int32_t* refs_;
+  double* pace_;
+  double* time_;
 };
 
 // Rows no leaf points at, from the lowest: cheap, because it runs once for many points.

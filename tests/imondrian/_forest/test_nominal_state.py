@@ -4,16 +4,19 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from cases.forest_cases import built, case, states
 from numpy.testing import assert_array_equal
 from reference.nominal_reference import words
 
-from imondrian import _core
+from imondrian import IsolationMondrianForest, _core
+from imondrian._cuda.rows import DeviceRows
 from imondrian._forest.footprint import Layout
 from imondrian._forest.forest import RESERVOIR, SLIDING, STATE_VERSION, UNBOUNDED, Forest
 from imondrian._models.feedback import Verdicts, verdicts_given
 from imondrian._persist.codec import pack, unpack
+from imondrian.export import to_onnx, to_treelite
 
 NOMINAL = np.array([False, True, False, True])
 MEMORIES = [(UNBOUNDED, None, 0.0), (SLIDING, 20, 0.05), (RESERVOIR, 20, 0.01)]
@@ -300,3 +303,21 @@ def test_useless_bits_are_never_cut():
     bits = {int(b) for t in range(3) for b in c["threshold"][t][np.isin(c["feature"][t], [1, 3])]}
     assert bits and not bits & {0, 62} and max(bits) < 64
     assert _core.USELESS_BITS == 2
+
+
+# -- who takes numbers only ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("score", ["depth", "spacing"])
+def test_devices_refuse_nominal_features_before_they_are_opened(score):
+    rows = DeviceRows.__new__(DeviceRows)
+    with pytest.raises(ValueError, match=r"nominal features cannot be scored: pass an array of NumPy .*\[1, 3\]"):
+        rows.scores(forest_of(spaced=True), score)
+
+
+@pytest.mark.parametrize("export", [to_onnx, to_treelite])
+def test_exports_refuse_nominal_columns_by_name(export):
+    table = pd.DataFrame({"x": np.arange(40.0), "site": list("abcd") * 10})
+    model = IsolationMondrianForest(5, score="depth", random_state=0).fit(table)
+    with pytest.raises(ValueError, match=r"numbers only, and the forest has nominal columns: \['site'\]"):
+        export(model)

@@ -72,9 +72,9 @@ def found(columns):
     return {name: (column.dtype, column.shape) for name, column in columns.items()}
 
 
-def grown(memory=UNBOUNDED, dtype=np.float64, *, boxes=True, spaced=False, nominal=None):
+def grown(memory=UNBOUNDED, dtype=np.float64, *, boxes=True, spaced=False, nominal=None, age=None):
     states = seed_states(np.random.RandomState(0), TREES)
-    kinds = {"boxes": boxes, "spaced": spaced, "nominal": nominal}
+    kinds = {"boxes": boxes, "spaced": spaced, "nominal": nominal, "age": age}
     return Forest(N_FEATURES, dtype, states, SLOTS, N_ROWS, memory=memory, **kinds)
 
 
@@ -87,6 +87,9 @@ def test_the_binding_tells_what_the_table_says():
     for name, size in (("Header", _core.HEADER_SIZE), ("StreamState", NUMBERS["kStreamSize"])):
         members = re.search(rf"enum {name} : int {{(.*?)}}", TEXT, re.DOTALL)[1].split(",")
         assert len(members) == size + 1  # the size itself
+    for name in ("Clock", "Pace"):
+        members = re.search(rf"enum {name} : int {{(.*?)}}", TEXT, re.DOTALL)[1].split(",")
+        assert len(members) == NUMBERS[f"k{name}Size"]
 
 
 @pytest.mark.parametrize("word", ["of", "when", "kept", "holds", "where"])
@@ -96,20 +99,26 @@ def test_every_word_is_explained(word):
     assert {row[word] for row in ROWS} <= members
 
 
+@pytest.mark.parametrize("age", [None, 60.0])
 @pytest.mark.parametrize(
     "memory, dtype, boxes, spaced", [*product(MEMORIES, ("f4", "f8"), (False, True), (False, True))]
 )
-def test_a_forest_has_the_columns_of_its_kinds_and_no_other(memory, dtype, boxes, spaced):
+def test_a_forest_has_the_columns_of_its_kinds_and_no_other(memory, dtype, boxes, spaced, age):
+    if memory == UNBOUNDED and age is not None:
+        with pytest.raises(ValueError, match="window by age"):
+            grown(age=age)
+        return
     dtype = np.dtype(dtype)
-    forest = grown(memory, dtype, boxes=boxes, spaced=spaced)
+    forest = grown(memory, dtype, boxes=boxes, spaced=spaced, age=age)
     kinds = {"always", *MEMORIES[memory], *(["boxes"] if boxes else []), *(["spaced"] if spaced else [])}
+    kinds |= set() if age is None else {"timed", "aged"} if memory == SLIDING else {"timed"}
     assert found(forest.columns) == told(kinds, dtype)
     assert list(forest.columns) == list(told(kinds, dtype))  # files and pickles keep the order
-    layout = Layout(TREES, N_FEATURES, dtype.itemsize, memory, spaced, boxes, False)
+    layout = Layout(TREES, N_FEATURES, dtype.itemsize, memory, spaced, boxes, False, timed=age is not None)
     assert layout.size(SLOTS, N_ROWS) == forest.nbytes == size(told(kinds, dtype))
     if spaced:
         _core.draw_bags(forest._view, 0)
-    forest.learn(RNG.normal(size=(200, N_FEATURES)).astype(dtype))
+    forest.learn(RNG.normal(size=(200, N_FEATURES)).astype(dtype), times=None if age is None else np.arange(200.0))
     kinds |= {"boxes", "learning"}
     slots, n_rows = forest.columns["feature"].shape[1], len(forest.columns["points"])
     assert found(forest.columns) == told(kinds, dtype, slots, n_rows)
@@ -123,9 +132,11 @@ def size(columns):
 @pytest.mark.parametrize("name", [row["name"] for row in ROWS])
 def test_the_core_takes_no_column_that_is_not_as_told(name):
     """A column of another type or shape, too few or too many: the core would read beyond it."""
-    forest = grown(RESERVOIR, spaced=True, nominal=np.arange(N_FEATURES) == 1)
-    forest.learn(RNG.normal(size=(30, N_FEATURES)))
-    columns, kind = forest.columns, schema.COLUMNS[name].when
+    memory, kind = SLIDING if name == "member_time" else RESERVOIR, schema.COLUMNS[name].when
+    timed = kind in ("timed", "aged")
+    forest = grown(memory, spaced=True, nominal=np.arange(N_FEATURES) == 1, age=60.0 if timed else None)
+    forest.learn(RNG.normal(size=(30, N_FEATURES)), times=np.arange(30.0) if timed else None)
+    columns = forest.columns
     column = columns[name]
     others = [
         column[..., :-1].copy(),
@@ -135,11 +146,11 @@ def test_the_core_takes_no_column_that_is_not_as_told(name):
     ]
     for other in [*others, np.zeros((*column.shape, 2), column.dtype)]:
         with pytest.raises((ValueError, AttributeError), match=rf"{name}|rows of \d+|member_"):
-            _core.ForestView({**columns, name: other}, N_FEATURES, RESERVOIR, 0.0, False)
+            _core.ForestView({**columns, name: other}, N_FEATURES, memory, 0.0, False)
     without = {key: other for key, other in columns.items() if key != name}
     if sum(row["when"] == kind for row in ROWS) > 1:
         with pytest.raises((ValueError, KeyError), match=name):
-            _core.ForestView(without, N_FEATURES, RESERVOIR, 0.0, False)
+            _core.ForestView(without, N_FEATURES, memory, 0.0, False)
 
 
 # -- what is kept ------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ def test_without_room_for_a_copy_the_change_is_made_all_the_same(monkeypatch):
     assert pickle.dumps(model.forest_.__getstate__()) == pickle.dumps(twin.forest_.__getstate__())
 
 
-def test_short_changes_and_other_threads_copy_nothing():
+def test_short_changes_and_other_threads_copy_nothing(monkeypatch):
     forest = IsolationMondrianForest(100, random_state=0).partial_fit(X).forest_
     assert undo_of(forest, 1) is None and undo_of(forest, 100) is None
     assert undo_of(forest, 100_000) is not None
@@ -230,6 +230,7 @@ def test_short_changes_and_other_threads_copy_nothing():
     thread.join()
     assert found == [(None, False)] and _core.hears_signals()
     # What is copied is a quarter of the change at most, counted in the bytes that a row's work amounts to.
+    monkeypatch.setattr("imondrian._forest.undo._LONG", 5_000_000)  # below it the forest's size does not matter
     rows = forest.nbytes // (8 * 100 * (256 + 6))
     assert undo_of(forest, rows - 1) is None and undo_of(forest, rows + 1) is not None
 

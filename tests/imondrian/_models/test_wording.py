@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
-from imondrian import IsolationMondrianForest
+from imondrian import IsolationMondrianForest, _core
 from imondrian._models.wording import StoredPoints, number_texts, p_text, why
 from imondrian._river.online_forest import OnlineForest
 from imondrian.keyed import KeyedForest
@@ -67,12 +67,40 @@ def test_what_is_usual_is_what_most_stored_points_have(n):
     for j, span in enumerate(expected):
         usual = points.usual(j)
         assert (usual is None and not span) or (usual.low, usual.high) == pytest.approx(span, abs=0)
-        assert points.is_constant(j) == (len(set(X[~np.isnan(X[:, j]), j])) == 1)
+        assert points.beside(X[0]).is_constant[j] == (len(set(X[~np.isnan(X[:, j]), j])) == 1)
     for row in (*X[:20], X[0] + 0.1, X[0] - 9):
         inside = [bool(span) and span[0] <= value <= span[1] for value, span in zip(row, expected, strict=True)]
-        assert points.are_usual(row).tolist() == inside
+        assert points.beside(row).is_usual.tolist() == inside
     mass = 10 * n  # a point may have joined one in its place that has more values
-    assert points.present() == pytest.approx([len(values) / mass for values in slow_values(model._model.forest)])
+    assert points.beside(X[0]).share == pytest.approx(
+        [len(values) / mass for values in slow_values(model._model.forest)]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_ranges_are_those_of_sorted_values(dtype):
+    """Beside a sort: many values and few, in order or not, repeated, missing, of all weights, and in wide rows."""
+    rng = np.random.default_rng(0)
+    for case in range(600):
+        n, width = rng.integers(1, [40, 3000][case % 2]), rng.integers(1, 5)
+        points = (
+            rng.integers(0, 6, (n, width)) if case % 3 == 0 else rng.normal(size=(n, width)) * 10.0 ** rng.integers(300)
+        )
+        points = np.ascontiguousarray(np.clip(points, -3e38, 3e38), dtype)
+        if case % 5 == 0:
+            points.sort(axis=0)
+        points[rng.random(points.shape) < rng.choice([0.0, 0.3, 1.0])] = np.nan
+        mass = rng.integers(0, 4, n) * (1e12 if case % 7 == 0 and rng.random() < 0.5 else 1.0)
+        if case % 11 == 0:
+            mass[rng.integers(n)] = 1e9
+        feature = int(rng.integers(width))
+        held = (points[:, feature] == points[:, feature]) & (mass > 0)
+        order = np.argsort(points[held, feature], kind="stable")
+        values, total = points[held, feature][order], np.cumsum(mass[held][order])
+        expected = None
+        if len(values):
+            expected = tuple(values[np.searchsorted(total, np.array([0.05, 0.95]) * total[-1])].tolist())
+        assert _core.usual_range(points, mass, feature, 0.05) == expected, case
 
 
 def test_each_kind_of_value_has_its_words(model):

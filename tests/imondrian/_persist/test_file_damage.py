@@ -9,7 +9,7 @@ import pytest
 from reference.file_reference import forge, parse, places, seal
 
 from imondrian import IsolationMondrianForest
-from imondrian._forest.forest import STATE_VERSION
+from imondrian._forest.schema import STATE_VERSION
 from imondrian.river import OnlineIsolationMondrianForest
 
 FOREST = "fitted.forest_.columns."

@@ -42,6 +42,11 @@ def test_a_pickle_is_what_it_was(states, name):
     found, expected = answers(pickle.loads((states / f"{name}.pickle").read_bytes())), EXPECTED["pickles"][name]
     if name == "alarm-filter":  # its rule was another then: alarms, and what is learnt, begin afresh
         found, expected = (answer[:10:2] for answer in (found, expected))
+    if (
+        name == "batch-all"
+    ):  # explanations were summed in another order: scores, p-values and verdicts have the same bits
+        assert found[15:] == pytest.approx(expected[15:], rel=1e-12, abs=1e-15)
+        found, expected = (answer[:15] for answer in (found, expected))
     assert same(found, expected)
 
 

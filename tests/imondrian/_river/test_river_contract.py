@@ -96,6 +96,7 @@ def test_the_signature_is_rivers():
         "max_features": 1000,
         "max_bytes": None,
         "categorical_weight": 1.0,
+        "time": None,
     }
     assert isinstance(model, river.base.AnomalyDetector)
     assert inspect.signature(model.learn_one).parameters.keys() == {"x"}
