@@ -180,7 +180,7 @@ def numpy_column(values: Any, name: Any, want: str | None = None) -> Column:
         return words_of(values.tolist()), True  # masked entries are None there
     if kind == "b":
         return _truths(floats(values, name), want)
-    return _numbers(floats(values, name), want)
+    return _numbers(floats(values, name), name, want)
 
 
 def _of_pandas(column: Any, name: Any, want: str | None) -> Column:
@@ -194,8 +194,8 @@ def _of_pandas(column: Any, name: Any, want: str | None) -> Column:
     if isinstance(dtype, types.CategoricalDtype):
         return _categories(column.cat.codes.to_numpy(), dtype.categories.tolist(), name, want)
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
-        is_truth = types.is_bool_dtype(dtype)
-        return (_truths if is_truth else _numbers)(column.to_numpy(dtype=np.float64, na_value=np.nan), want)
+        found = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _truths(found, want) if types.is_bool_dtype(dtype) else _numbers(found, name, want)
     if types.is_bool_dtype(dtype):
         return _truths(column.to_numpy(dtype=np.float64, na_value=np.nan), want)
     if types.is_string_dtype(dtype):
@@ -215,7 +215,7 @@ def _of_polars(column: Any, name: Any, want: str | None) -> Column:
     if dtype == polars.Boolean:
         return _truths(column.cast(polars.Float64).to_numpy(), want)
     if dtype.is_numeric() or dtype == polars.Null:
-        return _numbers(column.cast(polars.Float64).to_numpy(), want)
+        return _numbers(column.cast(polars.Float64).to_numpy(), name, want)
     if dtype in (polars.String, polars.Categorical, polars.Enum, polars.Binary) and want != NUMBER:
         return words_of(column.to_list()), True
     _strange(name, dtype)
@@ -228,9 +228,9 @@ def _of_arrow(column: Any, name: Any, want: str | None) -> Column:
     kind = column.type
     if types.is_boolean(kind) or types.is_float16(kind) or types.is_decimal(kind):
         found = np.array([math.nan if value is None else float(value) for value in column.to_pylist()], np.float64)
-        return (_truths if types.is_boolean(kind) else _numbers)(found, want)
+        return _truths(found, want) if types.is_boolean(kind) else _numbers(found, name, want)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind):
-        return _numbers(np.array(column.cast("float64", safe=False), np.float64), want)
+        return _numbers(np.array(column.cast("float64", safe=False), np.float64), name, want)
     if types.is_dictionary(kind):
         values = column.combine_chunks() if hasattr(column, "combine_chunks") else column
         if hasattr(values, "chunks"):  # without any
@@ -257,8 +257,14 @@ _READERS: dict[str, Callable[[Any, Any, str | None], Column]] = {
 # -- what values mean ------------------------------------------------------------------------------
 
 
-def _numbers(values: np.ndarray, want: str | None) -> Column:
-    return (words_of_numbers(values), True) if want == NOMINAL else (values, False)
+def _numbers(values: np.ndarray, name: Any, want: str | None) -> Column:
+    if want != NOMINAL:
+        return values, False
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise ValueError(f"X[{name!r}], row {row}, must be finite, got {values[row]}")
+    return words_of_numbers(values), True
 
 
 def _truths(values: np.ndarray, want: str | None) -> Column:

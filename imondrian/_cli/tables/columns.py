@@ -209,6 +209,8 @@ def _check(
         names = [name for group in wrong.values() for name in group]
         option = ",".join(f'"{name}"' if "," in name else name for name in names[:20])
         advice = f": --exclude '{option}' or --numeric-only leaves out what holds no numbers" if may_exclude else ""
+        if may_exclude and wrong.keys() <= {TEXT, DATE}:
+            advice += f", --nominal '{option}' takes it for categories"
         raise Failure(f"{table.path}: not all columns hold numbers: {found}{advice}")
     if table.typed and (
         numbers := [name for name in nominal if table.kinds[name] == NUMBER and name not in asked and not may_exclude]

@@ -284,7 +284,10 @@ class CsvTable:
         return "a row"
 
     def _bad_cell(self, name: str, row: int, cell: str, what: str) -> Failure:
-        hint = f"; --missing {cell.strip()!r} takes it for a missing value, --exclude {name!r} leaves the column out"
+        hint = (
+            f"; --missing {cell.strip()!r} takes it for a missing value, --exclude {name!r} leaves the column out, "
+            f"--nominal {name!r} takes it for categories"
+        )
         other = dialect.mark_of(cell, ";")
         if "thousands" in what:
             hint = ": its comma may part thousands or be a decimal one (--decimal says which)"

@@ -72,7 +72,7 @@ class JsonTable:
                 i = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
                 raise Failure(
                     f"{self.path}: row {first + i}, column {name!r}: {values[i]!r:.60} is not a number; "
-                    f"--exclude {name!r} leaves the column out"
+                    f"--exclude {name!r} leaves the column out, --nominal {name!r} takes it for categories"
                 )
             columns.append(from_numpy(np.array(values, np.float64)))
         for name in verbatim:

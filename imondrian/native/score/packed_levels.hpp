@@ -121,6 +121,7 @@ template <class T>
 class PackedLevels {
  public:
   bool any() const { return !few_.empty() || !many_.empty(); }
+  std::size_t n_many() const { return many_.size(); }
 
   // `boxes`: where walks end.
   void pack(const Tree<T>& tree, const SeenNominal& nominal, const LevelCodes<T>& codes,
@@ -128,7 +129,8 @@ class PackedLevels {
     for (std::int32_t k = 0; k < nominal.n; ++k) {
       const std::int32_t table = nominal.table[k], feature = nominal.feature[k];
       if (codes.has_codes(table)) {
-        few_.push_back({table, feature, static_cast<std::int32_t>(cost_.size()), static_cast<std::int32_t>(words_)});
+        few_.push_back({table, feature, static_cast<std::int32_t>(cost_.size()), static_cast<std::int32_t>(words_),
+                        static_cast<std::int32_t>(many_.size())});
         words_ += static_cast<std::size_t>(codes.size(table) + 63) / 64;
         add_costs(tree, feature, table, codes, cost_);
       } else {
@@ -151,31 +153,36 @@ class PackedLevels {
     }
   }
 
-  // What a row with those codes pays at an end, for features that have codes.
-  NK_INLINE double cost(const std::int32_t* codes, std::int32_t end) const {
+  // An extent, and what a row with those codes pays at an end: feature by feature in their order, as Sight adds them,
+  // so that many rows and few score the same to the last bit. `many`: of find_many, for this row.
+  NK_INLINE double added_to(double extent, const std::int32_t* codes, std::int32_t end, const double* many) const {
     const std::uint64_t* const own = held_.data() + static_cast<std::size_t>(end) * words_;
-    double sum = 0.0;
+    std::int32_t done = 0;
     for (const Few& each : few_) {
+      for (; done < each.many_before; ++done) extent += many[done];
       const std::uint32_t code = static_cast<std::uint32_t>(codes[each.table]);
       const std::uint64_t strange = ((own[each.word + code / 64] >> code % 64) & 1) - 1;  // all bits, or none
-      sum += real_of<double>(word_of(cost_[each.first + code]) & strange);
+      extent += real_of<double>(word_of(cost_[each.first + code]) & strange);
     }
-    return sum;
+    for (; done < static_cast<std::int32_t>(many_.size()); ++done) extent += many[done];
+    return extent;
   }
-  // What rows (n, width) pay at their ends for the others: a feature at a time, whose tables stay near by.
-  void add_many(const T* rows, std::int64_t n, std::int64_t width, const std::int32_t* end, double* costs) const {
+  // What rows (n, width) pay at their ends for the others, (n, n_many()): a feature at a time, whose tables stay near
+  // by.
+  void find_many(const T* rows, std::int64_t n, std::int64_t width, const std::int32_t* end, double* costs) const {
+    const std::int64_t n_many = static_cast<std::int64_t>(many_.size());
     for (const Unseen& each : unseen_) {
       for (std::int64_t i = 0; i < n; ++i) {
         const T word = rows[i * width + each.feature];
-        costs[i] += may_be(each, word) ? many_[each.number].cost_of(end[i], word) : each.cost;
+        costs[i * n_many + each.number] = may_be(each, word) ? many_[each.number].cost_of(end[i], word) : each.cost;
       }
     }
   }
-  bool has_many() const { return !many_.empty(); }
 
  private:
   struct Few {
     std::int32_t table, feature, first, word;  // of its costs, and of its set
+    std::int32_t many_before;                  // features without codes that come before it
   };
   struct Many {
     std::int32_t feature;

@@ -194,13 +194,15 @@ template <class T>
 void find_extents(const PackedSpacing<T>& tree, const T* x, const T* rows, std::int64_t row_width,
                   const std::vector<std::int32_t>& codes, const std::int32_t* end, std::int64_t n, double* extents) {
   const std::int64_t n_codes = static_cast<std::int64_t>(codes.size()) / n, width = tree.width;
-  std::fill(extents, extents + n, 0.0);
-  if (tree.levels.has_many()) tree.levels.add_many(rows, n, row_width, end, extents);
+  const std::int64_t n_many = static_cast<std::int64_t>(tree.levels.n_many());
+  std::vector<double> many(static_cast<std::size_t>(n * n_many));
+  tree.levels.find_many(rows, n, row_width, end, many.data());
   for (std::int64_t i = 0; i < n; ++i) {
     const T* lo = tree.boxes.data() + end[i] * 2 * width;
     double extent = stretched_extent(x + i * width, lo, lo + width, tree.rate.data(), width, tree.constant);
     if (n_codes > 0) {
-      extent = std::min(extent + (extents[i] + tree.levels.cost(codes.data() + i * n_codes, end[i])), kMost);
+      extent = tree.levels.added_to(extent, codes.data() + i * n_codes, end[i], many.data() + i * n_many);
+      extent = std::min(extent, kMost);
     }
     extents[i] = extent;
   }

@@ -33,11 +33,9 @@ NK_INLINE std::int64_t odd_constants(const T* x, const T* lo, const T* rate, std
   return n;
 }
 
-// kFloor + the extent of the box [lo, hi] stretched to x. Missing values stretch nothing. `constant`: whether
-// some rate is 0.
+// The extent of the box [lo, hi] stretched to x. Missing values stretch nothing.
 template <class T>
-NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width,
-                                  bool constant) {
+NK_INLINE double stretched_sum(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width) {
   using P = Pack<T>;
   P sum = P::zero();
   for (std::int64_t j = 0; j < width; j += P::kLanes) {
@@ -47,6 +45,14 @@ NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T*
   }
   double extent = static_cast<double>(sum.sum());
   if (!(extent <= Plain<T>::kMost)) extent = wide_sum(Stretched<T>{x, lo, hi, rate}, width);
+  return extent;
+}
+
+// kFloor + this. `constant`: whether some rate is 0.
+template <class T>
+NK_INLINE double stretched_extent(const T* x, const T* lo, const T* hi, const T* rate, std::int64_t width,
+                                  bool constant) {
+  const double extent = stretched_sum(x, lo, hi, rate, width);
   return floored_extent(extent, constant ? static_cast<double>(odd_constants(x, lo, rate, width)) : 0.0);
 }
 
@@ -315,8 +321,7 @@ class Sight {
       const std::int32_t j = nominal_.place[k];
       odd -= (x[j] < lo[j]) | (x[j] > lo[j]);
     }
-    return std::min(stretched_extent(x, lo, hi, rate(), width_, false) + kOddConstant * static_cast<double>(odd),
-                    kMost);
+    return floored_extent(stretched_sum(x, lo, hi, rate(), width_), static_cast<double>(odd));
   }
   double with_levels(const Tree<T>& tree, std::int32_t v, const T* x, double extent, Held held) const {
     for (std::uint64_t left = nominal_.strange(tree, v, x, held.but); left != 0; left &= left - 1) {

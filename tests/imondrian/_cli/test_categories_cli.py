@@ -129,8 +129,21 @@ def test_explanations_show_the_value(files):
 def test_what_is_likely_no_category_is_an_error(tmp_path, cells):
     (tmp_path / "t.csv").write_text("a;b\n" + "".join(f"{cell};{k}.5\n" for k, cell in enumerate(cells * 3)))
     code, _, told = call("score", tmp_path / "t.csv", "--decimal", ".")
-    assert code == 1 and "'a'" in told
+    assert code == 1 and "--nominal 'a' takes it for categories" in told
     scored(tmp_path / "t.csv", "--decimal", ".", "--nominal", "a")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_cell_that_is_no_number_may_be_a_category_after_all(tmp_path, name):
+    codes = [str(k % 7) for k in range(90)] + ["x"]
+    lines = {
+        "t.csv": ["a,code", *(f"{k}.5,{code}" for k, code in enumerate(codes))],
+        "t.jsonl": [json.dumps({"a": k + 0.5, "code": int(c) if c != "x" else c}) for k, c in enumerate(codes)],
+    }[name]
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    code, _, told = call("score", tmp_path / name)
+    assert code == 1 and "--nominal 'code' takes it for categories" in told
+    scored(tmp_path / name, "--nominal", "code")
 
 
 def test_texts():

@@ -184,6 +184,15 @@ def test_explanations_match_the_slow_walk(score, d, monkeypatch):
 # -- what scores promise ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [5, 6, 12])
+def test_many_rows_score_to_the_bit_as_one_by_one(d, dtype):
+    X, nominal = mixed(600, d, dtype=dtype)
+    forest, Q = built(X, nominal, n_trees=10), queries(X, nominal, 300)
+    many = forest.scores(np.tile(Q, (4, 1)), "spacing")
+    assert_array_equal(many, np.tile([forest.scores(row[None], "spacing")[0] for row in Q], 4))
+
+
 @pytest.mark.parametrize("score", ["depth", "insertion", "spacing"])
 @pytest.mark.parametrize("d", [5, 70])
 def test_many_rows_score_as_one_by_one_and_with_boxes_as_without(score, d):

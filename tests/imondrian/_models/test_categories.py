@@ -190,6 +190,23 @@ def test_what_cannot_be_asked_for(asked, error, told):
     assert not hasattr(model, "n_features_in_")
 
 
+@pytest.mark.parametrize("library", ["numpy", "pandas", "Float64", "polars", "pyarrow"])
+def test_infinite_categories_are_named(library):
+    codes = pd.DataFrame({"a": np.arange(4.0), "code": [1.0, 2.0, -np.inf, np.nan]})
+    X = {
+        "numpy": codes.to_numpy,
+        "pandas": lambda: codes,
+        "Float64": lambda: codes.astype("Float64"),
+        "polars": lambda: pl.from_pandas(codes),
+        "pyarrow": lambda: pa.table({name: codes[name].to_numpy() for name in codes}),
+    }[library]()
+    name = 1 if library == "numpy" else "'code'"
+    model = IsolationMondrianForest(5, categorical_features=[1])
+    with pytest.raises(ValueError, match=rf"X\[{name}\], row 2, must be finite, got -inf"):
+        model.fit(X)
+    assert not hasattr(model, "n_features_in_")
+
+
 def test_names_need_a_frame_and_sparse_rows_hold_numbers():
     with pytest.raises(ValueError, match="X has no names: pass a frame, or indices"):
         IsolationMondrianForest(5, categorical_features=["a"]).fit(np.zeros((4, 2)))
