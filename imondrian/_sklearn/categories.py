@@ -72,7 +72,7 @@ def read_categories(X: Any, asked: Any, forest: Forest | None = None, names: Any
     library = library_of(X)
     if library is not None:
         return _of_frame(X, asked, known)
-    if hasattr(X, "toarray") and not isinstance(asked, str | None) and len(asked) == 0:
+    if hasattr(X, "toarray") and not isinstance(asked, str | None) and _names_none(asked):
         return Categories(X, {}, 0, False)
     if hasattr(X, "toarray") and ((known is not None and known.any()) or not isinstance(asked, str | None)):
         raise TypeError(f"X must be dense where columns are categories, got {type(X).__name__}: pass X.toarray()")
@@ -205,3 +205,8 @@ def _is_plain(column: Any) -> bool:
 def _is_single(column: Any) -> bool:
     """Return whether a column is of 32-bit floats."""
     return str(getattr(column, "dtype", getattr(column, "type", None))).lower() in ("float32", "float")
+
+
+def _names_none(asked: Any) -> bool:
+    """Return whether a list of columns is empty, or a mask of none."""
+    return len(asked) == 0 or all(isinstance(each, (bool, np.bool_)) and not each for each in asked)

@@ -161,3 +161,13 @@ def test_bad_matrices_are_refused_and_the_forest_stays():
 def test_the_tag_says_so():
     assert forest().__sklearn_tags__().input_tags.sparse
     check_estimator(forest(), on_skip=None)
+
+
+@pytest.mark.parametrize("none", [None, "auto", [], [False] * 12, np.zeros(12, bool)], ids=str)
+def test_sparse_columns_are_numbers(none):
+    X = sparse.csr_array(table(60))
+    told = forest(categorical_features=none).fit(X)
+    np.testing.assert_array_equal(told.score_samples(X), forest().fit(X).score_samples(X))
+    for some in ([0], np.arange(12) == 1):
+        with pytest.raises(TypeError, match="X must be dense where columns are categories, got csr_array"):
+            forest(categorical_features=some).fit(X)
