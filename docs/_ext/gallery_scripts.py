@@ -9,6 +9,7 @@ ORDER = (
     "decision_map",
     "score_timeline",
     "explanation_bars",
+    "categories",
     "p_values",
     "mondrian_process",
     "water_flow",
