@@ -115,7 +115,9 @@ def choose(
         if selection.numeric_only:
             features = [name for name in features if kinds[name] in NUMERIC]
         else:
-            features = [name for name in features if name not in keep or kinds[name] in NUMERIC or name in asked]
+            usual = (*NUMERIC, TEXT, DATE) if selection.keep_all else NUMERIC  # what is kept by name is for people
+            kept = {name for name in keep if kinds[name] not in usual}
+            features = [name for name in features if name not in kept or name in asked]
             odd = _left_out(first, [name for name in features if name not in asked and name not in numeric])
             features = [name for name in features if not any(name in names for names in odd.values())]
     if label in features:

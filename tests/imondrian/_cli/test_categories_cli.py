@@ -71,6 +71,16 @@ def test_text_is_nominal_and_dates_and_ids_are_left_out(files, name):
     assert "categories" not in told
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.jsonl"])
+def test_text_counts_where_all_columns_are_copied_but_not_where_it_is_kept_by_name(files, name):
+    plain, copied = scored(files / name)[0], scored(files / name, "--keep-all")[0]
+    assert copied["site"].tolist() == TABLE["site"].tolist()
+    np.testing.assert_array_equal(copied["score"], plain["score"])
+    kept, numbers = scored(files / name, "--keep", "site")[0], scored(files / name, "--exclude", "site")[0]
+    np.testing.assert_array_equal(kept["score"], numbers["score"])
+    assert not np.array_equal(kept["score"], plain["score"])
+
+
 def test_all_formats_are_one_table(files):
     first = scored(files / "t.csv")[0]["score"]
     for name in ("t.parquet", "t.jsonl"):

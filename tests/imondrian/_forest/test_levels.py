@@ -120,7 +120,10 @@ def test_missing_is_nan():
     np.testing.assert_array_equal(words_of_codes(np.array([0, -1, 1]), ["a", None]), [word_of("a"), math.nan, math.nan])
 
 
-@pytest.mark.parametrize("value", [pd.Timestamp(0), 1j, (1, 2), [1], object(), pd.Interval(0, 1)], ids=str)
+NO_LEVELS = [pd.Timestamp(0), 1j, (1, 2), [1], object(), pd.Interval(0, 1)]
+
+
+@pytest.mark.parametrize("value", NO_LEVELS, ids=lambda value: type(value).__name__)
 def test_what_is_no_level(value):
     assert not is_level(value)
     with pytest.raises(TypeError):
