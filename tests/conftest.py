@@ -1,6 +1,12 @@
 """Settings and fixtures that every test shares."""
 
+import signal
+
 import pytest
+
+# What runs in the background is started with interrupts ignored, which children would inherit: tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     from hypothesis import HealthCheck, settings
