@@ -40,7 +40,7 @@ def expected(batches, **parameters):
     whole = pd.concat(batches, ignore_index=True)
     keys, values = whole["sensor"].tolist(), whole[["a", "b"]].to_numpy()
     with KeyedForest(seed=7, **PARAMETERS, **parameters) as forest:
-        judged = forest._models.judge_and_learn(keys, ["a", "b"], values, whole["at"].to_numpy(np.float64))
+        judged = forest._models.judge_and_learn(keys, ["a", "b"], values, times=whole["at"].to_numpy(np.float64))
     return whole.assign(score=judged.scores, p_value=judged.p_values)
 
 
