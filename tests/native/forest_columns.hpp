@@ -59,7 +59,7 @@ struct Columns {
     return when == When::spaced      ? spaced
            : when == When::bounded   ? memory != Memory::kUnbounded
            : when == When::reservoir ? memory == Memory::kReservoir
-                                     : true;
+                                     : when != When::mixed && when != When::timed && when != When::aged;
   }
 
   std::int64_t values(int each) {

@@ -84,7 +84,7 @@ double stream(std::int64_t d, int kind, Memory memory, double decay, bool scaled
     for (double& w : weight) w = 0.5 * static_cast<double>(1 + random() % 4);
     std::int64_t learnt = 0;
     const bool scored = round > 0;
-    require(imondrian::learn(columns.view(), kIs64<T>, x.data(), kRows, bounded ? nullptr : weight.data(),
+    require(imondrian::learn(columns.view(), kIs64<T>, x.data(), kRows, bounded ? nullptr : weight.data(), nullptr,
                              round == 1 ? Score::kDepth : Score::kInsertion, scored ? depth.data() : nullptr,
                              scored ? norm.data() : nullptr, &learnt, threads) == Status::kOk,
             "no room to learn");
@@ -252,8 +252,8 @@ void any_numbers(std::int64_t d, int kind, bool scaled, unsigned seed) {
       const std::vector<T> rows = any_rows<T>(random, kRows, d, kind);
       std::vector<double> depth(kRows), norm(kRows);
       std::int64_t learnt = 0;
-      require(imondrian::learn(columns.view(), kIs64<T>, rows.data(), kRows, nullptr, static_cast<Score>(round),
-                               depth.data(), norm.data(), &learnt, 2) == Status::kOk &&
+      require(imondrian::learn(columns.view(), kIs64<T>, rows.data(), kRows, nullptr, nullptr,
+                               static_cast<Score>(round), depth.data(), norm.data(), &learnt, 2) == Status::kOk &&
                   learnt == kRows,
               "no room to learn");
       for (const double one : depth) require(std::isfinite(one), "a score is no number");
@@ -274,8 +274,8 @@ void concurrent_scorers(std::int64_t d, Memory memory) {
   Columns<T> columns(3, 41, d, 1000, memory, 0.0, false);
   const std::vector<T> x = random_rows<T>(random, 40, d, 0), queries = random_rows<T>(random, 80, d, 4);
   std::int64_t learnt = 0;
-  require(imondrian::learn(columns.view(), kIs64<T>, x.data(), 40, nullptr, Score::kDepth, nullptr, nullptr, &learnt,
-                           1) == Status::kOk,
+  require(imondrian::learn(columns.view(), kIs64<T>, x.data(), 40, nullptr, nullptr, Score::kDepth, nullptr, nullptr,
+                           &learnt, 1) == Status::kOk,
           "no room to learn");
   const double expected = score_all(columns, queries, 1);
   std::vector<double> found(4);
@@ -297,8 +297,8 @@ void learners_among_scorers(std::int64_t d, Memory memory) {
     for (std::int64_t i = 0; i < kRows; ++i) {
       if (gate.try_write() != imondrian::Entry::kIn) gate.write(nullptr);
       std::int64_t learnt = 0;
-      require(imondrian::learn(columns.view(), kIs64<T>, x.data() + i * d, 1, nullptr, Score::kDepth, nullptr, nullptr,
-                               &learnt, 2) == Status::kOk &&
+      require(imondrian::learn(columns.view(), kIs64<T>, x.data() + i * d, 1, nullptr, nullptr, Score::kDepth, nullptr,
+                               nullptr, &learnt, 2) == Status::kOk &&
                   learnt == 1,
               "no room to learn");
       gate.end_write();

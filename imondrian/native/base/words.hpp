@@ -61,7 +61,7 @@ NK_INLINE WordBits<T> bits_between(T lo, T hi) {
 template <class T>
 NK_INLINE WordBits<T> bits_outside(T x, T lo, T hi) {
   const WordBits<T> bits = (word_of(x) & ~word_of(hi)) | (word_of(lo) & ~word_of(x));
-  return (x == x) & (lo == lo) ? bits : WordBits<T>{0};
+  return ((x == x) & (lo == lo)) ? bits : WordBits<T>{0};
 }
 
 // The number of the k-th bit that is set, from 0.

@@ -267,7 +267,8 @@ class TreeExplainer {
     scratch.words.assign(static_cast<std::size_t>(sight_.width()), std::numeric_limits<double>::quiet_NaN());
     const std::uint64_t strange = nominal.strange(tree_, v, x, kNobody);
     for (std::int32_t k = 0; k < nominal.n; ++k) {
-      scratch.words[nominal.place[k]] = (strange >> k) & 1 ? nominal.cost(tree_, k, x[nominal.feature[k]], 0.0) : 0.0;
+      scratch.words[nominal.place[k]] =
+          ((strange >> k) & 1) != 0 ? nominal.cost(tree_, k, x[nominal.feature[k]], 0.0) : 0.0;
     }
     return scratch.words.data();
   }

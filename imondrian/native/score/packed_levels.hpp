@@ -220,7 +220,7 @@ class PackedLevels {
       const std::int32_t found = numbers.find(word);
       const std::size_t number = found == kNobody ? cost.size() - 1 : static_cast<std::size_t>(found);
       const std::uint64_t set = held[static_cast<std::size_t>(end) * words + number / 64];
-      return (set >> number % 64) & 1 ? 0.0 : cost[number];
+      return ((set >> number % 64) & 1) != 0 ? 0.0 : cost[number];
     }
   };
 

@@ -36,8 +36,8 @@ class PlainRange {
   bool holds(const T* x) const {
     bool all = true;
     for (std::size_t j = 0; j < least_.size(); ++j) {
-      const double size = std::abs(static_cast<double>(x[j]));
-      all &= (size == 0.0) | !((size < least_[j]) | (size > most_[j]));
+      const double size = std::abs(static_cast<double>(x[j])), least = least_[j], most = most_[j];
+      all &= (size == 0.0) | !((size < least) | (size > most));
     }
     return all;
   }

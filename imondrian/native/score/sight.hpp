@@ -206,7 +206,7 @@ class Sight {
     double away = stretched(a, b, b);
     for (std::int32_t k = 0; costs && k < nominal_.n; ++k) {
       const std::int32_t j = nominal_.place[k];
-      away += (a[j] == a[j]) & (b[j] == b[j]) & (a[j] != b[j]) ? costs[k] : 0.0;
+      away += ((a[j] == a[j]) & (b[j] == b[j]) & (a[j] != b[j])) ? costs[k] : 0.0;
     }
     const std::int64_t shared = count_shared(a, b, n_seen_);
     if (shared == n_seen_) return away;

@@ -34,7 +34,7 @@ template <class T>
 NK_INLINE WordBits<T> key_of(T value, WordBits<T> kind) {
   constexpr WordBits<T> kTop = WordBits<T>{1} << (Word<T>::kSize - 1);
   const WordBits<T> bits = word_of(value + T(0));  // one zero
-  const WordBits<T> number = bits & kTop ? ~bits : bits | kTop;
+  const WordBits<T> number = (bits & kTop) != 0 ? ~bits : bits | kTop;
   return (word_of(value) & kind) | (number & ~kind);
 }
 template <class T>

@@ -171,7 +171,7 @@ NK_INLINE bool mostly_right(const T* points, const std::int32_t* rows, std::int3
     const T value = points[std::int64_t{rows[i]} * width + feature];
     const double mass = row_mass ? row_mass[rows[i]] : 1.0;
     const bool goes_right = is_right(value);
-    left += (value == value) & !goes_right ? mass : 0.0;
+    left += ((value == value) & !goes_right) ? mass : 0.0;
     right += goes_right ? mass : 0.0;
   }
   return right > left;
