@@ -75,7 +75,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from importlib import metadata
@@ -271,6 +271,15 @@ def _measured(
         parser.error(str(error))
 
 
+def _run_protocol(parser: argparse.ArgumentParser, run: Callable[..., Any], *asked: Any) -> Any:
+    """Return what a protocol measures; what it refuses ends the program."""
+    try:
+        with progress_bar() as progress:
+            return run(*asked, lambda text: print(text, file=sys.stderr), progress)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+
+
 def _events(
     parser: argparse.ArgumentParser,
     options: argparse.Namespace,
@@ -280,19 +289,7 @@ def _events(
     if options.quick:
         names, detectors = names or event_protocol.QUICK[0], detectors or event_protocol.QUICK[1]
     n_rows = 4_000 if options.max_rows is None else options.max_rows or None
-    try:
-        with progress_bar() as progress:
-            rows = event_protocol.run(
-                options.data,
-                names,
-                detectors,
-                options.seeds or 1,
-                n_rows,
-                lambda text: print(text, file=sys.stderr),
-                progress,
-            )
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
+    rows = _run_protocol(parser, event_protocol.run, options.data, names, detectors, options.seeds or 1, n_rows)
     tell(event_protocol.table(rows), options.markdown)
     if options.json:
         event_protocol.store(rows, options.json)
@@ -308,20 +305,8 @@ def _mixed(
 ) -> int:
     if options.quick and options.protocol == "planted":
         names, detectors = names or mixed_protocol.QUICK, detectors or ["ours", "IsolationForest, one-hot"]
-    try:
-        with progress_bar() as progress:
-            figures = mixed_protocol.run(
-                options.protocol,
-                options.data,
-                names,
-                detectors,
-                options.seeds or 1,
-                options.max_rows or 10_000,
-                lambda text: print(text, file=sys.stderr),
-                progress,
-            )
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
+    asked = (options.protocol, options.data, names, detectors, options.seeds or 1, options.max_rows or 10_000)
+    figures = _run_protocol(parser, mixed_protocol.run, *asked)
     tell(mixed_protocol.table(options.protocol, figures), options.markdown)
     if options.store:
         header, rows = (mean_table if options.protocol == "nominal" else mixed_protocol.planted_table)(figures)
@@ -337,19 +322,8 @@ def _feedback(
 ) -> int:
     if options.quick:
         names, detectors = names or feedback_protocol.QUICK, detectors or ["ours", "ours, no verdicts"]
-    try:
-        with progress_bar() as progress:
-            curves = feedback_protocol.run(
-                options.data,
-                names,
-                detectors,
-                options.seeds or 1,
-                options.max_rows or 10_000,
-                lambda text: print(text, file=sys.stderr),
-                progress,
-            )
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
+    asked = (options.data, names, detectors, options.seeds or 1, options.max_rows or 10_000)
+    curves = _run_protocol(parser, feedback_protocol.run, *asked)
     tell(feedback_protocol.table(curves), options.markdown)
     if options.json:
         feedback_protocol.store(curves, options.json)
